@@ -1,0 +1,184 @@
+"""The objects of the control API: what replies and events carry.
+
+Rules, which are the contract:
+
+- Ids are lower-case hex, times unix milliseconds (UTC), the unknown is null and never missing.
+- Fields may be added; whoever reads must ignore those it does not know.
+- No field is bytes: an object looks the same in both framings.
+
+Source: docs/CONTROL-API.md, "Objects".
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+ContactState = Literal["pending", "matched", "request", "blocked"]
+Trust = Literal["claimed", "number_verified", "in_person"]
+MessageState = Literal["queued", "sent", "held", "delivered", "read", "received", "failed", "expired", "cancelled"]
+Reachability = Literal["lan", "public", "relayed", "none"]
+PathKind = Literal["lan", "direct", "relayed"]
+
+
+class Contact(Struct, kw_only=True):
+    """A person whom the user added. ``claimants`` counts the roots that claim the pair of numbers."""
+
+    id: str
+    name: str
+    number: str | None
+    state: ContactState
+    trust: Trust
+    claimants: int
+    online: bool
+    last_seen_ms: int | None
+    replayed: bool | UnsetType = UNSET
+
+
+class Holder(Struct, kw_only=True):
+    """A node that holds a sealed message, and until when it said it would."""
+
+    id: str
+    until_ms: int
+
+
+class Message(Struct, kw_only=True):
+    """One text. ``position`` rises within a conversation; ``created_ms`` is on the writer's clock."""
+
+    id: str
+    contact_id: str
+    direction: Literal["in", "out"]
+    text: str
+    state: MessageState
+    reason: str | None
+    holders: list[Holder]
+    created_ms: int
+    delivered_ms: int | None
+    read_ms: int | None
+    position: int
+    replayed: bool | UnsetType = UNSET
+
+
+class Event(Struct, kw_only=True):
+    """Something that happened. ``seq`` is null for what is not stored; ``data`` depends on ``type``."""
+
+    seq: int | None
+    ts: int
+    type: str
+    data: Message | Contact | dict[str, object]
+
+
+class EventNotification(Struct, kw_only=True):
+    """The params of an ``event`` notification: an event and the subscription that it is sent for."""
+
+    subscription: str
+    seq: int | None
+    ts: int
+    type: str
+    data: Message | Contact | dict[str, object]
+
+
+class ContactCounts(Struct, kw_only=True):
+    """How many contacts are in each state."""
+
+    matched: int
+    pending: int
+    requests: int
+
+
+class Status(Struct, kw_only=True):
+    """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded."""
+
+    profile: str
+    number: str | None
+    name: str
+    locked: bool
+    uptime_s: int
+    peer_id: str
+    addresses: list[str]
+    peers: int
+    contacts: ContactCounts
+    outbox: int
+    reachability: Reachability
+    clock_ok: bool
+    version: str
+
+
+class Identity(Struct, kw_only=True):
+    """Who this profile is: ``root`` is the person's public key (hex), ``peer_id`` the node's (text form)."""
+
+    profile: str
+    name: str
+    number: str | None
+    root: str
+    peer_id: str
+
+
+class ApiVersion(Struct, kw_only=True):
+    """A minor version adds; a major one breaks."""
+
+    major: int
+    minor: int
+
+
+class Hello(Struct, kw_only=True):
+    """What speaks here, and which part of the event log it still has."""
+
+    api: ApiVersion
+    node: str
+    profile: str
+    head: int
+    oldest: int
+    features: list[str]
+
+
+class Contacts(Struct, kw_only=True):
+    """The reply of ``contacts.list``."""
+
+    contacts: list[Contact]
+
+
+class Messages(Struct, kw_only=True):
+    """A page of a conversation, oldest first; ``next`` is the ``before`` of the page before it, null at the start."""
+
+    messages: list[Message]
+    next: int | None
+
+
+class Events(Struct, kw_only=True):
+    """A stretch of the event log; empty at its end."""
+
+    events: list[Event]
+
+
+class Subscription(Struct, kw_only=True):
+    """A running subscription; events after ``cursor`` follow."""
+
+    subscription: str
+    cursor: int
+
+
+class Peer(Struct, kw_only=True):
+    """A node that this one is connected to."""
+
+    peer_id: str
+    path: PathKind
+    rtt_ms: float | None
+    since_ms: int
+
+
+class Peers(Struct, kw_only=True):
+    """The reply of ``net.peers``."""
+
+    peers: list[Peer]
+
+
+class Addresses(Struct, kw_only=True):
+    """Full multiaddrs of this node, ``/p2p/`` part included: each can be given to another's ``--bootstrap``."""
+
+    addresses: list[str]
+
+
+class Empty(Struct, kw_only=True):
+    """Done; there is nothing to tell."""

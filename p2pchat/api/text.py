@@ -1,0 +1,58 @@
+"""What may stand in a text, and how a text of a stranger is shown on a terminal.
+
+Rules:
+
+- A text is any sequence of Unicode scalar values, NUL included; lone surrogates are no text. Its size is counted in
+  UTF-8 bytes.
+- What is printed for people is escaped first: a control character could move the cursor, set the title or answer for
+  the user, a bidirectional override could make a line read as another. Machine output is never touched.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+TEXT_BYTES: Final = 65_536
+"""Longest text of one message, in UTF-8 bytes."""
+
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""C0 and C1 controls, line and paragraph separators, bidirectional overrides and isolates, lone surrogates."""
+
+
+def is_safe(text: str) -> bool:
+    """Whether ``text`` can be printed as it is, on one line, without an effect on what surrounds it."""
+    return _UNSAFE.search(text) is None
+
+
+def is_unicode(text: str) -> bool:
+    """Whether ``text`` consists of Unicode scalar values alone, so that UTF-8 can carry it."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def escape(text: str) -> str:
+    """``text`` on one line, with every unsafe character written as ``\\n``, ``\\t``, ``\\x1b`` or ``\\u202e``."""
+    return _UNSAFE.sub(_escaped, text)
+
+
+def escape_lines(text: str, indent: str) -> str:
+    """``text`` with its own line breaks and tabs, all else escaped; every line after the first begins with ``indent``.
+
+    The indent keeps a text from forging a line that looks like another message.
+    """
+    return ("\n" + indent).join(_UNSAFE.sub(_escaped_but_tab, line) for line in text.split("\n"))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found.group()
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _escaped_but_tab(found: re.Match[str]) -> str:
+    return "\t" if found.group() == "\t" else _escaped(found)

@@ -1,0 +1,1 @@
+"""What every layer shares: error hierarchy, typed ids, implementation limits. Imports nothing of ours."""

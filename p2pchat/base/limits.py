@@ -1,0 +1,55 @@
+"""Implementation limits: what this node refuses to go beyond, with units.
+
+Consensus constants, which both ends must share, are in :mod:`p2pchat.core.params`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# streams and frames
+STREAM_READ_BYTES: Final = 65_536
+STREAM_OPEN_S: Final = 10.0
+STREAMS_PER_PEER: Final = 8
+WRITE_STALL_S: Final = 30.0
+UNACKED_BYTES: Final = 192 * 1024  # below Yamux's 256 KB window: at a closed window it polls and then fails
+
+# dialling
+DIAL_STAGGER_S: Final = 0.2
+DIAL_TOTAL_S: Final = 8.0
+ADDRESSES_PER_PEER: Final = 16
+
+# heartbeat, PROTOCOL.md 5
+HEARTBEAT_S: Final = 15.0
+SILENCE_S: Final = 30.0
+
+# inbound connections
+INBOUND_CONNECTIONS: Final = 512
+INBOUND_PER_HOST: Final = 32  # of one public address; loopback and private ones are not counted
+HANDSHAKE_S: Final = 10.0
+CONNECTIONS_PER_PEER: Final = 4  # beyond it the oldest is closed
+STREAMS_PER_CONNECTION: Final = 64  # inbound, in negotiation or served
+BUFFERED_PER_CONNECTION_BYTES: Final = 2 * 1024 * 1024  # received and not yet read, all streams together
+FRAME_GRACE_S: Final = 1.0  # for the rest of a frame whose writer was cancelled; then the connection goes
+CLOSE_S: Final = 1.0
+LINGER_S: Final = 10.0  # for the remote's end after ours
+NEGOTIATION_BYTES: Final = 1024
+IDENTIFY_BYTES: Final = 16 * 1024
+PROTOCOLS_PER_PEER: Final = 128
+PROTOCOL_ID_CHARS: Final = 128
+
+# DHT
+PEERS_REMEMBERED: Final = 4_096
+PEERS_CACHED: Final = 256  # handed to the daemon for the next start
+WALKS: Final = 32  # under way at the same time
+PEERS_ASKED: Final = 150  # in one walk
+CLIENT_STREAMS: Final = 256  # of one protocol; beyond it the least recently used is closed
+IDENTIFIES: Final = 16  # under way at the same time
+IDENTIFIES_WAITING: Final = 128  # beyond it a stranger is met another time
+WATCHES_PER_WALK: Final = 4
+WATCHES_PER_SLOT: Final = 64
+WATCHES: Final = 2_000
+PUSHES_QUEUED: Final = 64  # for one watcher; beyond it its watches are dropped
+PUSHES_REMEMBERED: Final = 1_024  # so that the same record from several storers is told once
+REFRESH_AFTER_S: Final = 3_600.0  # of a bucket that no walk has touched
+REFRESH_CHECK_S: Final = 60.0

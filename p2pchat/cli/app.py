@@ -1,0 +1,101 @@
+"""The command tree: global options, commands that are loaded when they are called, and what ends a command.
+
+Rules:
+
+- A failure is ``NAME: sentence`` on stderr and the table's exit status; a usage error exits 2, an interrupt 130.
+- A reader that leaves (``p2pchat listen | head``) ends the command without a word, as SIGPIPE would: 141.
+
+Source: docs/CONTROL-API.md, "Errors".
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+import p2pchat
+from p2pchat.api.errors import exit_status, reply_name
+from p2pchat.api.paths import DEFAULT_PROFILE
+from p2pchat.base.errors import P2PChatError
+from p2pchat.cli.invocation import Invocation
+from p2pchat.cli.output import note
+
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+
+_COMMANDS: Final = {
+    "init": "p2pchat.cli.node:init",
+    "daemon": "p2pchat.cli.node:daemon",
+    "status": "p2pchat.cli.node:status",
+    "stop": "p2pchat.cli.node:stop",
+    "id": "p2pchat.cli.identity:identity",
+    "contacts": "p2pchat.cli.contacts:contacts",
+    "send": "p2pchat.cli.messages:send",
+    "listen": "p2pchat.cli.listen:listen",
+    "history": "p2pchat.cli.messages:history",
+    "net": "p2pchat.cli.net:net",
+    "rpc": "p2pchat.cli.rpc:rpc",
+    "demo": "p2pchat.cli.demo:demo",
+}
+
+
+class _LazyGroup(click.Group):
+    """Commands in the order of a newcomer's way, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101  the table above is ours
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(p2pchat.__version__, prog_name="p2pchat")
+@click.option("--profile", default=DEFAULT_PROFILE, metavar="P", help="Which profile; 'default' where omitted.")
+@click.option("--socket", metavar="S", help="The daemon's socket, if it is not the profile's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print the API's objects, one a line.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Print more.")
+@click.pass_context
+def cli(ctx: click.Context, profile: str, socket: str | None, as_json: bool, quiet: bool, verbose: bool) -> None:
+    """End-to-end encrypted messages between nodes, without a server."""
+    ctx.obj = Invocation(profile, socket, as_json, quiet, verbose)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; its exit status."""
+    try:
+        with cli.make_context("p2pchat", list(arguments)) as context:
+            cli.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # nothing more can be written, also not by the interpreter when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except P2PChatError as error:
+        name = reply_name(error) or error.error_name
+        note(f"{name}: {error.message}")
+        return exit_status(name)
+    except Exception:  # a defect of ours: for whoever reports it the place, for the caller the documented status
+        import traceback  # loaded for nobody else
+
+        traceback.print_exc()
+        note("INTERNAL: p2pchat met a defect of its own.")
+        return exit_status("INTERNAL")
+    return 0

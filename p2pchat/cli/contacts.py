@@ -1,0 +1,104 @@
+"""``contacts``: the people this profile writes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
+from p2pchat.cli.output import emit, line, note, table
+from p2pchat.cli.reading import clock, objects, text
+
+
+@click.group()
+@json_option
+def contacts() -> None:
+    """The people you write to."""
+
+
+@contacts.command()
+@click.argument("number")
+@click.option("--name", metavar="NAME", help="What you call them.")
+@click.option("--idempotency-key", metavar="K", help="The same key adds once.")
+@json_option
+@pass_invocation
+def add(invocation: Invocation, number: str, name: str | None, idempotency_key: str | None) -> None:
+    """Add a person by phone number.
+
+    You find each other when both of you have added the other and both nodes run. From then on whoever knows both
+    numbers can learn that you looked for each other.
+    """
+    added = invocation.call("contacts.add", number=number, name=name, idempotency_key=idempotency_key)
+    if invocation.as_json:
+        emit(added)
+        return
+    _print(added)
+    if added.get("state") == "pending" and not invocation.quiet:
+        note("You find each other when they have added your number too.")
+
+
+@contacts.command(name="list")
+@click.option("--state", type=click.Choice(["pending", "matched", "request", "blocked"]), help="These alone.")
+@json_option
+@pass_invocation
+def list_(invocation: Invocation, state: str | None) -> None:
+    """List all contacts."""
+    found = objects(invocation.call("contacts.list", state=state), "contacts")
+    if invocation.as_json:
+        for contact in found:
+            emit(contact)
+        return
+    table([_row(contact) for contact in found])
+
+
+@contacts.command()
+@click.argument("to", metavar="TO")
+@json_option
+@pass_invocation
+def show(invocation: Invocation, to: str) -> None:
+    """Show one contact. TO is a name, a number or the beginning of an id."""
+    contact = invocation.call("contacts.get", to=to)
+    if invocation.as_json:
+        emit(contact)
+        return
+    _print(contact)
+    line(f"trust {text(contact, 'trust')}, claimed by {text(contact, 'claimants')}")
+    line("online" if contact.get("online") else f"last seen {clock(contact.get('last_seen_ms'))}")
+
+
+@contacts.command()
+@click.argument("to", metavar="TO")
+@click.argument("name")
+@click.option("--idempotency-key", metavar="K", help="The same key renames once.")
+@json_option
+@pass_invocation
+def rename(invocation: Invocation, to: str, name: str, idempotency_key: str | None) -> None:
+    """Give a contact another name."""
+    _show_result(invocation, invocation.call("contacts.rename", to=to, name=name, idempotency_key=idempotency_key))
+
+
+@contacts.command()
+@click.argument("to", metavar="TO")
+@click.option("--idempotency-key", metavar="K", help="The same key removes once.")
+@json_option
+@pass_invocation
+def remove(invocation: Invocation, to: str, idempotency_key: str | None) -> None:
+    """Forget a contact and the conversation with it."""
+    _show_result(invocation, invocation.call("contacts.remove", to=to, idempotency_key=idempotency_key))
+
+
+def _show_result(invocation: Invocation, contact: Mapping[str, object]) -> None:
+    if invocation.as_json:
+        emit(contact)
+    elif not invocation.quiet:
+        _print(contact)
+
+
+def _print(contact: Mapping[str, object]) -> None:
+    line("  ".join(_row(contact)))
+
+
+def _row(contact: Mapping[str, object]) -> list[str]:
+    online = "online" if contact.get("online") else ""
+    return [*(text(contact, field) for field in ("name", "number", "state", "id")), online]

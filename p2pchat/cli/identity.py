@@ -1,0 +1,29 @@
+"""``id``: who this profile is."""
+
+from __future__ import annotations
+
+import click
+
+from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
+from p2pchat.cli.output import emit, line
+from p2pchat.cli.reading import text
+
+
+@click.group(name="id")
+@json_option
+def identity() -> None:
+    """Who this profile is."""
+
+
+@identity.command()
+@json_option
+@pass_invocation
+def show(invocation: Invocation) -> None:
+    """Show name, number and keys."""
+    shown = invocation.call("identity.show")
+    if invocation.as_json:
+        emit(shown)
+        return
+    line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
+    line(f"root key {text(shown, 'root')}")
+    line(f"peer id  {text(shown, 'peer_id')}")

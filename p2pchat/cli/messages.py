@@ -1,0 +1,136 @@
+"""``send`` and ``history``."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+from p2pchat.api.errors import ApiError
+from p2pchat.api.text import TEXT_BYTES
+from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
+from p2pchat.cli.output import block, emit, line
+from p2pchat.cli.reading import clock, number, objects, text
+from p2pchat.client.blocking import Client
+
+PAGE: Final = 100
+
+_AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
+_UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DATES: Final = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S")
+
+
+@click.command()
+@click.argument("to", metavar="TO")
+@click.argument("body", metavar="[TEXT|-]", required=False)
+@click.option("--wait", type=click.Choice(["queued", "sent", "held", "delivered", "read"]), help="Return only then.")
+@click.option("--timeout", type=click.FloatRange(0, 86_400), metavar="S", help="Wait at most so many seconds (60).")
+@click.option("--idempotency-key", metavar="K", help="The same key and text are sent once.")
+@json_option
+@pass_invocation
+def send(
+    invocation: Invocation,
+    to: str,
+    body: str | None,
+    wait: str | None,
+    timeout: float | None,
+    idempotency_key: str | None,
+) -> None:
+    """Send a text. TO is a name, a number or the beginning of an id.
+
+    With - instead of TEXT, or without it in a pipeline, stdin is sent unchanged.
+    """
+    if timeout is not None and wait is None:
+        raise click.UsageError("--timeout needs --wait.")
+    if body is None and sys.stdin.isatty():
+        raise click.UsageError("Missing TEXT; - reads it from stdin.")
+    params: dict[str, object] = {
+        "to": to,
+        "text": _standard_input() if body is None or body == "-" else body,
+        "wait": wait,
+        "timeout_ms": None if timeout is None else round(timeout * 1000),
+        "idempotency_key": idempotency_key,
+    }
+    # how long a wait takes is the daemon's to say
+    with invocation.client(timeout_s=30.0 if wait is None else None) as client:
+        sent = client.call("message.send", **given(params))
+    if invocation.as_json:
+        emit(sent)
+    elif not invocation.quiet:
+        line(f"{text(sent, 'state')}  {text(sent, 'id')}")
+
+
+def _standard_input() -> str:
+    data = sys.stdin.buffer.read(TEXT_BYTES + 1)
+    if len(data) > TEXT_BYTES:
+        raise ApiError("TOO_LARGE", f"text: is longer than {TEXT_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ApiError("INVALID_PARAMS", "text: is not UTF-8") from None
+
+
+@click.command()
+@click.argument("to", metavar="TO")
+@click.option("--since", metavar="TIME", help="Not older than 2026-11-21, '2026-11-21 18:30', or 30m, 12h, 7d ago.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many.")
+@click.option("--search", metavar="WORDS", help="Those that hold these words alone.")
+@json_option
+@pass_invocation
+def history(invocation: Invocation, to: str, since: str | None, limit: int, search: str | None) -> None:
+    """Show a conversation, oldest message first. TO is a name, a number or the beginning of an id."""
+    since_ms = 0 if since is None else _since_ms(since)
+    with invocation.client() as client:
+        contact = client.call("contacts.get", to=to)
+        found = _newest(client, str(contact["id"]), since_ms, limit, search)
+    for message in found:
+        if invocation.as_json:
+            emit(message)
+        else:
+            _print(message, text(contact, "name"))
+
+
+def _newest(client: Client, to: str, since_ms: int, limit: int, search: str | None) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    before: object = None
+    page = PAGE
+    while len(found) < limit:
+        params = given({"to": to, "before": before, "limit": min(page, limit - len(found)), "search": search})
+        try:
+            reply = client.call("message.list", **params)
+        except ApiError as error:
+            if error.error_name != "TOO_LARGE" or page == 1:
+                raise
+            page = max(1, page // 4)  # long texts: fewer fit into one reply
+            continue
+        messages = objects(reply, "messages")
+        fresh = [message for message in messages if number(message, "created_ms") >= since_ms]
+        found = fresh + found
+        before = reply.get("next")
+        if before is None or len(fresh) < len(messages):
+            break
+    return found
+
+
+def _print(message: Mapping[str, object], name: str) -> None:
+    state = text(message, "state")
+    if message.get("direction") == "in":
+        head = f"{clock(message.get('created_ms'))}  {name}:"
+    else:
+        head = f"{clock(message.get('created_ms'))}  me ({state}):"
+    block(head, text(message, "text"))
+
+
+def _since_ms(value: str) -> int:
+    if ago := _AGO.fullmatch(value):
+        return int((time.time() - int(ago[1]) * _UNIT_S[ago[2]]) * 1000)
+    for form in _DATES:
+        try:
+            return int(time.mktime(time.strptime(value, form)) * 1000)
+        except (ValueError, OverflowError):
+            continue
+    raise click.BadParameter("is neither a date nor a time ago, such as 2026-11-21 or 12h.", param_hint="--since")

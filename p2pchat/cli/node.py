@@ -1,0 +1,134 @@
+"""``init``, ``daemon``, ``status`` and ``stop``.
+
+The first two become the daemon's program: prompts, keys and the disk are its business.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import click
+
+from p2pchat.api.errors import ApiError
+from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
+from p2pchat.cli.output import emit, line, note
+from p2pchat.cli.reading import fields, number, text, texts
+
+STOP_S: Final = 30.0
+
+
+@click.command()
+@click.option("--number", metavar="N", help="Your mobile number, such as +821012345678.")
+@click.option("--no-number", is_flag=True, help="A node that nobody can find by number, such as a router.")
+@click.option("--name", metavar="NAME", help="What your contacts' nodes may call you.")
+@click.option("--region", metavar="CC", help="Country of numbers without a country code, such as KR.")
+@click.option("--passphrase-file", metavar="F", help="A file that holds the passphrase.")
+@click.option("--no-passphrase", is_flag=True, help="Keep the key unprotected: whoever has the disk has everything.")
+@json_option
+@pass_invocation
+def init(
+    invocation: Invocation,
+    number: str | None,
+    no_number: bool,
+    name: str | None,
+    region: str | None,
+    passphrase_file: str | None,
+    no_passphrase: bool,
+) -> None:
+    """Make a profile: keys, number, name. Asks for what is missing, on a terminal."""
+    arguments = ["--profile", invocation.profile, "init"]
+    for option, value in (
+        ("--number", number),
+        ("--name", name),
+        ("--region", region),
+        ("--passphrase-file", passphrase_file),
+    ):
+        if value is not None:
+            arguments.append(f"{option}={value}")
+    for option, on in (("--no-number", no_number), ("--no-passphrase", no_passphrase), ("--json", invocation.as_json)):
+        if on:
+            arguments.append(option)
+    become_daemon_program(arguments)
+
+
+@click.command()
+@click.option("--listen", multiple=True, metavar="MULTIADDR", help="Where to listen, such as /ip4/0.0.0.0/tcp/4001.")
+@click.option("--bootstrap", multiple=True, metavar="MULTIADDR", help="A node to start from: its `p2pchat net addrs`.")
+@click.option("--passphrase-file", metavar="F", help="A file that holds the passphrase.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What is logged to stderr.")
+@pass_invocation
+def daemon(
+    invocation: Invocation,
+    listen: Sequence[str],
+    bootstrap: Sequence[str],
+    passphrase_file: str | None,
+    log_level: str | None,
+) -> None:
+    """Run the node in the foreground until it is stopped."""
+    arguments = ["--profile", invocation.profile]
+    if invocation.socket is not None:
+        arguments.append(f"--socket={invocation.socket}")
+    arguments.append("run")
+    arguments += [f"--listen={address}" for address in listen]
+    arguments += [f"--bootstrap={address}" for address in bootstrap]
+    if passphrase_file is not None:
+        arguments.append(f"--passphrase-file={passphrase_file}")
+    if log_level is not None:
+        arguments.append(f"--log-level={log_level}")
+    become_daemon_program(arguments)
+
+
+def become_daemon_program(arguments: Sequence[str]) -> NoReturn:
+    """Replace this process, so that signals and the exit status are the daemon's own."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "p2pchat.daemon", *arguments])  # noqa: S606  no shell is wanted
+
+
+@click.command()
+@json_option
+@pass_invocation
+def status(invocation: Invocation) -> None:
+    """Show the node at a glance."""
+    shown = invocation.call("node.status")
+    if invocation.as_json:
+        emit(shown)
+        return
+    counts = fields(shown, "contacts")
+    line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
+    line(f"running for {_duration(number(shown, 'uptime_s'))}, version {text(shown, 'version')}")
+    line(f"{text(shown, 'peers')} peers, reachability {text(shown, 'reachability')}")
+    line(f"{text(counts, 'matched')} contacts matched, {text(counts, 'pending')} pending")
+    line(f"{text(shown, 'outbox')} messages not delivered yet")
+    line(f"peer id {text(shown, 'peer_id')}")
+    for address in texts(shown, "addresses"):
+        line(f"address {address}")
+    if shown.get("locked"):
+        line("locked")
+    if shown.get("clock_ok") is False:
+        line("the clock differs from that of other nodes: nothing can be published until it is set")
+
+
+@click.command()
+@json_option
+@pass_invocation
+def stop(invocation: Invocation) -> None:
+    """End the daemon; returns when it has let go of its socket."""
+    with invocation.client() as client:
+        reply = client.call("node.shutdown")
+        if not client.wait_closed(STOP_S):
+            raise ApiError("TIMEOUT", f"The daemon is still running after {STOP_S:g} seconds.")
+    if invocation.as_json:
+        emit(reply)
+    elif not invocation.quiet:
+        note("stopped")
+
+
+def _duration(seconds: int) -> str:
+    minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86_400
+    if seconds < 60:
+        return f"{seconds} s"
+    return (f"{days} d " if days else "") + (f"{hours} h " if seconds >= 3600 else "") + f"{minutes} min"

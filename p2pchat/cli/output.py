@@ -1,0 +1,50 @@
+"""Printing: objects for programs, lines for people.
+
+Rules:
+
+- :func:`emit` writes UTF-8 JSON exactly as the daemon sent the object, whatever the locale.
+- :func:`line` escapes its whole text, :func:`block` all but the line breaks of the text: nothing that another person
+  wrote acts on the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from p2pchat.api.text import escape, escape_lines
+
+
+def emit(value: object) -> None:
+    """One JSON object on one line of stdout, at once."""
+    sys.stdout.buffer.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def line(text: str) -> None:
+    """One line of stdout for a person."""
+    _write(escape(text))
+
+
+def block(head: str, text: str) -> None:
+    """A line that begins with ``head``, and the further lines of ``text`` indented below it."""
+    _write(f"{escape(head)} {escape_lines(text, '    ')}")
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Rows with their columns aligned."""
+    shown = [[escape(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))] if shown else []
+    for row in shown:
+        _write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def note(text: str) -> None:
+    """One line of stderr."""
+    print(escape(text), file=sys.stderr)
+
+
+def _write(text: str) -> None:
+    sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "backslashreplace") + b"\n")
+    sys.stdout.buffer.flush()

@@ -1,0 +1,47 @@
+"""Reading the fields of an object for a person. A field that is null, missing or of another kind never stops a command:
+a newer daemon may have changed it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import cast
+
+
+def text(found: Mapping[str, object], name: str, unknown: str = "–") -> str:
+    """The field ``name`` in words; ``unknown`` where it is null or missing."""
+    value = found.get(name)
+    return unknown if value is None else str(value)
+
+
+def number(found: Mapping[str, object], name: str) -> int:
+    """The whole number in the field ``name``; 0 where there is none."""
+    value = found.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def clock(unix_ms: object, pattern: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """A time of the API in local time."""
+    return time.strftime(pattern, time.localtime(unix_ms / 1000)) if isinstance(unix_ms, int) else "–"
+
+
+def fields(found: Mapping[str, object], name: str) -> dict[str, object]:
+    """The object in the field ``name``."""
+    value = found.get(name)
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def objects(found: Mapping[str, object], name: str) -> list[dict[str, object]]:
+    """The list of objects in the field ``name``."""
+    return [cast("dict[str, object]", item) for item in _items(found, name) if isinstance(item, dict)]
+
+
+def texts(found: Mapping[str, object], name: str) -> list[str]:
+    """The list of texts in the field ``name``."""
+    return [item for item in _items(found, name) if isinstance(item, str)]
+
+
+def _items(found: Mapping[str, object], name: str) -> list[object]:
+    value = found.get(name)
+    return cast("list[object]", value) if isinstance(value, list) else []

@@ -1,0 +1,257 @@
+"""One client's connection: requests in, replies and notifications out.
+
+Rules:
+
+- Requests are begun in the order of their arrival and run side by side: each runs up to its first wait before the
+  next is begun. Replies come as they are ready and are told apart by their ids.
+- At most ``IN_FLIGHT`` requests are begun and not yet replied to, the elements of batches included; beyond that
+  nothing more is read.
+- When the client has ended its half, what it asked is still answered; then its subscriptions end and the connection
+  is closed. When the client is lost, what was begun has ``GRACE_S`` to end.
+- A defect ends the request it happened in: INTERNAL and a reference to the client, the place to the log.
+
+Source: docs/CONTROL-API.md, "Transport".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, cast
+
+import trio
+
+from p2pchat.api.codec import FRAME_BYTES, JSON_LINES, FrameError, Framing, ParseError, Splitter
+from p2pchat.api.errors import reply_name
+from p2pchat.base.errors import P2PChatError
+from p2pchat.control import jsonrpc
+from p2pchat.control.outgoing import Outgoing
+from p2pchat.services.defects import report_defect
+
+IN_FLIGHT: Final = 1024
+BATCH_REQUESTS: Final = 8192
+GRACE_S: Final = 5.0
+READ_BYTES: Final = 65_536
+
+
+class Connection:
+    """What handlers may do with the connection that their requests come by; there is one for each client."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def notify(self, method: str, params: object) -> None:
+        """Send a notification, waiting while the client reads too slowly.
+
+        Args:
+            params: a struct of the schema or a dict.
+
+        Concurrency: call it from a task begun with :meth:`after_reply`, which ends with the connection.
+        """
+        await self._channel.notify(method, params)
+
+    def after_reply(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run ``task`` from when the reply to the request being handled has been written until the client leaves.
+
+        It does not begin if the handler raises. If the task raises, the client gets an error with a null id.
+
+        Concurrency: call it from the task that the handler was called in.
+        """
+        self._channel.after_reply(partial(task, *args))
+
+
+Dispatch = Callable[[str, dict[str, object], Connection], Awaitable[object]]
+_Follower = Callable[[], Awaitable[None]]
+
+
+class _Batch:
+    """The replies to a list of requests, sent as one list when the last is there."""
+
+    def __init__(self, requests: int) -> None:
+        self.unanswered = requests
+        self.bodies: list[bytes] = []
+        self.followers: list[_Follower] = []
+        self._size = 16
+
+    def fits(self, body: bytes) -> bool:
+        self._size += len(body) + 1
+        return self._size <= FRAME_BYTES
+
+
+class Channel:
+    """Serves one connected stream until either end is done with it.
+
+    Args:
+        stream: the accepted connection; closing it is the caller's.
+        dispatch: carries out one request; raises :class:`P2PChatError` for an error reply.
+    """
+
+    _requests: trio.Nursery
+    _beside: trio.Nursery
+
+    def __init__(self, stream: trio.SocketStream, dispatch: Dispatch) -> None:
+        self._stream = stream
+        self._dispatch = dispatch
+        self._connection = Connection(self)
+        self._splitter = Splitter()
+        self._outgoing = Outgoing(stream.socket, self._lost)
+        self._slots = trio.Semaphore(IN_FLIGHT)
+        self._arrived: deque[tuple[object, _Batch | None]] = deque()
+        self._following: dict[trio.lowlevel.Task, list[_Follower]] = {}
+        self._followers: set[trio.CancelScope] = set()
+        self._reading = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Serve; returns when the connection can be closed."""
+        async with trio.open_nursery() as self._beside:
+            self._beside.start_soon(self._outgoing.run)
+            async with trio.open_nursery() as self._requests:
+                with self._reading:
+                    await self._read()
+            await self._outgoing.flush()
+            self._beside.cancel_scope.cancel()
+
+    def finish(self) -> None:
+        """Read nothing more, as if the client had ended its half."""
+        self._reading.cancel()
+
+    async def notify(self, method: str, params: object) -> None:
+        await self._put(self._framing.encode(jsonrpc.notification(method, params)))
+
+    def after_reply(self, follower: _Follower) -> None:
+        self._following[trio.lowlevel.current_task()].append(follower)
+
+    @property
+    def _framing(self) -> Framing:
+        return self._splitter.framing or JSON_LINES
+
+    def _lost(self) -> None:
+        self._reading.cancel()
+        self._requests.cancel_scope.deadline = trio.current_time() + GRACE_S
+        for scope in self._followers:
+            scope.cancel()
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            while data := await self._receive():
+                self._splitter.feed(data)
+                while (frame := self._splitter.next_frame()) is not None:
+                    await self._accept(frame)
+            if (last := self._splitter.rest()) is not None:
+                await self._accept(last)
+        except FrameError as error:
+            await self._reply(jsonrpc.error(None, error.error_name, error.message))
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(READ_BYTES))
+        except trio.BrokenResourceError:
+            return b""  # the client left without reading all that was sent: to this side the same as its end
+
+    async def _accept(self, frame: bytes) -> None:
+        try:
+            value = self._framing.decode(frame)
+        except ParseError as error:
+            await self._reply(jsonrpc.error(None, error.error_name, error.message))
+            return
+        if not isinstance(value, list):
+            await self._admit(value, None)
+            return
+        items = cast("list[object]", value)
+        if not 0 < len(items) <= BATCH_REQUESTS:
+            await self._reply(jsonrpc.error(None, "INVALID_REQUEST", f"A batch has 1 to {BATCH_REQUESTS} requests."))
+            return
+        batch = _Batch(len(items))
+        for item in items:
+            await self._admit(item, batch)
+
+    async def _admit(self, value: object, batch: _Batch | None) -> None:
+        try:
+            self._slots.acquire_nowait()  # acquire() would give up the processor even when there is room
+        except trio.WouldBlock:
+            await self._slots.acquire()
+        self._arrived.append((value, batch))
+        self._requests.start_soon(self._serve_oldest)
+
+    # -- one request -----------------------------------------------------------------------------------------------
+
+    async def _serve_oldest(self) -> None:
+        # trio begins new tasks in no particular order: each takes the oldest request, not the one it was begun for
+        value, batch = self._arrived.popleft()
+        task = trio.lowlevel.current_task()
+        followers = self._following[task] = []
+        try:
+            request_id, body = await self._answer(value, followers)
+            if batch is None:
+                await self._settle(body, followers)
+            else:
+                await self._settle_in(batch, request_id, body, followers)
+        finally:
+            del self._following[task]
+            self._slots.release()
+
+    async def _answer(self, value: object, followers: list[_Follower]) -> tuple[jsonrpc.Id, bytes | None]:
+        """The id and the body of the reply; no body for a notification."""
+        try:
+            request = jsonrpc.parse_request(value)
+        except jsonrpc.InvalidRequest as error:
+            return error.id, self._framing.encode(jsonrpc.error(error.id, error.error_name, error.message))
+        try:
+            result = await self._dispatch(request.method, request.params, self._connection)
+            body = self._framing.encode(jsonrpc.result(request.id, result)) if request.wants_reply else None
+        except Exception as error:  # whatever a handler raises ends its request and nothing else
+            followers.clear()
+            refusal = self._framing.encode(_refusal(request.id, error))
+            body = refusal if request.wants_reply else None
+        return request.id, body
+
+    async def _settle(self, body: bytes | None, followers: list[_Follower]) -> None:
+        if body is not None:
+            await self._put(body)
+        for follower in followers:
+            self._beside.start_soon(self._follow, follower)
+
+    async def _settle_in(
+        self, batch: _Batch, request_id: jsonrpc.Id, body: bytes | None, followers: list[_Follower]
+    ) -> None:
+        batch.unanswered -= 1
+        batch.followers += followers
+        if body is not None:
+            batch.bodies.append(body if batch.fits(body) else self._crowded_out(request_id))
+        if batch.unanswered == 0:
+            await self._settle(self._framing.join(batch.bodies) if batch.bodies else None, batch.followers)
+
+    def _crowded_out(self, request_id: jsonrpc.Id) -> bytes:
+        message = "It was carried out, but the replies of this batch are too long together."
+        return self._framing.encode(jsonrpc.error(request_id, "TOO_LARGE", message))
+
+    async def _follow(self, follower: _Follower) -> None:
+        with trio.CancelScope() as scope:
+            self._followers.add(scope)
+            try:
+                await self._outgoing.flush()
+                await follower()
+            except Exception as error:  # whatever a subscription raises ends it and nothing else
+                await self._reply(_refusal(None, error))
+            finally:
+                self._followers.discard(scope)
+
+    # -- out -------------------------------------------------------------------------------------------------------
+
+    async def _reply(self, reply: dict[str, object]) -> None:
+        await self._put(self._framing.encode(reply))
+
+    async def _put(self, body: bytes) -> None:
+        await self._outgoing.put(self._framing.frame(body))
+
+
+def _refusal(request_id: jsonrpc.Id, error: Exception) -> dict[str, object]:
+    name = reply_name(error) if isinstance(error, P2PChatError) else None
+    if name is None or not isinstance(error, P2PChatError):
+        reference = report_defect(error)
+        message = f"The node met a defect of its own; its log has it under {reference}."
+        return jsonrpc.error(request_id, "INTERNAL", message, {"ref": reference})
+    return jsonrpc.error(request_id, name, error.message, error.data)

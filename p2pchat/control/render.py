@@ -1,0 +1,115 @@
+"""Rows and domain events → API objects. The only place that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from p2pchat.api.objects import Contact, ContactState, Event, Message, MessageState, Trust
+from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.services.contacts import open_snapshot
+from p2pchat.store import contacts, messages
+from p2pchat.store.contacts import ContactRow
+from p2pchat.store.db import Tx
+from p2pchat.store.eventlog import EventRow
+from p2pchat.store.messages import MessageRow
+
+Online = Callable[[int], bool]
+
+_STATE_OF = {
+    EventKind.MESSAGE_QUEUED: "queued",
+    EventKind.MESSAGE_SENT: "sent",
+    EventKind.MESSAGE_DELIVERED: "delivered",
+    EventKind.MESSAGE_EXPIRED: "expired",
+}
+_NEWER_VERSION = "sent by a newer version"
+
+
+def contact(row: ContactRow, online: Online) -> Contact:
+    """A contact as it is now."""
+    return Contact(
+        id=row.uid.hex(),
+        name=row.name,
+        number=row.number,
+        state=cast("ContactState", row.state),
+        trust=cast("Trust", row.trust),
+        claimants=row.claimants,
+        online=online(row.id),
+        last_seen_ms=row.last_seen_ms,
+    )
+
+
+def message_id(store_id: bytes, row_id: int) -> str:
+    """A local message id: 32 hex digits."""
+    return (store_id + row_id.to_bytes(8, "big")).hex()
+
+
+def message_row(store_id: bytes, text: str) -> int | None:
+    """The row that a local message id names, or None if it is none of this store."""
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return int.from_bytes(raw[8:], "big") if len(raw) == 16 and raw[:8] == store_id and raw[8] < 128 else None
+
+
+def message(row: MessageRow, contact_uid: str, store_id: bytes) -> Message:
+    """A message as it is now."""
+    return Message(
+        id=message_id(store_id, row.id),
+        contact_id=contact_uid,
+        direction="in" if row.incoming else "out",
+        text=row.text or "",
+        state=cast("MessageState", row.state),
+        reason=_NEWER_VERSION if row.text is None else row.reason,
+        holders=[],
+        created_ms=row.created_ms,
+        delivered_ms=row.delivered_ms,
+        read_ms=row.read_ms,
+        position=row.id,
+    )
+
+
+def event(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Event:
+    """A stored event, with its subject as it was then."""
+    return Event(seq=row.seq, ts=row.ts_ms, type=row.kind, data=_data(tx, row, online, store_id))
+
+
+def transient(tx: Tx, told: DomainEvent, online: Online) -> Event:
+    """An event that is not stored: ``seq`` is null."""
+    row = contacts.get(tx, told.subject) if told.subject is not None else None
+    data: Contact | dict[str, object] = contact(row, online) if row is not None else {}
+    return Event(seq=None, ts=tx.now_ms, type=told.kind.value, data=data)
+
+
+def _data(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Message | Contact | dict[str, object]:
+    if row.kind.startswith("message.") and row.subject is not None:
+        return _message_then(tx, row, row.subject, store_id)
+    if row.detail is not None and row.subject is not None:
+        uid, name, number, state, trust, claimants, last_seen_ms = open_snapshot(row.detail)
+        return Contact(
+            id=uid.hex(),
+            name=name,
+            number=number,
+            state=cast("ContactState", state),
+            trust=cast("Trust", trust),
+            claimants=claimants,
+            online=online(row.subject),
+            last_seen_ms=last_seen_ms,
+        )
+    return {}
+
+
+def _message_then(tx: Tx, row: EventRow, subject: int, store_id: bytes) -> Message | dict[str, object]:
+    found = messages.get(tx, subject)
+    owner = contacts.get(tx, found.contact) if found is not None else None
+    if found is None or owner is None:
+        return {"id": message_id(store_id, subject)}  # it went with its contact
+    told = message(found, owner.uid.hex(), store_id)
+    kind = EventKind(row.kind)
+    if kind in _STATE_OF:
+        told.state = cast("MessageState", _STATE_OF[kind])
+        if kind is not EventKind.MESSAGE_DELIVERED:
+            told.delivered_ms = None
+        told.read_ms = None
+    return told

@@ -1,0 +1,140 @@
+"""Subscribers pull from the event log: there is no queue to overflow, and a stuck one slows nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from secrets import token_hex
+from typing import Final
+
+import trio
+
+from p2pchat.api import objects, schema
+from p2pchat.base.errors import UsageError
+from p2pchat.control import render
+from p2pchat.control.server import Connection
+from p2pchat.core.events import DomainEvent
+from p2pchat.services.context import Context
+from p2pchat.store import eventlog
+from p2pchat.store.db import Tx
+
+_PAGE: Final = 256
+_PER_CONNECTION: Final = 64
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """``cursor``: the last seq told; ``mark``: the same for what is not stored."""
+
+    name: str
+    connection: Connection
+    types: Sequence[str] | None
+    cursor: int
+    mark: int
+    scope: trio.CancelScope
+
+
+class Subscriptions:
+    """The subscriptions of all connections; each ends with its connection.
+
+    Args:
+        online: whether a contact is connected now.
+    """
+
+    def __init__(self, context: Context, online: render.Online) -> None:
+        self._context = context
+        self._online = online
+        self._running: dict[str, _Subscription] = {}
+
+    async def subscribe(
+        self, since: int | str, types: Sequence[str] | None, connection: Connection
+    ) -> objects.Subscription:
+        """Begin to notify ``connection``, once the reply to this call is on its way.
+
+        Raises:
+            UsageError: CURSOR_EXPIRED with ``oldest``; RATE_LIMITED, too many on one connection.
+        """
+        if sum(each.connection is connection for each in self._running.values()) >= _PER_CONNECTION:
+            raise UsageError(f"A connection has at most {_PER_CONNECTION} subscriptions.", name="RATE_LIMITED")
+        mark, _ = self._context.bus.transient_after(0)
+        cursor = await self._context.db.run(lambda tx: _cursor(tx, since))
+        subscription = _Subscription(token_hex(8), connection, types, cursor, mark, trio.CancelScope())
+        connection.after_reply(self._pump, subscription)
+        self._running[subscription.name] = subscription
+        return objects.Subscription(subscription=subscription.name, cursor=cursor)
+
+    def unsubscribe(self, name: str, connection: Connection) -> None:
+        """End a subscription.
+
+        Raises:
+            UsageError: INVALID_PARAMS, it is none of this connection.
+        """
+        subscription = self._running.get(name)
+        if subscription is None or subscription.connection is not connection:
+            raise UsageError("subscription: is none of this connection", data={"param": "subscription"})
+        del self._running[name]
+        subscription.scope.cancel()
+
+    async def fetch(self, since: int, types: Sequence[str] | None, limit: int) -> objects.Events:
+        """Up to ``limit`` fitting events after ``since``; empty at the end of the log.
+
+        Raises:
+            UsageError: CURSOR_EXPIRED.
+        """
+        found: list[objects.Event] = []
+        cursor = await self._context.db.run(lambda tx: _cursor(tx, since))
+        while len(found) < limit:
+            cursor, page, at_end = await self._context.db.run(partial(self._page, cursor, types))
+            found += page
+            if at_end:
+                break
+        return objects.Events(events=found[:limit])
+
+    def _page(self, cursor: int, types: Sequence[str] | None, tx: Tx) -> tuple[int, list[objects.Event], bool]:
+        rows = eventlog.after(tx, cursor, _PAGE)
+        store_id = self._context.profile.store_id
+        fitting = [
+            render.event(tx, row, self._online, store_id) for row in rows if schema.type_matches(types, row.kind)
+        ]
+        return (rows[-1].seq if rows else cursor), fitting, not rows
+
+    async def _pump(self, subscription: _Subscription) -> None:
+        try:
+            with subscription.scope:
+                while True:
+                    news = self._context.bus.edge()
+                    if not await self._tell(subscription):
+                        await news()
+        finally:
+            self._running.pop(subscription.name, None)
+
+    async def _tell(self, subscription: _Subscription) -> bool:
+        """Send what is new; True if there was something in the log, so there may be more."""
+        mark, told = self._context.bus.transient_after(subscription.mark)
+        wanted = [event for event in told if schema.type_matches(subscription.types, event.kind.value)]
+
+        def look(tx: Tx) -> tuple[int, list[objects.Event], bool]:
+            cursor, page, at_end = self._page(subscription.cursor, subscription.types, tx)
+            return cursor, page + self._transient(tx, wanted), at_end
+
+        cursor, events, at_end = await self._context.db.run(look)
+        for event in events:
+            notice = objects.EventNotification(
+                subscription=subscription.name, seq=event.seq, ts=event.ts, type=event.type, data=event.data
+            )
+            await subscription.connection.notify("event", notice)
+        subscription.cursor, subscription.mark = cursor, mark
+        return not at_end
+
+    def _transient(self, tx: Tx, told: list[DomainEvent]) -> list[objects.Event]:
+        return [render.transient(tx, event, self._online) for event in told]
+
+
+def _cursor(tx: Tx, since: int | str) -> int:
+    head, oldest = eventlog.head(tx), eventlog.oldest(tx)
+    if isinstance(since, str):
+        return head
+    if since + 1 < oldest:
+        raise UsageError("Events that old are gone.", name="CURSOR_EXPIRED", data={"oldest": oldest})
+    return min(since, head)

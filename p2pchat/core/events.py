@@ -1,0 +1,47 @@
+"""Domain events: facts in the past tense, written in the same transaction as the change that they tell of.
+
+The names are those of the control API; :mod:`p2pchat.control.render` turns them into API objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """Every kind of event that is stored."""
+
+    MESSAGE_QUEUED = "message.queued"
+    MESSAGE_SENT = "message.sent"
+    MESSAGE_DELIVERED = "message.delivered"
+    MESSAGE_RECEIVED = "message.received"
+    MESSAGE_EXPIRED = "message.expired"
+    CONTACT_ADDED = "contact.added"
+    CONTACT_MATCHED = "contact.matched"
+    CONTACT_CLAIMED = "contact.claimed"
+    CONTACT_KEY_CHANGED = "contact.key_changed"
+    CONTACT_EXPIRED = "contact.expired"
+    CONTACT_REMOVED = "contact.removed"
+    PEER_ONLINE = "peer.online"
+    PEER_OFFLINE = "peer.offline"
+    DISCOVERY_PROGRESS = "discovery.progress"
+    NODE_STARTED = "node.started"
+    NODE_WARNING = "node.warning"
+
+
+@dataclass(frozen=True, slots=True)
+class DomainEvent:
+    """One fact.
+
+    Args:
+        kind: what happened.
+        subject: row id of the message (``message.*``) or contact (``contact.*``, ``peer.*``); None for ``node.*``.
+        detail: encoded further facts that a later look at the subject could not give; empty where there are none.
+        contact: row id of the contact that it concerns; not stored, it routes the news within the process.
+    """
+
+    kind: EventKind
+    subject: int | None = None
+    detail: bytes = b""
+    contact: int | None = None

@@ -1,0 +1,202 @@
+"""``python -m p2pchat.daemon``: make a profile (``init``) or run its node (``run``). Prompts live here alone.
+
+Exit statuses are those of the table in docs/CONTROL-API.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from p2pchat.api.errors import exit_status, is_known, reply_name
+from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket
+from p2pchat.base.errors import P2PChatError, UsageError
+from p2pchat.core.numbers import Number, parse_number
+from p2pchat.daemon import config as configuration
+from p2pchat.daemon import profile as profiles
+
+_UNPROTECTED = (
+    "Without a passphrase whoever gets this disk, or a copy of it, reads the keys, the contacts and every message."
+)
+
+
+def main() -> None:
+    """The entry point; never returns."""
+    arguments = _parser().parse_args()
+    try:
+        arguments.command(arguments)
+    except P2PChatError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _fail(error: P2PChatError) -> NoReturn:
+    name = error.error_name if is_known(error.error_name) else reply_name(error) or "INTERNAL"
+    print(f"{name}: {error.message}", file=sys.stderr)
+    sys.exit(exit_status(name))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="p2pchat", allow_abbrev=False)
+    parser.add_argument("--profile", default=DEFAULT_PROFILE)
+    parser.add_argument("--socket")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    init = commands.add_parser("init", help="make a profile", allow_abbrev=False)
+    number = init.add_mutually_exclusive_group()
+    number.add_argument("--number", help="own mobile number, such as +821012345678")
+    number.add_argument("--no-number", action="store_true", help="a node without a number")
+    init.add_argument("--name")
+    init.add_argument("--region", help="two letters for local forms of numbers, such as KR")
+    secret = init.add_mutually_exclusive_group()
+    secret.add_argument("--passphrase-file", type=Path)
+    secret.add_argument("--no-passphrase", action="store_true", help=_UNPROTECTED)
+    init.add_argument("--json", action="store_true")
+    init.set_defaults(command=_init)
+
+    run = commands.add_parser("run", help="run the node", allow_abbrev=False)
+    run.add_argument("--listen", action="append", default=[], metavar="MULTIADDR")
+    run.add_argument("--bootstrap", action="append", default=[], metavar="MULTIADDR")
+    run.add_argument("--passphrase-file", type=Path)
+    run.add_argument("--log-level", choices=configuration.LEVELS)
+    run.set_defaults(command=_run)
+    return parser
+
+
+# -- init ----------------------------------------------------------------------------------------------------------
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from p2pchat.daemon.system import SystemEntropy
+
+    paths = ProfilePaths(arguments.profile)
+    profiles.refuse_existing(paths)
+    number = _own_number(arguments)
+    name = _own_name(arguments)
+    passphrase = _new_passphrase(arguments)
+    profile = profiles.create(
+        paths,
+        name=name,
+        number=number,
+        region=arguments.region.upper() if arguments.region else None,
+        passphrase=passphrase,
+        entropy=SystemEntropy(),
+        now_ms=int(time.time() * 1000),
+    )
+    if passphrase is None:
+        print(_UNPROTECTED, file=sys.stderr)
+    if arguments.json:
+        shown = {"profile": paths.profile, "name": profile.name, "number": profile.number or None}
+        print(msgspec.json.encode(shown).decode())
+    else:
+        print(f"The profile {paths.profile} is ready. Start its node with: p2pchat daemon")
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask(question: str, missing: str) -> str:
+    """An answer from the terminal.
+
+    Raises:
+        UsageError: there is no terminal; ``missing`` names the flags.
+    """
+    if not _on_terminal():
+        raise UsageError(f"{missing} is missing, and there is no terminal to ask on.")
+    print(question, end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        raise KeyboardInterrupt
+    return answer.strip()
+
+
+def _own_number(arguments: argparse.Namespace) -> Number | None:
+    if arguments.no_number:
+        return None
+    region = arguments.region.upper() if arguments.region else None
+    if arguments.number is not None:
+        return parse_number(arguments.number, region)
+    while True:
+        answer = _ask("Your mobile number with +country code (empty: none): ", "--number or --no-number")
+        if not answer:
+            return None
+        try:
+            return parse_number(answer, region)
+        except UsageError as error:
+            print(error.message, file=sys.stderr)
+
+
+def _own_name(arguments: argparse.Namespace) -> str:
+    from p2pchat.core.names import checked_name
+
+    if arguments.name is not None:
+        return checked_name(arguments.name)
+    while True:
+        try:
+            return checked_name(_ask("Your name: ", "--name"))
+        except UsageError as error:
+            if not _on_terminal():
+                raise
+            print(error.message, file=sys.stderr)
+
+
+def _new_passphrase(arguments: argparse.Namespace) -> bytes | None:
+    if arguments.no_passphrase:
+        return None
+    if arguments.passphrase_file is not None:
+        return profiles.passphrase_from(arguments.passphrase_file)
+    if not _on_terminal():
+        raise UsageError("--passphrase-file or --no-passphrase is missing, and there is no terminal to ask on.")
+    while True:
+        first = getpass.getpass("A passphrase for this profile: ")
+        if not 0 < len(first.encode()) <= profiles.PASSPHRASE_BYTES:
+            print(f"1 to {profiles.PASSPHRASE_BYTES} bytes; for none at all use --no-passphrase.", file=sys.stderr)
+        elif getpass.getpass("The same again: ") != first:
+            print("They differ.", file=sys.stderr)
+        else:
+            return first.encode()
+
+
+# -- run -----------------------------------------------------------------------------------------------------------
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    paths = ProfilePaths(arguments.profile)
+    socket = checked_socket(Path(arguments.socket)) if arguments.socket else paths.socket
+    flags = {
+        "listen": tuple(arguments.listen),
+        "bootstrap": tuple(arguments.bootstrap),
+        "log_level": arguments.log_level,
+    }
+    config = configuration.load(paths.config_file, os.environ, flags)
+    locked = profiles.is_locked(paths)
+
+    from p2pchat.daemon import logs, node, system
+
+    logs.configure(config.log_level, config.log_format)
+    settings = node.parse(config)
+    with system.profile_lock(paths.lock_file):
+        key = profiles.unlock(paths, _passphrase(arguments) if locked else None)
+        node.run(node.Start(paths, socket, settings, key))
+
+
+def _passphrase(arguments: argparse.Namespace) -> bytes:
+    if arguments.passphrase_file is not None:
+        return profiles.passphrase_from(arguments.passphrase_file)
+    if not _on_terminal():
+        raise UsageError("This profile needs its passphrase: give --passphrase-file.", name="LOCKED")
+    return getpass.getpass("Passphrase: ").encode()
+
+
+if __name__ == "__main__":
+    main()

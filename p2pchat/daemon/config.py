@@ -1,0 +1,95 @@
+"""Configuration: one frozen dataclass; defaults < TOML file < environment < flags."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, cast
+
+from p2pchat.base.errors import UsageError
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = ("text", "json")
+_ENVIRONMENT: Final = {
+    "P2PCHAT_LISTEN": "listen",
+    "P2PCHAT_BOOTSTRAP": "bootstrap",
+    "P2PCHAT_LOG_LEVEL": "log_level",
+    "P2PCHAT_LOG_FORMAT": "log_format",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a user can set.
+
+    Args:
+        listen: multiaddrs to listen on; empty means where it listened last, else every interface, a free port.
+        bootstrap: multiaddrs with ``/p2p/…`` of nodes to start from.
+        log_level: one of debug, info, warning, error.
+        log_format: text or json; empty: text on a terminal, json elsewhere.
+    """
+
+    listen: tuple[str, ...] = ()
+    bootstrap: tuple[str, ...] = ()
+    log_level: str = "info"
+    log_format: str = ""
+
+
+def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]) -> Config:
+    """The configuration in force.
+
+    Args:
+        path: the TOML file; it need not exist.
+        flags: what was given on the command line; None and () stand for "not given".
+
+    Raises:
+        UsageError: an unknown key (the nearest is named), a wrong type or value, or a file that is not TOML.
+    """
+    config = _merged(Config(), _file(path), "The configuration file")
+    from_environment: dict[str, object] = {}
+    for variable, key in _ENVIRONMENT.items():
+        if variable in environment:
+            text = environment[variable]
+            from_environment[key] = text.split() if isinstance(getattr(config, key), tuple) else text
+    config = _merged(config, from_environment, "The environment")
+    return _merged(config, {key: value for key, value in flags.items() if value not in (None, ())}, "The command line")
+
+
+def _file(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The configuration file cannot be read: {type(error).__name__}.") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"The configuration file is not valid TOML: {error}.") from error
+
+
+def _merged(config: Config, values: Mapping[str, object], where: str) -> Config:
+    known = {field.name for field in fields(Config)}
+    changes: dict[str, object] = {}
+    for key, value in values.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else f" Known are {', '.join(sorted(known))}."
+            raise UsageError(f"{where} has an unknown key {key!r}.{hint}", data={"param": key})
+        changes[key] = _checked(key, value, where)
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+def _checked(key: str, value: object, where: str) -> object:
+    if key in ("listen", "bootstrap"):
+        items = cast("Sequence[object]", value) if isinstance(value, list | tuple) else (None,)
+        if not all(isinstance(item, str) for item in items):
+            raise UsageError(f"{where}: {key} is a list of texts.", data={"param": key})
+        return tuple(items)
+    allowed = LEVELS if key == "log_level" else FORMATS
+    if value not in allowed:
+        raise UsageError(f"{where}: {key} is one of {', '.join(allowed)}.", data={"param": key})
+    return value

@@ -1,0 +1,146 @@
+"""A profile on disk: made whole or not at all, opened with its passphrase.
+
+``init`` builds the profile in a directory beside its place and renames it there: whatever goes wrong before, nothing
+half-written is left.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from p2pchat.api.paths import ProfilePaths
+from p2pchat.base.errors import DiskFull, StoreError, UsageError
+from p2pchat.core.crypto import Entropy
+from p2pchat.core.keys import create_identity, dump_identity
+from p2pchat.core.numbers import Number, region_of
+from p2pchat.store import meta
+from p2pchat.store.db import Tx
+from p2pchat.store.keyfile import KEY_BYTES, needs_passphrase, read_key, sync_directory, write_key
+from p2pchat.store.migrate import migrate
+from p2pchat.store.sqlite import checkpoint, connect, store_errors
+
+PASSPHRASE_BYTES = 1024
+
+
+def refuse_existing(paths: ProfilePaths) -> None:
+    """Raises: UsageError: ALREADY_EXISTS, there is a profile of that name."""
+    if paths.data_dir.exists():
+        raise UsageError(f"The profile {paths.profile} exists already; nothing was changed.", name="ALREADY_EXISTS")
+
+
+def create(
+    paths: ProfilePaths,
+    *,
+    name: str,
+    number: Number | None,
+    region: str | None,
+    passphrase: bytes | None,
+    entropy: Entropy,
+    now_ms: int,
+) -> meta.Profile:
+    """Make a new profile with new keys. Blocking; with a passphrase half a second more.
+
+    Raises:
+        UsageError: ALREADY_EXISTS.
+        StoreError: the disk refused; nothing is left behind.
+    """
+    refuse_existing(paths)
+    profile = meta.Profile(
+        name=name,
+        number=number.e164 if number is not None else "",
+        region=region or (region_of(number) if number is not None else None) or "",
+        identity=dump_identity(create_identity(entropy, now_ms)),
+        node_seed=entropy.bytes(32),
+        ask=entropy.bytes(32),
+        store_id=entropy.bytes(8),
+    )
+    with _disk_errors():
+        paths.data_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        building = paths.data_dir.with_name(f".{paths.profile}.new-{os.getpid()}")
+        building.mkdir(mode=0o700)
+    try:
+        key = entropy.bytes(KEY_BYTES)
+        write_key(building / paths.key_file.name, key, passphrase, entropy.bytes)
+        _write_database(building / paths.database.name, key, profile, now_ms)
+        with _disk_errors():
+            sync_directory(building)
+            try:
+                building.rename(paths.data_dir)
+            except OSError as error:
+                if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                    refuse_existing(paths)
+                raise
+            sync_directory(paths.data_dir.parent)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return profile
+
+
+def _write_database(path: Path, key: bytes, profile: meta.Profile, now_ms: int) -> None:
+    with store_errors():
+        path.touch(mode=0o600)
+        connection = connect(path, key)
+        try:
+            migrate(connection)
+            meta.save_profile(Tx(connection, now_ms), profile)
+            checkpoint(connection)
+        finally:
+            connection.close()
+
+
+def is_locked(paths: ProfilePaths) -> bool:
+    """Whether the profile needs a passphrase.
+
+    Raises:
+        UsageError: NO_PROFILE, it was never made.
+        StoreError: its key file cannot be read or is damaged.
+    """
+    if not paths.key_file.exists():
+        raise UsageError(
+            f"There is no profile {paths.profile}; make one with: p2pchat --profile {paths.profile} init",
+            name="NO_PROFILE",
+        )
+    return needs_passphrase(paths.key_file)
+
+
+def unlock(paths: ProfilePaths, passphrase: bytes | None) -> bytes:
+    """The database key. Blocking.
+
+    Raises:
+        WrongPassphrase: FORBIDDEN.
+        StoreError: the key file cannot be read or is damaged.
+    """
+    return read_key(paths.key_file, passphrase)
+
+
+def passphrase_from(path: Path) -> bytes:
+    """A passphrase from a file: its content without one line break at the end.
+
+    Raises:
+        UsageError: it cannot be read, or is empty or too long.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(PASSPHRASE_BYTES + 2)
+    except OSError as error:
+        raise UsageError(f"The passphrase file cannot be read: {error.strerror}.") from error
+    content = content.removesuffix(b"\n").removesuffix(b"\r")
+    if not content or len(content) > PASSPHRASE_BYTES:
+        raise UsageError(f"A passphrase has 1 to {PASSPHRASE_BYTES} bytes.")
+    return content
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("The disk is full: no profile was made.") from error
+        raise StoreError(f"The profile cannot be written: {error.strerror}.") from error

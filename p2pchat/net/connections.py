@@ -1,0 +1,128 @@
+"""The live connections of a host: whom they lead to, which one is used, and who is told of it.
+
+Rules:
+
+- Several connections to one peer may exist (both dialled at once, or a new one while an old one is not known dead). The
+  best path is used, among equals the newest; beyond ``limits.CONNECTIONS_PER_PEER`` the oldest is closed.
+- A connection is closed by closing its socket: the muxer's read loop cleans up behind. Upstream's own close writes a
+  frame first, so that a peer who takes nothing can hold it, and sleeps 0.2 s (guard 18).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from p2pchat.base import limits
+from p2pchat.base.ids import PeerId
+from p2pchat.net.addresses import classify, from_socket
+from p2pchat.net.guard import GuardedYamux
+from p2pchat.net.transport import Link, Path, PeerWatcher
+
+_PATH_RANK: Final[dict[Path, int]] = {"lan": 2, "direct": 1, "relayed": 0}
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """One of them. ``order`` counts them up; ``inbound_streams`` are in negotiation or served."""
+
+    mux: GuardedYamux
+    peer: PeerId
+    path: Path
+    since_s: float
+    order: int
+    inbound_streams: int = 0
+
+
+@dataclass(slots=True)
+class PeerConnections:
+    """All connections to one peer, oldest first, and how many streams of each protocol are served on them together."""
+
+    connections: list[Connection] = field(default_factory=list[Connection])
+    serving: Counter[str] = field(default_factory=Counter[str])
+
+    def best_first(self) -> list[Connection]:
+        """Those that are not known dead."""
+        alive = [c for c in self.connections if not c.mux.lost]
+        return sorted(alive, key=lambda c: (_PATH_RANK[c.path], c.order), reverse=True)
+
+
+class Connections:
+    """The table.
+
+    Args:
+        nursery: where each connection is attended to.
+        now: the node's clock in unix seconds.
+    """
+
+    def __init__(self, nursery: trio.Nursery, now: Callable[[], float]) -> None:
+        self._nursery = nursery
+        self._now = now
+        self._peers: dict[PeerId, PeerConnections] = {}
+        self._count = 0
+        self.watchers: list[PeerWatcher] = []
+
+    def register(self, mux: GuardedYamux) -> tuple[PeerConnections, Connection] | None:
+        """Enter a connection, or find it; None if it has ended."""
+        if mux.lost:
+            return None
+        peer = PeerId(mux.peer_id.to_bytes())
+        entry = self._peers.setdefault(peer, PeerConnections())
+        known = next((c for c in entry.connections if c.mux is mux), None)
+        if known is not None:
+            return entry, known
+        self._count += 1
+        connection = Connection(mux, peer, _path(mux), self._now(), self._count)
+        entry.connections.append(connection)
+        self._nursery.start_soon(self._attend, entry, connection, name="connection")
+        if len(entry.connections) == 1:
+            self._tell(peer, True)
+        return entry, connection
+
+    def alive(self, peer: PeerId) -> list[Connection]:
+        """The connections to ``peer``, best first."""
+        entry = self._peers.get(peer)
+        return [] if entry is None else entry.best_first()
+
+    def links(self) -> tuple[Link, ...]:
+        """The best connection of each peer."""
+        best = [entry.best_first()[:1] for entry in self._peers.values()]
+        return tuple(Link(c.peer, c.path, c.since_s) for row in best for c in row)
+
+    def all(self) -> list[Connection]:
+        """Every connection, dying ones too."""
+        return [c for entry in self._peers.values() for c in entry.connections]
+
+    async def _attend(self, entry: PeerConnections, connection: Connection) -> None:
+        """Keep count of a connection until it ends; its arrival may push out the oldest."""
+        for old in entry.connections[: -limits.CONNECTIONS_PER_PEER]:
+            await old.mux.abort()
+        await connection.mux.event_closed.wait()
+        entry.connections.remove(connection)
+        if not entry.connections:
+            del self._peers[connection.peer]
+            self._tell(connection.peer, False)
+
+    def _tell(self, peer: PeerId, connected: bool) -> None:
+        for watcher in self.watchers:
+            watcher(peer, connected)
+
+
+async def abort(connections: Iterable[Connection]) -> None:
+    """Close connections, all at once, and wait for their end, ``limits.CLOSE_S`` at most."""
+    muxes = [c.mux for c in connections]
+    with trio.move_on_after(limits.CLOSE_S) as scope:
+        scope.shield = True
+        for mux in muxes:
+            await mux.abort()
+        for mux in muxes:
+            await mux.event_closed.wait()
+
+
+def _path(mux: GuardedYamux) -> Path:
+    remote = mux.get_remote_address()
+    return "relayed" if remote is None else classify(from_socket(*remote))

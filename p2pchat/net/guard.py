@@ -1,0 +1,271 @@
+"""What is wrong with libp2p 0.8.1 where this node uses it, put right. The version is pinned.
+
+Each guard has tests in ``tests/net/test_guards.py``; ``tests/net/test_upstream.py`` holds a test a defect that fails on
+the day upstream mends it, so that the guard can go.
+
+=====  ==============================================================================  =============================
+guard  defect in 0.8.1                                                                 here
+=====  ==============================================================================  =============================
+1      without ``sec_opt`` plaintext is offered, and with it any PeerID                :class:`Upgrader`: Noise alone
+2      an inbound slot is freed only when the swarm stops                              :class:`~.tcp.InboundGate`
+3      an exception in a handler ends the swarm; a reset or loss looks like the end    host, :mod:`~.stream`
+4      ``dial_peer`` tries an address a transport and blacklists; auto-connect dials   :class:`GuardedSwarm`, dialer
+5      a vanished peer stays connected: its RTT pings drop nothing                     keep-alive in :mod:`~.tcp`
+6      listening on a busy port is logged, and ports are shared (SO_REUSEPORT)         :func:`~.tcp.bind`
+7-9    KadDHT                                                                          not used
+15     logs name peers and addresses, some through the root logger                     :func:`quiet_library_logs`
+17     a window update a read, four locks a write                                      :mod:`~.stream`
+18     at a closed window Yamux polls and fails after 5 s; IPv6 peers have no address  :class:`WindowedStream`, tcp
+20     a cancelled write breaks the connection, a cancelled read loses bytes           :mod:`~.tcp`, :mod:`~.stream`
+21     a peer that ignores its window grows our memory without bound                   :class:`GuardedYamux`
+22     two read loops that wait for their own full connections wait for each other     :class:`GuardedYamux`
+23     identify names versions and interfaces, asks by itself and stores the answers   :mod:`~.identify`
+=====  ==============================================================================  =============================
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import libp2p.network.connection.swarm_connection as swarm_connection
+import libp2p.stream_muxer.yamux.yamux as yamux
+import trio
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
+from libp2p.custom_types import TProtocol
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.network.config import ConnectionConfig
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStore
+from libp2p.protocol_muxer.exceptions import MultiselectError
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.transport.exceptions import MuxerUpgradeFailure
+from libp2p.transport.upgrader import TransportUpgrader
+
+from p2pchat.base import limits
+
+if TYPE_CHECKING:
+    from libp2p.abc import IMuxedConn, ISecureConn
+    from libp2p.crypto.keys import KeyPair
+    from libp2p.network.connection.swarm_connection import SwarmConn
+
+YAMUX: Final = TProtocol(yamux.PROTOCOL_ID)
+_HEADER: Final = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
+_ANSWERS_BYTES: Final = 64 * yamux.HEADER_SIZE
+_UNLIMITED: Final = 1_000_000  # InboundGate and the host bound connections; the library's own counting is switched off
+
+
+def quiet_library_logs() -> None:
+    """Silence libp2p: its lines hold PeerIDs, addresses and values, and what matters is raised to us (guard 15).
+
+    A level would not do. Some of its loggers set their own; without a handler Python writes warnings to stderr; with
+    LIBP2P_DEBUG set they write to a file; and swarm_connection uses the root logger, which installs a handler first.
+    """
+    tree = logging.getLogger("libp2p")
+    tree.propagate = False
+    tree.handlers = [logging.NullHandler()]
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("libp2p."):
+            logging.getLogger(name).handlers.clear()
+    swarm_connection.logging = logging.getLogger("libp2p.network.swarm_connection")  # type: ignore[attr-defined,assignment]
+
+
+class WindowedStream(yamux.YamuxStream):
+    """A Yamux stream whose writer is woken by a window update or the end; upstream polls (guard 18)."""
+
+    def __init__(self, stream_id: int, conn: yamux.Yamux, is_initiator: bool) -> None:
+        self._window = 0
+        self._ended = False
+        self._change = trio.Event()
+        super().__init__(stream_id, conn, is_initiator)
+
+    @property
+    def send_window(self) -> int:
+        """Bytes that the peer still takes."""
+        return self._window
+
+    @send_window.setter
+    def send_window(self, value: int) -> None:
+        self._window = value
+        self._change.set()
+
+    @property
+    def closed(self) -> bool:
+        """Both directions have ended."""
+        return self._ended
+
+    @closed.setter
+    def closed(self, value: bool) -> None:
+        self._ended = value
+        self._change.set()
+
+    async def window_open(self) -> None:
+        """Wait until there is a window or the stream has ended."""
+        while self._window <= 0 and not self._ended:
+            self._change = trio.Event()
+            await self._change.wait()
+
+
+# Yamux makes its streams by this name.
+yamux.YamuxStream = WindowedStream  # type: ignore[misc]
+
+
+class GuardedYamux(yamux.Yamux):
+    """Yamux whose peer can end nothing but this connection (guards 3, 17, 20, 21, 22)."""
+
+    def __init__(self, secured_conn: ISecureConn, peer_id: ID, is_initiator: bool) -> None:
+        super().__init__(secured_conn, peer_id, is_initiator)
+        self._read_task: trio.lowlevel.Task | None = None
+        self._answers = bytearray()
+
+    @property
+    def lost(self) -> bool:
+        """The connection has ended or is about to."""
+        return self.event_shutting_down.is_set() or self.is_closed
+
+    async def start(self) -> None:
+        """Run the connection until its end; whatever the peer's frames provoke ends this connection only (guard 3)."""
+        try:
+            await super().start()
+        except Exception:  # raised in the library by bytes of the peer; the swarm would stop for it
+            await self._cleanup_on_error()
+        finally:
+            # Upstream's clean-up is skipped when the host is cancelled; add_conn waits for the first, others for the last.
+            for event in (self.event_started, self.event_shutting_down, self.event_closed):
+                event.set()
+            await self.abort()
+
+    async def open_stream(self) -> WindowedStream:
+        """Open a stream. Upstream's leaves the stream and its slot behind when it is cancelled (guard 20).
+
+        Raises:
+            ConnectionClosedError: the connection has ended.
+        """
+        await self.stream_backlog_semaphore.acquire()
+        stream = WindowedStream(self.next_stream_id, self, True)
+        stream._owns_backlog_slot = True
+        self.next_stream_id += 2
+        self.streams[stream.stream_id] = stream
+        self.stream_buffers[stream.stream_id] = bytearray()
+        self.stream_events[stream.stream_id] = trio.Event()
+        try:
+            if self.lost:
+                raise ConnectionClosedError("connection lost", transport="tcp")
+            await self._write_frame(_HEADER.pack(0, yamux.TYPE_WINDOW_UPDATE, yamux.FLAG_SYN, stream.stream_id, 0))
+        except BaseException:
+            self._finalize_stream_locked(stream, fully_closed=True)
+            raise
+        return stream
+
+    async def abort(self) -> None:
+        """Close the socket; the read loop then cleans up. Never blocks: no frame is written."""
+        with trio.CancelScope(shield=True):
+            await self.secured_conn.close()
+
+    async def _write_frame(self, data: bytes) -> None:
+        # The read loop answers SYN and PING. If it waited here for a writer whom the peer keeps waiting, and the peer's
+        # read loop did the same, nobody would read any more (guard 22): the writer takes its answers along.
+        if self._write_lock.locked() and trio.lowlevel.current_task() is self._read_task:
+            self._answers += data
+            if len(self._answers) > _ANSWERS_BYTES:
+                await self.abort()
+            return
+        # Behind the lock the write is atomic (TcpStream.write), so cancellation never tears a frame (guard 20).
+        async with self._write_lock:
+            await self._write_now(data)
+            while self._answers:
+                answers, self._answers = bytes(self._answers), bytearray()
+                await self._write_now(answers)
+
+    async def _write_now(self, data: bytes) -> None:
+        # A peer that takes nothing for so long blocks every stream of the connection: TcpStream.write gives it up.
+        with trio.move_on_after(limits.WRITE_STALL_S) as scope:
+            await self.secured_conn.write(data)
+        if scope.cancelled_caught:
+            raise ConnectionClosedError("stalled", transport="tcp")
+
+    async def handle_incoming(self) -> None:
+        """Upstream's read loop, which is known by its task (guard 22)."""
+        self._read_task = trio.lowlevel.current_task()
+        await super().handle_incoming()
+
+    async def _read_data_body(self, length: int) -> bytes:
+        # Upstream logs a peer that ignores its window and stores what it sends (guard 21). handle_incoming closes the
+        # connection on exactly this exception.
+        held = sum(map(len, self.stream_buffers.values()))
+        if length > yamux.DEFAULT_WINDOW_SIZE or held + length > limits.BUFFERED_PER_CONNECTION_BYTES:
+            raise trio.TooSlowError
+        return await super()._read_data_body(length)
+
+    async def _measure_rtt_loop(self) -> None:
+        # The round trip steers only upstream's window growth, which streams here do not use: no ping (guard 5).
+        await trio.lowlevel.checkpoint()
+
+
+class Upgrader(TransportUpgrader):
+    """Noise and Yamux, nothing else (guard 1). Upstream's makes a plain Yamux whatever class it is given."""
+
+    def __init__(self, keys: KeyPair) -> None:
+        noise = NoiseTransport(keys, noise_privkey=create_x25519().private_key)
+        super().__init__({NOISE: noise}, {YAMUX: GuardedYamux}, int(limits.HANDSHAKE_S))
+
+    async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+        """Agree on Yamux.
+
+        Raises:
+            MuxerUpgradeFailure: the peer does not speak it.
+        """
+        try:
+            await self.muxer_multistream.select_transport(conn)
+        except MultiselectError as error:
+            raise MuxerUpgradeFailure("no common muxer") from error
+        return GuardedYamux(conn, peer_id, conn.is_initiator)
+
+
+class GuardedSwarm(Swarm):
+    """A swarm that does nothing of its own accord: no auto-connect, no pruning, no identify (guards 4, 23).
+
+    Args:
+        seed: 32-byte Ed25519 seed of the node key.
+        on_connection: called for each new connection, before ``add_conn`` returns and in the same step.
+    """
+
+    def __init__(self, seed: bytes, on_connection: Callable[[SwarmConn], None]) -> None:
+        keys = create_new_key_pair(seed)
+        peer_id = ID.from_pubkey(keys.public_key)
+        peerstore = PeerStore()
+        peerstore.add_key_pair(peer_id, keys)
+        config = ConnectionConfig(
+            max_connections=_UNLIMITED,
+            max_connections_per_peer=_UNLIMITED,
+            min_connections=0,
+            low_watermark=0,
+            high_watermark=_UNLIMITED,
+            inbound_upgrade_timeout=limits.HANDSHAKE_S,
+            outbound_upgrade_timeout=limits.HANDSHAKE_S,
+        )
+        super().__init__(peer_id, peerstore, Upgrader(keys), connection_config=config)
+        self.notifees.clear()
+        self._on_connection = on_connection
+
+    async def run(self) -> None:
+        """Keep the task manager alive; upstream starts its auto-connector here (guard 4) and closes in sequence."""
+        await trio.sleep_forever()
+
+    async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
+        """Register a connection. Not cancelled half-way, where upstream's clean-up would hold a dial race for 0.2 s."""
+        with trio.CancelScope(shield=True):
+            conn = await super().add_conn(muxed_conn, direction)
+        self._on_connection(conn)
+        return conn
+
+    def _schedule_auto_connect(self) -> None:
+        """Upstream dials known peers whenever a connection ends (guard 4)."""
+
+    def _schedule_prune(self) -> None:
+        """Upstream closes connections by its own ranking; the host bounds them itself."""

@@ -1,0 +1,97 @@
+"""Addresses that peers tell of other peers: which are believed, and to whom they are told again (PROTOCOL.md 3.7).
+
+The rule, in both directions: **an address passes between two peers only if it reaches at least as far as the way
+between them.** Over the internet only global addresses pass; over a private network also private ones; within a machine
+also loopback. So nobody on the internet can send this node knocking at ports of its own machine or home network, and
+nothing of these is told to the internet.
+
+Of what is told, only ``ip4``/``ip6`` + TCP is believed: a name could lead anywhere once it is resolved, and relayed
+addresses are reserved. Global means a unicast address that says itself where it leads.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from p2pchat.base.errors import DecodeError
+from p2pchat.base.ids import Address, PeerId
+from p2pchat.core.dht_wire import TOLD_ADDRESSES, ToldPeer
+from p2pchat.net.addresses import Scope, decode_address, decode_peer_id, dialable, endpoint, scope_of
+
+_UNICAST6: Final = ipaddress.IPv6Network("2000::/3")
+_REFUSED: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "240.0.0.0/4",  # reserved, and the broadcast address
+        "2002::/16",  # these three wrap an IPv4 address: 6to4,
+        "2001::/32",  # Teredo
+        "64:ff9b::/96",  # and NAT64
+    )
+)
+
+
+def fit_to_dial(told: Iterable[bytes]) -> tuple[Address, ...]:
+    """The addresses that are of a believed form, at most 8, whoever told them."""
+    reaches = (_reach(bytes(data)) for data in told)
+    return tuple(reach[0] for reach in reaches if reach is not None)[:TOLD_ADDRESSES]
+
+
+def passing(host: str | None, told: Iterable[bytes]) -> tuple[Address, ...]:
+    """The addresses, at most 8, that may pass to or from a peer.
+
+    Args:
+        host: IP literal at the far end of the connection to that peer; None when it is relayed, which counts as global.
+        told: binary multiaddrs.
+    """
+    least = _scope_between(host)
+    reaches = (_reach(bytes(data)) for data in told)
+    return tuple(reach[0] for reach in reaches if reach is not None and reach[1] >= least)[:TOLD_ADDRESSES]
+
+
+def told_peer(host: str | None, told: ToldPeer) -> tuple[PeerId, tuple[Address, ...]] | None:
+    """A peer that one at ``host`` told of, with the addresses that may pass; None when its PeerID has no known form."""
+    try:
+        peer = decode_peer_id(told.peer_id)
+    except DecodeError:
+        return None  # of a kind that this node cannot dial: other implementations may know more
+    return peer, passing(host, told.addresses)
+
+
+def prefix_of(host: str | None, peer: PeerId) -> bytes:
+    """The prefix under which a storer counts what ``peer`` at ``host`` puts. Source: PROTOCOL.md 3.2."""
+    ip = None if host is None else _ip(host)
+    if ip is None or not _is_global(ip):
+        return b"peer" + bytes(peer)
+    return b"ip4" + ip.packed[:3] if ip.version == 4 else b"ip6" + ip.packed[:6]
+
+
+@lru_cache(maxsize=1_024)
+def _scope_between(host: str | None) -> Scope:
+    return Scope.GLOBAL if host is None else scope_of(host)
+
+
+@lru_cache(maxsize=4_096)
+def _reach(data: bytes) -> tuple[Address, Scope] | None:
+    try:
+        address = decode_address(data)
+    except DecodeError:
+        return None  # of a form that this node does not dial
+    end = endpoint(address)
+    if end.relay is not None or end.kind not in ("ip4", "ip6") or not dialable(address):
+        return None
+    scope, ip = scope_of(end.host), _ip(end.host)
+    if any(ip in network for network in _REFUSED) or (scope is Scope.GLOBAL and not _is_global(ip)):
+        return None
+    return address, scope
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    ip = ipaddress.ip_address(host.partition("%")[0])
+    return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
+
+
+def _is_global(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return ip.is_global and not ip.is_multicast and (ip.version == 4 or ip in _UNICAST6)

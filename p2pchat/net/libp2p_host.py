@@ -1,0 +1,281 @@
+"""The guarded libp2p host: :class:`p2pchat.net.transport.Network` over TCP, Noise and Yamux.
+
+Rules:
+
+- Everything runs in the nursery of :meth:`Libp2pHost.listen`; when that context ends nothing is left running or open.
+- A peer can end its own connection, nothing else: handlers, handshakes and muxers are fenced, counted and bounded.
+- The node serves identify, ping and what :meth:`Libp2pHost.handle` was given; it opens no stream of its own accord.
+- The log gets the class name of an error and four digits of a PeerID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, cast
+
+import structlog
+import trio
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.id import ID
+from libp2p.tools.anyio_service import background_trio_service
+from multiaddr import Multiaddr  # type: ignore[import-untyped]
+
+from p2pchat.base import limits
+from p2pchat.base.errors import NetError, UnsupportedProtocol
+from p2pchat.base.ids import Address, PeerId
+from p2pchat.net import addresses as addr
+from p2pchat.net import identify, multistream, tcp
+from p2pchat.net.connections import Connection, Connections, PeerConnections, abort
+from p2pchat.net.dialer import Dialer
+from p2pchat.net.guard import GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
+from p2pchat.net.serving import run_handler
+from p2pchat.net.stream import MuxStream, library_errors
+from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler
+
+if TYPE_CHECKING:
+    from libp2p.abc import INetStream
+    from libp2p.network.connection.swarm_connection import SwarmConn
+
+PING: Final = "/ipfs/ping/1.0.0"
+_PING_BYTES: Final = 32
+_NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
+
+log = structlog.get_logger()
+
+
+class Libp2pHost(Network):
+    """One node's end of the network. Made by :meth:`listen`."""
+
+    def __init__(self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery) -> None:
+        self._swarm = GuardedSwarm(seed, self._on_connection)
+        self._swarm.set_stream_handler(self._serve)
+        self._bound: tuple[Address, ...] = ()
+        self._accepting = trio.CancelScope()
+        self._gate = tcp.InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST)
+        self._connections = Connections(nursery, now)
+        self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
+        self._handlers: dict[str, StreamHandler] = {}
+        self.handle(identify.IDENTIFY, self._answer_identify)
+        self.handle(PING, _answer_ping)
+
+    @classmethod
+    @asynccontextmanager
+    async def listen(
+        cls, seed: bytes, listen: Sequence[Address], *, now: Callable[[], float]
+    ) -> AsyncIterator[Libp2pHost]:
+        """Run a node that listens on ``listen`` for the life of the context.
+
+        Args:
+            seed: 32-byte Ed25519 seed of the node key. PROTOCOL.md 1.
+            listen: ip4 and ip6 addresses; 0.0.0.0 and :: for all interfaces, port 0 for any. May be empty.
+            now: the node's clock in unix seconds, for :attr:`Link.since_s`.
+
+        Raises:
+            NetError: ``ADDRESS_IN_USE`` or another reason why it cannot listen; nothing is left running.
+
+        Concurrency: at the end, and when cancelled, connections are closed within ``limits.CLOSE_S``. An exception of
+        the body leaves the context as it is, not in a group.
+        """
+        quiet_library_logs()
+        listeners = await tcp.bind(listen)
+        failure: Exception | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                host = cls(seed, now, nursery)
+                host._bound = tuple(map(tcp.bound_address, listeners))
+                async with background_trio_service(host._swarm):
+                    nursery.start_soon(host._accept_all, listeners, name="listen")
+                    try:
+                        yield host
+                    except Exception as error:  # raised again below, outside of the nursery
+                        failure = error
+                    finally:
+                        host._accepting.cancel()
+                        await abort(host._connections.all())
+                nursery.cancel_scope.cancel()
+        finally:
+            for listener in listeners:
+                listener.socket.close()
+        if failure is not None:
+            raise failure
+
+    # Network; see transport.py
+
+    @property
+    def peer_id(self) -> PeerId:
+        """This node's PeerID."""
+        return PeerId(self._swarm.get_peer_id().to_bytes())
+
+    def listening(self) -> tuple[Address, ...]:
+        """What the sockets are bound to, in the order asked for, with the ports that the system chose for port 0."""
+        return self._bound
+
+    def addresses(self) -> tuple[Address, ...]:
+        """The interfaces' addresses for a socket bound to all of them."""
+        return addr.concrete(self._bound)
+
+    def handle(self, protocol: str, handler: StreamHandler) -> None:
+        """At most ``limits.STREAMS_PER_PEER`` streams a protocol and peer run at once; further ones are reset."""
+        self._handlers[protocol] = handler
+
+    def watch(self, watcher: PeerWatcher) -> None:
+        """Watchers stay for the life of the host."""
+        self._connections.watchers.append(watcher)
+
+    def links(self) -> tuple[Link, ...]:
+        """A connection to a loopback or private address counts as ``lan``."""
+        return self._connections.links()
+
+    async def dial(self, peer: PeerId, addresses: Sequence[Address]) -> None:
+        """Returns at once if there is a connection. Relayed addresses are not dialled here."""
+        if peer == self.peer_id:
+            raise NetError("A node cannot dial itself.")
+        if self._connections.alive(peer):
+            return
+        try:
+            await self._dialer.dial(peer, addresses)
+        except NetError:
+            if not self._connections.alive(peer):  # it may have come to us meanwhile
+                raise
+
+    async def open(self, peer: PeerId, protocol: str) -> Stream:
+        """Within ``limits.STREAM_OPEN_S``, on the best connection that works."""
+        with trio.move_on_after(limits.STREAM_OPEN_S):
+            for connection in self._connections.alive(peer):
+                try:
+                    return await self._open_on(connection, protocol)
+                except UnsupportedProtocol:
+                    raise
+                except NetError:
+                    continue  # this connection is dying; another may live, and the error below is the same
+            raise NetError("The peer is not connected.")
+        raise NetError("The peer did not answer in time.")
+
+    async def disconnect(self, peer: PeerId) -> None:
+        """Within ``limits.CLOSE_S``."""
+        await abort(self._connections.alive(peer))
+
+    async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
+        """Asked anew each time; bounded and checked as :mod:`p2pchat.net.identify` says."""
+        with trio.move_on_after(limits.STREAM_OPEN_S):
+            stream = await self.open(peer, identify.IDENTIFY)
+            try:
+                return await identify.ask(stream, _remote(stream))
+            finally:
+                await stream.reset()
+        raise NetError("The peer did not say what it serves in time.")
+
+    # connections
+
+    async def _accept_all(self, listeners: Sequence[trio.SocketListener]) -> None:
+        with self._accepting:
+            if listeners:
+                await trio.serve_listeners(self._accept, listeners)
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        """Admit a stranger, or not; the slot is given back when the connection ends (guard 2)."""
+        async with stream:
+            try:
+                link = tcp.TcpStream(stream)
+            except OSError:
+                return  # gone before it was looked at
+            if not self._gate.enter(link.remote_host):
+                return
+            try:
+                mux = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
+                await cast(GuardedYamux, mux).event_closed.wait()
+            except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
+                log.debug("inbound.refused", error=type(error).__name__)
+            finally:
+                self._gate.leave(link.remote_host)
+
+    async def _connect(self, peer: PeerId, address: Address) -> GuardedYamux:
+        end = addr.endpoint(address)
+        if end.relay is not None:
+            raise NetError("A relayed address cannot be dialled directly.")
+        with library_errors("The address did not answer as the peer."):
+            stream = await trio.open_tcp_stream(end.host, end.port)
+            try:
+                raw = RawConnection(tcp.TcpStream(stream), True)
+                conn = await self._swarm.upgrade_outbound_raw_conn(raw, ID(bytes(peer)))
+            except BaseException:
+                stream.socket.close()
+                raise
+            return cast(GuardedYamux, conn.muxed_conn)
+
+    def _on_connection(self, conn: SwarmConn) -> None:
+        self._connections.register(cast(GuardedYamux, conn.muxed_conn))
+
+    # streams
+
+    async def _open_on(self, connection: Connection, protocol: str) -> Stream:
+        with library_errors("The connection is lost."):
+            raw = await connection.mux.open_stream()
+        stream = MuxStream(connection.mux, raw, connection.peer)
+        try:
+            await multistream.propose(stream, protocol)
+        except BaseException:
+            await stream.reset()
+            raise
+        return stream
+
+    async def _serve(self, raw: INetStream) -> None:
+        """Run an inbound stream to its end. Nothing but cancellation leaves: upstream's swarm would stop (guard 3)."""
+        mux = cast(GuardedYamux, raw.muxed_conn)
+        stream = MuxStream(mux, _yamux_stream(raw), PeerId(mux.peer_id.to_bytes()))
+        known = self._connections.register(mux)
+        if known is None or known[1].inbound_streams >= limits.STREAMS_PER_CONNECTION:
+            await stream.reset()
+            return
+        entry, connection = known
+        connection.inbound_streams += 1
+        try:
+            if await run_handler(lambda s: self._negotiate_and_run(s, entry), stream):
+                await stream.drain(limits.LINGER_S)
+        finally:
+            connection.inbound_streams -= 1
+
+    async def _negotiate_and_run(self, stream: Stream, entry: PeerConnections) -> None:
+        taken: list[str] = []
+
+        def serves(protocol: str) -> bool:
+            if protocol not in self._handlers:
+                return False
+            if entry.serving[protocol] >= limits.STREAMS_PER_PEER:
+                raise NetError("The peer has too many streams of this protocol.")
+            entry.serving[protocol] += 1
+            taken.append(protocol)
+            return True
+
+        try:
+            with trio.fail_after(limits.STREAM_OPEN_S):
+                protocol = await multistream.choose(stream, serves)
+            await self._handlers[protocol](stream)
+        finally:
+            entry.serving.subtract(taken)
+
+    async def _answer_identify(self, stream: Stream) -> None:
+        await stream.write(
+            identify.describe(
+                public_key=self._swarm.peerstore.pubkey(self._swarm.get_peer_id()).serialize(),
+                protocols=self._handlers,
+                addresses=self.addresses(),
+                remote=_remote(stream),
+            )
+        )
+
+
+async def _answer_ping(stream: Stream) -> None:
+    """Echo 32 bytes at a time until the peer ends. Source: the libp2p ping specification."""
+    while data := await stream.read(_PING_BYTES):
+        await stream.write(data)
+
+
+def _yamux_stream(raw: INetStream) -> WindowedStream:
+    return cast(WindowedStream, cast(NetStream, raw).muxed_stream)
+
+
+def _remote(stream: Stream) -> tuple[str, int] | None:
+    return cast(MuxStream, stream).remote

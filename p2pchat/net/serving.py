@@ -1,0 +1,39 @@
+"""What becomes of a stream whose handler ends: the same for every implementation of the network.
+
+A handler that returns has its stream closed, one that raises has it reset, and nothing but cancellation goes further.
+The log gets the class name of the error and four digits of the PeerID; NetError, which is the weather, gets no line.
+"""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from p2pchat.base.errors import NetError, PeerError
+from p2pchat.base.ids import PeerId
+from p2pchat.net.transport import Stream, StreamHandler
+
+log = structlog.get_logger()
+
+
+async def run_handler(handler: StreamHandler, stream: Stream) -> bool:
+    """Run ``handler`` to its end; whether the stream was closed rather than reset."""
+    try:
+        await handler(stream)
+    except Exception as error:  # a handler's fault or its peer's ends the stream, never the node
+        report(stream.peer, error)
+        await stream.reset()
+        return False
+    except BaseException:
+        await stream.reset()
+        raise
+    await stream.close()
+    return True
+
+
+def report(peer: PeerId, error: Exception) -> None:
+    """Log what ended a stream: a peer's misbehaviour as information, anything unexpected as a warning."""
+    if isinstance(error, NetError):
+        return
+    write = log.info if isinstance(error, (PeerError, trio.TooSlowError)) else log.warning
+    write("stream.failed", error=type(error).__name__, peer=str(peer))

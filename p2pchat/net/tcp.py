@@ -1,0 +1,196 @@
+"""TCP under libp2p: listening sockets, the admission of strangers, and a byte stream that survives cancellation.
+
+Rules:
+
+- A port is bound exclusively or not at all. (libp2p 0.8.1 binds with SO_REUSEPORT, so that two nodes of one user share
+  a port and each gets a part of the connections; guard 6.)
+- A frame is written whole or not at all. Noise counts every message it encrypts, so a write cut off by cancellation
+  would end the connection for all streams.
+- No read asks the kernel for more than a frame, whatever length a stranger has announced.
+- A connection holds its inbound slot for its own life, not for the node's (guard 2).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import trio
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.io.trio import TrioTCPStream
+
+from p2pchat.base import limits
+from p2pchat.base.errors import NetError, UsageError
+from p2pchat.base.ids import Address
+from p2pchat.net.addresses import Scope, endpoint, from_socket, scope_of
+
+_MESSAGE_BYTES: Final = 65_535  # the longest Noise message
+_BACKLOG: Final = 128
+# A vanished machine is noticed by the kernel, without a task and a ping a connection; a stopped process is not, which
+# is what net.heartbeat is for (guard 5).
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 3}
+
+
+class TcpStream(TrioTCPStream):
+    """What Noise and Yamux read and write. One task reads, one writes: Yamux sees to that.
+
+    Concurrency: a ``write`` that is cancelled is finished nevertheless, within ``limits.FRAME_GRACE_S``, and returns;
+    ``Cancelled`` comes at the caller's next checkpoint. If the peer does not take the rest the connection is closed.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        super().__init__(stream)
+        self._buffer = bytearray()
+        host, port = stream.socket.getpeername()[:2]
+        self.remote_host = str(host)
+        # TrioTCPStream takes two-tuples only and knows no remote address on IPv6 (guard 18). What is cached it returns.
+        self._cached_remote_address = (str(host), int(port))
+        _keep_alive(stream)
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Exactly ``n`` bytes (up to 65,535), or what is there if ``n`` is None.
+
+        Upstream returns ``b""`` at the end, for which its callers ask a hundred times more.
+
+        Raises:
+            ConnectionClosedError: the connection ended, or a stranger announced a longer message.
+        """
+        if n == 0:
+            return b""
+        if n is not None and n > _MESSAGE_BYTES:
+            raise ConnectionClosedError("announced more than a message", transport="tcp")
+        while len(self._buffer) < (n or 1):
+            self._buffer += await self._receive()
+        data = bytes(self._buffer[:n])
+        del self._buffer[:n]
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Hand all of ``data`` to the kernel.
+
+        Raises:
+            ConnectionClosedError: the connection is closed or broke.
+        """
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[await self._send(rest) :]
+        except trio.Cancelled:
+            with trio.move_on_after(limits.FRAME_GRACE_S) as scope:
+                scope.shield = True
+                while rest:
+                    rest = rest[await self._send(rest) :]
+            if rest:
+                self.abort()
+                raise
+
+    def abort(self) -> None:
+        """Close the socket now; whoever reads or writes gets the error."""
+        self.stream.socket.close()
+
+    async def _receive(self) -> bytes:
+        try:
+            chunk = await self.stream.receive_some(_MESSAGE_BYTES)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionClosedError("connection lost", transport="tcp") from error
+        if not chunk:
+            raise ConnectionClosedError("connection ended", transport="tcp")
+        return bytes(chunk)
+
+    async def _send(self, data: memoryview) -> int:
+        try:
+            return await self.stream.socket.send(data)
+        except (OSError, trio.ClosedResourceError) as error:
+            raise ConnectionClosedError("connection lost", transport="tcp") from error
+
+
+class InboundGate:
+    """How many strangers may be connected: in all, and of one public address, so that none can fill the node."""
+
+    def __init__(self, total: int, per_host: int) -> None:
+        self._total = total
+        self._per_host = per_host
+        self._held = 0
+        self._hosts: Counter[str] = Counter()
+
+    def enter(self, host: str) -> bool:
+        """Take a slot for a connection from the IP literal ``host``; False if there is none."""
+        counted = scope_of(host) is Scope.GLOBAL
+        if self._held >= self._total or (counted and self._hosts[host] >= self._per_host):
+            return False
+        self._held += 1
+        if counted:
+            self._hosts[host] += 1
+        return True
+
+    def leave(self, host: str) -> None:
+        """Give the slot back."""
+        self._held -= 1
+        if host in self._hosts:
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
+
+
+async def bind(addresses: Sequence[Address]) -> list[trio.SocketListener]:
+    """Open a listening socket an address, all or none.
+
+    Raises:
+        NetError: ``ADDRESS_IN_USE``, or the address is not one of this machine.
+        UsageError: an address cannot be listened on (a name, a relay).
+    """
+    listeners: list[trio.SocketListener] = []
+    try:
+        for address in addresses:
+            listeners.append(await _bind_one(address))
+    except BaseException:
+        for listener in listeners:
+            listener.socket.close()
+        raise
+    return listeners
+
+
+def bound_address(listener: trio.SocketListener) -> Address:
+    """What a listening socket is bound to, with the port that the system chose."""
+    host, port = listener.socket.getsockname()[:2]
+    return from_socket(host, port)
+
+
+async def _bind_one(address: Address) -> trio.SocketListener:
+    end = endpoint(address)
+    if end.kind not in ("ip4", "ip6") or end.relay is not None:
+        raise UsageError("Only /ip4/…/tcp/… and /ip6/…/tcp/… addresses can be listened on.")
+    sock = trio.socket.socket(socket.AF_INET if end.kind == "ip4" else socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for TIME_WAIT
+        if end.kind == "ip6":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 and :: may share a port number
+        await sock.bind((end.host, end.port))
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _bind_error(error, end.port) from None
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketListener(sock)
+
+
+def _bind_error(error: OSError, port: int) -> NetError:
+    if error.errno == errno.EADDRINUSE:
+        return NetError(f"Port {port} is in use by another program; choose another or stop it.", name="ADDRESS_IN_USE")
+    if error.errno == errno.EACCES:
+        return NetError(f"Port {port} needs rights that this user does not have; choose one above 1023.")
+    return NetError("An address to listen on is not one of this machine.")
+
+
+def _keep_alive(stream: trio.SocketStream) -> None:
+    with suppress(OSError):  # gone already; the first read will say so
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):  # not on every system
+                stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,130 @@
+"""What the node needs of a network, as Protocols: the guarded libp2p host and the memory network both fulfil them.
+
+Rules, the same for every implementation and proven by one contract test suite:
+
+- A peer is named by its :class:`PeerId`; a connection to an address whose key is another's is refused.
+- ``read`` returns ``b""`` once at the remote's clean end; a reset or lost connection raises :class:`NetError`.
+- Only :class:`NetError` (and cancellation) ever leaves these calls, whatever the library below raises.
+- A handler's exception ends its stream (reset), never the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from p2pchat.base.ids import Address, PeerId
+
+Path = Literal["lan", "direct", "relayed"]
+
+
+class Stream(Protocol):
+    """An ordered, authenticated, encrypted byte stream to one peer."""
+
+    @property
+    def peer(self) -> PeerId:
+        """Whom the connection's handshake has authenticated."""
+        ...
+
+    @property
+    def remote_host(self) -> str | None:
+        """The IP literal at the other end of the connection; None when it is relayed. For quotas, never for a log."""
+        ...
+
+    async def read(self, max_bytes: int) -> bytes:
+        """Up to ``max_bytes``, at least one; ``b""`` at the remote's clean end.
+
+        Raises:
+            NetError: the stream was reset or the connection is gone.
+        """
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Hand ``data`` to the connection, waiting while its window is closed.
+
+        Raises:
+            NetError: the stream was reset, the connection is gone, or it stalled for ``limits.WRITE_STALL_S``.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the sending side cleanly; never raises NetError."""
+        ...
+
+    async def reset(self) -> None:
+        """Abandon both directions; never raises NetError, never blocks for long."""
+        ...
+
+
+StreamHandler = Callable[[Stream], Awaitable[None]]
+PeerWatcher = Callable[[PeerId, bool], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One live connection, as ``net.peers`` shows it. ``since_s`` is on the node's clock (unix seconds)."""
+
+    peer: PeerId
+    path: Path
+    since_s: float
+
+
+class Network(Protocol):
+    """A node's end of the network."""
+
+    @property
+    def peer_id(self) -> PeerId: ...
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Where others can reach this node: concrete interface addresses, never 0.0.0.0 or ::, most local last."""
+        ...
+
+    def handle(self, protocol: str, handler: StreamHandler) -> None:
+        """Serve ``protocol``: each inbound stream runs ``handler`` in a task of its own.
+
+        When the handler returns the stream is closed; when it raises, reset.
+        """
+        ...
+
+    def watch(self, watcher: PeerWatcher) -> None:
+        """Call ``watcher(peer, True)`` when a peer's first connection appears, ``(peer, False)`` when its last is gone.
+
+        Concurrency: called synchronously from the node's tasks, in order; it must neither block nor raise.
+        """
+        ...
+
+    async def dial(self, peer: PeerId, addresses: Sequence[Address]) -> None:
+        """Make sure that a connection to ``peer`` exists, trying all ``addresses`` staggered and in parallel.
+
+        Concurrency: several callers for one peer share one attempt, which ends when the last of them is cancelled.
+
+        Raises:
+            NetError: none of the addresses answered as ``peer`` within ``limits.DIAL_TOTAL_S``.
+        """
+        ...
+
+    async def open(self, peer: PeerId, protocol: str) -> Stream:
+        """Open a stream on an existing connection.
+
+        Raises:
+            UnsupportedProtocol: the peer is alive and does not speak ``protocol``.
+            NetError: no connection, or it failed.
+        """
+        ...
+
+    async def disconnect(self, peer: PeerId) -> None:
+        """Close every connection to ``peer``; never raises NetError."""
+        ...
+
+    def links(self) -> tuple[Link, ...]:
+        """The live connections, one row a peer."""
+        ...
+
+    async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
+        """What a connected peer says of itself: its listening addresses and the protocols it serves (identify).
+
+        Raises:
+            NetError: it said nothing within ``limits.STREAM_OPEN_S``, or is not connected.
+        """
+        ...

@@ -1,0 +1,178 @@
+"""Drives the lookup machine: asks peers, keeps the deadlines, writes down what each attempt shows (PROTOCOL.md 3.7).
+
+Rules:
+
+- Each attempt is a task of its own under the hard deadline; it outlives the walk, so that a silent peer is found out
+  even when the walk did not wait for it.
+- A failed attempt makes the peer rest; an unsupported protocol does not. Resting peers are not learnt from replies.
+- What peers tell of others enters the walk and the book, never the routing table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from p2pchat.base import limits
+from p2pchat.base.errors import NetError, PeerError, UnsupportedProtocol
+from p2pchat.base.ids import PeerId
+from p2pchat.core.dht_wire import ToldPeer
+from p2pchat.core.lookup import Lookup
+from p2pchat.core.params import Params
+from p2pchat.core.peers import PeerBook, PeerFacts, Speaks
+from p2pchat.core.routing import RoutingTable
+from p2pchat.net.hearsay import told_peer
+
+_BEYOND_K: Final = 10  # some of the closest known will turn out dead
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one peer said. ``host``: IP literal from which, None when relayed; ``counts``: it is a storer."""
+
+    peers: tuple[ToldPeer, ...] = field(repr=False)
+    host: str | None = field(repr=False)
+    counts: bool
+
+
+Ask = Callable[[PeerFacts], Awaitable[Answer]]
+"""Asks one peer; raises NetError or PeerError."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    machine: Lookup
+    ask: Ask
+    storers_only: bool
+    is_cancelled: bool = False
+    soft_deadlines: dict[PeerId, float] = field(default_factory=dict[PeerId, float])
+    news: trio.Event = field(default_factory=trio.Event)
+
+
+class Walker:
+    """Runs walks over one book and table.
+
+    Args:
+        own: this node's PeerID, which is never asked.
+        params: consensus constants.
+        book: what is known of each peer.
+        table: where a walk begins.
+        on_met: called with each peer that has answered.
+    """
+
+    def __init__(
+        self, own: PeerId, params: Params, book: PeerBook, table: RoutingTable, on_met: Callable[[PeerId], None]
+    ) -> None:
+        self._own = own
+        self._params = params
+        self._book = book
+        self._table = table
+        self._on_met = on_met
+
+    async def run(self, target: int, ask: Ask, nursery: trio.Nursery, *, storers_only: bool) -> Lookup:
+        """Walk toward ``target`` until the machine is done.
+
+        Args:
+            target: the position sought.
+            ask: how a peer is asked.
+            nursery: where attempts run; they end by themselves within the hard deadline.
+            storers_only: peers known to be no storers are asked, but are not among the k.
+
+        Raises:
+            NetError: the node is stopping.
+        """
+        now = trio.current_time()
+        self._table.touch(target, now)
+        machine = Lookup(target, k=self._params.k, alpha=self._params.alpha, max_asked=limits.PEERS_ASKED)
+        walk = _Walk(machine, ask, storers_only)
+        for facts in self._table.closest(target, self._params.k + _BEYOND_K, now):
+            self._learn(walk, facts, now)
+        while not machine.done:
+            self._ask_next(walk, nursery)
+            with trio.move_on_at(min(walk.soft_deadlines.values(), default=float("inf"))):
+                await walk.news.wait()
+            walk.news = trio.Event()
+            self._mark_slow(walk)
+            if walk.is_cancelled:
+                raise NetError("the node is stopping")
+        return machine
+
+    async def attempt(self, facts: PeerFacts, ask: Ask) -> Answer | None:
+        """Ask one peer under the hard deadline and write down how it went; None: it did not answer."""
+        asked_at = trio.current_time()
+        answer: Answer | None = None
+        try:
+            with trio.move_on_after(self._params.hard_s):
+                answer = await ask(facts)
+        except UnsupportedProtocol:
+            self._on_unsupported(facts, trio.current_time())
+            return None
+        except (NetError, PeerError):
+            pass  # the peer failed, which is what this returns and writes down
+        now = trio.current_time()
+        if answer is None:
+            facts.on_failure(now, self._params)
+            self._table.on_failure(facts, now)
+            return None
+        facts.on_answer(now - asked_at)
+        self._on_met(facts.peer)
+        return answer
+
+    def _on_unsupported(self, facts: PeerFacts, now: float) -> None:
+        if facts.speaks(now) is not Speaks.RECORDS:  # a storer that serves no kad wire is a storer still
+            facts.on_speaks(Speaks.NEITHER, now, self._params)
+            self._table.on_failure(facts, now)
+
+    def _ask_next(self, walk: _Walk, nursery: trio.Nursery) -> None:
+        now = trio.current_time()
+        while batch := walk.machine.next():
+            for peer in batch:
+                facts = self._book.of(peer)
+                soft_s = facts.soft_deadline_s(self._params)
+                if soft_s > 0:
+                    walk.soft_deadlines[peer] = now + soft_s
+                else:
+                    walk.machine.on_slow(peer)
+                nursery.start_soon(self._ask, walk, facts)
+
+    async def _ask(self, walk: _Walk, facts: PeerFacts) -> None:
+        answer: Answer | None = None
+        try:
+            answer = await self.attempt(facts, walk.ask)
+        except trio.Cancelled:
+            walk.is_cancelled = True
+            raise
+        finally:
+            walk.soft_deadlines.pop(facts.peer, None)
+            if answer is None:
+                walk.machine.on_fail(facts.peer)
+            else:
+                walk.machine.on_reply(facts.peer, counts=answer.counts)
+                self._learn_told(walk, answer)
+            walk.news.set()
+
+    def _learn_told(self, walk: _Walk, answer: Answer) -> None:
+        now = trio.current_time()
+        for told in answer.peers:
+            known = told_peer(answer.host, told)
+            if known is None or known[0] == self._own:
+                continue
+            peer, addresses = known
+            facts = self._book.of(peer)
+            if not facts.is_resting(now):
+                facts.on_addresses(addresses, own=False)
+                self._learn(walk, facts, now)
+
+    def _learn(self, walk: _Walk, facts: PeerFacts, now: float) -> None:
+        speaks = facts.speaks(now)
+        if facts.addresses and speaks is not Speaks.NEITHER:
+            walk.machine.learn(facts.peer, counts=not (walk.storers_only and speaks is Speaks.KAD))
+
+    def _mark_slow(self, walk: _Walk) -> None:
+        now = trio.current_time()
+        for peer in [peer for peer, deadline in walk.soft_deadlines.items() if deadline <= now]:
+            del walk.soft_deadlines[peer]
+            walk.machine.on_slow(peer)

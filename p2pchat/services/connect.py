@@ -1,0 +1,159 @@
+"""Who is connected: accepts message streams, and keeps one open toward every contact that can be reached.
+
+- A contact's first live link makes it online, the end of its last offline.
+- Of two streams with one peer the one whose opener has the lower PeerID stays: the node with the higher one ends its
+  own as soon as the other has shown life (PROTOCOL.md 5.1). Until then both serve, since a repeat costs nothing.
+- A failed dial is repeated after 1 s · 2ⁿ up to 10 min; a message to send or a new address tries at once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+import trio
+
+from p2pchat.base.errors import NetError
+from p2pchat.core.delivery import retry_after_s
+from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.net.transport import Stream
+from p2pchat.services.context import Context
+from p2pchat.services.link import MSG_PROTOCOL, Link
+from p2pchat.store import contacts
+from p2pchat.store.contacts import ContactPeer
+
+_LIVED_S: Final = 20.0  # a stream that ends sooner counts as a failure: the next dial waits longer
+_HURRY_S: Final = 2.0  # not more often than this, however many messages are queued
+
+_WAKING: Final = {EventKind.MESSAGE_QUEUED, EventKind.CONTACT_MATCHED, EventKind.CONTACT_CLAIMED}
+
+log = structlog.get_logger()
+
+
+class Connector:
+    """All links of the node.
+
+    Resource handling: everything runs inside :meth:`run`.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._links: dict[int, list[Link]] = {}
+        self._keepers: dict[int, trio.CancelScope] = {}
+        self._hurry: dict[int, trio.Event] = {}
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve ``/p2pchat/msg/1`` and keep the contacts connected, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._context.bus.hook(self._news)
+            self._context.network.handle(MSG_PROTOCOL, self._inbound)
+            for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
+                self._keep(row.id)
+            task_status.started()
+            await trio.sleep_forever()
+
+    def online(self, contact: int) -> bool:
+        """Whether a live stream to ``contact`` exists."""
+        return bool(self._links.get(contact))
+
+    def hurry(self, contact: int) -> None:
+        """There is a new reason to reach ``contact``: an address, or something to send."""
+        self._hurry.setdefault(contact, trio.Event()).set()
+        for link in self._links.get(contact, ()):
+            link.wake()
+
+    def _news(self, event: DomainEvent) -> None:
+        if event.contact is None:
+            return
+        if event.kind is EventKind.CONTACT_REMOVED:
+            self._forget(event.contact)
+        elif event.kind is EventKind.CONTACT_ADDED:
+            self._keep(event.contact)
+        elif event.kind in _WAKING:
+            self.hurry(event.contact)
+
+    def _keep(self, contact: int) -> None:
+        if self._nursery is not None and contact not in self._keepers:
+            scope = self._keepers[contact] = trio.CancelScope()
+            self._nursery.start_soon(self._keeper, contact, scope)
+
+    def _forget(self, contact: int) -> None:
+        scope = self._keepers.pop(contact, None)
+        if scope is not None:
+            scope.cancel()
+        for link in self._links.pop(contact, []):
+            if self._nursery is not None:
+                self._nursery.start_soon(link.bye)
+
+    async def _inbound(self, stream: Stream) -> None:
+        await self._live(Link(self._context, stream, outbound=False))
+
+    async def _keeper(self, contact: int, scope: trio.CancelScope) -> None:
+        """One contact's outbound side: connect when there is no link, wait while there is one."""
+        tries = 0
+        with scope:
+            while True:
+                hurry = self._hurry[contact] = trio.Event()
+                await self._until_offline(contact)
+                started = trio.current_time()
+                peers = await self._context.db.run(lambda tx: contacts.peers(tx, contact))
+                for row in peers:
+                    if row.addresses:
+                        await self._try(row)
+                lived = trio.current_time() - started
+                tries = 0 if lived >= _LIVED_S else tries + 1
+                pause = retry_after_s(tries, self._context.jitter(), self._context.params) if peers else float("inf")
+                with trio.move_on_after(pause):
+                    await hurry.wait()
+                    await trio.sleep_until(started + _HURRY_S)
+
+    async def _until_offline(self, contact: int) -> None:
+        while self.online(contact):
+            await self._context.bus.edge()()
+
+    async def _try(self, row: ContactPeer) -> None:
+        """Dial a contact's node and live the stream to its end."""
+        try:
+            await self._context.network.dial(row.peer, row.addresses)
+            stream = await self._context.network.open(row.peer, MSG_PROTOCOL)
+        except NetError as error:
+            log.debug("dial.failed", error=error.error_name)
+            return
+        await self._live(Link(self._context, stream, outbound=True))
+
+    async def _live(self, link: Link) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._admit, link)
+                await link.run()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._dismiss(link)
+
+    async def _admit(self, link: Link) -> None:
+        await link.ready.wait()
+        await link.known.wait()  # a stranger becomes known by a first flight, or never
+        assert link.contact is not None  # noqa: S101  that is what known means
+        links = self._links.setdefault(link.contact, [])
+        links.insert(0, link)
+        if len(links) == 1:
+            self._context.bus.transient(DomainEvent(EventKind.PEER_ONLINE, link.contact, contact=link.contact))
+        for other in [each for each in links if self._superfluous(each, links)]:
+            await other.bye()
+
+    def _superfluous(self, link: Link, links: list[Link]) -> bool:
+        own_is_higher = self._context.network.peer_id > link.stream.peer
+        rival = any(each is not link and not each.outbound and each.stream.peer == link.stream.peer for each in links)
+        return link.outbound and own_is_higher and rival
+
+    def _dismiss(self, link: Link) -> None:
+        if link.contact is None:
+            return
+        links = self._links.get(link.contact, [])
+        if link in links:
+            links.remove(link)
+            if not links:
+                self._links.pop(link.contact, None)
+                self._context.bus.transient(DomainEvent(EventKind.PEER_OFFLINE, link.contact, contact=link.contact))

@@ -1,0 +1,117 @@
+"""The address book: add, find, rename and remove contacts."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Final
+
+import msgspec
+
+from p2pchat.base.errors import UsageError
+from p2pchat.base.ids import ContactId
+from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.core.names import checked_name
+from p2pchat.core.numbers import Number, parse_number
+from p2pchat.services.context import Context
+from p2pchat.store import contacts
+from p2pchat.store.contacts import ContactRow
+from p2pchat.store.db import Tx
+
+_SHOWN_MATCHES: Final = 3
+
+
+def contact_event(tx: Tx, kind: EventKind, contact: int) -> DomainEvent:
+    """An event that carries the contact as it is now: later changes, or its removal, must not alter what was told."""
+    row = contacts.get(tx, contact)
+    assert row is not None  # noqa: S101  the caller holds the contact in this transaction
+    return DomainEvent(kind, contact, snapshot(row), contact)
+
+
+def snapshot(row: ContactRow) -> bytes:
+    """The contact as an event keeps it; :func:`open_snapshot` is the inverse."""
+    return msgspec.msgpack.encode(
+        (bytes(row.uid), row.name, row.number, row.state, row.trust, row.claimants, row.last_seen_ms)
+    )
+
+
+_Snapshot = tuple[bytes, str, str | None, str, str, int, int | None]
+_snapshot: Final[msgspec.msgpack.Decoder[_Snapshot]] = msgspec.msgpack.Decoder(_Snapshot)
+
+
+def open_snapshot(data: bytes) -> _Snapshot:
+    return _snapshot.decode(data)
+
+
+def add(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
+    """Put a number into the book and start looking for its owner; for a number that is there the search is
+    renewed, and the name replaced if another was given.
+
+    Raises:
+        UsageError: INVALID_PARAMS for a bad or own number, or on a node that has none itself.
+    """
+    profile = context.profile
+    number = parse_number(text, profile.region or None)
+    if not profile.number:
+        raise UsageError(
+            "This profile has no number, so it cannot be found by number: its contacts would need an invite.",
+            data={"param": "number"},
+        )
+    if number == profile.number:
+        raise UsageError("That is this profile's own number.", data={"param": "number"})
+    until_s = tx.now_s + context.params.pending_life_s
+    known = contacts.by_number(tx, number)
+    if known is not None:
+        if known.state == "pending":
+            contacts.set_pending_until(tx, known.id, until_s)
+            if known.pending_until_s is None:
+                tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, known.id))
+        return rename(tx, known, name) if name is not None and name != known.name else known
+    uid = ContactId(context.entropy.bytes(8))
+    row = contacts.add(tx, uid, checked_name(name) if name is not None else number.e164, number.e164, until_s)
+    tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, row.id))
+    return row
+
+
+def rename(tx: Tx, row: ContactRow, name: str) -> ContactRow:
+    contacts.set_name(tx, row.id, checked_name(name))
+    renamed = contacts.get(tx, row.id)
+    assert renamed is not None  # noqa: S101  held in this transaction
+    return renamed
+
+
+def remove(tx: Tx, row: ContactRow) -> None:
+    """Delete the contact, its messages and sessions; what was published for it is not renewed."""
+    tx.emit(contact_event(tx, EventKind.CONTACT_REMOVED, row.id))
+    contacts.remove(tx, row.id)
+
+
+def resolve(tx: Tx, context: Context, to: str) -> ContactRow:
+    """The contact that ``to`` names: its name, number, or a prefix (4 hex digits or more) of its id.
+
+    Raises:
+        UsageError: CONTACT_NOT_FOUND with near matches, AMBIGUOUS.
+    """
+    everyone = contacts.everyone(tx)
+    found = [row for row in everyone if row.name == to.strip()]
+    found = found or [row for row in everyone if row.name.casefold() == to.strip().casefold()]
+    found = found or _by_number(tx, context, to)
+    if not found and len(to) >= 4:
+        found = [row for row in everyone if row.uid.hex().startswith(to.lower())]
+    if not found:
+        near = get_close_matches(to, [row.name for row in everyone], n=_SHOWN_MATCHES)
+        hint = f" Near: {', '.join(near)}." if near else ""
+        sentence = f"No contact has that name, number or id.{hint}"
+        raise UsageError(sentence, name="CONTACT_NOT_FOUND", data={"near": near})
+    if len(found) > 1:
+        ids = [row.uid.hex() for row in found]
+        raise UsageError("Several contacts fit: use a number or an id.", name="AMBIGUOUS", data={"ids": ids})
+    return found[0]
+
+
+def _by_number(tx: Tx, context: Context, to: str) -> list[ContactRow]:
+    try:
+        number: Number = parse_number(to, context.profile.region or None)
+    except UsageError:
+        return []  # not a number: the caller goes on with ids
+    row = contacts.by_number(tx, number)
+    return [] if row is None else [row]

@@ -1,0 +1,125 @@
+"""What every service is given: the node's ports, its identity, and the news between services."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+import trio
+
+from p2pchat.core.crypto import Entropy
+from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.core.keys import Identity
+from p2pchat.core.params import Params
+from p2pchat.net.dht import Dht
+from p2pchat.net.transport import Network
+from p2pchat.store.db import Database
+from p2pchat.store.meta import Profile
+
+T = TypeVar("T")
+
+_TRANSIENT_KEPT: Final = 256
+_HEAVY: Final = trio.CapacityLimiter(1)
+
+
+class Miner(Protocol):
+    """Proof of work, outside this process: it would hold the interpreter lock."""
+
+    async def mine(self, digest: bytes, bits: int) -> bytes:
+        """An 8-byte nonce with at least ``bits`` leading zero bits over ``digest``. Source: PROTOCOL.md 3.2."""
+        ...
+
+
+class Offload(Protocol):
+    """Where what would block the loop for long runs: a worker thread, one such call at a time."""
+
+    async def __call__(self, work: Callable[[], T], /) -> T: ...
+
+
+async def in_thread(work: Callable[[], T], /) -> T:
+    """The :class:`Offload` of a real node."""
+    return await trio.to_thread.run_sync(work, limiter=_HEAVY, abandon_on_cancel=True)
+
+
+class Bus:
+    """News within the process: what was committed, and what is not stored at all (presence, progress).
+
+    Waiting is edge-triggered: take :meth:`edge` first, look at the state, then wait on it.
+    """
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._hooks: list[Callable[[DomainEvent], None]] = []
+        self._transient: deque[tuple[int, DomainEvent]] = deque(maxlen=_TRANSIENT_KEPT)
+        self._count = 0
+
+    def hook(self, hook: Callable[[DomainEvent], None]) -> None:
+        """Call ``hook`` on the trio thread for every committed event; it must not block or raise."""
+        self._hooks.append(hook)
+
+    def committed(self, events: list[DomainEvent]) -> None:
+        """The database's listener."""
+        for event in events:
+            for hook in self._hooks:
+                hook(event)
+        self._ring()
+
+    def transient(self, event: DomainEvent) -> None:
+        """Tell of something that is not stored."""
+        self._count += 1
+        self._transient.append((self._count, event))
+        self._ring()
+
+    def transient_after(self, mark: int) -> tuple[int, list[DomainEvent]]:
+        """(new mark, what was told after ``mark``); the oldest are lost to a reader that waits too long."""
+        return self._count, [event for number, event in self._transient if number > mark]
+
+    def edge(self) -> Callable[[], Awaitable[None]]:
+        """A wait that ends at the next news after this call."""
+        return self._event.wait
+
+    def _ring(self) -> None:
+        event, self._event = self._event, trio.Event()
+        event.set()
+
+
+@dataclass(slots=True)
+class Health:
+    """What the node has noticed about itself. ``clock_ok``: other storers take our records (PROTOCOL.md 8)."""
+
+    clock_ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The node as its services see it."""
+
+    db: Database
+    network: Network
+    dht: Dht
+    miner: Miner
+    entropy: Entropy
+    params: Params
+    now: Callable[[], float]
+    identity: Identity
+    profile: Profile
+    bus: Bus
+    message_prefix: bytes
+    health: Health = field(default_factory=Health)
+    offload: Offload = in_thread
+    message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def message_id(self) -> bytes:
+        """16 bytes, never used before: the prefix of this start ‖ u64 counter. Source: PROTOCOL.md 4.5."""
+        return self.message_prefix + next(self.message_count).to_bytes(8, "big")
+
+    def jitter(self) -> float:
+        """A number from 0 up to 1."""
+        return int.from_bytes(self.entropy.bytes(4), "big") / 2**32
+
+
+def message_event(kind: EventKind, message: int, contact: int) -> DomainEvent:
+    return DomainEvent(kind, message, contact=contact)

@@ -1,0 +1,161 @@
+"""Out: what waits for a contact becomes envelopes, and acks settle them.
+
+Two rules carry the reliability of the whole: nothing leaves before its commit, and a retransmission is the stored
+bytes. Every function with a ``tx`` is one transaction of the store; what it returns may leave after the commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from p2pchat.core.crypto import equal
+from p2pchat.core.delivery import Window
+from p2pchat.core.events import EventKind
+from p2pchat.core.session import choose_sending, seal
+from p2pchat.core.wire import TEXT, Ack, Batch, Flight, Frame, Item, Text, encode_content, encode_text, pack_items
+from p2pchat.services.contacts import contact_event
+from p2pchat.services.context import Context, message_event
+from p2pchat.store import contacts, messages, sessions
+from p2pchat.store.db import Tx
+from p2pchat.store.messages import MessageRow
+from p2pchat.store.sessions import EnvelopeRow, SessionRow
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far one stream has come: per session the last envelope that left on it, and the flights that flew."""
+
+    last: dict[int, int] = field(default_factory=dict[int, int])
+    flown: set[int] = field(default_factory=set[int])
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What may leave now. ``wants_session``: something (or the first hello) waits and no session can carry it."""
+
+    frames: tuple[Frame, ...]
+    envelopes: tuple[EnvelopeRow, ...]
+    session: int | None
+    wants_session: bool
+
+
+def sending_session(tx: Tx, contact: int) -> SessionRow | None:
+    """The session that this node sends on toward ``contact``. Source: PROTOCOL.md 4.6."""
+    owner = contacts.get(tx, contact)
+    rows = sessions.of_contact(tx, contact)
+    chosen = choose_sending([row.session for row in rows], owner.epoch_ms if owner is not None else 0)
+    return next((row for row in rows if row.session is chosen), None)
+
+
+def next_outgoing(tx: Tx, context: Context, contact: int, cursor: Cursor, window: Window) -> Outgoing:
+    """The next envelopes for a stream: stored ones that it has not carried yet, else newly sealed ones.
+
+    ``cursor`` and ``window`` are only read; :func:`left` advances them when the frames are on their way.
+    """
+    row = sending_session(tx, contact)
+    if row is None:
+        return Outgoing((), (), None, wants_session=True)
+    stored = sessions.unacknowledged(tx, row.id, cursor.last.get(row.id, 0), context.params.batch_envelopes)
+    chosen = _within(stored, window) if stored else _seal_waiting(tx, context, row, window)
+    return Outgoing(_frames(row, chosen, cursor), tuple(chosen), row.id, wants_session=False)
+
+
+def left(cursor: Cursor, window: Window, outgoing: Outgoing) -> None:
+    """Note that ``outgoing`` is on the stream."""
+    if outgoing.session is None or not outgoing.envelopes:
+        return
+    cursor.last[outgoing.session] = outgoing.envelopes[-1].id
+    if any(isinstance(frame, Flight) for frame in outgoing.frames):
+        cursor.flown.add(outgoing.session)
+    for envelope in outgoing.envelopes:
+        window.left(envelope.eid, len(envelope.envelope))
+
+
+def _within(stored: list[EnvelopeRow], window: Window) -> list[EnvelopeRow]:
+    chosen: list[EnvelopeRow] = []
+    room = window.room()
+    for envelope in stored:
+        size = len(envelope.envelope)
+        if size > room and not (window.idle and not chosen):
+            break
+        chosen.append(envelope)
+        room -= size
+    return chosen
+
+
+def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> list[EnvelopeRow]:
+    """Seal what waits, as far as the window admits it: new ratchet state and envelope bytes in this transaction."""
+    sealed_rows: list[EnvelopeRow] = []
+    room = window.room()
+    waiting = messages.unsealed(tx, row.contact, row.sealed_n, context.params.content_items)
+    by_id = {message.wire_id: message for message in waiting}
+    for group in pack_items([_item(message) for message in waiting]):
+        size = sum(len(item.body) for item in group)
+        if len(sealed_rows) == context.params.batch_envelopes or (
+            size > room and not (window.idle and not sealed_rows)
+        ):
+            break
+        members = [by_id[item.message_id] for item in group]
+        n0, n1 = members[0].n, members[-1].n
+        session, sealed = seal(row.session, encode_content(group), context.entropy, context.params)
+        row = sessions.save(tx, row, session, n1)
+        sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1))
+        room -= len(sealed.envelope)
+        for message in messages.mark_sent(tx, row.contact, n0, n1):
+            tx.emit(message_event(EventKind.MESSAGE_SENT, message, row.contact))
+    return sealed_rows
+
+
+def _item(message: MessageRow) -> Item:
+    text = Text(message.n, message.created_ms, message.text or "")
+    return Item(message.wire_id, TEXT, encode_text(text))
+
+
+def _frames(row: SessionRow, envelopes: list[EnvelopeRow], cursor: Cursor) -> tuple[Frame, ...]:
+    if not envelopes:
+        return ()
+    flight = row.session.flight
+    rest = [envelope.envelope for envelope in envelopes]
+    frames: list[Frame] = []
+    if flight is not None and not row.session.confirmed and row.id not in cursor.flown:
+        part = (flight.ephemeral, flight.kem_ciphertext, flight.prekey_id, flight.sender)
+        frames.append(Flight(*part, rest.pop(0)))
+    if rest:
+        frames.append(Batch(tuple(rest)))
+    return tuple(frames)
+
+
+def settle(tx: Tx, ack: Ack) -> list[bytes]:
+    """Take the acks that prove themselves; the eids that were settled. A wrong one is ignored (PROTOCOL.md 5.2)."""
+    settled: list[bytes] = []
+    for eid, proof in ack.entries:
+        known = sessions.sent(tx, eid)
+        if known is None:
+            settled.append(eid)  # settled before, by another path: it only frees the window
+            continue
+        envelope, session, contact, expected, n0, n1 = known
+        if not equal(expected, proof):
+            continue
+        sessions.settle(tx, envelope)
+        settled.append(eid)
+        _confirm(tx, session, contact)
+        for message in messages.mark_delivered(tx, contact, n0, n1):
+            tx.emit(message_event(EventKind.MESSAGE_DELIVERED, message, contact))
+        contacts.seen(tx, contact, tx.now_ms)
+    return settled
+
+
+def _confirm(tx: Tx, session: int, contact: int) -> None:
+    """A valid ack counts as something received: the flight need not fly again, and the contact is matched."""
+    row = sessions.get(tx, session)
+    if row is not None and not row.session.confirmed:
+        sessions.save(tx, row, row.session.confirm())
+    match(tx, contact)
+
+
+def match(tx: Tx, contact: int) -> None:
+    """Something authenticated was received from ``contact``: it is matched (PROTOCOL.md 3.3)."""
+    row = contacts.get(tx, contact)
+    if row is not None and row.state == "pending":
+        contacts.set_matched(tx, contact)
+        tx.emit(contact_event(tx, EventKind.CONTACT_MATCHED, contact))

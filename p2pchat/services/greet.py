@@ -1,0 +1,79 @@
+"""Open sessions: answer bundle requests of those who hold ask32, and make first flights toward contacts.
+
+Source: PROTOCOL.md 4.1, 4.2, 4.6.
+"""
+
+from __future__ import annotations
+
+from p2pchat.base.errors import HandshakeError
+from p2pchat.base.ids import PeerId
+from p2pchat.core.crypto import equal
+from p2pchat.core.prekeys import ask_proof, make_bundle, make_signed_prekey, open_bundle
+from p2pchat.core.session import next_ms, open_session, seal
+from p2pchat.core.wire import OPEN, Item, encode_content
+from p2pchat.services.context import Context
+from p2pchat.services.deliver import sending_session
+from p2pchat.store import contacts, prekeys, sessions
+from p2pchat.store.db import Tx
+
+REFUSED = b""
+
+
+def answer_request(tx: Tx, context: Context, proof: bytes, requester: PeerId) -> bytes:
+    """A fresh bundle for whoever proves to hold ask32, else the constant refusal."""
+    expected = ask_proof(context.profile.ask, context.network.peer_id, requester)
+    if not equal(expected, proof):
+        return REFUSED
+    spk = prekeys.newest_spk(tx)
+    if spk is None or spk.made_s + context.params.spk_replaced_s <= tx.now_s:
+        spk = make_signed_prekey(context.entropy, tx.now_s)
+        prekeys.add_spk(tx, spk)
+    secret = make_bundle(context.identity, spk, context.entropy, tx.now_s, context.params)
+    prekeys.add(tx, secret)
+    return secret.bundle
+
+
+def may_open(tx: Tx, contact: int) -> bool:
+    """Whether a new session with ``contact`` may be opened now: whom Reach named, and once in 10 minutes."""
+    row = contacts.get(tx, contact)
+    return row is not None and row.root is not None and row.state != "blocked" and tx.now_s >= row.flight_after_s
+
+
+def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, replace: int | None) -> bool:
+    """Make a session and its first envelope, ready to leave; False if there is nothing to do any more.
+
+    Args:
+        replace: the session that a Nack condemned. If another sends by now, none is made (flights have crossed).
+
+    Raises:
+        HandshakeError, DecodeError: the bundle is not the contact's.
+    """
+    row = contacts.get(tx, contact)
+    current = sending_session(tx, contact)
+    if row is None or row.root is None or (current is not None and current.id != replace):
+        return False
+    bundle = open_bundle(raw_bundle, row.root, tx.now_s, context.params)
+    if bundle.cert.epoch_ms < row.epoch_ms:
+        raise HandshakeError("a bundle of an older device")
+    ms = next_ms(tx.now_ms, row.highest_ms)
+    session = open_session(context.identity, bundle, ms, context.entropy, context.params)
+    opened = Item(context.message_id(), OPEN, b"")
+    session, sealed = seal(session, encode_content([opened]), context.entropy, context.params)
+    added = sessions.add(tx, contact, session)
+    sessions.add_envelope(tx, added, sealed, 0, 0)
+    contacts.raise_highest_ms(tx, contact, ms, bundle.cert.epoch_ms)
+    return True
+
+
+def condemn(tx: Tx, context: Context, contact: int, eid: bytes, peer: PeerId) -> int | None:
+    """A Nack for ``eid`` came from ``peer``: the session to replace, or None if the Nack is not to be believed.
+
+    Believed only from a PeerID that the contact has published, and once in 10 minutes (PROTOCOL.md 5.2, 4.6).
+    """
+    known = sessions.sent(tx, eid)
+    current = sending_session(tx, contact)
+    published = any(row.peer == peer and row.published for row in contacts.peers(tx, contact))
+    if known is None or current is None or known[1] != current.id or not published or not may_open(tx, contact):
+        return None
+    contacts.set_flight_after(tx, contact, tx.now_s + context.params.new_session_gap_s)
+    return current.id

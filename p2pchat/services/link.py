@@ -1,0 +1,297 @@
+"""One message stream with one peer: Hello, then frames both ways until it ends (PROTOCOL.md 5.1).
+
+Three tasks share a link: the *reader* takes frames and answers them, the *pump* sends what waits for the contact, the
+*heart* pings and ends a silent stream. Whatever goes wrong ends this link alone; delivery goes on with the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from p2pchat.base.errors import DecodeError, NetError, P2PChatError, PeerError
+from p2pchat.base.limits import HEARTBEAT_S, SILENCE_S, STREAM_OPEN_S, UNACKED_BYTES
+from p2pchat.core.delivery import Window, retry_after_s
+from p2pchat.core.prekeys import ask_proof
+from p2pchat.core.wire import (
+    Ack,
+    Batch,
+    Bundle,
+    BundleRequest,
+    Bye,
+    Flight,
+    Frame,
+    Hello,
+    Nack,
+    Ping,
+    Pong,
+    decode_frame,
+    encode_frame,
+)
+from p2pchat.net.pump import FrameReader, write_frames
+from p2pchat.net.transport import Stream
+from p2pchat.services import deliver, greet, receive
+from p2pchat.services.context import Context
+from p2pchat.services.defects import cause, report_defect
+from p2pchat.store import contacts
+from p2pchat.store.db import Tx
+
+MSG_PROTOCOL: Final = "/p2pchat/msg/1"
+_CLOSE_S: Final = 1.0
+_STALL_S: Final = 60.0  # an ack that takes longer than this on a live stream will not come on it
+
+log = structlog.get_logger()
+
+
+class Link:
+    """The life of one stream.
+
+    Args:
+        stream: open, nothing sent or read yet.
+        outbound: this node opened it.
+    """
+
+    def __init__(self, context: Context, stream: Stream, *, outbound: bool) -> None:
+        self.stream = stream
+        self.outbound = outbound
+        self.contact: int | None = None
+        self.ready = trio.Event()  # the peer's Hello has come
+        self.known = trio.Event()  # whose it is is known
+        self._context = context
+        self._reader = FrameReader(stream, context.params.frame_bytes)
+        self._write_lock = trio.Lock()
+        self._wake = trio.Event()
+        self._heard = trio.current_time()
+        self._window = Window(UNACKED_BYTES)
+        self._cursor = deliver.Cursor()
+        self._bundle: trio.MemorySendChannel[bytes] | None = None
+        self._condemned: int | None = None
+        self._progress = trio.current_time()
+        self._refusals = 0
+        self._ask_after = 0.0
+
+    def wake(self) -> None:
+        """Something may wait for this contact."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until the stream ends; never raises but for cancellation."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._send([Hello(0)])
+                nursery.start_soon(self._heart)
+                with trio.fail_after(STREAM_OPEN_S):
+                    await self._expect_hello()
+                await self._find_contact()
+                self.ready.set()
+                nursery.start_soon(self._pump)
+                await self._read()
+                nursery.cancel_scope.cancel()
+        except* (P2PChatError, trio.TooSlowError) as group:
+            log.debug("link.ended", error=cause(group))
+            await self.stream.reset()
+        except* Exception as group:  # a defect of ours ends this link, not the node
+            report_defect(group)
+            await self.stream.reset()
+        finally:
+            with trio.move_on_after(_CLOSE_S, shield=True):
+                await self.stream.close()
+
+    async def bye(self) -> None:
+        """End the stream by intention."""
+        try:
+            await self._send([Bye()])
+        except NetError:
+            return  # it ended before we could say so
+        await self.stream.close()
+
+    async def _send(self, frames: Sequence[Frame]) -> None:
+        async with self._write_lock:
+            await write_frames(self.stream, [encode_frame(frame) for frame in frames])
+
+    async def _expect_hello(self) -> None:
+        data = await self._reader.read()
+        if data is None:
+            raise NetError("the stream ended before Hello")
+        if not isinstance(decode_frame(data), Hello):
+            raise DecodeError("the first frame is not Hello")
+
+    async def _find_contact(self) -> None:
+        peer = self.stream.peer
+        rows = await self._context.db.run(lambda tx: contacts.peers_of(tx, peer))
+        if rows:
+            self._is(rows[0].contact)
+
+    def _is(self, contact: int) -> None:
+        self.contact = contact
+        self.known.set()
+
+    # -- in ---------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        while True:
+            bodies = await self._reader.read_available()
+            if not bodies:
+                return
+            self._heard = trio.current_time()
+            arrivals: list[Flight | bytes] = []
+            for body in bodies:
+                frame = decode_frame(body)
+                if isinstance(frame, Flight):
+                    arrivals.append(frame)
+                elif isinstance(frame, Batch):
+                    arrivals.extend(frame.envelopes)
+                else:
+                    await self._take(arrivals)
+                    arrivals = []
+                    if isinstance(frame, Bye):
+                        return
+                    await self._control(frame)
+            await self._take(arrivals)
+
+    async def _take(self, arrivals: list[Flight | bytes]) -> None:
+        if not arrivals:
+            return
+        answer = await self._context.db.run(lambda tx: receive.receive(tx, self._context, arrivals, self.stream.peer))
+        if self.contact is None and answer.contacts:
+            self._is(min(answer.contacts))
+        bound = self._context.params.ack_entries
+        frames: list[Frame] = [
+            Ack(tuple(answer.acks[start : start + bound])) for start in range(0, len(answer.acks), bound)
+        ]
+        frames += [Nack(eid) for eid in answer.nacks]
+        if frames:
+            await self._send(frames)
+        if answer.contacts:
+            self.wake()  # a flight that was accepted may be the session that waiting messages need
+
+    async def _control(self, frame: Frame) -> None:
+        match frame:
+            case Ack():
+                await self._settle(frame)
+            case Nack():
+                await self._refused(frame.eid)
+            case BundleRequest():
+                await self._answer_request(frame.proof)
+            case Bundle():
+                self._deliver_bundle(frame.bundle)
+            case Ping():
+                await self._send([Pong(frame.token)])
+            case Pong():
+                pass  # having been heard is all there is to it
+            case _:
+                raise DecodeError("a frame out of its place")
+
+    async def _settle(self, ack: Ack) -> None:
+        for eid in await self._context.db.run(lambda tx: deliver.settle(tx, ack)):
+            self._settled(eid)
+
+    def _settled(self, eid: bytes) -> None:
+        if self._window.settled(eid):
+            self._progress = trio.current_time()
+            self.wake()
+
+    async def _refused(self, eid: bytes) -> None:
+        contact = self.contact
+        if contact is None:
+            return
+        condemned = await self._context.db.run(
+            lambda tx: greet.condemn(tx, self._context, contact, eid, self.stream.peer)
+        )
+        self._settled(eid)
+        if condemned is not None:
+            log.info("session.refused")
+            self._condemned = condemned
+            self.wake()
+
+    async def _answer_request(self, proof: bytes) -> None:
+        raw = await self._context.db.run(lambda tx: greet.answer_request(tx, self._context, proof, self.stream.peer))
+        await self._send([Bundle(raw)])
+
+    def _deliver_bundle(self, raw: bytes) -> None:
+        if self._bundle is None:
+            raise DecodeError("a bundle that nobody asked for")
+        self._bundle.send_nowait(raw)
+        self._bundle = None
+
+    # -- out --------------------------------------------------------------------------------------------------------
+
+    async def _pump(self) -> None:
+        while True:
+            self._wake = trio.Event()
+            contact = self.contact
+            if contact is not None:
+                if self._condemned is not None:
+                    await self._open_session(contact)
+                outgoing = await self._context.db.run(partial(self._next, contact))
+                if outgoing.envelopes:
+                    deliver.left(self._cursor, self._window, outgoing)
+                    self._progress = max(self._progress, trio.current_time())
+                    await self._send(outgoing.frames)
+                    continue
+                if outgoing.wants_session and await self._open_session(contact):
+                    continue
+            await self._rest()
+
+    def _next(self, contact: int, tx: Tx) -> deliver.Outgoing:
+        return deliver.next_outgoing(tx, self._context, contact, self._cursor, self._window)
+
+    async def _rest(self) -> None:
+        """Until there is something new; a refused request for a bundle is repeated after a while."""
+        wait = self._ask_after - trio.current_time()
+        with trio.move_on_after(wait if wait > 0 else float("inf")):
+            await self._wake.wait()
+
+    async def _open_session(self, contact: int) -> bool:
+        """Ask for a bundle and make a first flight; True if there is a session to send on now."""
+        if trio.current_time() < self._ask_after:
+            return False
+        replace, self._condemned = self._condemned, None
+        ask = await self._context.db.run(lambda tx: self._ask(tx, contact, force=replace is not None))
+        if ask is None:
+            return False
+        raw = await self._request_bundle(ask)
+        if raw == greet.REFUSED:
+            self._refusals += 1
+            self._ask_after = trio.current_time() + retry_after_s(
+                self._refusals + 3, self._context.jitter(), self._context.params
+            )
+            self._condemned = replace
+            return False
+        self._refusals = 0
+        return await self._context.db.run(
+            lambda tx: greet.make_flight(tx, self._context, contact, raw, replace=replace)
+        )
+
+    def _ask(self, tx: Tx, contact: int, *, force: bool) -> bytes | None:
+        if not force and not greet.may_open(tx, contact):
+            return None
+        rows = contacts.peers(tx, contact)
+        return next((row.ask for row in rows if row.peer == self.stream.peer and row.published), None)
+
+    async def _request_bundle(self, ask: bytes) -> bytes:
+        send, answers = trio.open_memory_channel[bytes](1)
+        self._bundle = send
+        proof = ask_proof(ask, self.stream.peer, self._context.network.peer_id)
+        await self._send([BundleRequest(proof)])
+        with trio.fail_after(STREAM_OPEN_S):
+            return await answers.receive()
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    async def _heart(self) -> None:
+        token = 0
+        while True:
+            await trio.sleep(HEARTBEAT_S)
+            now = trio.current_time()
+            if now - self._heard >= SILENCE_S:
+                await self._context.network.disconnect(self.stream.peer)
+                raise NetError("the peer was silent")
+            if not self._window.idle and now - self._progress > _STALL_S:
+                raise PeerError("the peer answers, but does not acknowledge")
+            token += 1
+            await self._send([Ping(token)])

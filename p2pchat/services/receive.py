@@ -1,0 +1,119 @@
+"""In: envelopes and first flights become messages, in one commit, and then an ack.
+
+Look-ups in the order of PROTOCOL.md 4.2: eid (the same ack again), hint, replay tag, then the flight. An envelope that
+no session opens is answered with a Nack. Nothing of a refused envelope is stored, and one bad envelope harms no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from p2pchat.base.errors import DecodeError, DecryptionError, HandshakeError, LimitError, PeerError
+from p2pchat.base.ids import PeerId
+from p2pchat.core.events import EventKind
+from p2pchat.core.handshake import FlightPart, replay_tag
+from p2pchat.core.session import accept_session, open_envelope
+from p2pchat.core.wire import OPEN, TEXT, Flight, Item, decode_content, decode_text
+from p2pchat.core.wire import eid as envelope_eid
+from p2pchat.services.context import Context, message_event
+from p2pchat.services.deliver import match
+from p2pchat.store import contacts, messages, prekeys, sessions
+from p2pchat.store.db import Tx
+
+_HINT_BYTES = 8
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes back: acks to send after the commit, eids that nothing opened, and who was heard."""
+
+    acks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    nacks: list[bytes] = field(default_factory=list[bytes])
+    contacts: set[int] = field(default_factory=set[int])
+
+
+def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: PeerId) -> Answer:
+    """Take first flights and bare envelopes in the order in which they came from ``peer``."""
+    answer = Answer()
+    for arrival in arrivals:
+        envelope = arrival.envelope if isinstance(arrival, Flight) else arrival
+        eid = envelope_eid(envelope)
+        known = sessions.received_ack(tx, eid)
+        if known is not None:
+            answer.acks.append((eid, known))
+            continue
+        try:
+            ack, contact = _open(tx, context, envelope, arrival, peer)
+        except PeerError:
+            answer.nacks.append(eid)
+            continue
+        sessions.note_received(tx, eid, ack, tx.now_s + context.params.eid_kept_s)
+        answer.acks.append((eid, ack))
+        answer.contacts.add(contact)
+    for contact in answer.contacts:
+        contacts.seen(tx, contact, tx.now_ms)
+    return answer
+
+
+def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes, peer: PeerId) -> tuple[bytes, int]:
+    for row in sessions.by_hint(tx, envelope[:_HINT_BYTES]):
+        try:
+            session, content, ack = open_envelope(row.session, envelope, tx.now_s, context.entropy, context.params)
+        except (DecryptionError, DecodeError, HandshakeError, LimitError):
+            continue  # a chance hit of the hint, or junk: another session may fit
+        sessions.save(tx, row, session)
+        _take(tx, row.contact, content)
+        return ack, row.contact
+    if isinstance(arrival, Flight):
+        return _accept(tx, context, arrival, peer)
+    raise DecryptionError("no session opens this envelope")
+
+
+def _accept(tx: Tx, context: Context, flight: Flight, peer: PeerId) -> tuple[bytes, int]:
+    part = FlightPart(flight.ephemeral, flight.kem_ciphertext, flight.prekey_id, flight.sender)
+    tag = replay_tag(part)
+    if sessions.is_replayed(tx, tag):
+        raise DecryptionError("a known flight with an envelope that its session does not open")
+    secret = prekeys.take(tx, part.prekey_id, tx.now_s)
+    if secret is None:
+        raise HandshakeError("the prekey is not there")
+    session, content, ack = accept_session(
+        context.identity, secret, part, flight.envelope, tx.now_ms, context.entropy, context.params
+    )
+    contact = contacts.by_root(tx, session.peer_root)
+    if contact is None or contact.state == "blocked":
+        raise HandshakeError("nobody that this node expects")
+    if session.peer_epoch_ms < contact.epoch_ms:
+        raise HandshakeError("an older device of this contact")
+    prekeys.used(tx, part.prekey_id)
+    sessions.note_replay(tx, tag, tx.now_s + context.params.spk_kept_s)
+    sessions.add(tx, contact.id, session)
+    contacts.raise_highest_ms(tx, contact.id, session.ms, session.peer_epoch_ms)
+    contacts.note_peer(tx, contact.id, peer)
+    _take(tx, contact.id, content)
+    return ack, contact.id
+
+
+def _take(tx: Tx, contact: int, content: bytes) -> None:
+    """Store what an authenticated envelope held. Undecodable items are kept and never fail the envelope."""
+    match(tx, contact)
+    try:
+        items = decode_content(content)
+    except DecodeError:
+        items = ()  # authenticated, so a newer version wrote it: acknowledged, there is nothing to show
+    for item in items:
+        message = _store(tx, contact, item)
+        if message is not None:
+            tx.emit(message_event(EventKind.MESSAGE_RECEIVED, message, contact))
+
+
+def _store(tx: Tx, contact: int, item: Item) -> int | None:
+    if item.kind == OPEN:
+        return None
+    if item.kind == TEXT:
+        try:
+            text = decode_text(item.body)
+        except DecodeError:
+            return messages.receive_unknown(tx, contact, item.message_id, item.kind, item.body)
+        return messages.receive(tx, contact, text.n, item.message_id, text.text, text.ts_ms)
+    return messages.receive_unknown(tx, contact, item.message_id, item.kind, item.body)

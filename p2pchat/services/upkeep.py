@@ -1,0 +1,70 @@
+"""What time does: messages expire, prekeys and replay tags go, era secrets step on, the log of events is bounded."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from p2pchat.base.errors import StoreError
+from p2pchat.core.events import EventKind
+from p2pchat.core.params import DAY_S
+from p2pchat.core.slots import era
+from p2pchat.services.contacts import contact_event
+from p2pchat.services.context import Context, message_event
+from p2pchat.services.defects import cause
+from p2pchat.store import contacts, eventlog, idempotency, messages, meta, pairs, prekeys, sessions
+from p2pchat.store.db import Tx
+
+_EVERY_S: Final = 900.0
+_EVENTS_KEPT_MS: Final = 30 * DAY_S * 1000
+_EVENTS_KEPT: Final = 1_000_000
+_IDEMPOTENCY_KEPT_S: Final = 7 * DAY_S
+
+log = structlog.get_logger()
+
+
+async def run(context: Context) -> None:
+    """Every quarter of an hour, from the start on, until cancelled."""
+    while True:
+        try:
+            await context.db.run(lambda tx: upkeep(tx, context))
+        except StoreError as error:
+            log.warning("upkeep.failed", error=cause(error))
+        await remember_peers(context)
+        await trio.sleep(_EVERY_S)
+
+
+async def remember_peers(context: Context) -> None:
+    """Keep the nodes that are known now, to start from next time; none known keeps those of before."""
+    known = context.dht.known_peers()
+    if not known:
+        return
+    try:
+        await context.db.run(partial(meta.save_known_peers, peers=known))
+    except StoreError as error:
+        log.warning("upkeep.failed", error=cause(error))
+
+
+def upkeep(tx: Tx, context: Context) -> None:
+    """One round, in one transaction."""
+    params = context.params
+    for message in messages.expire(tx, tx.now_ms - params.message_life_s * 1000):
+        row = messages.get(tx, message)
+        if row is not None:
+            tx.emit(message_event(EventKind.MESSAGE_EXPIRED, message, row.contact))
+    for contact in contacts.overdue(tx):
+        contacts.set_pending_until(tx, contact, None)
+        tx.emit(contact_event(tx, EventKind.CONTACT_EXPIRED, contact))
+    prekeys.prune(tx, tx.now_s, tx.now_s - params.spk_kept_s)
+    sessions.prune_received(tx, tx.now_s)
+    sessions.prune(tx, tx.now_s - params.session_kept_s)
+    eventlog.prune(tx, tx.now_ms - _EVENTS_KEPT_MS, _EVENTS_KEPT)
+    idempotency.prune(tx, tx.now_s - _IDEMPOTENCY_KEPT_S)
+    this_era = era(tx.now_s, params)
+    if tx.now_s - this_era * params.era_s > params.idsec_kept_s:
+        pairs.forget_idsec(tx, this_era)
+        pairs.prune(tx, this_era)
+    pairs.prune_published(tx, tx.now_s - params.record_ttl_s - params.epoch_s)

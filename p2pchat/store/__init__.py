@@ -1,0 +1,1 @@
+"""What survives a restart: one SQLCipher file, its key file, and one small module an aggregate."""

@@ -1,0 +1,207 @@
+"""Contacts, who claims to be them, and where they can be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from p2pchat.base.ids import Address, ContactId, PeerId, RootKey
+from p2pchat.store.db import Row, Tx
+from p2pchat.store.meta import decode_addresses, encode_addresses
+
+_SELECT: Final = (
+    "SELECT id, uid, name, number, state, trust, root, epoch_ms, highest_ms, next_n, claimants, last_seen_ms, "
+    "pending_until_s, flight_after_s FROM contact"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRow:
+    """A person in the address book. ``state`` and ``trust`` are the words of the control API."""
+
+    id: int
+    uid: ContactId
+    name: str = field(repr=False)
+    number: str | None = field(repr=False)
+    state: str
+    trust: str
+    root: RootKey | None
+    epoch_ms: int
+    highest_ms: int
+    next_n: int
+    claimants: int
+    last_seen_ms: int | None
+    pending_until_s: int | None
+    flight_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPeer:
+    """A node of a contact. ``published``: its PeerID stood in the contact's own Reach, so its Nacks are believed."""
+
+    contact: int
+    peer: PeerId
+    addresses: tuple[Address, ...]
+    ask: bytes | None = field(repr=False)
+    published: bool
+
+
+def _row(row: Row) -> ContactRow:
+    root = RootKey(row[6]) if row[6] is not None else None
+    return ContactRow(
+        id=row[0],
+        uid=ContactId(row[1]),
+        name=row[2],
+        number=row[3],
+        state=row[4],
+        trust=row[5],
+        root=root,
+        epoch_ms=row[7],
+        highest_ms=row[8],
+        next_n=row[9],
+        claimants=row[10],
+        last_seen_ms=row[11],
+        pending_until_s=row[12],
+        flight_after_s=row[13],
+    )
+
+
+def add(tx: Tx, uid: ContactId, name: str, number: str, pending_until_s: int) -> ContactRow:
+    """A new contact, pending until the DHT has matched it."""
+    row_id = tx.insert(
+        "INSERT INTO contact (uid, name, number, state, trust, pending_until_s) "
+        "VALUES (?, ?, ?, 'pending', 'claimed', ?)",
+        (bytes(uid), name, number, pending_until_s),
+    )
+    contact = get(tx, row_id)
+    assert contact is not None  # noqa: S101  just inserted
+    return contact
+
+
+def get(tx: Tx, contact: int) -> ContactRow | None:
+    row = tx.one(_SELECT + " WHERE id = ?", (contact,))
+    return None if row is None else _row(row)
+
+
+def everyone(tx: Tx, state: str | None = None) -> list[ContactRow]:
+    if state is None:
+        return [_row(row) for row in tx.all(_SELECT + " ORDER BY id")]
+    return [_row(row) for row in tx.all(_SELECT + " WHERE state = ? ORDER BY id", (state,))]
+
+
+def by_number(tx: Tx, number: str) -> ContactRow | None:
+    row = tx.one(_SELECT + " WHERE number = ?", (number,))
+    return None if row is None else _row(row)
+
+
+def by_root(tx: Tx, root: RootKey) -> ContactRow | None:
+    row = tx.one(_SELECT + " WHERE root = ?", (bytes(root),))
+    return None if row is None else _row(row)
+
+
+def set_name(tx: Tx, contact: int, name: str) -> None:
+    tx.execute("UPDATE contact SET name = ? WHERE id = ?", (name, contact))
+
+
+def set_root(tx: Tx, contact: int, root: RootKey, epoch_ms: int) -> None:
+    """Settle whom this contact's Reach is given to and its flights are accepted from."""
+    tx.execute("UPDATE contact SET root = ?, epoch_ms = ? WHERE id = ?", (bytes(root), epoch_ms, contact))
+
+
+def set_matched(tx: Tx, contact: int) -> None:
+    tx.execute("UPDATE contact SET state = 'matched' WHERE id = ?", (contact,))
+
+
+def raise_highest_ms(tx: Tx, contact: int, ms: int, epoch_ms: int) -> None:
+    """Note the ms of a first flight and the peer's epoch: neither may go back (PROTOCOL.md 4.2, 1.1)."""
+    tx.execute(
+        "UPDATE contact SET highest_ms = max(highest_ms, ?), epoch_ms = max(epoch_ms, ?) WHERE id = ?",
+        (ms, epoch_ms, contact),
+    )
+
+
+def set_flight_after(tx: Tx, contact: int, at_s: int) -> None:
+    """No new session with this contact before ``at_s``."""
+    tx.execute("UPDATE contact SET flight_after_s = ? WHERE id = ?", (at_s, contact))
+
+
+def take_n(tx: Tx, contact: int) -> int:
+    """The next message number of the conversation."""
+    row = tx.one("UPDATE contact SET next_n = next_n + 1 WHERE id = ? RETURNING next_n - 1", (contact,))
+    assert row is not None  # noqa: S101  the caller holds the contact in this transaction
+    return int(row[0])
+
+
+def seen(tx: Tx, contact: int, at_ms: int) -> None:
+    tx.execute("UPDATE contact SET last_seen_ms = ? WHERE id = ?", (at_ms, contact))
+
+
+def overdue(tx: Tx) -> list[int]:
+    """Pending contacts that were looked for long enough."""
+    rows = tx.all(
+        "SELECT id FROM contact WHERE state = 'pending' AND pending_until_s IS NOT NULL AND pending_until_s <= ?",
+        (tx.now_s,),
+    )
+    return [row[0] for row in rows]
+
+
+def set_pending_until(tx: Tx, contact: int, until_s: int | None) -> None:
+    """Look for ``contact`` until then; None ends the search until the user renews it."""
+    tx.execute("UPDATE contact SET pending_until_s = ? WHERE id = ?", (until_s, contact))
+
+
+def remove(tx: Tx, contact: int) -> None:
+    """Delete the contact with its messages, sessions and slots."""
+    tx.execute("DELETE FROM contact WHERE id = ?", (contact,))
+
+
+def add_claimant(tx: Tx, contact: int, root: RootKey, cert: bytes) -> bool:
+    """Remember whose valid card was seen; True if that root is new. A newer cert of a known root replaces."""
+    known = tx.one("SELECT cert FROM claimant WHERE contact = ? AND root = ?", (contact, bytes(root)))
+    if known is not None and bytes(known[0]) == cert:
+        return False
+    tx.execute(
+        "INSERT INTO claimant VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cert = excluded.cert",
+        (contact, bytes(root), cert),
+    )
+    tx.execute(
+        "UPDATE contact SET claimants = (SELECT count(*) FROM claimant WHERE contact = ?) WHERE id = ?",
+        (contact, contact),
+    )
+    return known is None
+
+
+def claimants(tx: Tx, contact: int) -> dict[RootKey, bytes]:
+    """Root → cert of everyone who has shown a valid card."""
+    rows = tx.all("SELECT root, cert FROM claimant WHERE contact = ?", (contact,))
+    return {RootKey(root): bytes(cert) for root, cert in rows}
+
+
+def save_peer(tx: Tx, contact: int, peer: PeerId, addresses: tuple[Address, ...], ask: bytes) -> None:
+    """A node that the contact's Reach names."""
+    tx.execute(
+        "INSERT INTO contact_peer VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET addresses = excluded.addresses, "
+        "ask = excluded.ask, published = 1",
+        (contact, bytes(peer), encode_addresses(addresses), ask),
+    )
+
+
+def note_peer(tx: Tx, contact: int, peer: PeerId) -> None:
+    """A node that brought a valid first flight before its Reach was read: usable, its Nacks not believed."""
+    tx.execute("INSERT INTO contact_peer VALUES (?, ?, x'90', NULL, 0) ON CONFLICT DO NOTHING", (contact, bytes(peer)))
+
+
+def peers(tx: Tx, contact: int) -> list[ContactPeer]:
+    rows = tx.all("SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE contact = ?", (contact,))
+    return [_peer(row) for row in rows]
+
+
+def peers_of(tx: Tx, peer: PeerId) -> list[ContactPeer]:
+    """The contacts that ``peer`` belongs to: one, unless somebody publishes another's PeerID."""
+    rows = tx.all("SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE peer = ?", (bytes(peer),))
+    return [_peer(row) for row in rows]
+
+
+def _peer(row: Row) -> ContactPeer:
+    ask = bytes(row[3]) if row[3] is not None else None
+    return ContactPeer(row[0], PeerId(row[1]), decode_addresses(row[2]), ask, bool(row[4]))

@@ -1,0 +1,270 @@
+"""The database as the node uses it: jobs in, one transaction for all that wait, results and events out after COMMIT.
+
+Rules:
+
+- One dedicated thread owns the connection. It drains the queue of jobs into one transaction (group commit): a lone job
+  waits for nobody, a thousand share one fsync.
+- A job is a function of :class:`Tx`. It runs in a savepoint of its own: its exception undoes it alone and reaches its
+  caller; the others go on.
+- Nobody learns a result, and no subscriber an event, before the COMMIT that holds it. If COMMIT fails, every caller of
+  that transaction gets the StoreError and nothing has happened.
+- A caller that is cancelled loses the answer, never the effect.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import outcome
+import trio
+
+from p2pchat.base.errors import StoreError
+from p2pchat.core.events import DomainEvent
+from p2pchat.store.migrate import migrate
+from p2pchat.store.sqlite import Connection, Cursor, checkpoint, connect, store_errors
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+_JOBS_PER_COMMIT: Final = 1024
+_IDLE_CHECKPOINT_S: Final = 5.0
+
+
+class Tx:
+    """What a job sees: SQL, and the events that are to be told after the commit.
+
+    Args:
+        connection: inside an open transaction.
+        now_ms: unix ms, the same for everything in this job.
+    """
+
+    __slots__ = ("_connection", "events", "now_ms")
+
+    def __init__(self, connection: Connection, now_ms: int) -> None:
+        self._connection = connection
+        self.now_ms = now_ms
+        self.events: list[DomainEvent] = []
+
+    @property
+    def now_s(self) -> int:
+        """Unix seconds."""
+        return self.now_ms // 1000
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
+        return self._connection.execute(sql, values)
+
+    def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        self._connection.executemany(sql, rows)
+
+    def one(self, sql: str, values: Sequence[object] = ()) -> Row | None:
+        row: Row | None = self.execute(sql, values).fetchone()
+        return row
+
+    def all(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
+        return self.execute(sql, values).fetchall()
+
+    def insert(self, sql: str, values: Sequence[object]) -> int:
+        """The row id of what was inserted."""
+        row_id = self.execute(sql, values).lastrowid
+        assert row_id is not None  # noqa: S101  an INSERT always has one
+        return row_id
+
+    def emit(self, event: DomainEvent) -> None:
+        """Write ``event`` with this transaction; subscribers learn of it after the commit."""
+        self.execute(
+            "INSERT INTO event (ts_ms, kind, subject, detail) VALUES (?, ?, ?, ?)",
+            (self.now_ms, event.kind.value, event.subject, event.detail or None),
+        )
+        self.events.append(event)
+
+
+Job = Callable[[Tx], T]
+
+
+@dataclass(slots=True)
+class _Pending(Generic[T]):
+    job: Job[T]
+    done: Callable[[outcome.Outcome[T]], None]
+    result: outcome.Outcome[T] | None = field(default=None)
+
+
+class Database:
+    """The node's store.
+
+    Args:
+        connection: opened and migrated.
+        now_ms: unix ms.
+        threaded: False runs every job at once in the caller's thread: for virtual clocks, which would run on while
+            a thread works.
+
+    Resource handling: :meth:`close` must be called; it commits what is queued and empties the write-ahead log.
+    """
+
+    def __init__(self, connection: Connection, now_ms: Callable[[], int], *, threaded: bool = True) -> None:
+        self._connection = connection
+        self._now_ms = now_ms
+        self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[list[DomainEvent]], None]] = []
+        self._thread: threading.Thread | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._closed = False
+        if threaded:
+            self._token = trio.lowlevel.current_trio_token()
+            self._thread = threading.Thread(target=self._work, name="p2pchat-store", daemon=True)
+            self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path | None, key: bytes, now_ms: Callable[[], int], *, threaded: bool = True) -> Database:
+        """Open, migrate and start. Blocking for some milliseconds.
+
+        Raises:
+            StoreError: it cannot be opened, is damaged, or newer than this code.
+        """
+        connection = connect(path, key)
+        try:
+            with store_errors():
+                migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, now_ms, threaded=threaded)
+
+    def listen(self, listener: Callable[[list[DomainEvent]], None]) -> Callable[[], None]:
+        """Call ``listener`` on the trio thread with the events of every transaction that was committed.
+
+        Returns:
+            what ends that.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def run(self, job: Job[T]) -> T:
+        """Run ``job`` in the next transaction and return its result after the commit.
+
+        Raises:
+            StoreError: the disk refused; nothing of the job has happened.
+            P2PChatError: what the job raised; it was undone.
+        """
+        if self._closed:
+            raise StoreError("The store is closed.")
+        if self._thread is None:
+            await trio.lowlevel.checkpoint()
+            pending: _Pending[T] = _Pending(job, lambda _: None)
+            self._tell(self._commit([pending]))
+            assert pending.result is not None  # noqa: S101  _commit fills every result
+            return pending.result.unwrap()
+        task = trio.lowlevel.current_task()
+        waiting = True
+
+        def done(result: outcome.Outcome[T]) -> None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                trio.lowlevel.reschedule(task, result)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            nonlocal waiting
+            waiting = False
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._queue.put(_Pending(job, done))
+        answer: T = await trio.lowlevel.wait_task_rescheduled(abort)
+        return answer
+
+    async def close(self) -> None:
+        """Finish what is queued, empty the write-ahead log and close the file."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._thread is not None:
+            self._queue.put(None)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._thread.join)
+        try:
+            checkpoint(self._connection)
+        finally:
+            self._connection.close()
+
+    def _work(self) -> None:
+        dirty = False
+        while True:
+            try:
+                first = self._queue.get(timeout=_IDLE_CHECKPOINT_S if dirty else None)
+            except queue.Empty:
+                dirty = False
+                self._idle()
+                continue
+            batch = [first]
+            while len(batch) < _JOBS_PER_COMMIT and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            jobs = [pending for pending in batch if pending is not None]
+            if jobs:
+                dirty = True
+                events = self._commit(jobs)
+                self._post(jobs, events)
+            if len(jobs) < len(batch):
+                return
+
+    def _idle(self) -> None:
+        try:
+            checkpoint(self._connection)
+        except StoreError:
+            # the log stays as it is and the next idle moment tries again: nothing was asked for, nothing is lost
+            return
+
+    def _commit(self, jobs: Sequence[_Pending[Any]]) -> list[DomainEvent]:
+        """Run the jobs in one transaction, fill their results, return the events to tell."""
+        events: list[DomainEvent] = []
+        try:
+            with store_errors():
+                self._connection.execute("BEGIN IMMEDIATE")
+                for pending in jobs:
+                    pending.result, told = self._one(pending.job)
+                    events += told
+                self._connection.execute("COMMIT")
+        except Exception as error:
+            # the whole transaction is void: every caller hears it, and no event is told
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            for pending in jobs:
+                pending.result = outcome.Error(error)
+            return []
+        return events
+
+    def _one(self, job: Job[T]) -> tuple[outcome.Outcome[T], list[DomainEvent]]:
+        tx = Tx(self._connection, self._now_ms())
+        self._connection.execute("SAVEPOINT job")
+        try:
+            with store_errors():
+                value = job(tx)
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise  # SQLite itself rolled everything back (disk full, I/O): not this job's failure alone
+            self._connection.execute("ROLLBACK TO job")
+            self._connection.execute("RELEASE job")
+            return outcome.Error(error), []
+        self._connection.execute("RELEASE job")
+        return outcome.Value(value), tx.events
+
+    def _post(self, jobs: Sequence[_Pending[Any]], events: list[DomainEvent]) -> None:
+        def answer() -> None:
+            for pending in jobs:
+                assert pending.result is not None  # noqa: S101  _commit fills every result
+                pending.done(pending.result)
+            self._tell(events)
+
+        assert self._token is not None  # noqa: S101  set with the thread
+        try:
+            self._token.run_sync_soon(answer)
+        except trio.RunFinishedError:
+            return  # the loop ended while the last transaction committed: there is nobody left to tell
+
+    def _tell(self, events: list[DomainEvent]) -> None:
+        if events:
+            for listener in self._listeners:
+                listener(events)

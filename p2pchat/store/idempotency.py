@@ -1,0 +1,28 @@
+"""Idempotency keys, kept in the transaction of the effect that they stand for."""
+
+from __future__ import annotations
+
+from p2pchat.base.errors import UsageError
+from p2pchat.store.db import Tx
+
+
+def recall(tx: Tx, key: str, digest: bytes) -> bytes | None:
+    """The stored result of an earlier call with this key and the same parameters, or None.
+
+    Raises:
+        UsageError: IDEMPOTENCY_CONFLICT, the key was used with other parameters.
+    """
+    row = tx.one("SELECT digest, result FROM idempotency WHERE key = ?", (key,))
+    if row is None:
+        return None
+    if bytes(row[0]) != digest:
+        raise UsageError("This idempotency key was used with other parameters.", name="IDEMPOTENCY_CONFLICT")
+    return bytes(row[1])
+
+
+def remember(tx: Tx, key: str, digest: bytes, result: bytes) -> None:
+    tx.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?)", (key, digest, result, tx.now_s))
+
+
+def prune(tx: Tx, before_s: int) -> None:
+    tx.execute("DELETE FROM idempotency WHERE at_s < ?", (before_s,))

@@ -1,0 +1,98 @@
+"""Single values: who this node is and where it listened."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from p2pchat.base.errors import Corrupt
+from p2pchat.base.ids import Address, PeerId
+from p2pchat.store.db import Tx
+
+
+class Profile(msgspec.Struct, frozen=True, array_like=True):
+    """What ``init`` makes and nothing but a new identity changes. Secrets are kept encrypted with the database.
+
+    Args:
+        name: what the owner calls themselves; shown to nobody yet.
+        number: E.164, or empty for a node without one.
+        region: two letters for local forms of numbers, or empty.
+        identity: as :func:`p2pchat.core.keys.dump_identity` made it.
+        node_seed: 32-byte Ed25519 seed of the libp2p key.
+        ask: ask32 of PROTOCOL.md 4.1.
+        store_id: 8 random bytes in front of every local message id.
+    """
+
+    name: str
+    number: str
+    region: str
+    identity: bytes
+    node_seed: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    ask: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    store_id: Annotated[bytes, Meta(min_length=8, max_length=8)]
+
+    def __repr__(self) -> str:
+        return "Profile(…)"
+
+
+_profile: Final = msgspec.msgpack.Decoder(Profile)
+_listening: Final = msgspec.msgpack.Decoder(tuple[bytes, bytes])
+_addresses: Final = msgspec.msgpack.Decoder(list[bytes])
+
+
+def get(tx: Tx, key: str) -> bytes | None:
+    row = tx.one("SELECT value FROM meta WHERE key = ?", (key,))
+    return None if row is None else bytes(row[0])
+
+
+def put(tx: Tx, key: str, value: bytes) -> None:
+    tx.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
+
+
+def save_profile(tx: Tx, profile: Profile) -> None:
+    put(tx, "profile", msgspec.msgpack.encode(profile))
+
+
+def load_profile(tx: Tx) -> Profile:
+    """Raises: Corrupt: the database holds none, so ``init`` never finished or the file is damaged."""
+    data = get(tx, "profile")
+    if data is None:
+        raise Corrupt("The database holds no profile.")
+    return _profile.decode(data)
+
+
+def save_listening(tx: Tx, asked: tuple[Address, ...], bound: tuple[Address, ...]) -> None:
+    """Remember what was bound when ``asked`` was asked for: Reach names the port, so a restart must have it again."""
+    put(tx, "listening", msgspec.msgpack.encode((encode_addresses(asked), encode_addresses(bound))))
+
+
+def load_listening(tx: Tx, asked: tuple[Address, ...]) -> tuple[Address, ...]:
+    """What was bound last, if the same was asked for; else nothing."""
+    data = get(tx, "listening")
+    if data is None:
+        return ()
+    known, bound = _listening.decode(data)
+    return decode_addresses(bound) if decode_addresses(known) == asked else ()
+
+
+def encode_addresses(addresses: tuple[Address, ...]) -> bytes:
+    return msgspec.msgpack.encode([bytes(address) for address in addresses])
+
+
+def decode_addresses(data: bytes) -> tuple[Address, ...]:
+    return tuple(Address(address) for address in _addresses.decode(data))
+
+
+def save_known_peers(tx: Tx, peers: tuple[tuple[PeerId, tuple[Address, ...]], ...]) -> None:
+    """Replace the cache of nodes to start from next time."""
+    tx.execute("DELETE FROM known_peer")
+    tx.many(
+        "INSERT INTO known_peer VALUES (?, ?, ?)",
+        [(bytes(peer), encode_addresses(addresses), tx.now_s) for peer, addresses in peers],
+    )
+
+
+def load_known_peers(tx: Tx) -> list[tuple[PeerId, tuple[Address, ...]]]:
+    return [(PeerId(peer), decode_addresses(data)) for peer, data in tx.all("SELECT peer, addresses FROM known_peer")]

@@ -1,0 +1,93 @@
+"""What discovery keeps: era secrets, pair roots, the matching machine of each slot, and own records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from p2pchat.store.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An own record: ``seq`` is committed before ``record`` leaves; ``record`` is None until its work of
+    ``bits`` leading zeros is done."""
+
+    loc: bytes = field(repr=False)
+    data: bytes = field(repr=False)
+    seq: int
+    bits: int
+    record: bytes | None = field(repr=False)
+    republish_s: int
+
+
+def idsec(tx: Tx, era: int) -> bytes | None:
+    row = tx.one("SELECT secret FROM idsec WHERE era = ?", (era,))
+    return None if row is None else bytes(row[0])
+
+
+def newest_idsec(tx: Tx) -> tuple[int, bytes] | None:
+    row = tx.one("SELECT era, secret FROM idsec ORDER BY era DESC LIMIT 1")
+    return None if row is None else (int(row[0]), bytes(row[1]))
+
+
+def save_idsec(tx: Tx, era: int, secret: bytes) -> None:
+    tx.execute("INSERT INTO idsec VALUES (?, ?) ON CONFLICT DO NOTHING", (era, secret))
+
+
+def forget_idsec(tx: Tx, before_era: int) -> None:
+    tx.execute("DELETE FROM idsec WHERE era < ?", (before_era,))
+
+
+def root(tx: Tx, contact: int, own: str, number: str, era: int) -> bytes | None:
+    row = tx.one(
+        "SELECT root FROM pair_root WHERE contact = ? AND own = ? AND number = ? AND era = ?",
+        (contact, own, number, era),
+    )
+    return None if row is None else bytes(row[0])
+
+
+def save_root(tx: Tx, contact: int, own: str, number: str, era: int, value: bytes) -> None:
+    values = (contact, own, number, era, value)
+    tx.execute("INSERT INTO pair_root VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+
+
+def slot(tx: Tx, contact: int, own: str, number: str, era: int, epoch: int) -> bytes | None:
+    row = tx.one(
+        "SELECT state FROM pair_slot WHERE contact = ? AND own = ? AND number = ? AND era = ? AND epoch = ?",
+        (contact, own, number, era, epoch),
+    )
+    return None if row is None else bytes(row[0])
+
+
+def save_slot(tx: Tx, contact: int, own: str, number: str, era: int, epoch: int, state: bytes) -> None:
+    tx.execute(
+        "INSERT INTO pair_slot VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state",
+        (contact, own, number, era, epoch, state),
+    )
+
+
+def prune(tx: Tx, before_era: int) -> None:
+    """Forget roots and slots of eras that nobody reads any more."""
+    tx.execute("DELETE FROM pair_root WHERE era < ?", (before_era,))
+    tx.execute("DELETE FROM pair_slot WHERE era < ?", (before_era,))
+
+
+def published(tx: Tx, loc: bytes) -> Published | None:
+    row = tx.one("SELECT loc, data, seq, bits, record, republish_s FROM published WHERE loc = ?", (loc,))
+    if row is None:
+        return None
+    record = bytes(row[4]) if row[4] is not None else None
+    return Published(bytes(row[0]), bytes(row[1]), row[2], row[3], record, row[5])
+
+
+def save_published(tx: Tx, contact: int, entry: Published) -> None:
+    tx.execute(
+        "INSERT INTO published VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data, "
+        "seq = excluded.seq, bits = excluded.bits, record = excluded.record, republish_s = excluded.republish_s",
+        (entry.loc, contact, entry.data, entry.seq, entry.bits, entry.record, entry.republish_s),
+    )
+
+
+def prune_published(tx: Tx, before_s: int) -> None:
+    """Forget own records that have long expired: their slots' epochs are over, so no seq can clash."""
+    tx.execute("DELETE FROM published WHERE republish_s < ?", (before_s,))

@@ -1,0 +1,149 @@
+"""Sessions, the envelopes that were sealed in them, and what was received: the tables behind "exactly once".
+
+A session's state is written in the transaction of the envelope that it sealed or opened. Skipped keys, which can be
+large, are written only when they changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from p2pchat.core.ratchet_state import hints
+from p2pchat.core.session import Sealed, Session, dump_session, dump_skipped, load_session
+from p2pchat.store.db import Row, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session with a contact. ``sealed_n``: the highest message number that was sealed in it."""
+
+    id: int
+    contact: int
+    sealed_n: int
+    session: Session = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeRow:
+    """A sealed envelope that the peer has not acknowledged; messages ``n0`` to ``n1``, or none where both are 0."""
+
+    id: int
+    eid: bytes
+    envelope: bytes = field(repr=False)
+    n0: int
+    n1: int
+
+
+def _row(row: Row) -> SessionRow:
+    return SessionRow(row[0], row[1], row[2], load_session(bytes(row[3]), bytes(row[4])))
+
+
+def add(tx: Tx, contact: int, session: Session) -> SessionRow:
+    row_id = tx.insert(
+        "INSERT INTO session (contact, ad, core, skipped, used_s) VALUES (?, ?, ?, ?, ?)",
+        (contact, session.ad, dump_session(session), dump_skipped(session), tx.now_s),
+    )
+    _write_hints(tx, row_id, session)
+    return SessionRow(row_id, contact, 0, session)
+
+
+def save(tx: Tx, row: SessionRow, session: Session, sealed_n: int | None = None) -> SessionRow:
+    """Write what changed between ``row.session`` and ``session``."""
+    n = row.sealed_n if sealed_n is None else sealed_n
+    tx.execute(
+        "UPDATE session SET core = ?, sealed_n = ?, used_s = ? WHERE id = ?",
+        (dump_session(session), n, tx.now_s, row.id),
+    )
+    if session.ratchet.skipped is not row.session.ratchet.skipped:
+        tx.execute("UPDATE session SET skipped = ? WHERE id = ?", (dump_skipped(session), row.id))
+    if hints(session.ratchet) != hints(row.session.ratchet):
+        tx.execute("DELETE FROM session_hint WHERE session = ?", (row.id,))
+        _write_hints(tx, row.id, session)
+    return SessionRow(row.id, row.contact, n, session)
+
+
+def _write_hints(tx: Tx, row_id: int, session: Session) -> None:
+    tx.many("INSERT INTO session_hint VALUES (?, ?)", [(hint, row_id) for hint in hints(session.ratchet)])
+
+
+def of_contact(tx: Tx, contact: int) -> list[SessionRow]:
+    rows = tx.all("SELECT id, contact, sealed_n, core, skipped FROM session WHERE contact = ? ORDER BY id", (contact,))
+    return [_row(row) for row in rows]
+
+
+def by_hint(tx: Tx, hint: bytes) -> list[SessionRow]:
+    """The sessions that would try a key on an envelope with this hint: one, but for chance."""
+    rows = tx.all(
+        "SELECT s.id, s.contact, s.sealed_n, s.core, s.skipped FROM session_hint h JOIN session s ON s.id = h.session "
+        "WHERE h.hint = ?",
+        (hint,),
+    )
+    return [_row(row) for row in rows]
+
+
+def get(tx: Tx, session: int) -> SessionRow | None:
+    row = tx.one("SELECT id, contact, sealed_n, core, skipped FROM session WHERE id = ?", (session,))
+    return None if row is None else _row(row)
+
+
+def prune(tx: Tx, used_before_s: int) -> None:
+    """Forget sessions that nothing was sealed or opened in since, unless they are their contact's newest."""
+    tx.execute(
+        "DELETE FROM session WHERE used_s < ? "
+        "AND id < (SELECT max(id) FROM session s WHERE s.contact = session.contact)",
+        (used_before_s,),
+    )
+
+
+def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int) -> EnvelopeRow:
+    envelope_id = tx.insert(
+        "INSERT INTO envelope (session, contact, eid, ack, n0, n1, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (row.id, row.contact, sealed.eid, sealed.ack, n0, n1, sealed.envelope),
+    )
+    return EnvelopeRow(envelope_id, sealed.eid, sealed.envelope, n0, n1)
+
+
+def unacknowledged(tx: Tx, session: int, after: int, limit: int) -> list[EnvelopeRow]:
+    """Envelopes of ``session`` with an id above ``after`` that no ack has settled, in order."""
+    rows = tx.all(
+        "SELECT id, eid, bytes, n0, n1 FROM envelope WHERE session = ? AND id > ? AND bytes IS NOT NULL "
+        "ORDER BY id LIMIT ?",
+        (session, after, limit),
+    )
+    return [EnvelopeRow(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4]) for row in rows]
+
+
+def sent(tx: Tx, eid: bytes) -> tuple[int, int, int, bytes, int, int] | None:
+    """(envelope id, session, contact, ack16, n0, n1) of an own envelope that is still unacknowledged."""
+    row = tx.one("SELECT id, session, contact, ack, n0, n1 FROM envelope WHERE eid = ? AND bytes IS NOT NULL", (eid,))
+    return None if row is None else (row[0], row[1], row[2], bytes(row[3]), row[4], row[5])
+
+
+def settle(tx: Tx, envelope: int) -> None:
+    """The peer has it: its bytes are not needed again."""
+    tx.execute("UPDATE envelope SET bytes = NULL WHERE id = ?", (envelope,))
+
+
+def received_ack(tx: Tx, eid: bytes) -> bytes | None:
+    """The ack that answered this eid before, or None if it is new."""
+    row = tx.one("SELECT ack FROM received WHERE eid = ?", (eid,))
+    return None if row is None else bytes(row[0])
+
+
+def note_received(tx: Tx, eid: bytes, ack: bytes, until_s: int) -> None:
+    tx.execute("INSERT INTO received VALUES (?, ?, ?)", (eid, ack, until_s))
+
+
+def is_replayed(tx: Tx, tag: bytes) -> bool:
+    return tx.one("SELECT 1 FROM replay_tag WHERE tag = ?", (tag,)) is not None
+
+
+def note_replay(tx: Tx, tag: bytes, until_s: int) -> None:
+    """Raises: the driver's IntegrityError on a repeat; ask :func:`is_replayed` in the same transaction first."""
+    tx.execute("INSERT INTO replay_tag VALUES (?, ?)", (tag, until_s))
+
+
+def prune_received(tx: Tx, now_s: int) -> None:
+    tx.execute("DELETE FROM received WHERE until_s < ?", (now_s,))
+    tx.execute("DELETE FROM replay_tag WHERE until_s < ?", (now_s,))
+    tx.execute("DELETE FROM envelope WHERE bytes IS NULL AND id < (SELECT max(id) FROM envelope)")

@@ -1,0 +1,78 @@
+"""The SQLCipher connection: opening, pragmas, and its errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import sqlcipher3.dbapi2 as driver
+
+from p2pchat.base.errors import Corrupt, DiskFull, StoreError
+
+if TYPE_CHECKING:
+    # sqlcipher3 is a drop-in for sqlite3 and has no type information of its own
+    from sqlite3 import Connection, Cursor
+else:
+    Connection = driver.Connection
+    Cursor = driver.Cursor
+
+__all__ = ["Connection", "Cursor", "checkpoint", "connect", "store_errors"]
+
+_PRAGMAS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "secure_delete = ON",
+    "foreign_keys = ON",
+    "temp_store = MEMORY",
+    "wal_autocheckpoint = 1000",
+    "cache_size = -8000",
+)
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn the driver's errors into ours, by what the user can do about them."""
+    try:
+        yield
+    except driver.Error as error:
+        text = str(error)
+        if "is full" in text:
+            raise DiskFull("The disk is full: nothing of this was stored.") from error
+        if "malformed" in text or "not a database" in text or "hmac" in text.lower():
+            raise Corrupt("The database is damaged or its key is another's.") from error
+        if "readonly" in text or "unable to open" in text or "disk I/O" in text:
+            raise StoreError(f"The database cannot be written: {text}.") from error
+        raise
+
+
+def connect(path: Path | None, key: bytes) -> Connection:
+    """Open (or create) the database.
+
+    Args:
+        path: the file, or None for one in memory (tests and simulation).
+        key: 32 bytes.
+
+    Raises:
+        StoreError: it cannot be opened; Corrupt where the key does not fit.
+    """
+    with store_errors():
+        connection: Connection = driver.connect(
+            str(path) if path else ":memory:", isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def checkpoint(connection: Connection) -> None:
+    """Move the write-ahead log into the file and empty it: the log would keep old ratchet states."""
+    with store_errors():
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,228 @@
+"""Full nodes in one process: the real core and services, a store in memory, a network in memory, a virtual clock.
+
+A node's database outlives its crash, as a disk would; everything else of it is gone. With trio's autojump clock and
+:func:`p2pchat.testing.memnet.fixed_schedule` a run is determined by its seed (ML-KEM's own randomness apart, which
+decides nothing).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import trio
+
+from p2pchat.core.events import DomainEvent
+from p2pchat.core.keys import create_identity, dump_identity, load_identity
+from p2pchat.core.params import PRODUCTION, Params
+from p2pchat.core.work import mine
+from p2pchat.net.dht import Dht
+from p2pchat.services import contacts as book
+from p2pchat.services.connect import Connector
+from p2pchat.services.context import Bus, Context
+from p2pchat.services.join import NodeAddress, join
+from p2pchat.services.match import Seeker
+from p2pchat.services.send import send
+from p2pchat.store import messages, meta
+from p2pchat.store.contacts import ContactRow
+from p2pchat.store.db import Database
+from p2pchat.store.messages import MessageRow
+from p2pchat.testing.entropy import SeededEntropy
+from p2pchat.testing.memnet import MemoryNetwork, MemoryNode
+
+CHEAP: Final = dataclasses.replace(PRODUCTION, work_bits=4, work_bits_max=8, argon2_ops=1, argon2_memory_bytes=8192)
+"""The protocol with next to no work: for tests; no user can reach it."""
+
+T = TypeVar("T")
+
+START_S: Final = 1_800_000_000
+
+
+class InlineMiner:
+    """Mines in this process: cheap parameters only."""
+
+    async def mine(self, digest: bytes, bits: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return mine(digest, bits)
+
+
+@dataclass(slots=True)
+class Node:
+    """One person's node. ``running`` is None while it is down."""
+
+    name: str
+    number: str
+    network: MemoryNode
+    database: Database
+    profile: meta.Profile
+    entropy: SeededEntropy
+    events: list[DomainEvent] = field(default_factory=list[DomainEvent])
+    running: Running | None = None
+
+    async def add(self, number: str, name: str) -> ContactRow:
+        """Put a number into the address book."""
+        context = self._context()
+        return await self.database.run(lambda tx: book.add(tx, context, number, name))
+
+    async def send(self, to: str, text: str) -> MessageRow:
+        """Queue a text for the contact ``to``."""
+        context = self._context()
+        return await self.database.run(lambda tx: send(tx, context, book.resolve(tx, context, to), text))
+
+    async def contact(self, name: str) -> ContactRow:
+        context = self._context()
+        return await self.database.run(lambda tx: book.resolve(tx, context, name))
+
+    async def conversation(self, name: str) -> list[MessageRow]:
+        """All messages with the contact, oldest first."""
+        contact = await self.contact(name)
+        rows = await self.database.run(lambda tx: messages.page(tx, contact.id, None, 1_000_000, None))
+        return rows[::-1]
+
+    async def received(self, name: str) -> list[str]:
+        """The texts that came from the contact, in the order in which they are shown."""
+        return [row.text or "" for row in await self.conversation(name) if row.incoming]
+
+    async def texts_sent(self, name: str) -> list[str]:
+        """The texts that were queued for the contact, in order."""
+        return [row.text or "" for row in await self.conversation(name) if not row.incoming]
+
+    async def outbox(self) -> int:
+        """How many messages are not settled yet."""
+        return await self.database.run(messages.outbox_size)
+
+    def _context(self) -> Context:
+        if self.running is None:
+            raise RuntimeError("the node is down")
+        return self.running.context
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a crash takes away."""
+
+    context: Context
+    connector: Connector
+    scope: trio.CancelScope
+    gone: trio.Event
+
+
+class Cluster:
+    """Several nodes on one memory network. Made by :meth:`running`."""
+
+    def __init__(self, network: MemoryNetwork, nursery: trio.Nursery, params: Params, seed: int) -> None:
+        self.network = network
+        self.nodes: dict[str, Node] = {}
+        self._nursery = nursery
+        self._params = params
+        self._seed = seed
+        self._epoch_s = START_S - trio.current_time()
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls, *, params: Params = CHEAP, seed: int = 0, drop_rate: float = 0.0
+    ) -> AsyncGenerator[Cluster]:
+        """A cluster without nodes; whatever runs in it ends with the context."""
+        async with MemoryNetwork.run(seed=seed, drop_rate=drop_rate) as network, trio.open_nursery() as nursery:
+            yield cls(network, nursery, params, seed)
+            nursery.cancel_scope.cancel()
+
+    def now(self) -> float:
+        """The virtual clock in unix seconds."""
+        return self._epoch_s + trio.current_time()
+
+    async def add(self, name: str, number: str = "") -> Node:
+        """A new node with a new identity, started."""
+        entropy = SeededEntropy(self._seed * 1000 + len(self.nodes))
+        profile = meta.Profile(
+            name=name,
+            number=number,
+            region="",
+            identity=dump_identity(create_identity(entropy, int(self.now() * 1000))),
+            node_seed=entropy.bytes(32),
+            ask=entropy.bytes(32),
+            store_id=entropy.bytes(8),
+        )
+        database = Database.open(None, bytes(32), lambda: int(self.now() * 1000), threaded=False)
+        node = Node(name, number, self.network.node(), database, profile, entropy)
+        database.listen(node.events.extend)
+        self.nodes[name] = node
+        await self.start(node)
+        return node
+
+    async def start(self, node: Node) -> None:
+        """Start a node that is new or was stopped."""
+        self.network.up(node.network)
+        await self._nursery.start(self._live, node)
+
+    async def crash(self, node: Node) -> None:
+        """End a node at once; what its store has committed stays."""
+        if node.running is None:
+            return
+        self.network.down(node.network)
+        node.running.scope.cancel()
+        await node.running.gone.wait()
+        node.running = None
+
+    async def _live(self, node: Node, task_status: trio.TaskStatus[None]) -> None:
+        bus = Bus()
+        unlisten = node.database.listen(bus.committed)
+        context = Context(
+            db=node.database,
+            network=node.network,
+            dht=Dht(node.network, self._params, self.now, entropy=node.entropy.bytes),
+            miner=InlineMiner(),
+            entropy=node.entropy,
+            params=self._params,
+            now=self.now,
+            identity=load_identity(node.profile.identity),
+            profile=node.profile,
+            bus=bus,
+            message_prefix=node.entropy.bytes(8),
+            offload=_at_once,
+        )
+        connector = Connector(context)
+        seeker = Seeker(context, connector.hurry)
+        context.dht.on_push = seeker.pushed
+        gone = trio.Event()
+        try:
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(context.dht.run)
+                    await nursery.start(connector.run)
+                    await nursery.start(seeker.run)
+                    nursery.start_soon(join, context, self._others(node), seeker.nudge_all)
+                    node.running = Running(context, connector, scope, gone)
+                    task_status.started()
+                    await trio.sleep_forever()
+        finally:
+            unlisten()
+            gone.set()
+
+    def _others(self, node: Node) -> list[NodeAddress]:
+        return [
+            (other.network.peer_id, other.network.addresses()) for other in self.nodes.values() if other is not node
+        ]
+
+
+async def _at_once(work: Callable[[], T], /) -> T:
+    """In this thread: cheap parameters only."""
+    await trio.lowlevel.checkpoint()
+    return work()
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 600.0) -> float:
+    """Wait on the virtual clock until ``condition`` holds; the seconds that it took.
+
+    Raises:
+        trio.TooSlowError: it did not.
+    """
+    started = trio.current_time()
+    with trio.fail_after(within_s):
+        while not await condition():  # noqa: ASYNC110  any state of any node, on a virtual clock
+            await trio.sleep(0.05)
+    return trio.current_time() - started

@@ -1,0 +1,140 @@
+"""Real daemons for tests: each with its own home, talked to through its socket, ended by pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from p2pchat.client.blocking import Client
+
+ALICE, BOB = "+821012345678", "+821098765432"
+DEADLINE_S = 60.0
+
+
+def environment(home: Path) -> dict[str, str]:
+    """A clean environment under ``home``."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("P2PCHAT", "XDG_", "NOTIFY_"))}
+    root = Path(__file__).parents[2]
+    return kept | {"P2PCHAT_HOME": str(home), "HOME": str(home), "PYTHONPATH": str(root)}
+
+
+def run(home: Path, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """One run of ``python -m p2pchat.daemon``, without a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "p2pchat.daemon", *arguments],
+        env=environment(home),
+        input=stdin if stdin is not None else b"",
+        capture_output=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+def until(condition: Callable[[], object], what: str, within_s: float = DEADLINE_S) -> None:
+    """Poll real processes until ``condition`` is true; AssertionError naming ``what`` if it never is."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+class Daemon:
+    """One profile and its process."""
+
+    def __init__(self, home: Path, number: str | None) -> None:
+        self.home = home
+        self.socket = home / "run" / "default.sock"
+        self.log = home / "log.txt"
+        self.process: subprocess.Popen[bytes] | None = None
+        home.mkdir(parents=True)
+        who = ["--number", number] if number else ["--no-number"]
+        done = run(home, "init", *who, "--name", "Somebody", "--no-passphrase")
+        assert done.returncode == 0, done.stderr
+
+    def start(self, *arguments: str) -> None:
+        """Start and wait until it answers."""
+        listen = () if "--listen" in arguments else ("--listen", "/ip4/127.0.0.1/tcp/0")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "p2pchat.daemon", "run", *listen, *arguments],
+                env=environment(self.home),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until(self._answers, f"the daemon does not answer: {self.log.read_text()[-2000:]}")
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-2000:]
+        try:
+            with Client(self.socket) as client:
+                client.call("node.hello")
+        except Exception:  # not there yet
+            return False
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=10)
+
+    def call(self, method: str, **params: object) -> dict[str, Any]:
+        with Client(self.socket) as client:
+            return client.call(method, **params)
+
+    @property
+    def address(self) -> str:
+        return str(self.call("net.addrs")["addresses"][0])
+
+    def state_of(self, to: str) -> str:
+        return str(self.call("contacts.get", to=to)["state"])
+
+    def texts(self, to: str) -> list[str]:
+        """Every received text of the conversation, in order."""
+        found: list[str] = []
+        before: int | None = None
+        while True:
+            page = self.call("message.list", to=to, limit=1000, **({} if before is None else {"before": before}))
+            found = [row["text"] for row in page["messages"] if row["direction"] == "in"] + found
+            before = page["next"]
+            if before is None:
+                return found
+
+
+@contextmanager
+def daemons(folder: Path, *numbers: str | None) -> Iterator[list[Daemon]]:
+    """One profile for each of ``numbers``, not started; whatever runs at the end is killed."""
+    made = [Daemon(folder / str(index), number) for index, number in enumerate(numbers)]
+    try:
+        yield made
+    finally:
+        for daemon in made:
+            if daemon.process is not None and daemon.process.poll() is None:
+                daemon.kill()
+
+
+@contextmanager
+def matched_pair(folder: Path) -> Iterator[tuple[Daemon, Daemon]]:
+    """Alice and Bob, running and matched, each the other's only bootstrap node."""
+    with daemons(folder, ALICE, BOB) as (alice, bob):
+        alice.start()
+        bob.start("--bootstrap", alice.address)
+        alice.call("contacts.add", number=BOB, name="Bob")
+        bob.call("contacts.add", number=ALICE, name="Alice")
+        until(lambda: alice.state_of("Bob") == bob.state_of("Alice") == "matched", "no match")
+        yield alice, bob

@@ -1,0 +1,196 @@
+"""The command line as it is typed: real processes against real daemons."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemons import ALICE, BOB, Daemon, daemons, environment, matched_pair, until
+
+pytestmark = pytest.mark.e2e
+
+DEADLINE_S = 60.0
+HEAVY = {"trio", "libp2p", "msgspec", "asyncio", "ssl", "structlog", "rich", "sqlcipher3", "nacl", "subprocess"}
+
+
+def p2pchat(home: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "p2pchat.cli", *arguments],
+        env=environment(home),
+        input=stdin,
+        capture_output=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+def objects(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, object]]:
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Daemon]]:
+    with matched_pair(tmp_path_factory.mktemp("cli")) as pair:
+        yield pair
+
+
+@pytest.mark.parametrize("module", ["client.blocking", "cli.app", "cli.node", "cli.messages", "cli.listen"])
+def test_a_command_loads_little(tmp_path: Path, module: str) -> None:
+    program = f"import sys, p2pchat.{module}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], env=environment(tmp_path), capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert f"p2pchat.{module}" in loaded
+    assert not HEAVY & set(loaded)
+
+
+def test_init_and_daemon_from_the_command_line(tmp_path: Path) -> None:
+    done = p2pchat(tmp_path, "status")
+    assert (done.returncode, done.stdout) == (69, b"")
+    assert b"p2pchat init" in done.stderr
+    assert p2pchat(tmp_path, "init", "--name", "Alice", "--no-passphrase").returncode == 65
+    assert p2pchat(tmp_path, "init", "--number", "12", "--name", "Alice", "--no-passphrase").returncode == 65
+    init = ("init", "--number", ALICE, "--name", "Alice", "--no-passphrase", "--json")
+    assert objects(p2pchat(tmp_path, *init))[0]["number"] == ALICE
+    again = p2pchat(tmp_path, *init)
+    assert (again.returncode, again.stderr.split(b":")[0]) == (73, b"ALREADY_EXISTS")
+    assert b"p2pchat daemon" in p2pchat(tmp_path, "status").stderr
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "p2pchat.cli", "daemon", "--listen", "/ip4/127.0.0.1/tcp/0", "--log-level", "error"],
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    with daemon:
+        try:
+            until(lambda: p2pchat(tmp_path, "status").returncode == 0, "the daemon does not answer")
+            second = p2pchat(tmp_path, "daemon")
+            assert (second.returncode, second.stderr.split(b":")[0]) == (73, b"ALREADY_RUNNING")
+            assert p2pchat(tmp_path, "stop").stderr == b"stopped\n"
+            assert daemon.wait(DEADLINE_S) == 0
+        finally:
+            daemon.kill()
+    assert p2pchat(tmp_path, "stop").returncode == 69
+
+
+def test_a_message_from_hand_to_hand(pair: tuple[Daemon, Daemon]) -> None:
+    alice, bob = pair
+    text = "한글 \x1b[2J\0\r\n\n"
+    sent = objects(p2pchat(alice.home, "send", "Bob", "-", "--wait", "delivered", "--json", stdin=text.encode()))[0]
+    assert (sent["state"], sent["text"]) == ("delivered", text)
+    received = objects(p2pchat(bob.home, "history", "Alice", "--limit", "1", "--json"))[0]
+    assert (received["direction"], received["text"]) == ("in", text)
+    assert b"\x1b" not in p2pchat(bob.home, "history", "Alice").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "status", "name"),
+    [
+        (["send", "Bob", "-"], b"", 65, "INVALID_PARAMS"),
+        (["send", "Bob", "-"], b"\xff", 65, "INVALID_PARAMS"),
+        (["send", "Bob", "-"], b"x" * 65_537, 74, "TOO_LARGE"),
+        (["send", "Nobody", "x"], b"", 66, "CONTACT_NOT_FOUND"),
+        (["contacts", "add", "12"], b"", 65, "INVALID_PARAMS"),
+        (["contacts", "add", ALICE], b"", 65, "INVALID_PARAMS"),
+        (["rpc", "message.get", '{"id": "00"}'], b"", 66, "MESSAGE_NOT_FOUND"),
+        (["rpc", "no.such"], b"", 65, "METHOD_NOT_FOUND"),
+        (["net", "dial", "nonsense"], b"", 65, "INVALID_PARAMS"),
+        (["listen", "--since", "999999999"], b"", None, ""),
+    ],
+)
+def test_refusals(
+    pair: tuple[Daemon, Daemon], arguments: list[str], stdin: bytes, status: int | None, name: str
+) -> None:
+    if status is None:
+        pytest.skip("a cursor beyond the head waits for events to come")
+    done = p2pchat(pair[0].home, *arguments, stdin=stdin)
+    assert (done.returncode, done.stderr.decode().split(":")[0]) == (status, name)
+    assert done.stdout == b""
+
+
+def test_waiting_for_somebody_who_is_not_there_times_out(pair: tuple[Daemon, Daemon]) -> None:
+    alice, _ = pair
+    assert p2pchat(alice.home, "contacts", "add", "+821011112222", "--name", "Carol").returncode == 0
+    done = p2pchat(alice.home, "send", "Carol", "hello", "--wait", "delivered", "--timeout", "0.2")
+    assert (done.returncode, done.stderr.split(b":")[0]) == (75, b"TIMEOUT")
+    assert objects(p2pchat(alice.home, "history", "Carol", "--json"))[0]["state"] == "queued"
+    assert p2pchat(alice.home, "contacts", "remove", "Carol").returncode == 0
+
+
+class Listener:
+    """``p2pchat listen``, read line by line."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "p2pchat.cli", "listen", *arguments],
+            env=environment(home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def line(self) -> bytes:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def end(self) -> tuple[int, bytes, bytes]:
+        out, err = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, out, err
+
+
+def test_listen_replays_follows_and_ends_with_130(pair: tuple[Daemon, Daemon]) -> None:
+    alice, bob = pair
+    head = bob.call("node.hello")["head"]
+    p2pchat(alice.home, "send", "Bob", "before", "--wait", "delivered")
+    listener = Listener(bob.home, "--since", str(head), "--json")
+    assert json.loads(listener.line())["data"]["text"] == "before"
+    p2pchat(alice.home, "send", "Bob", "after", "--wait", "delivered")
+    assert json.loads(listener.line())["data"]["text"] == "after"
+    listener.process.send_signal(signal.SIGINT)
+    status, _, err = listener.end()
+    assert (status, err) == (130, b"")
+
+
+def test_a_pipe_that_closes_ends_listen_without_a_word(pair: tuple[Daemon, Daemon]) -> None:
+    alice, bob = pair
+    listener = Listener(bob.home, "--since", "0", "--json")
+    assert listener.line()
+    assert listener.process.stdout is not None
+    assert listener.process.stderr is not None
+    listener.process.stdout.close()
+    p2pchat(alice.home, "send", "Bob", "into the void", "--wait", "delivered")
+    with listener.process.stderr as stderr:
+        assert stderr.read() == b""
+    assert listener.process.wait(DEADLINE_S) == 141
+
+
+def test_listen_ends_with_the_daemon(tmp_path: Path) -> None:
+    with daemons(tmp_path, BOB) as (bob,):
+        bob.start()
+        listener = Listener(bob.home, "--since", "0", "--json")
+        assert json.loads(listener.line())["type"] == "node.started"
+        assert p2pchat(bob.home, "stop").returncode == 0
+        status, _, err = listener.end()
+        assert (status, err.split(b":")[0]) == (69, b"NO_DAEMON")
+
+
+def test_an_interrupt_during_start_up_is_quiet(tmp_path: Path) -> None:
+    for _ in range(5):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "p2pchat.cli", "rpc", "node.status", "-"],
+            env=environment(tmp_path),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        until(lambda: b"python" in Path(f"/proc/{process.pid}/cmdline").read_bytes(), "no process")
+        os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=DEADLINE_S)
+        assert process.returncode in (130, -signal.SIGINT)

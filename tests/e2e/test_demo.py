@@ -1,0 +1,178 @@
+"""The demo with real daemons, and that it leaves nothing behind however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 240.0
+
+WITH_ANOTHER_DAEMON = """
+import sys
+from p2pchat.cli import demo_story
+from p2pchat.cli.__main__ import main
+demo_story.DAEMON = [sys.executable, "-c", {program!r}]
+demo_story.READY_S = 1.0
+sys.argv = ["p2pchat", "demo"]
+main()
+"""
+
+
+class Run:
+    """A demo that was started, in a temporary directory of its own."""
+
+    def __init__(self, folder: Path, command: list[str]) -> None:
+        self.folder = folder
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("P2PCHAT_")}
+        environment |= {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def wait_for(self, what: Callable[[], object]) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not what():
+            assert self.process.poll() is None, self.finish()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def read_until(self, words: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if words in line.decode():
+                return
+        raise AssertionError(f"it ended before it said {words!r}: {self.finish()}")
+
+    def directories(self) -> list[Path]:
+        return list(self.folder.glob("p2pchat-demo-*"))
+
+    def processes(self) -> list[int]:
+        """Whatever runs with this demo's temporary directory in its environment, the demo itself excepted."""
+        marker = f"P2PCHAT_HOME={self.folder}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    environment = (entry / "environ").read_bytes()
+                except OSError:  # it ended meanwhile, or is another user's
+                    continue
+                if marker in environment:
+                    found.append(int(entry.name))
+        return found
+
+    def finish(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+    folder = Path(tempfile.mkdtemp(prefix="p2pchat-test-", dir="/tmp"))  # short: sockets are made below it
+
+    def begin(*command: str) -> Run:
+        runs.append(Run(folder, list(command) if command else ["-m", "p2pchat.cli", "demo"]))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        if run.process.poll() is None:
+            run.process.terminate()
+            run.finish()
+        for pid in run.processes():
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_two_people_find_each_other_and_talk(start: Callable[..., Run]) -> None:
+    run = start()
+    status, out, err = run.finish()
+    assert (status, err) == (0, "")
+    assert "Alice → Bob: Hello Bob" in out
+    assert "40 messages, each arrived once and in order" in out
+    assert (run.directories(), run.processes()) == ([], [])
+
+
+@pytest.mark.slow
+def test_json_is_one_line(start: Callable[..., Run]) -> None:
+    status, out, _ = start("-m", "p2pchat.cli", "--json", "demo").finish()
+    assert status == 0
+    summary = json.loads(out)
+    assert summary["messages"] == 40
+    assert 0 < summary["match_ms"] < summary["total_ms"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_at_the_first_moment_leaves_nothing(start: Callable[..., Run], number: signal.Signals) -> None:
+    run = start()
+    run.wait_for(run.directories)
+    run.process.send_signal(number)
+    assert run.finish()[0] == 128 + number
+    assert (run.directories(), run.processes()) == ([], [])
+
+
+@pytest.mark.parametrize("moment", ["have made their profiles", "daemons are ready", "Bob → Alice"])
+def test_an_interrupt_at_any_moment_leaves_nothing(start: Callable[..., Run], moment: str) -> None:
+    run = start()
+    run.read_until(moment)
+    for _ in range(3):
+        run.process.send_signal(signal.SIGINT)
+    status, _, err = run.finish()
+    assert (status, err) == (130, "")
+    assert (run.directories(), run.processes()) == ([], [])
+
+
+def test_a_reader_that_leaves_ends_it_cleanly(start: Callable[..., Run]) -> None:
+    run = start()
+    run.read_until("have made their profiles")
+    assert run.process.stdout is not None
+    assert run.process.stderr is not None
+    run.process.stdout.close()
+    with run.process.stderr as stderr:
+        err = stderr.read()
+    assert (run.process.wait(), err) == (141, b"")
+    assert (run.directories(), run.processes()) == ([], [])
+
+
+def test_no_process_outlives_a_demo_that_is_killed(start: Callable[..., Run]) -> None:
+    run = start()
+    run.read_until("daemons are ready")
+    assert len(run.processes()) >= 3
+    run.process.kill()
+    run.finish()
+    deadline = time.monotonic() + 10
+    while run.processes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_daemon_that_cannot_start_is_named_with_its_log(start: Callable[..., Run]) -> None:
+    program = "import sys; sys.exit('STORE: the reason')"
+    run = start("-c", WITH_ANOTHER_DAEMON.format(program=program))
+    status, _, err = run.finish()
+    assert status == 70
+    assert "Router: STORE: the reason" in err
+    assert err.splitlines()[-1] == "INTERNAL: Router's process ended with status 1."
+    assert (run.directories(), run.processes()) == ([], [])
+
+
+def test_a_daemon_that_hangs_and_ignores_signals_is_killed(start: Callable[..., Run]) -> None:
+    program = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); time.sleep(600)"
+    run = start("-c", WITH_ANOTHER_DAEMON.format(program=program))
+    status, _, err = run.finish()
+    assert (status, err.splitlines()[-1]) == (75, "TIMEOUT: Router's profile is not made, after 1 seconds.")
+    assert (run.directories(), run.processes()) == ([], [])

@@ -1,0 +1,239 @@
+"""A node behind the control socket that only remembers: for tests of what stands in front of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import trio
+
+from p2pchat.api import objects, schema
+from p2pchat.base.errors import UsageError
+from p2pchat.control.server import Connection, Server
+
+NOW_MS = 1_700_000_000_000
+
+
+class FakeApi:
+    """The methods of the API over lists in memory.
+
+    ``sent``, ``added`` and ``told`` are called for a message that was sent, a contact that was added, and when a
+    subscriber has been told everything.
+    """
+
+    def __init__(self, name: str = "Alice", number: str | None = "+821012345678") -> None:
+        self.name, self.number = name, number
+        self.contacts: list[objects.Contact] = []
+        self.messages: list[objects.Message] = []
+        self.events: list[objects.Event] = []
+        self.calls: list[tuple[str, dict[str, object]]] = []
+        self.fail: dict[str, UsageError] = {}
+        self.sent: Callable[[objects.Message], None] = lambda message: None
+        self.told: Callable[[], None] = lambda: None
+        self.added: Callable[[objects.Contact], None] = lambda contact: None
+        self.addresses = ["/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWFake"]
+        self.stop = trio.Event()
+        self._news = trio.Event()
+
+    async def serve(self, path: Path, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until ``node.shutdown``, or cancelled."""
+        server = Server(self.dispatch, path=path)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve)
+            task_status.started()
+            await self.stop.wait()
+            await server.drain()
+            nursery.cancel_scope.cancel()
+
+    # -- what happens to the node ----------------------------------------------------------------------------------
+
+    def contact(self, name: str, number: str | None = None, state: objects.ContactState = "matched") -> objects.Contact:
+        added = objects.Contact(
+            id=f"{len(self.contacts) + 1:016x}",
+            name=name,
+            number=number,
+            state=state,
+            trust="claimed",
+            claimants=0,
+            online=False,
+            last_seen_ms=None,
+        )
+        self.contacts.append(added)
+        return added
+
+    def message(self, contact: objects.Contact, text: str, *, incoming: bool) -> objects.Message:
+        position = len(self.messages) + 1
+        added = objects.Message(
+            id=f"{position:032x}",
+            contact_id=contact.id,
+            direction="in" if incoming else "out",
+            text=text,
+            state="received" if incoming else "queued",
+            reason=None,
+            holders=[],
+            created_ms=NOW_MS + position * 1000,
+            delivered_ms=None,
+            read_ms=None,
+            position=position,
+        )
+        self.messages.append(added)
+        self.emit("message.received" if incoming else "message.queued", added)
+        return added
+
+    def emit(self, kind: str, data: objects.Message | objects.Contact) -> None:
+        seq = len(self.events) + 1
+        copy = msgspec.convert(msgspec.to_builtins(data), type(data))
+        self.events.append(objects.Event(seq=seq, ts=NOW_MS + seq, type=kind, data=copy))
+        self._news.set()
+        self._news = trio.Event()
+
+    # -- the API ---------------------------------------------------------------------------------------------------
+
+    async def dispatch(self, method: str, params: dict[str, object], connection: Connection) -> object:
+        self.calls.append((method, dict(params)))
+        checked = schema.parse(method, params)
+        if method in self.fail:
+            raise self.fail[method]
+        await trio.lowlevel.checkpoint()
+        match checked:
+            case schema.NodeHello() | schema.NoParams():
+                return self._about(method)
+            case schema.ContactsAdd():
+                known = [each for each in self.contacts if each.number == checked.number]
+                contact = known[0] if known else self.contact(checked.name or checked.number, checked.number, "pending")
+                self.emit("contact.added", contact)
+                self.added(contact)
+                return contact
+            case schema.ContactsList():
+                state = checked.state
+                return objects.Contacts(contacts=[each for each in self.contacts if state in (None, each.state)])
+            case schema.ContactsGet():
+                return self._find(checked.to)
+            case schema.ContactsRename():
+                found = self._find(checked.to)
+                found.name = checked.name
+                return found
+            case schema.ContactsRemove():
+                found = self._find(checked.to)
+                self.contacts.remove(found)
+                return found
+            case schema.MessageSend():
+                message = self.message(self._find(checked.to), checked.text, incoming=False)
+                self.sent(message)
+                return message
+            case schema.MessageList():
+                return self._page(checked)
+            case schema.EventsFetch():
+                return objects.Events(events=self._after(checked.since, checked.types)[: checked.limit])
+            case schema.EventsSubscribe():
+                cursor = len(self.events) if checked.since == "now" else checked.since
+                connection.after_reply(self._pump, connection, cursor, checked.types)
+                return objects.Subscription(subscription="s1", cursor=cursor)
+            case schema.NetDial():
+                return objects.Peer(peer_id="12D3KooWPeer", path="lan", rtt_ms=None, since_ms=NOW_MS)
+            case _:
+                raise UsageError("not faked", name="METHOD_NOT_FOUND")
+
+    def _about(self, method: str) -> msgspec.Struct:
+        match method:
+            case "node.hello":
+                api = objects.ApiVersion(major=1, minor=0)
+                head = len(self.events)
+                return objects.Hello(api=api, node="fake/0", profile="default", head=head, oldest=1, features=[])
+            case "node.status":
+                return objects.Status(
+                    profile="default",
+                    number=self.number,
+                    name=self.name,
+                    locked=False,
+                    uptime_s=3725,
+                    peer_id="12D3KooWFake",
+                    addresses=self.addresses,
+                    peers=2,
+                    contacts=objects.ContactCounts(matched=1, pending=0, requests=0),
+                    outbox=0,
+                    reachability="lan",
+                    clock_ok=True,
+                    version="0.0.0",
+                )
+            case "node.shutdown":
+                self.stop.set()
+                return objects.Empty()
+            case "identity.show":
+                return objects.Identity(
+                    profile="default", name=self.name, number=self.number, root="ab" * 32, peer_id="12D3KooWFake"
+                )
+            case "net.peers":
+                peer = objects.Peer(peer_id="12D3KooWPeer", path="direct", rtt_ms=1.5, since_ms=NOW_MS)
+                return objects.Peers(peers=[peer])
+            case _:
+                return objects.Addresses(addresses=self.addresses)
+
+    def _find(self, to: str) -> objects.Contact:
+        for contact in self.contacts:
+            if to in (contact.name, contact.number) or contact.id.startswith(to):
+                return contact
+        raise UsageError("No contact has that name, number or id.", name="CONTACT_NOT_FOUND")
+
+    def _page(self, params: schema.MessageList) -> objects.Messages:
+        contact = self._find(params.to)
+        fitting = [
+            each
+            for each in self.messages
+            if each.contact_id == contact.id
+            and (params.before is None or each.position < params.before)
+            and (params.search or "") in each.text
+        ]
+        page = fitting[-params.limit :]
+        return objects.Messages(messages=page, next=page[0].position if len(page) < len(fitting) else None)
+
+    def _after(self, seq: int, types: list[str] | None) -> list[objects.Event]:
+        return [event for event in self.events[seq:] if schema.type_matches(types, event.type)]
+
+    async def _pump(self, connection: Connection, cursor: int, types: list[str] | None) -> None:
+        while True:
+            news, head = self._news, len(self.events)
+            for event in self._after(cursor, types):
+                fields = msgspec.structs.asdict(event)
+                await connection.notify("event", objects.EventNotification(subscription="s1", **fields))
+            cursor = head
+            self.told()
+            await news.wait()
+
+
+class Served:
+    """A :class:`FakeApi` that a thread serves; ``do`` reaches into it."""
+
+    def __init__(self, api: FakeApi, path: Path, token: trio.lowlevel.TrioToken) -> None:
+        self.api, self.path, self._token = api, path, token
+
+    def do(self, change: Callable[[], object]) -> None:
+        trio.from_thread.run_sync(change, trio_token=self._token)
+
+
+@contextmanager
+def served(api_factory: Callable[[], FakeApi], path: Path) -> Iterator[Served]:
+    """A node that answers at ``path``, in a thread of its own: its clients block."""
+    found: list[Served] = []
+    ready = threading.Event()
+
+    async def main() -> None:
+        api = api_factory()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(api.serve, path)
+            found.append(Served(api, path, trio.lowlevel.current_trio_token()))
+            ready.set()
+
+    thread = threading.Thread(target=trio.run, args=(main,), name="fake node")
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield found[0]
+    finally:
+        with suppress(trio.RunFinishedError):  # it was stopped by the test
+            found[0].do(found[0].api.stop.set)
+        thread.join(10)
+        assert not thread.is_alive()

@@ -1,0 +1,56 @@
+"""Migrations: numbered without gaps, whole or not at all, and a newer schema is refused by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from p2pchat.base.errors import SchemaTooNew
+from p2pchat.store import migrate
+from p2pchat.store.sqlite import Connection, connect
+
+KEY = bytes(32)
+
+
+def tables(connection: Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def test_numbers_have_no_gap() -> None:
+    assert [number for number, _ in migrate.migrations()] == list(range(1, len(migrate.migrations()) + 1))
+
+
+def test_every_table_of_the_sql_is_made_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "x.db", KEY)
+    migrate.migrate(connection)
+    wanted = {name for _, sql in migrate.migrations() for name in re.findall(r"CREATE TABLE (\w+)", sql)}
+    assert wanted <= tables(connection)
+    before = connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+    migrate.migrate(connection)
+    assert connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
+    connection.close()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "x.db", KEY)
+    migrate.migrate(connection)
+    connection.execute("PRAGMA user_version = 9999")
+    with pytest.raises(SchemaTooNew, match="9999"):
+        migrate.migrate(connection)
+    assert connection.execute("PRAGMA user_version").fetchone() == (9999,)
+    connection.close()
+
+
+def test_a_failure_in_the_middle_leaves_the_schema_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = [*migrate.migrations(), (len(migrate.migrations()) + 1, "CREATE TABLE half (x); CREATE TABLE meta (y);")]
+    connection = connect(tmp_path / "x.db", KEY)
+    migrate.migrate(connection)
+    before = tables(connection)
+    monkeypatch.setattr(migrate, "migrations", lambda: broken)
+    with pytest.raises(Exception, match="already exists"):
+        migrate.migrate(connection)
+    assert tables(connection) == before
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(broken) - 1,)
+    connection.close()

@@ -1,0 +1,370 @@
+"""What every :class:`p2pchat.net.transport.Network` must do. A subclass brings the nodes; see test_contract.py."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+import trio
+import trio.testing
+
+from p2pchat.base import limits
+from p2pchat.base.errors import NetError, UnsupportedProtocol
+from p2pchat.base.ids import Address, PeerId
+from p2pchat.net.pump import FrameReader, write_frames
+from p2pchat.net.transport import Network, Stream, StreamHandler
+
+ECHO = "/test/echo/1"
+PROTOCOL = "/test/1"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Three nodes that can reach each other, and an address at which nobody is."""
+
+    a: Network
+    b: Network
+    c: Network
+    nowhere: Address
+
+
+async def echo(stream: Stream) -> None:
+    while data := await stream.read(limits.STREAM_READ_BYTES):
+        await stream.write(data)
+
+
+async def read_all(stream: Stream) -> bytes:
+    data = b""
+    while chunk := await stream.read(limits.STREAM_READ_BYTES):
+        data += chunk
+    return data
+
+
+async def read_exactly(stream: Stream, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        chunk = await stream.read(count - len(data))
+        assert chunk
+        data += chunk
+    return data
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll, with a deadline: what the other node learns arrives after what this one does."""
+    with trio.fail_after(5):
+        while not condition():
+            await trio.sleep(0.002)
+
+
+def pattern(count: int) -> bytes:
+    return b"".join(i.to_bytes(4, "big") for i in range(count // 4))
+
+
+class Recorder:
+    """A watcher that remembers."""
+
+    def __init__(self, network: Network) -> None:
+        self.seen: list[tuple[PeerId, bool]] = []
+        network.watch(lambda peer, connected: self.seen.append((peer, connected)))
+
+
+class NetworkContract:
+    """The suite. ``clock`` is there for pytest-trio, which takes a clock only from a test's own arguments."""
+
+    async def connect(self, lab: Lab, handler: StreamHandler = echo, protocol: str = ECHO) -> Stream:
+        """Connect a to b, which serves ``protocol``, and open a stream."""
+        lab.b.handle(protocol, handler)
+        await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+        return await lab.a.open(lab.b.peer_id, protocol)
+
+    # dialling
+
+    async def test_dial_connects_both_ways(self, lab: Lab, clock: object) -> None:
+        a, b = Recorder(lab.a), Recorder(lab.b)
+        await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+        await until(lambda: bool(lab.b.links()))
+        assert [link.peer for link in lab.a.links()] == [lab.b.peer_id]
+        assert [link.peer for link in lab.b.links()] == [lab.a.peer_id]
+        assert lab.a.links()[0].path == "lan"
+        assert a.seen == [(lab.b.peer_id, True)]
+        assert b.seen == [(lab.a.peer_id, True)]
+
+    async def test_a_dead_address_does_not_keep_from_a_living_one(self, lab: Lab, clock: object) -> None:
+        await lab.a.dial(lab.b.peer_id, [lab.nowhere, *lab.b.addresses()])
+        assert lab.a.links()[0].peer == lab.b.peer_id
+
+    async def test_nobody_there(self, lab: Lab, clock: object) -> None:
+        with pytest.raises(NetError):
+            await lab.a.dial(lab.b.peer_id, [lab.nowhere])
+        with pytest.raises(NetError):
+            await lab.a.dial(lab.b.peer_id, [])
+        assert lab.a.links() == ()
+
+    async def test_a_failed_dial_is_not_held_against_the_peer(self, lab: Lab, clock: object) -> None:
+        with pytest.raises(NetError):
+            await lab.a.dial(lab.b.peer_id, [lab.nowhere])
+        await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+
+    async def test_another_peer_at_the_address_is_refused(self, lab: Lab, clock: object) -> None:
+        with pytest.raises(NetError):
+            await lab.a.dial(lab.c.peer_id, lab.b.addresses())
+        assert lab.a.links() == ()
+        await until(lambda: lab.b.links() == ())
+
+    async def test_a_node_does_not_dial_itself(self, lab: Lab, clock: object) -> None:
+        with pytest.raises(NetError):
+            await lab.a.dial(lab.a.peer_id, lab.a.addresses())
+
+    async def test_callers_share_one_attempt(self, lab: Lab, clock: object) -> None:
+        seen = Recorder(lab.b)
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(lab.a.dial, lab.b.peer_id, lab.b.addresses())
+        await lab.a.dial(lab.b.peer_id, [lab.nowhere])  # connected: returns at once
+        await until(lambda: bool(seen.seen))
+        await lab.a.disconnect(lab.b.peer_id)
+        await until(lambda: len(seen.seen) == 2)
+        assert seen.seen == [(lab.a.peer_id, True), (lab.a.peer_id, False)]
+
+    async def test_a_cancelled_caller_does_not_take_the_attempt_from_another(self, lab: Lab, clock: object) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lab.a.dial, lab.b.peer_id, lab.b.addresses())
+            with trio.move_on_after(0.0005) as scope:
+                await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+            assert scope.cancelled_caught
+        assert lab.a.links()[0].peer == lab.b.peer_id
+
+    # streams
+
+    async def test_a_stream_carries_bytes_both_ways(self, lab: Lab, clock: object) -> None:
+        stream = await self.connect(lab)
+        assert stream.peer == lab.b.peer_id
+        await stream.write(b"hello")
+        assert await read_exactly(stream, 5) == b"hello"
+
+    async def test_the_handler_knows_its_peer(self, lab: Lab, clock: object) -> None:
+        found: list[tuple[PeerId, str | None]] = []
+
+        async def look(stream: Stream) -> None:
+            found.append((stream.peer, stream.remote_host))
+
+        assert await read_all(await self.connect(lab, look)) == b""
+        assert [peer for peer, _ in found] == [lab.a.peer_id]
+        assert found[0][1]
+
+    async def test_the_end_is_empty_and_stays_so(self, lab: Lab, clock: object) -> None:
+        async def say(stream: Stream) -> None:
+            await stream.write(b"bye")
+
+        stream = await self.connect(lab, say)
+        assert await read_all(stream) == b"bye"
+        assert await stream.read(1) == b""
+
+    async def test_half_close(self, lab: Lab, clock: object) -> None:
+        async def count(stream: Stream) -> None:
+            await stream.write(str(len(await read_all(stream))).encode())
+
+        stream = await self.connect(lab, count)
+        await stream.write(b"x" * 1000)
+        await stream.close()
+        assert await read_all(stream) == b"1000"
+        with pytest.raises(NetError):
+            await stream.write(b"more")
+
+    async def test_a_handlers_exception_resets_its_stream_and_nothing_else(self, lab: Lab, clock: object) -> None:
+        async def fail(stream: Stream) -> None:
+            await stream.read(1)
+            raise RuntimeError("a defect")
+
+        other = await self.connect(lab)
+        stream = await self.connect(lab, fail, PROTOCOL)
+        await stream.write(b"x")
+        with pytest.raises(NetError):
+            await read_all(stream)
+        await other.write(b"still here")
+        assert await read_exactly(other, 10) == b"still here"
+        assert await lab.a.open(lab.b.peer_id, ECHO)
+
+    async def test_a_reset_reaches_the_handler(self, lab: Lab, clock: object) -> None:
+        ended = trio.Event()
+
+        async def wait(stream: Stream) -> None:
+            try:
+                await read_all(stream)
+            except NetError:
+                ended.set()
+
+        stream = await self.connect(lab, wait)
+        await stream.write(b"x")
+        await stream.reset()
+        with trio.fail_after(5):
+            await ended.wait()
+        for use in (stream.read(1), stream.write(b"x")):
+            with pytest.raises(NetError):
+                await use
+        await stream.reset()
+        await stream.close()
+
+    async def test_reset_wakes_the_own_reader(self, lab: Lab, clock: object) -> None:
+        stream = await self.connect(lab)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.expect_net_error, stream.read, 1)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            await stream.reset()
+
+    async def expect_net_error(self, use: Callable[[int], Awaitable[object]], argument: int) -> None:
+        with trio.fail_after(5), pytest.raises(NetError):
+            await use(argument)
+
+    async def test_an_unknown_protocol_is_told_from_a_failure(self, lab: Lab, clock: object) -> None:
+        await self.connect(lab)
+        with pytest.raises(UnsupportedProtocol):
+            await lab.a.open(lab.b.peer_id, "/test/unknown/1")
+        assert await lab.a.open(lab.b.peer_id, ECHO)
+
+    async def test_no_stream_without_a_connection(self, lab: Lab, clock: object) -> None:
+        with pytest.raises(NetError) as caught:
+            await lab.a.open(lab.b.peer_id, ECHO)
+        assert not isinstance(caught.value, UnsupportedProtocol)
+        with pytest.raises(NetError):
+            await lab.a.learn(lab.b.peer_id)
+
+    async def test_streams_of_a_peer_and_protocol_are_bounded(self, lab: Lab, clock: object) -> None:
+        first = await self.connect(lab)
+        rest = [await lab.a.open(lab.b.peer_id, ECHO) for _ in range(limits.STREAMS_PER_PEER - 1)]
+        with pytest.raises(NetError):
+            await lab.a.open(lab.b.peer_id, ECHO)
+        lab.b.handle(PROTOCOL, echo)
+        assert await lab.a.open(lab.b.peer_id, PROTOCOL)
+        await first.close()
+        assert await read_all(first) == b""
+        assert await lab.a.open(lab.b.peer_id, ECHO)
+        for stream in rest:
+            await stream.write(b"x")
+            assert await stream.read(1) == b"x"
+
+    async def test_the_reader_holds_the_writer(self, lab: Lab, clock: object) -> None:
+        go, sent = trio.Event(), [0]
+        data = pattern(2_000_000)
+
+        async def late(stream: Stream) -> None:
+            await go.wait()
+            assert await read_all(stream) == data
+            await stream.write(b"complete")
+
+        async def send(stream: Stream) -> None:
+            for start in range(0, len(data), 10_000):
+                await stream.write(data[start : start + 10_000])
+                sent[0] += 10_000
+            await stream.close()
+
+        stream = await self.connect(lab, late)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send, stream)
+            await until(lambda: sent[0] >= 200_000)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert sent[0] <= 300_000
+            go.set()
+            assert await read_all(stream) == b"complete"
+
+    async def test_a_writer_whom_nobody_reads_gives_up(
+        self, lab: Lab, clock: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "WRITE_STALL_S", 0.3)
+
+        async def never(stream: Stream) -> None:
+            await trio.sleep_forever()
+
+        stream = await self.connect(lab, never)
+        with trio.fail_after(3), pytest.raises(NetError):
+            await stream.write(bytes(1_000_000))
+
+    async def test_a_cancelled_read_loses_nothing(self, lab: Lab, clock: object) -> None:
+        data = pattern(1_000_000)
+
+        async def send(stream: Stream) -> None:
+            for start in range(0, len(data), 7_000):
+                await stream.write(data[start : start + 7_000])
+
+        stream = await self.connect(lab, send)
+        got, over = bytearray(), False
+        while not over:
+            with trio.move_on_after(0.0004):
+                while not over:
+                    chunk = await stream.read(5_000)
+                    got += chunk
+                    over = not chunk
+        assert bytes(got) == data
+
+    async def test_streams_do_not_mix(self, lab: Lab, clock: object) -> None:
+        async def talk(number: int) -> None:
+            data = bytes([number]) * 300_000
+            stream = await lab.a.open(lab.b.peer_id, ECHO)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stream.write, data)
+                assert await read_exactly(stream, len(data)) == data
+            await stream.close()
+
+        await (await self.connect(lab)).reset()
+        async with trio.open_nursery() as nursery:
+            for number in range(6):
+                nursery.start_soon(talk, number)
+
+    async def test_frames(self, lab: Lab, clock: object) -> None:
+        async def answer(stream: Stream) -> None:
+            reader = FrameReader(stream, 1 << 20)
+            while frames := await reader.read_available():
+                await write_frames(stream, frames)
+
+        frames = [pattern(4 * n) for n in (1, 2, 3, 100_000)] + [b"x"] * 100
+        stream = await self.connect(lab, answer)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write_frames, stream, frames)
+            reader = FrameReader(stream, 1 << 20)
+            assert [await reader.read() for _ in frames] == frames
+        await stream.close()
+        assert await reader.read() is None
+
+    # the life of a connection
+
+    async def test_disconnect(self, lab: Lab, clock: object) -> None:
+        lost = trio.Event()
+
+        async def wait(stream: Stream) -> None:
+            try:
+                await read_all(stream)
+            except NetError:
+                lost.set()
+
+        stream = await self.connect(lab, wait)
+        await stream.write(b"x")
+        a, b = Recorder(lab.a), Recorder(lab.b)
+        await lab.a.disconnect(lab.b.peer_id)
+        with pytest.raises(NetError):
+            await stream.read(1)
+        with pytest.raises(NetError):
+            await stream.write(b"x")
+        with trio.fail_after(5):
+            await lost.wait()
+        await until(lambda: len(b.seen) == 1)
+        assert a.seen == [(lab.b.peer_id, False)]
+        assert b.seen == [(lab.a.peer_id, False)]
+        assert lab.a.links() == lab.b.links() == ()
+        await lab.a.disconnect(lab.b.peer_id)
+        await self.connect(lab)
+
+    async def test_since_is_on_the_nodes_clock(self, lab: Lab, clock: object) -> None:
+        await self.connect(lab)
+        assert lab.a.links()[0].since_s == 1_700_000_000.0
+
+    async def test_learn_from_both_ends(self, lab: Lab, clock: object) -> None:
+        await self.connect(lab)
+        lab.a.handle(PROTOCOL, echo)
+        addresses, protocols = await lab.a.learn(lab.b.peer_id)
+        assert addresses == lab.b.addresses()
+        assert ECHO in protocols
+        assert PROTOCOL not in protocols
+        addresses, protocols = await lab.b.learn(lab.a.peer_id)
+        assert addresses == lab.a.addresses()
+        assert PROTOCOL in protocols

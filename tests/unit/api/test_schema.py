@@ -1,0 +1,177 @@
+"""The check before every method: what is refused, under which name, naming which parameter."""
+
+from __future__ import annotations
+
+import re
+import typing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from p2pchat.api import objects, schema
+from p2pchat.api.schema import METHODS, MessageSend, parse, type_matches
+from p2pchat.base.errors import UsageError
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "CONTROL-API.md"
+SEND: dict[str, object] = {"to": "Bob", "text": "Hello"}
+
+
+def refused(method: str, params: dict[str, object]) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        parse(method, params)
+    return caught.value
+
+
+def test_parameters_become_a_struct() -> None:
+    assert parse("message.send", {**SEND, "wait": "delivered"}) == MessageSend(to="Bob", text="Hello", wait="delivered")
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "param"),
+    [
+        ("message.send", {"to": "Bob"}, "text"),
+        ("message.send", {**SEND, "txet": "x"}, "txet"),
+        ("message.send", {**SEND, "text": ""}, "text"),
+        ("message.send", {**SEND, "text": b"x"}, "text"),
+        ("message.send", {**SEND, "text": None}, "text"),
+        ("message.send", {**SEND, "text": "a\ud800"}, "text"),
+        ("message.send", {**SEND, "to": "\udfff"}, "to"),
+        ("message.send", {**SEND, "to": ""}, "to"),
+        ("message.send", {**SEND, "wait": "seen"}, "wait"),
+        ("message.send", {**SEND, "timeout_ms": -1}, "timeout_ms"),
+        ("message.send", {**SEND, "timeout_ms": 1.0}, "timeout_ms"),
+        ("message.send", {**SEND, "idempotency_key": "k" * 129}, "idempotency_key"),
+        ("message.send", {**SEND, "idempotency_key": ""}, "idempotency_key"),
+        ("message.list", {"to": "Bob", "limit": 0}, "limit"),
+        ("message.list", {"to": "Bob", "limit": 1001}, "limit"),
+        ("message.list", {"to": "Bob", "limit": True}, "limit"),
+        ("message.list", {"to": "Bob", "before": 1 << 80}, "before"),
+        ("message.get", {"id": "XYZ"}, "id"),
+        ("contacts.add", {"number": "1", "name": "a\x1b[2J"}, "name"),
+        ("contacts.add", {"number": "1", "name": "  "}, "name"),
+        ("contacts.rename", {"to": "Bob", "name": "a\u202eb"}, "name"),
+        ("contacts.list", {"state": "gone"}, "state"),
+        ("events.subscribe", {"since": "then"}, "since"),
+        ("events.subscribe", {"since": -1}, "since"),
+        ("events.subscribe", {"types": ["message"]}, "types"),
+        ("events.subscribe", {"types": []}, "types"),
+        ("events.fetch", {}, "since"),
+        ("node.status", {"verbose": True}, "verbose"),
+        ("node.status", {"\ud800": True}, "params"),
+    ],
+)
+def test_a_bad_parameter_is_named(method: str, params: dict[str, object], param: str) -> None:
+    error = refused(method, params)
+    assert error.error_name == "INVALID_PARAMS"
+    assert error.data == {"param": param}
+    assert error.message.startswith(f"{param}: ")
+
+
+def test_choices_are_listed() -> None:
+    assert refused("message.send", {**SEND, "wait": "x"}).message == (
+        "wait: must be one of: queued, sent, held, delivered, read"
+    )
+    assert refused("events.subscribe", {"since": "x"}).message == "since: must be one of: a whole number, now"
+
+
+@pytest.mark.parametrize("character", ["a", "é", "한", "🙂", "\0"])
+def test_the_size_of_a_text_is_counted_in_utf8_bytes(character: str) -> None:
+    width = len(character.encode())
+    longest = character * (65_536 // width) + "a" * (65_536 % width)
+    parse("message.send", {**SEND, "text": longest})
+    error = refused("message.send", {**SEND, "text": longest + "a"})
+    assert (error.error_name, error.data) == ("TOO_LARGE", {"param": "text"})
+
+
+def test_a_refusal_does_not_repeat_what_was_sent() -> None:
+    canary = "canary-4711"
+    values: list[object] = [canary, [canary], {canary: 1}]
+    for value in values:
+        assert canary not in refused("message.send", {**SEND, "wait": value}).message
+        assert canary not in refused("events.fetch", {"since": value}).message
+
+
+def test_an_unknown_method_is_not_found() -> None:
+    assert refused("message.sned", {}).error_name == "METHOD_NOT_FOUND"
+
+
+def test_what_changes_the_store_takes_an_idempotency_key() -> None:
+    for name, spec in METHODS.items():
+        assert ("idempotency_key" in spec.params.__struct_fields__) is spec.mutating, name
+
+
+def test_unknown_fields_of_a_newer_daemon_are_ignored() -> None:
+    holder = msgspec.convert({"id": "ab", "until_ms": 1, "colour": "red"}, objects.Holder)
+    assert holder == objects.Holder(id="ab", until_ms=1)
+
+
+def test_null_is_sent_and_replayed_is_not_unless_it_happened() -> None:
+    contact = objects.Contact(
+        id="ab", name="Bob", number=None, state="pending", trust="claimed", claimants=0, online=False, last_seen_ms=None
+    )
+    shown = msgspec.to_builtins(contact)
+    assert shown["number"] is None
+    assert "replayed" not in shown
+    contact.replayed = True
+    assert msgspec.to_builtins(contact)["replayed"] is True
+
+
+def structs() -> list[type[msgspec.Struct]]:
+    return [
+        value
+        for module in (objects, schema)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, msgspec.Struct)
+    ]
+
+
+@pytest.mark.parametrize("struct", structs(), ids=lambda struct: struct.__name__)
+def test_no_object_holds_bytes(struct: type[msgspec.Struct]) -> None:
+    # the JSON framing writes bytes as {"$b64": …} in dicts alone
+    def kinds(hint: object) -> set[object]:
+        return {hint}.union(*(kinds(inner) for inner in typing.get_args(hint)))
+
+    for name, hint in typing.get_type_hints(struct).items():
+        assert bytes not in kinds(hint), name
+
+
+@pytest.mark.parametrize(
+    ("patterns", "matches"),
+    [
+        (None, True),
+        (["*"], True),
+        (["message.*"], True),
+        (["contact.*", "message.sent"], True),
+        (["message.read"], False),
+        (["contact.*"], False),
+        ([], False),
+    ],
+)
+def test_event_patterns(patterns: list[str] | None, matches: bool) -> None:
+    assert type_matches(patterns, "message.sent") is matches
+
+
+def documented() -> dict[str, set[str]]:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    found: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        if match := re.match(r"\| `([a-z]+\.[a-z]+)` \| (.*?) \| `(\w+)` \|", line):
+            found[match[1]] = set(re.findall(r"`(\w+)`", match[2])) | {f"-> {match[3]}"}
+    return found
+
+
+def test_the_documentation_lists_every_method_parameter_and_result() -> None:
+    implemented = {
+        name: set(spec.params.__struct_fields__) | {f"-> {spec.result.__name__}"} for name, spec in METHODS.items()
+    }
+    assert documented() == implemented
+
+
+def test_the_documentation_lists_every_field_of_every_object() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for struct in {spec.result for spec in METHODS.values()} | {objects.Event, objects.EventNotification}:
+        match = re.search(rf"^    {struct.__name__} +\{{(.*?)\}}$", text, re.MULTILINE)
+        assert match is not None, struct.__name__
+        fields = {field.strip().split(":")[0].split("|")[0].rstrip("?") for field in match[1].split(",")} - {""}
+        assert fields == set(struct.__struct_fields__), struct.__name__

@@ -1,0 +1,428 @@
+"""The command line against a fake node: what it asks, what it prints, how it exits."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from p2pchat.api.errors import TABLE
+from p2pchat.base.errors import UsageError
+from p2pchat.cli import listen as listen_module
+from p2pchat.cli import node as node_module
+from p2pchat.cli import output
+from tests.fake_api import Served
+from tests.unit.cli.conftest import Cli
+
+# -- how a command ends --------------------------------------------------------------------------------------------
+
+
+def test_no_profile_and_no_daemon_say_what_to_do(cli: Cli, home: Path) -> None:
+    outcome = cli("status")
+    assert outcome.status == 69
+    assert outcome.out == ""
+    assert outcome.err.startswith("NO_DAEMON: ")
+    assert "p2pchat init" in outcome.err
+    (home / "data" / "work").mkdir(parents=True)
+    (home / "data" / "work" / "p2pchat.db").touch()
+    outcome = cli("--profile", "work", "status")
+    assert (outcome.status, "p2pchat --profile work daemon" in outcome.err) == (69, True)
+    assert "init" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["send"],
+        ["send", "Bob", "x", "--wait", "seen"],
+        ["send", "Bob", "x", "--timeout", "5"],
+        ["--nope", "status"],
+        ["listen", "--since", "x"],
+        ["history", "Bob", "--since", "yesterday"],
+        ["contacts"],
+    ],
+)
+def test_usage_errors_exit_2(cli: Cli, node: Served, arguments: list[str]) -> None:
+    outcome = cli(*arguments)
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert node.api.calls == []
+
+
+REPLIES = [row for row in TABLE if row.code is not None and row.name != "INTERNAL"]
+
+
+@pytest.mark.parametrize("row", REPLIES, ids=lambda row: row.name)
+def test_error_replies_have_their_exit_status(cli: Cli, node: Served, row: tuple[int, str, int]) -> None:
+    _, name, status = row
+    node.api.fail["node.status"] = UsageError("One sentence.", name=name)
+    outcome = cli("status")
+    assert outcome.status == status
+    assert outcome.out == ""
+    assert outcome.err.startswith(f"{name}: ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_defect_of_the_daemon_is_internal(cli: Cli, node: Served) -> None:
+    node.api.fail["node.status"] = UsageError("x", name="of no table")
+    outcome = cli("status")
+    assert (outcome.status, outcome.err.split(":")[0]) == (70, "INTERNAL")
+
+
+def test_a_defect_of_the_command_line_is_internal(cli: Cli, node: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "emit", lambda value: 1 / 0)
+    outcome = cli("status", "--json")
+    assert outcome.status == 70
+    assert "ZeroDivisionError" in outcome.err
+    assert outcome.err.splitlines()[-1].startswith("INTERNAL: ")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["send", "--help"], ["contacts", "-h"], ["--version"]])
+def test_help_is_success(cli: Cli, arguments: list[str]) -> None:
+    outcome = cli(*arguments)
+    assert outcome.status == 0
+    assert "p2pchat" in outcome.out
+
+
+def test_every_command_is_listed_and_loads(cli: Cli) -> None:
+    out = cli("--help").out
+    for command in ("init", "daemon", "status", "stop", "id", "contacts", "send", "listen", "history", "net", "rpc"):
+        assert f"\n  {command} " in out
+        assert cli(command, "--help").status == 0
+
+
+def test_an_interrupt_exits_130(cli: Cli, node: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    node.do(lambda: node.api.message(node.api.contact("Bob"), "x", incoming=True))
+    monkeypatch.setattr(listen_module, "_print", interrupt)
+    assert cli("listen", "--since", "0").status == 130
+
+
+def test_a_bad_profile_is_an_error(cli: Cli) -> None:
+    outcome = cli("--profile", "../x", "status")
+    assert (outcome.status, outcome.err.startswith("INVALID_PARAMS: profile")) == (65, True)
+
+
+def test_a_socket_can_be_named(cli: Cli, node: Served) -> None:
+    assert cli("--profile", "other", "--socket", str(node.path), "status").status == 0
+    assert cli("--socket", "/" + "x" * 200, "status").status == 65
+    assert cli("--socket", "/nowhere.sock", "status").status == 69
+
+
+# -- init and daemon -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    calls: list[list[str]] = []
+
+    def execv(program: str, arguments: list[str]) -> None:
+        assert program == sys.executable
+        calls.append(arguments)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(node_module.os, "execv", execv)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed_on"),
+    [
+        (["init"], ["--profile", "default", "init"]),
+        (
+            [
+                "--profile",
+                "b",
+                "init",
+                "--number",
+                "+821012345678",
+                "--name",
+                "-x",
+                "--region",
+                "KR",
+                "--no-passphrase",
+            ],
+            ["--profile", "b", "init", "--number=+821012345678", "--name=-x", "--region=KR", "--no-passphrase"],
+        ),
+        (
+            ["init", "--no-number", "--passphrase-file", "f", "--json"],
+            ["--profile", "default", "init", "--passphrase-file=f", "--no-number", "--json"],
+        ),
+        (["--json", "init"], ["--profile", "default", "init", "--json"]),
+        (["daemon"], ["--profile", "default", "run"]),
+        (
+            ["--socket", "s", "daemon", "--listen", "/a", "--listen", "/b", "--bootstrap", "/c"],
+            ["--profile", "default", "--socket=s", "run", "--listen=/a", "--listen=/b", "--bootstrap=/c"],
+        ),
+        (
+            ["daemon", "--passphrase-file", "f", "--log-level", "debug"],
+            ["--profile", "default", "run", "--passphrase-file=f", "--log-level=debug"],
+        ),
+    ],
+)
+def test_init_and_daemon_become_the_daemons_program(
+    cli: Cli, executed: list[list[str]], arguments: list[str], passed_on: list[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli(*arguments)
+    assert executed == [[sys.executable, "-m", "p2pchat.daemon", *passed_on]]
+
+
+# -- what is printed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["--json", "status"], ["status", "--json"]])
+def test_json_before_or_after_the_command(cli: Cli, node: Served, arguments: list[str]) -> None:
+    outcome = cli(*arguments)
+    assert outcome.err == ""
+    assert outcome.lines[0]["peer_id"] == "12D3KooWFake"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--json", "net", "addrs"], ["net", "--json", "addrs"], ["net", "addrs", "--json"]]
+)
+def test_json_at_any_place_of_a_group(cli: Cli, node: Served, arguments: list[str]) -> None:
+    assert cli(*arguments).lines == [{"addresses": node.api.addresses}]
+
+
+def test_json_prints_exactly_the_objects_one_a_line(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob", "+821098765432")
+    eve = node.api.contact("이브 🙂", None, "pending")
+    assert cli("contacts", "list", "--json").lines == [msgspec.to_builtins(bob), msgspec.to_builtins(eve)]
+    assert cli("contacts", "show", "Bob", "--json").lines == [msgspec.to_builtins(bob)]
+    message = node.api.message(bob, "\x1b[2J\u202e\0\n한글", incoming=True)
+    assert cli("history", "Bob", "--json").lines == [msgspec.to_builtins(message)]
+    assert "한글" in cli("history", "Bob", "--json").out
+
+
+def test_status_in_words(cli: Cli, node: Served) -> None:
+    out = cli("status").out
+    assert "Alice (+821012345678)" in out
+    assert "1 h 2 min" in out
+    assert "2 peers" in out
+
+
+def test_id_and_net_in_words(cli: Cli, node: Served) -> None:
+    assert "abab" in cli("id", "show").out
+    assert cli("net", "addrs").out == "/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWFake\n"
+    assert cli("net", "peers").out.startswith("12D3KooWPeer  direct  1.5 ms")
+    assert "connected to 12D3KooWPeer" in cli("net", "dial", "/ip4/127.0.0.1/tcp/1/p2p/x").err
+    assert cli("net", "bootstrap", "/ip4/127.0.0.1/tcp/1/p2p/x", "-q").status == 2
+    assert cli("-q", "net", "bootstrap", "/ip4/127.0.0.1/tcp/1/p2p/x").err == ""
+
+
+def test_what_others_wrote_cannot_act_on_the_terminal(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob\x1b]0;x\x07")
+    node.api.message(bob, "one\x1b[2J\r\n12:00:00  Eve: two\u202e", incoming=True)
+    for arguments in (["history", bob.id], ["contacts", "list"], ["contacts", "show", bob.id]):
+        out = cli(*arguments).out
+        assert not {"\x1b", "\x07", "\r", "\u202e"} & set(out)
+    assert "\n    12:00:00  Eve: two" in cli("history", bob.id).out
+
+
+def test_what_the_locale_cannot_show_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    output.line("이브")
+    output.emit({"name": "이브"})
+    assert written.getvalue() == b"\\uc774\\ube0c\n" + '{"name":"이브"}\n'.encode()
+
+
+# -- contacts ------------------------------------------------------------------------------------------------------
+
+
+def test_contacts_are_added_renamed_and_removed(cli: Cli, node: Served) -> None:
+    outcome = cli("contacts", "add", "+821098765432", "--name", "Bob", "--idempotency-key", "k")
+    assert (outcome.status, outcome.out.split()[:3]) == (0, ["Bob", "+821098765432", "pending"])
+    assert "find each other" in outcome.err
+    assert node.api.calls[-1] == (
+        "contacts.add",
+        {"number": "+821098765432", "name": "Bob", "idempotency_key": "k"},
+    )
+    assert cli("contacts", "rename", "Bob", "Robert").out.startswith("Robert")
+    assert cli("contacts", "list", "--state", "matched").out == ""
+    assert cli("contacts", "remove", "Robert", "--json").lines[0]["name"] == "Robert"
+    assert cli("contacts", "show", "Robert").status == 66
+
+
+# -- send ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["a", "안녕 🙂", "שלום", "two\nlines\n", "\t\x1b[31m", " ", "x" * 65_536])
+def test_text_is_sent_as_it_is(cli: Cli, node: Served, text: str) -> None:
+    node.api.contact("Bob")
+    assert cli("send", "Bob", text).status == 0
+    assert cli("send", "Bob", "-", stdin=text.encode()).status == 0
+    assert cli("send", "Bob", stdin=text.encode()).status == 0
+    assert [message.text for message in node.api.messages] == [text] * 3
+
+
+def test_stdin_carries_what_arguments_cannot(cli: Cli, node: Served) -> None:
+    node.api.contact("Bob")
+    assert cli("send", "Bob", "-", stdin=b"\0\r\n\n").status == 0
+    assert node.api.messages[0].text == "\0\r\n\n"
+
+
+def test_text_that_begins_with_a_dash_follows_two(cli: Cli, node: Served) -> None:
+    node.api.contact("Bob")
+    assert cli("send", "Bob", "--wait").status == 2
+    assert cli("send", "Bob", "--", "--wait").status == 0
+    assert cli("send", "--json", "--", "Bob", "-5 °C").status == 0
+    assert [message.text for message in node.api.messages] == ["--wait", "-5 °C"]
+
+
+@pytest.mark.parametrize(
+    ("stdin", "status", "name"),
+    [
+        (b"", 65, "INVALID_PARAMS"),
+        (b"\xff", 65, "INVALID_PARAMS"),
+        (b"\xed\xa0\x80", 65, "INVALID_PARAMS"),
+        (b"x" * 65_537, 74, "TOO_LARGE"),
+        ("한".encode() * 21_846, 74, "TOO_LARGE"),
+    ],
+)
+def test_what_is_no_text_is_refused_and_nothing_is_stored(
+    cli: Cli, node: Served, stdin: bytes, status: int, name: str
+) -> None:
+    node.api.contact("Bob")
+    outcome = cli("send", "Bob", "-", stdin=stdin)
+    assert (outcome.status, outcome.err.split(":")[0]) == (status, name)
+    assert node.api.messages == []
+
+
+def test_an_argument_that_is_no_unicode_is_refused(cli: Cli, node: Served) -> None:
+    node.api.contact("Bob")
+    outcome = cli("send", "Bob", os.fsdecode(b"caf\xe9"))
+    assert (outcome.status, outcome.err.split(":")[0]) == (65, "INVALID_PARAMS")
+
+
+def test_without_a_text_on_a_terminal_nothing_is_read(cli: Cli, node: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert cli("send", "Bob").status == 2
+    assert node.api.calls == []
+
+
+def test_send_passes_its_options_on(cli: Cli, node: Served) -> None:
+    node.api.contact("Bob")
+    options = ["--wait", "delivered", "--timeout", "1.5", "--idempotency-key", "k"]
+    assert cli("send", "Bob", "x", *options, "--json").lines[0]["text"] == "x"
+    assert node.api.calls[-1][1] == {
+        "to": "Bob",
+        "text": "x",
+        "wait": "delivered",
+        "timeout_ms": 1500,
+        "idempotency_key": "k",
+    }
+    assert cli("send", "Bob", "x").out.startswith("queued  ")
+    assert cli("-q", "send", "Bob", "x").out == ""
+
+
+# -- history and listen --------------------------------------------------------------------------------------------
+
+
+def texts(cli: Cli, *options: str) -> list[object]:
+    return [message["text"] for message in cli("history", "Bob", "--json", *options).lines]
+
+
+def test_history_shows_the_newest_oldest_first(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob")
+    for n in range(250):
+        node.api.message(bob, f"{n}", incoming=n % 2 == 0)
+    assert texts(cli) == [f"{n}" for n in range(200, 250)]
+    assert texts(cli, "--limit", "230") == [f"{n}" for n in range(20, 250)]
+    assert texts(cli, "--limit", "1000") == [f"{n}" for n in range(250)]
+    assert texts(cli, "--search", "24") == ["24", "124", "224", *(f"24{n}" for n in range(10))]
+    out = cli("history", "Bob", "--limit", "2").out.splitlines()
+    assert out[0].endswith("  Bob: 248")
+    assert out[1].endswith("  me (queued): 249")
+
+
+def test_history_since_a_time(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob")
+    for n in range(3):
+        node.api.message(bob, f"{n}", incoming=True)
+    assert texts(cli, "--since", "2023-11-01") == ["0", "1", "2"]
+    assert texts(cli, "--since", "12h") == []
+    node.api.messages[0].created_ms = 0
+    assert texts(cli, "--since", "2023-11-01T00:00") == ["1", "2"]
+
+
+def test_history_of_long_texts_is_read_in_smaller_pages(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob")
+    for n in range(100):
+        node.api.message(bob, f"{n}" + "\0" * 60_000, incoming=True)
+    assert [str(text).rstrip("\0") for text in texts(cli, "--limit", "100")] == [f"{n}" for n in range(100)]
+
+
+def test_listen_prints_events_exactly_until_the_daemon_ends(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob")
+    node.api.message(bob, "one\n\x1b\u202e", incoming=True)
+    node.api.emit("contact.matched", bob)
+    node.api.message(bob, "two", incoming=True)
+    node.api.told = node.api.stop.set
+    outcome = cli("listen", "--since", "1", "--json")
+    assert outcome.lines == msgspec.to_builtins(node.api.events[1:])
+    assert (outcome.status, outcome.err.split(":")[0]) == (69, "NO_DAEMON")
+
+
+def test_listen_from_an_expired_event(cli: Cli, node: Served) -> None:
+    node.api.fail["events.subscribe"] = UsageError("Events that old are gone.", name="CURSOR_EXPIRED")
+    assert cli("listen", "--since", "1").status == 65
+
+
+def test_listen_in_words(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    names = {"01": "Bob"}
+    received: dict[str, object] = {"contact_id": "01", "text": "hi\x1b\nthere"}
+    events: list[dict[str, object]] = [
+        {"seq": 1, "ts": 0, "type": "message.received", "data": received},
+        {"seq": 2, "ts": 0, "type": "message.delivered", "data": received},
+        {"seq": 3, "ts": 0, "type": "contact.matched", "data": {"id": "02", "name": "Eve"}},
+        {"seq": 4, "ts": 0, "type": "message.received", "data": {"contact_id": "02", "text": "hello"}},
+        {"seq": None, "ts": 0, "type": "peer.online", "data": {}},
+    ]
+    for event in events:
+        listen_module._print(event, names, False)
+    lines = capsysbinary.readouterr().out.decode().splitlines()
+    assert [line[10:] if line[2] == ":" else line for line in lines] == [
+        "Bob: hi\\x1b",
+        "    there",
+        "contact.matched  Eve",
+        "Eve: hello",
+    ]
+    listen_module._print(events[1], names, True)
+    assert b"message.delivered  Bob" in capsysbinary.readouterr().out
+
+
+# -- stop and rpc --------------------------------------------------------------------------------------------------
+
+
+def test_stop_returns_when_the_socket_is_gone(cli: Cli, node: Served) -> None:
+    outcome = cli("stop")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "stopped\n")
+    assert not node.path.exists()
+    assert cli("stop").status == 69
+
+
+def test_rpc_prints_the_result(cli: Cli, node: Served) -> None:
+    assert cli("rpc", "net.addrs").lines == [{"addresses": node.api.addresses}]
+    assert cli("rpc", "contacts.add", '{"number": "+821098765432"}').lines[0]["state"] == "pending"
+    assert cli("rpc", "contacts.list", "-", stdin=b'{"state": "matched"}').lines == [{"contacts": []}]
+
+
+@pytest.mark.parametrize("params", ["{", "[]", "5", '{"a": NaN', "[" * 100_000])
+def test_rpc_with_bad_json_is_invalid_params(cli: Cli, node: Served, params: str) -> None:
+    outcome = cli("rpc", "node.status", params)
+    assert (outcome.status, outcome.err.split(":")[0]) == (65, "INVALID_PARAMS")
+
+
+def test_rpc_of_an_unknown_method_or_parameter(cli: Cli, node: Served) -> None:
+    assert cli("rpc", "node.sttaus").err.startswith("METHOD_NOT_FOUND: ")
+    assert cli("rpc", "node.status", json.dumps({"x": 1})).err.startswith("INVALID_PARAMS: x: ")

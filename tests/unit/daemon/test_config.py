@@ -1,0 +1,42 @@
+"""Configuration: defaults < file < environment < flags, and a mistake is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2pchat.base.errors import UsageError
+from p2pchat.daemon.config import Config, load
+
+
+def test_each_source_overrides_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    assert load(path, {}, {}) == Config()
+    path.write_text('listen = ["/ip4/0.0.0.0/tcp/1"]\nlog_level = "error"\nlog_format = "json"\n')
+    environment = {"P2PCHAT_LOG_LEVEL": "warning", "P2PCHAT_BOOTSTRAP": "a b"}
+    config = load(path, environment, {"log_level": "debug", "listen": (), "bootstrap": ()})
+    assert config == Config(("/ip4/0.0.0.0/tcp/1",), ("a", "b"), "debug", "json")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('listn = ["x"]', "listen"),
+        ('log_level = "loud"', "debug, info, warning, error"),
+        ('listen = "x"', "list of texts"),
+        ("listen = [1]", "list of texts"),
+        ("listen = [", "TOML"),
+        ("log_level = 3", "one of"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=said):
+        load(path, {}, {})
+
+
+def test_a_mistake_in_the_environment_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="The environment"):
+        load(tmp_path / "none", {"P2PCHAT_LOG_FORMAT": "xml"}, {})

@@ -1,0 +1,152 @@
+"""The database's promises: one transaction for all that wait, each job alone in its failure, commit, then tell."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.base.errors import Corrupt, StoreError, UsageError
+from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.store import eventlog
+from p2pchat.store.db import Database, Tx
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture(params=[True, False], ids=["threaded", "inline"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000, threaded=request.param)
+    yield db
+    await db.close()
+
+
+def put(key: str, value: bytes) -> Callable[[Tx], None]:
+    def job(tx: Tx) -> None:
+        tx.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+        tx.emit(DomainEvent(EventKind.NODE_STARTED))
+
+    return job
+
+
+def read_all(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+async def count(db: Database) -> int:
+    row = await db.run(lambda tx: tx.one("SELECT count(*) FROM meta"))
+    assert row is not None
+    return int(row[0])
+
+
+async def test_a_failing_job_undoes_itself_alone(database: Database) -> None:
+    def failing(tx: Tx) -> None:
+        tx.execute("INSERT INTO meta VALUES ('lost', x'00')")
+        raise UsageError("no")
+
+    failures: list[UsageError] = []
+
+    async def fail() -> None:
+        try:
+            await database.run(failing)
+        except UsageError as error:
+            failures.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(database.run, put(str(number), b"x"))
+            nursery.start_soon(fail)
+    assert await count(database) == 20
+    assert len(failures) == 20
+
+
+async def test_events_are_told_after_the_commit_and_only_those_of_jobs_that_held(database: Database) -> None:
+    told: list[int] = []
+    heads: list[int] = []
+    database.listen(lambda events: told.append(len(events)))
+
+    def failing(tx: Tx) -> None:
+        tx.emit(DomainEvent(EventKind.NODE_WARNING))
+        raise UsageError("no")
+
+    await database.run(put("a", b"1"))
+    with pytest.raises(UsageError):
+        await database.run(failing)
+    heads.append(await database.run(eventlog.head))
+    await trio.testing.wait_all_tasks_blocked()
+    assert told == [1]
+    assert heads == [1]
+
+
+async def test_a_failed_commit_fails_every_job_of_the_transaction(tmp_path: Path) -> None:
+    db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000, threaded=False)
+    told: list[int] = []
+    db.listen(lambda events: told.append(len(events)))
+    # a deferred foreign key is checked at COMMIT and no sooner
+    await db.run(
+        lambda tx: tx.execute(
+            "CREATE TABLE child (parent INTEGER REFERENCES contact (id) DEFERRABLE INITIALLY DEFERRED)"
+        )
+    )
+
+    def orphan(tx: Tx) -> None:
+        tx.execute("INSERT INTO child VALUES (99)")
+        tx.emit(DomainEvent(EventKind.NODE_WARNING))
+
+    with pytest.raises(Exception, match="FOREIGN KEY"):
+        await db.run(orphan)
+    assert told == []
+    assert await db.run(eventlog.head) == 0
+    await db.close()
+
+
+async def test_a_cancelled_caller_loses_the_answer_not_the_effect(tmp_path: Path) -> None:
+    db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await db.run(put("a", b"1"))
+    assert scope.cancelled_caught
+    assert await count(db) == 1
+    await db.close()
+
+
+async def test_closing_commits_what_is_queued_and_empties_the_log(tmp_path: Path) -> None:
+    db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000)
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(db.run, put(str(number), b"x"))
+    await db.close()
+    log = tmp_path / "x.db-wal"
+    assert not log.exists() or log.stat().st_size == 0
+    again = Database.open(tmp_path / "x.db", KEY, lambda: 1_000, threaded=False)
+    assert await count(again) == 100
+    await again.close()
+    with pytest.raises(StoreError):
+        await again.run(put("z", b""))
+
+
+async def test_another_key_and_a_damaged_page_are_corrupt(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    db = Database.open(path, KEY, lambda: 1_000, threaded=False)
+    await db.run(put("a", b"1"))
+    await db.close()
+    with pytest.raises(Corrupt):
+        Database.open(path, bytes(32), lambda: 1_000, threaded=False)
+    damaged = bytearray(path.read_bytes())
+    damaged[100] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(Corrupt):
+        Database.open(path, KEY, lambda: 1_000, threaded=False)
+
+
+async def test_nothing_of_the_content_stands_in_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    db = Database.open(path, KEY, lambda: 1_000, threaded=False)
+    await db.run(put("canary-key", b"canary-value"))
+    files = read_all(tmp_path)
+    await db.close()
+    files += read_all(tmp_path)
+    assert b"canary" not in files
+    assert b"CREATE TABLE" not in files

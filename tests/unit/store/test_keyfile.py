@@ -1,0 +1,68 @@
+"""The key file: opened by its passphrase alone, whole or not there, bounded in what it may ask for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from p2pchat.base.errors import Corrupt, StoreError, WrongPassphrase
+from p2pchat.store import keyfile
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyfile, "_OPS", 1)
+    monkeypatch.setattr(keyfile, "_MEMORY", 8192)
+
+
+def test_with_a_passphrase(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    keyfile.write_key(path, KEY, "pässwort".encode(), os.urandom)
+    assert keyfile.needs_passphrase(path)
+    assert keyfile.read_key(path, "pässwort".encode()) == KEY
+    with pytest.raises(WrongPassphrase):
+        keyfile.read_key(path, b"passwort")
+    with pytest.raises(WrongPassphrase):
+        keyfile.read_key(path, None)
+    assert KEY not in path.read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_without_one(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    keyfile.write_key(path, KEY, None, os.urandom)
+    assert not keyfile.needs_passphrase(path)
+    assert keyfile.read_key(path, None) == KEY
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00",
+        msgpack.packb([2, KEY]),
+        msgpack.packb([0, KEY[:31]]),
+        msgpack.packb([1, bytes(16), 1, 1 << 40, bytes(72)]),
+        msgpack.packb([1, bytes(16), 1 << 20, 8192, bytes(72)]),
+        msgpack.packb([1, bytes(16), 1, 8192, bytes(71)]),
+    ],
+)
+def test_a_damaged_or_greedy_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(content)
+    with pytest.raises(Corrupt):
+        keyfile.read_key(path, b"x")
+
+
+def test_a_missing_file_and_a_directory_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        keyfile.read_key(tmp_path / "nothing", None)
+    with pytest.raises(StoreError):
+        keyfile.write_key(tmp_path / "nothing" / "key", KEY, None, os.urandom)
