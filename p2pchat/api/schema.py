@@ -45,7 +45,7 @@ API_MINOR: Final = 0
 
 Key = Annotated[str, Meta(min_length=1, max_length=128)]
 Target = Annotated[str, Meta(min_length=1, max_length=256)]
-Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
 HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9a-f]+$")]
 Multiaddr = Annotated[str, Meta(min_length=1, max_length=1024)]
 Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -123,7 +123,7 @@ class ContactsRemove(Mutation, kw_only=True, frozen=True):
 
 
 class MessageSend(Mutation, kw_only=True, frozen=True):
-    """``wait`` holds the reply back until the message has come that far, for ``timeout_ms`` at most."""
+    """``wait`` holds the reply back until the message has come that far, or TIMEOUT after ``timeout_ms``."""
 
     to: Target
     text: str

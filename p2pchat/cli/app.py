@@ -85,13 +85,16 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # nothing more can be written, also not by the interpreter when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_stdout()
         return BROKEN_PIPE
     except P2PChatError as error:
         name = reply_name(error) or error.error_name
         note(f"{name}: {error.message}")
         return exit_status(name)
+    except OSError as error:
+        _forget_stdout()
+        note(f"STORE: {error.strerror or type(error).__name__}")
+        return exit_status("STORE")
     except Exception:  # a defect of ours: for whoever reports it the place, for the caller the documented status
         import traceback  # loaded for nobody else
 
@@ -99,3 +102,8 @@ def run(arguments: list[str]) -> int:
         note("INTERNAL: p2pchat met a defect of its own.")
         return exit_status("INTERNAL")
     return 0
+
+
+def _forget_stdout() -> None:
+    """What could not be written must not be tried once more by the interpreter when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from p2pchat.api.errors import ApiError, NoDaemon
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.cli.output import line
+from p2pchat.cli.program import daemon_program
 from p2pchat.cli.reading import fields, number, objects, text, texts
 from p2pchat.cli.sandbox import Process, Sandbox
 from p2pchat.client.blocking import Client
 
-DAEMON = [sys.executable, "-m", "p2pchat.daemon"]
 ALICE_NUMBER: Final = "+821012345678"
 BOB_NUMBER: Final = "+821098765432"
 
@@ -155,7 +155,7 @@ class Story:
             who = ["--number", person.number] if person.number else ["--no-number"]
             self._run(person, "init", *who, "--name", person.name, "--no-passphrase")
         for person in self._everyone:
-            self._wait(READY_S, f"{person.name}'s profile is not made", lambda person=person: self._has_exited(person))
+            self._wait(READY_S, f"{person.name}'s profile is not made", partial(self._has_exited, person))
         self._say("Alice, Bob and a router have made their profiles.")
 
     def _start_all(self) -> None:
@@ -245,7 +245,7 @@ class Story:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("P2PCHAT_", "NOTIFY_"))}
         environment = {**kept, "P2PCHAT_HOME": str(person.home)}
         log = person.home / "output.log"
-        person.process = self._sandbox.start(person.name, [*DAEMON, *arguments], environment, log)
+        person.process = self._sandbox.start(person.name, [*daemon_program(), *arguments], environment, log)
 
     def _router_address(self) -> str:
         addresses = texts(self._router.call("net.addrs"), "addresses")

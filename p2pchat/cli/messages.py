@@ -46,7 +46,7 @@ def send(
     """
     if timeout is not None and wait is None:
         raise click.UsageError("--timeout needs --wait.")
-    if body is None and sys.stdin.isatty():
+    if body is None and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("Missing TEXT; - reads it from stdin.")
     params: dict[str, object] = {
         "to": to,

@@ -15,6 +15,7 @@ import click
 from p2pchat.api.errors import ApiError
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note
+from p2pchat.cli.program import daemon_program
 from p2pchat.cli.reading import fields, number, text, texts
 
 STOP_S: Final = 30.0
@@ -85,7 +86,7 @@ def become_daemon_program(arguments: Sequence[str]) -> NoReturn:
     """Replace this process, so that signals and the exit status are the daemon's own."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "p2pchat.daemon", *arguments])  # noqa: S606  no shell is wanted
+    os.execv(sys.executable, [*daemon_program(), *arguments])  # noqa: S606  no shell is wanted
 
 
 @click.command()

@@ -161,10 +161,16 @@ class Dispatch:
         def page(tx: Tx) -> objects.Messages:
             to = book.resolve(tx, self._context, params.to)
             rows = messages.page(tx, to.id, params.before, params.limit + 1, params.search)
-            more = len(rows) > params.limit
-            rows = rows[: params.limit]
-            shown = [self._message(row, to.uid.hex()) for row in reversed(rows)]
-            return objects.Messages(messages=shown, next=rows[-1].id if more else None)
+            shown: list[objects.Message] = []
+            size = 0
+            for row in rows[: params.limit]:
+                message = self._message(row, to.uid.hex())
+                size += render.size_of(message)
+                if shown and size > render.PAGE_BYTES:
+                    break
+                shown.append(message)
+            more = len(shown) < len(rows)
+            return objects.Messages(messages=shown[::-1], next=shown[-1].position if more else None)
 
         return await self._context.db.run(page)
 
@@ -182,15 +188,14 @@ class Dispatch:
     def _message(self, row: MessageRow, contact_uid: str) -> objects.Message:
         return render.message(row, contact_uid, self._context.profile.store_id)
 
-    async def _wait(self, queued: objects.Message, state: str, timeout_ms: int | None) -> objects.Message:
+    async def _wait(self, queued: objects.Message, state: str, timeout_ms: int) -> objects.Message:
         """The message once it has come as far as ``state``.
 
         Raises:
             UsageError: TIMEOUT (it stays queued and goes on), or that it ended otherwise.
         """
         told = queued
-        limit = timeout_ms / 1000 if timeout_ms is not None else float("inf")
-        with trio.move_on_after(limit):
+        with trio.move_on_after(timeout_ms / 1000):
             while _RANK.get(told.state, -1) < _RANK[state]:
                 if told.state not in _RANK:
                     raise UsageError(f"The message is {told.state}.", name="PEER_OFFLINE", data={"id": queued.id})

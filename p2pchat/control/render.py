@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 from p2pchat.api.objects import Contact, ContactState, Event, Message, MessageState, Trust
 from p2pchat.core.events import DomainEvent, EventKind
@@ -22,6 +22,9 @@ _STATE_OF = {
     EventKind.MESSAGE_DELIVERED: "delivered",
     EventKind.MESSAGE_EXPIRED: "expired",
 }
+PAGE_BYTES: Final = 4 << 20
+"""Texts in one reply: far below what a frame can carry, however they are escaped in it."""
+
 _NEWER_VERSION = "sent by a newer version"
 
 
@@ -68,6 +71,11 @@ def message(row: MessageRow, contact_uid: str, store_id: bytes) -> Message:
         read_ms=row.read_ms,
         position=row.id,
     )
+
+
+def size_of(data: Message | Contact | dict[str, object]) -> int:
+    """Roughly what an object takes in a reply, in bytes before escaping."""
+    return 512 + (len(data.text.encode()) if isinstance(data, Message) else 0)
 
 
 def event(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Event:

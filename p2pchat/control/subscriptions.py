@@ -61,7 +61,6 @@ class Subscriptions:
         cursor = await self._context.db.run(lambda tx: _cursor(tx, since))
         subscription = _Subscription(token_hex(8), connection, types, cursor, mark, trio.CancelScope())
         connection.after_reply(self._pump, subscription)
-        self._running[subscription.name] = subscription
         return objects.Subscription(subscription=subscription.name, cursor=cursor)
 
     def unsubscribe(self, name: str, connection: Connection) -> None:
@@ -83,13 +82,17 @@ class Subscriptions:
             UsageError: CURSOR_EXPIRED.
         """
         found: list[objects.Event] = []
+        size = 0
         cursor = await self._context.db.run(lambda tx: _cursor(tx, since))
-        while len(found) < limit:
+        while True:
             cursor, page, at_end = await self._context.db.run(partial(self._page, cursor, types))
-            found += page
+            for event in page:
+                size += render.size_of(event.data)
+                if len(found) == limit or (found and size > render.PAGE_BYTES):
+                    return objects.Events(events=found)
+                found.append(event)
             if at_end:
-                break
-        return objects.Events(events=found[:limit])
+                return objects.Events(events=found)
 
     def _page(self, cursor: int, types: Sequence[str] | None, tx: Tx) -> tuple[int, list[objects.Event], bool]:
         rows = eventlog.after(tx, cursor, _PAGE)
@@ -100,6 +103,7 @@ class Subscriptions:
         return (rows[-1].seq if rows else cursor), fitting, not rows
 
     async def _pump(self, subscription: _Subscription) -> None:
+        self._running[subscription.name] = subscription
         try:
             with subscription.scope:
                 while True:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 
 from p2pchat.base.errors import UsageError
 
 NAME_CHARS: Final = 100
+_TURNING: Final = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 
 def checked_name(name: str) -> str:
@@ -16,6 +18,12 @@ def checked_name(name: str) -> str:
         UsageError: empty, longer than 100 characters, or with control characters.
     """
     name = name.strip()
-    if not name or len(name) > NAME_CHARS or not name.isprintable():
-        raise UsageError(f"A name has 1 to {NAME_CHARS} printable characters.", data={"param": "name"})
+    if not name or len(name) > NAME_CHARS or any(map(_is_unsafe, name)):
+        sentence = f"name: has 1 to {NAME_CHARS} characters, none of them a control character"
+        raise UsageError(sentence, data={"param": "name"})
     return name
+
+
+def _is_unsafe(character: str) -> bool:
+    """Controls, line ends, lone surrogates, and what turns the direction of writing; emoji may be joined."""
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNING

@@ -15,7 +15,7 @@ Rules:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -124,9 +124,6 @@ class PeerBook:
     def __init__(self, max_peers: int = limits.PEERS_REMEMBERED) -> None:
         self._max_peers = max_peers
         self._facts: OrderedDict[PeerId, PeerFacts] = OrderedDict()
-
-    def __iter__(self) -> Iterator[PeerFacts]:
-        return iter(self._facts.values())
 
     def __len__(self) -> int:
         return len(self._facts)

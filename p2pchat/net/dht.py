@@ -160,15 +160,20 @@ class Dht:
     async def _maintain(self) -> None:
         while True:
             await trio.sleep(limits.REFRESH_CHECK_S)
-            now = trio.current_time()
-            if not self._table.usable(now):
-                continue
-            if now - self._looked_for_self_at >= limits.REFRESH_AFTER_S:
-                await self._find_self()
-            for index in self._table.stale(now, limits.REFRESH_AFTER_S):
-                key = self._table.refresh_key(index, self._entropy(32))
-                if key is not None:
-                    await self._find(key)
+            if self._table.usable(trio.current_time()):
+                try:
+                    await self._refresh()
+                except NetError:
+                    continue  # only a walk that is being cancelled says so; the next sleep ends this task
+
+    async def _refresh(self) -> None:
+        now = trio.current_time()
+        if now - self._looked_for_self_at >= limits.REFRESH_AFTER_S:
+            await self._find_self()
+        for index in self._table.stale(now, limits.REFRESH_AFTER_S):
+            key = self._table.refresh_key(index, self._entropy(32))
+            if key is not None:
+                await self._find(key)
 
     async def _find_self(self) -> None:
         self._looked_for_self_at = trio.current_time()
@@ -179,7 +184,7 @@ class Dht:
             peers, host = await self._kad.find_node(facts.peer, facts.addresses, key)
             return Answer(peers, host, counts=True)
 
-        await self._walker.run(position(key), ask, self._running(), storers_only=False)
+        await self._walker.run(position(key), ask, self._running, storers_only=False)
 
     def _running(self) -> trio.Nursery:
         if self._nursery is None:
@@ -203,14 +208,14 @@ class Dht:
 
         Concurrency: at most ``limits.WALKS`` at a time, further ones wait. A cancelled walk may have stored.
         """
-        nursery = self._running()
+        self._running()
         findings = Findings()
         own_stored = put is not None and self._keeper.put(loc, put, prefix=OWN_PREFIX, by=self._local)
         watch_s = min(watch_s, self._params.watch_max_s)
         self._keeper.watch(loc, self._local, watch_s)
         async with self._walks:
             ask = partial(self._ask, loc, put, get, findings)
-            machine = await self._walker.run(position(loc), ask, nursery, storers_only=True)
+            machine = await self._walker.run(position(loc), ask, self._running, storers_only=True)
             if watch_s:
                 await self._watch_at(machine.answered()[: limits.WATCHES_PER_WALK], loc, watch_s, get, findings)
         if get:

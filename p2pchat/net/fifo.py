@@ -204,7 +204,9 @@ class ChannelPool(Generic[C]):
                 return await ask(channel)
             except StreamEnded:
                 pass  # no failure of the peer: asked once more below
-        return await ask(await self._open(peer, addresses))
+        answer = await ask(await self._open(peer, addresses))
+        self._close_surplus()
+        return answer
 
     async def _open(self, peer: PeerId, addresses: Sequence[Address]) -> C:
         while (opening := self._openings.get(peer)) is not None:
@@ -221,7 +223,6 @@ class ChannelPool(Generic[C]):
             channel = self._make(await self._network.open(peer, self._protocol))
             opening.channel = self._channels[peer] = channel
             self._nursery.start_soon(self._attend, peer, channel)
-            self._close_surplus(keep=channel)
             return channel
         except NetError as error:
             opening.error = error
@@ -237,10 +238,10 @@ class ChannelPool(Generic[C]):
             if self._channels.get(peer) is channel:
                 del self._channels[peer]
 
-    def _close_surplus(self, keep: C) -> None:
-        surplus = len(self._channels) - limits.CLIENT_STREAMS
-        if surplus <= 0:
+    def _close_surplus(self) -> None:
+        if len(self._channels) <= limits.CLIENT_STREAMS:
             return
-        idle = [channel for channel in self._channels.values() if channel.is_idle and channel is not keep]
-        for channel in sorted(idle, key=lambda channel: channel.used_at)[:surplus]:
+        live = [channel for channel in self._channels.values() if channel.is_open]
+        idle = sorted((channel for channel in live if channel.is_idle), key=lambda channel: channel.used_at)
+        for channel in idle[: max(0, len(live) - limits.CLIENT_STREAMS)]:
             channel.end()

@@ -38,6 +38,7 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
 from libp2p.custom_types import TProtocol
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.network.config import ConnectionConfig
+from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
@@ -135,7 +136,7 @@ class GuardedYamux(yamux.Yamux):
         except Exception:  # raised in the library by bytes of the peer; the swarm would stop for it
             await self._cleanup_on_error()
         finally:
-            # Upstream's clean-up is skipped when the host is cancelled; add_conn waits for the first, others for the last.
+            # Upstream skips its clean-up when the host is cancelled. These events are waited for.
             for event in (self.event_started, self.event_shutting_down, self.event_closed):
                 event.set()
             await self.abort()
@@ -261,8 +262,9 @@ class GuardedSwarm(Swarm):
         """Register a connection. Not cancelled half-way, where upstream's clean-up would hold a dial race for 0.2 s."""
         with trio.CancelScope(shield=True):
             conn = await super().add_conn(muxed_conn, direction)
-        self._on_connection(conn)
-        return conn
+            self._on_connection(conn)
+            return conn
+        raise SwarmException("cut off")  # never: a shielded scope that nobody cancels swallows nothing
 
     def _schedule_auto_connect(self) -> None:
         """Upstream dials known peers whenever a connection ends (guard 4)."""

@@ -39,16 +39,16 @@ def describe(
         public_key: the node key as libp2p's protobuf.
         protocols: what this node serves.
         addresses: where it can be reached; reduced to those that mean something at ``remote``.
-        remote: IP literal and port of the peer, None if unknown.
+        remote: IP literal and port of the peer; None when it is relayed.
     """
     message = Identify(
         protocol_version=_VERSION,
         agent_version=AGENT,
         public_key=public_key,
         protocols=sorted(protocols),
+        listen_addrs=[bytes(a) for a in addr.visible_to(_host(remote), addresses)],
     )
     if remote is not None:
-        message.listen_addrs.extend(bytes(a) for a in addr.visible_to(remote[0], addresses))
         message.observed_addr = bytes(addr.from_socket(*remote))
     body = message.SerializeToString()
     return encode_varint(len(body)) + body
@@ -69,9 +69,13 @@ async def ask(stream: Stream, remote: tuple[str, int] | None) -> tuple[tuple[Add
     except (DecodeError, ProtobufError):
         raise NetError("The peer did not say what it serves.") from None
     said = list(_addresses(message.listen_addrs[: limits.ADDRESSES_PER_PEER * 4]))
-    usable = addr.visible_to(_RELAYED if remote is None else remote[0], filter(addr.dialable, dict.fromkeys(said)))
+    usable = addr.visible_to(_host(remote), filter(addr.dialable, dict.fromkeys(said)))
     protocols = [p for p in message.protocols[: limits.PROTOCOLS_PER_PEER] if len(p) <= limits.PROTOCOL_ID_CHARS]
     return usable[: limits.ADDRESSES_PER_PEER], frozenset(protocols)
+
+
+def _host(remote: tuple[str, int] | None) -> str:
+    return _RELAYED if remote is None else remote[0]
 
 
 def _addresses(raw: Iterable[bytes]) -> Iterable[Address]:

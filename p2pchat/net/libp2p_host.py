@@ -169,7 +169,7 @@ class Libp2pHost(Network):
 
     # connections
 
-    async def _accept_all(self, listeners: Sequence[trio.SocketListener]) -> None:
+    async def _accept_all(self, listeners: list[trio.SocketListener]) -> None:
         with self._accepting:
             if listeners:
                 await trio.serve_listeners(self._accept, listeners)

@@ -35,6 +35,8 @@ class Stream(Protocol):
     async def read(self, max_bytes: int) -> bytes:
         """Up to ``max_bytes``, at least one; ``b""`` at the remote's clean end.
 
+        Concurrency: one reader at a time; a cancelled read loses nothing.
+
         Raises:
             NetError: the stream was reset or the connection is gone.
         """
@@ -42,6 +44,8 @@ class Stream(Protocol):
 
     async def write(self, data: bytes) -> None:
         """Hand ``data`` to the connection, waiting while its window is closed.
+
+        Concurrency: writers queue. A cancelled write may leave a part behind; then later writes fail: reset the stream.
 
         Raises:
             NetError: the stream was reset, the connection is gone, or it stalled for ``limits.WRITE_STALL_S``.

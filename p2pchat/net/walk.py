@@ -72,17 +72,18 @@ class Walker:
         self._table = table
         self._on_met = on_met
 
-    async def run(self, target: int, ask: Ask, nursery: trio.Nursery, *, storers_only: bool) -> Lookup:
+    async def run(self, target: int, ask: Ask, running: Callable[[], trio.Nursery], *, storers_only: bool) -> Lookup:
         """Walk toward ``target`` until the machine is done.
 
         Args:
             target: the position sought.
             ask: how a peer is asked.
-            nursery: where attempts run; they end by themselves within the hard deadline.
+            running: the nursery for attempts, which end by themselves within the hard deadline; raises NetError
+                when the node has stopped.
             storers_only: peers known to be no storers are asked, but are not among the k.
 
         Raises:
-            NetError: the node is stopping.
+            NetError: the node is stopping or has stopped.
         """
         now = trio.current_time()
         self._table.touch(target, now)
@@ -91,7 +92,7 @@ class Walker:
         for facts in self._table.closest(target, self._params.k + _BEYOND_K, now):
             self._learn(walk, facts, now)
         while not machine.done:
-            self._ask_next(walk, nursery)
+            self._ask_next(walk, running())
             with trio.move_on_at(min(walk.soft_deadlines.values(), default=float("inf"))):
                 await walk.news.wait()
             walk.news = trio.Event()

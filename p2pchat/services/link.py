@@ -157,7 +157,9 @@ class Link:
         if not arrivals:
             return
         answer = await self._context.db.run(lambda tx: receive.receive(tx, self._context, arrivals, self.stream.peer))
-        if self.contact is None and answer.contacts:
+        if answer.contacts and self.contact not in answer.contacts:
+            if self.contact is not None:
+                raise NetError("the stream is another contact's than its PeerID was published for")
             self._is(min(answer.contacts))
         bound = self._context.params.ack_entries
         frames: list[Frame] = [

@@ -203,7 +203,10 @@ class Seeker:
         await context.db.run(partial(self._keep, contact, places, findings))
         if any(isinstance(finding, Reached) for finding in findings):
             self._reached(contact)
-        return any(made_progress(old, place.state) for old, place in zip(before, places, strict=True))
+        progress = any(made_progress(old, place.state) for old, place in zip(before, places, strict=True))
+        if progress:
+            context.bus.transient(DomainEvent(EventKind.DISCOVERY_PROGRESS, contact, contact=contact))
+        return progress
 
     async def _walk(self, contact: int, place: _Place, walk: Walk) -> WalkResult:
         context = self._context

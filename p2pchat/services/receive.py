@@ -52,6 +52,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         answer.contacts.add(contact)
     for contact in answer.contacts:
         contacts.seen(tx, contact, tx.now_ms)
+        contacts.prove_peer(tx, contact, peer)
     return answer
 
 
@@ -89,7 +90,6 @@ def _accept(tx: Tx, context: Context, flight: Flight, peer: PeerId) -> tuple[byt
     sessions.note_replay(tx, tag, tx.now_s + context.params.spk_kept_s)
     sessions.add(tx, contact.id, session)
     contacts.raise_highest_ms(tx, contact.id, session.ms, session.peer_epoch_ms)
-    contacts.note_peer(tx, contact.id, peer)
     _take(tx, contact.id, content)
     return ack, contact.id
 

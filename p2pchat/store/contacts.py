@@ -180,15 +180,23 @@ def claimants(tx: Tx, contact: int) -> dict[RootKey, bytes]:
 def save_peer(tx: Tx, contact: int, peer: PeerId, addresses: tuple[Address, ...], ask: bytes) -> None:
     """A node that the contact's Reach names."""
     tx.execute(
-        "INSERT INTO contact_peer VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET addresses = excluded.addresses, "
-        "ask = excluded.ask, published = 1",
+        "INSERT INTO contact_peer (contact, peer, addresses, ask, published) VALUES (?, ?, ?, ?, 1) "
+        "ON CONFLICT DO UPDATE SET addresses = excluded.addresses, ask = excluded.ask, published = 1",
         (contact, bytes(peer), encode_addresses(addresses), ask),
     )
 
 
-def note_peer(tx: Tx, contact: int, peer: PeerId) -> None:
-    """A node that brought a valid first flight before its Reach was read: usable, its Nacks not believed."""
-    tx.execute("INSERT INTO contact_peer VALUES (?, ?, x'90', NULL, 0) ON CONFLICT DO NOTHING", (contact, bytes(peer)))
+def prove_peer(tx: Tx, contact: int, peer: PeerId) -> None:
+    """Something of the contact's sessions came from ``peer``, perhaps before its Reach was read.
+
+    Anybody can publish anybody's PeerID, so this decides whose a stream is. It makes no Nack believed.
+    """
+    if tx.one("SELECT 1 FROM contact_peer WHERE contact = ? AND peer = ? AND proven", (contact, bytes(peer))) is None:
+        tx.execute(
+            "INSERT INTO contact_peer (contact, peer, addresses, published, proven) VALUES (?, ?, x'90', 0, 1) "
+            "ON CONFLICT DO UPDATE SET proven = 1",
+            (contact, bytes(peer)),
+        )
 
 
 def peers(tx: Tx, contact: int) -> list[ContactPeer]:
@@ -197,8 +205,11 @@ def peers(tx: Tx, contact: int) -> list[ContactPeer]:
 
 
 def peers_of(tx: Tx, peer: PeerId) -> list[ContactPeer]:
-    """The contacts that ``peer`` belongs to: one, unless somebody publishes another's PeerID."""
-    rows = tx.all("SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE peer = ?", (bytes(peer),))
+    """The contacts that name ``peer`` as theirs, the proven first: one, unless somebody publishes another's PeerID."""
+    rows = tx.all(
+        "SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE peer = ? ORDER BY proven DESC, contact",
+        (bytes(peer),),
+    )
     return [_peer(row) for row in rows]
 
 

@@ -32,19 +32,22 @@ from p2pchat.testing.mempipe import MemoryStream, pair
 
 _PORT: Final = 4001
 _LOST: Final = "The connection is lost."
+_ALLOW: Final = "_ALLOW_DETERMINISTIC_SCHEDULING"
 
 
 @contextmanager
 def fixed_schedule(seed: int) -> Generator[None]:
     """Make trio's order of runnable tasks follow ``seed`` for what is run inside; it is random otherwise."""
-    allowed, state = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, trio_run._r.getstate()
-    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-    trio_run._r.seed(seed)
+    # trio keeps this behind private names for its own tests and Hypothesis.
+    generator: random.Random = trio_run._r  # pyright: ignore[reportPrivateUsage]
+    allowed, state = getattr(trio_run, _ALLOW), generator.getstate()
+    setattr(trio_run, _ALLOW, True)
+    generator.seed(seed)
     try:
         yield
     finally:
-        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[misc]
-        trio_run._r.setstate(state)
+        setattr(trio_run, _ALLOW, allowed)
+        generator.setstate(state)
 
 
 @dataclass(eq=False)

@@ -24,7 +24,7 @@ WITH_ANOTHER_DAEMON = """
 import sys
 from p2pchat.cli import demo_story
 from p2pchat.cli.__main__ import main
-demo_story.DAEMON = [sys.executable, "-c", {program!r}]
+demo_story.daemon_program = lambda: [sys.executable, "-c", {program!r}]
 demo_story.READY_S = 1.0
 sys.argv = ["p2pchat", "demo"]
 main()

@@ -1,5 +1,7 @@
-"""The defects of libp2p 0.8.1 that p2pchat/net/guard.py works around, each shown. A test that fails here is good news: look
-whether its guard can go."""
+"""The defects of libp2p 0.8.1 that p2pchat/net/guard.py works around, each shown.
+
+A test that fails here is good news: look whether its guard can go.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ import pytest
 import trio
 import trio.testing
 from libp2p import new_host
+from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
@@ -50,8 +53,9 @@ def quiet() -> Generator[None]:
         gc.collect()
 
 
-def upstream(number: int, **options: Any) -> BasicHost:
-    return cast(BasicHost, new_host(key_pair=create_new_key_pair(bytes([number]) * 32), **options))
+def upstream(number: int, config: ConnectionConfig | None = None) -> BasicHost:
+    keys = create_new_key_pair(bytes([number]) * 32)
+    return cast(BasicHost, new_host(key_pair=keys, connection_config=config))
 
 
 @asynccontextmanager
@@ -73,7 +77,7 @@ async def connect(host: BasicHost, other: BasicHost) -> None:
     await host.connect(PeerInfo(other.get_id(), other.get_transport_addrs()))
 
 
-async def echo(stream: Any) -> None:
+async def echo(stream: INetStream) -> None:
     while True:
         await stream.write(await stream.read(65_536))
 
@@ -94,7 +98,7 @@ def test_plaintext_is_offered_by_default() -> None:
 
 async def test_inbound_slots_are_not_given_back() -> None:
     config = ConnectionConfig(max_connections=3, min_connections=0, low_watermark=0, high_watermark=3)
-    async with running(upstream(1, connection_config=config)) as host, running(upstream(2)) as other:
+    async with running(upstream(1, config)) as host, running(upstream(2)) as other:
         for _ in range(3):
             await connect(other, host)
             await other.disconnect(host.get_id())
@@ -122,11 +126,11 @@ async def test_an_exception_in_a_handler_ends_the_host() -> None:
 
 
 async def test_the_end_is_an_exception_and_so_is_a_reset_shown() -> None:
-    async def done(stream: Any) -> None:
+    async def done(stream: INetStream) -> None:
         await stream.read(1)
         await stream.close()
 
-    async def reset(stream: Any) -> None:
+    async def reset(stream: INetStream) -> None:
         await stream.read(1)
         await stream.reset()
 
@@ -256,17 +260,18 @@ def test_a_closed_window_is_polled_for_five_seconds() -> None:
 
 
 async def test_a_cancelled_write_breaks_the_connection() -> None:
-    async def serve(stream: Any) -> None:
-        await echo(stream)
-
     async with running(upstream(1)) as host, running(upstream(2)) as other:
-        host.set_stream_handler(ECHO, serve)
+        host.set_stream_handler(ECHO, echo)
         await connect(other, host)
         stream = await other.new_stream(host.get_id(), [ECHO])
-        with pytest.raises(StreamError):
+
+        async def write_cancelled() -> None:
             for step in range(1, 100):
                 with cancel_at_step(step % 25 + 1):
                     await stream.write(b"x" * 100)
+
+        with pytest.raises(StreamError):
+            await write_cancelled()
 
 
 # 21, 22

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pchat.base.errors import DecodeError, UsageError
+from p2pchat.base.ids import PeerId
 from p2pchat.net import addresses as addr
 
 PEERS = st.binary(min_size=32, max_size=32).map(addr.peer_id_from_key)
@@ -48,7 +49,7 @@ def test_any_text(text: str) -> None:
 
 
 @given(ENDPOINTS, st.none() | PEERS)
-def test_round_trip(end: addr.Endpoint, peer: addr.PeerId | None) -> None:
+def test_round_trip(end: addr.Endpoint, peer: PeerId | None) -> None:
     address = addr.encode_endpoint(end)
     assert addr.endpoint(address) == end
     assert addr.decode_address(address) == address

@@ -9,12 +9,17 @@ from typing import Final
 
 import trio
 
+from p2pchat.base import limits
+from p2pchat.core.codec import encode
 from p2pchat.core.crypto import ed25519_pair
+from p2pchat.core.dht_wire import ANSWER, REPLY_MAX_BYTES, Reply, Request
+from p2pchat.core.framing import FrameReader, with_length
 from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.core.record import finish, prepare_record
 from p2pchat.core.slots import Slot
 from p2pchat.core.work import mine
 from p2pchat.net.dht import Dht
+from p2pchat.net.records import RECORDS
 from p2pchat.testing.entropy import SeededEntropy
 from p2pchat.testing.memnet import MemoryNetwork, MemoryNode, fixed_schedule
 
@@ -41,6 +46,7 @@ class Peer:
     node: MemoryNode
     dht: Dht
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    started_at: float = field(default_factory=trio.current_time)
     pushes: list[tuple[float, bytes, bytes]] = field(default_factory=list[tuple[float, bytes, bytes]])
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
@@ -86,6 +92,19 @@ class World:
             for other in self.peers:
                 if other is not peer:
                     self.net.stall(peer.node, other.node)
+
+
+async def request(node: MemoryNode, to: MemoryNode, message: Request) -> Reply:
+    """What ``to`` answers to a request made by hand."""
+    await node.dial(to.peer_id, to.addresses())
+    stream = await node.open(to.peer_id, RECORDS)
+    await stream.write(with_length(encode(message)))
+    framing = FrameReader(REPLY_MAX_BYTES)
+    while (frame := framing.next_frame()) is None:
+        framing.feed(await stream.read(limits.STREAM_READ_BYTES))
+    reply = ANSWER.decode(frame)
+    assert isinstance(reply, Reply)
+    return reply
 
 
 @asynccontextmanager

@@ -10,14 +10,16 @@ from trio.testing import MockClock
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
+from p2pchat.core.dht_wire import Request
 from p2pchat.core.findings import WalkResult
 from p2pchat.core.lookup import position
 from p2pchat.core.record import work_bits
 from p2pchat.net.kad import KAD
 from p2pchat.net.records import RECORDS
-from tests.sim.dht_world import EPOCH_S, PARAMS, SLOT, SMALL, Peer, record, world
+from tests.sim.dht_world import EPOCH_S, PARAMS, SLOT, SMALL, Peer, record, request, world
 
 LOC = SLOT.loc
+ASK = Request(1, LOC, None, True, 0)
 
 
 def nearest(peers: list[Peer], number: int) -> list[Peer]:
@@ -219,19 +221,26 @@ async def test_many_walks_at_once_share_one_stream_a_peer(autojump_clock: MockCl
         assert [w.net.kill_streams(peers[0].node, peer.node, RECORDS) for peer in peers[1:]] == [1, 1, 2]
 
 
-async def test_a_far_storer_refuses_when_it_knows_enough_closer_ones(autojump_clock: MockClock) -> None:
+async def test_a_storer_refuses_when_it_knows_enough_closer_ones(autojump_clock: MockClock) -> None:
     async with world(replace(SMALL, refuse_beyond_closer=7)) as w:
-        peers = await w.grow(20)
+        peers = await w.grow(12)
         await trio.sleep(2 * limits.REFRESH_CHECK_S)
-        near = nearest(peers, SMALL.k)
-        far = nearest(peers, 20)[-3:]
-        assert (await far[0].dht.walk(LOC, put=record(1))).stored == 7  # the k closest, and itself
-        for peer in peers:
-            w.net.down(peer.node)
-            holds = (await peer.dht.walk(LOC)).records != ()
-            assert holds or peer not in near
-            assert not (holds and peer in far[1:])
-            w.net.up(peer.node)
+        by_distance = nearest(peers, 12)
+        put = Request(1, LOC, record(1), True, 0)
+        stored = [(await request(w.net.node(), peer.node, put)).stored for peer in by_distance]
+        assert stored == [True] * 7 + [False] * 5
+        far = by_distance[-1]
+        assert (await far.dht.walk(LOC, put=record(2))).stored == SMALL.k + 1  # its own it keeps wherever it stands
+
+
+async def test_the_closest_storers_are_told_without_the_asker_and_in_order_of_distance(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as w:
+        peers = await w.grow(9)
+        await trio.sleep(2 * limits.REFRESH_CHECK_S)
+        told = [peer.peer_id for peer in (await request(peers[3].node, peers[0].node, ASK)).peers]
+        assert told == [bytes(p.node.peer_id) for p in nearest([*peers[1:3], *peers[4:]], SMALL.k)]
 
 
 async def test_at_most_four_entries_of_one_prefix_are_kept(autojump_clock: MockClock) -> None:
@@ -331,6 +340,34 @@ async def test_a_stopped_dht_says_so(autojump_clock: MockClock) -> None:
         assert len(failures) == 1
 
 
+async def test_walks_that_wait_for_their_turn_end_with_the_dht(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        a, b = await w.grow(2)
+        w.silence([b])
+        ended: list[int] = []
+
+        async def walk(name: int) -> None:
+            with pytest.raises(NetError):
+                await a.dht.walk(LOC)
+            ended.append(name)
+
+        async with trio.open_nursery() as nursery:
+            for name in range(2 * limits.WALKS):
+                nursery.start_soon(walk, name)
+            await trio.sleep(0.1)
+            a.scope.cancel()
+        assert len(ended) == 2 * limits.WALKS
+
+
+async def test_it_stops_cleanly_at_any_moment_of_a_refresh(autojump_clock: MockClock) -> None:
+    for moment in range(40):
+        async with world(seed=moment) as w:
+            peers = await w.grow(4)
+            await trio.sleep_until(peers[1].started_at + limits.REFRESH_CHECK_S + moment / 1_000)
+            peers[1].scope.cancel()
+            await trio.sleep(1)
+
+
 async def test_beyond_the_bound_the_least_recently_used_streams_are_closed_but_not_watched_ones(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,8 +382,5 @@ async def test_beyond_the_bound_the_least_recently_used_streams_are_closed_but_n
             result = await asker.dht.walk(bytes([name]) * 32)
             assert (result.answered, result.failed) == (7, 0)
         await trio.sleep(1)
-        assert asker.pushes == []
-        await others[0].dht.walk(LOC, put=record(1))
-        await trio.sleep(1)
-        assert len(asker.pushes) == 1
-        assert len(asker.dht._records._pool._channels) <= limits.WATCHES_PER_WALK + 2
+        assert sum(len(other.dht._keeper._watches) for other in others) == limits.WATCHES_PER_WALK
+        assert len(asker.dht._records._pool._channels) == limits.WATCHES_PER_WALK

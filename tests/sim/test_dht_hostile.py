@@ -21,7 +21,7 @@ from p2pchat.net.kad import KAD, KadServer
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Stream
 from p2pchat.testing.memnet import MemoryNode
-from tests.sim.dht_world import SLOT, Peer, World, record, world
+from tests.sim.dht_world import SLOT, Peer, World, record, request, world
 
 LOC = SLOT.loc
 
@@ -96,7 +96,7 @@ async def test_a_storer_that_no_longer_serves_records_is_asked_for_the_way_only(
     async with world() as w:
         a, b = await w.add(), w.net.node()
         router(b)
-        storer(b, lambda request: [reply(request)])
+        storer(b, lambda asked: [reply(asked)])
         await meet(a, b)
         assert (await a.dht.walk(LOC)).answered == 2
         del b._handlers[RECORDS]
@@ -104,15 +104,47 @@ async def test_a_storer_that_no_longer_serves_records_is_asked_for_the_way_only(
         result = await a.dht.walk(LOC)
         assert (result.answered, result.failed) == (1, 0)
         assert a.dht.peers() == 1
-        storer(b, lambda request: [reply(request)])  # it had only been starting: asked, it says so
+        storer(b, lambda asked: [reply(asked)])  # it had only been starting: asked, it says so
         await trio.sleep(1)
         assert (await a.dht.walk(LOC)).answered == 2
+
+
+async def test_peers_without_records_are_told_on_the_kad_wire_alone(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        a, signpost, asker = await w.add(), w.net.node(), w.net.node()
+        router(signpost)
+        await meet(a, signpost)
+        assert (await request(asker, a.node, Request(1, LOC, None, True, 0))).peers == ()
+        stream = await asker.open(a.node.peer_id, KAD)
+        await stream.write(with_varint(encode_request(KadMessage(FIND_NODE, b"key"))))
+        assert bytes(signpost.peer_id) in await stream.read(1000)
+
+
+async def test_a_peer_that_serves_nothing_any_more_leaves_the_table(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        a, b = await w.add(), w.net.node()
+        router(b)
+        await meet(a, b)
+        del b._handlers[KAD]
+        w.net.kill_streams(a.node, b)
+        assert (await a.dht.walk(LOC)).failed == 0
+        assert a.dht.known_peers() == ()
+
+
+async def test_who_is_told_of_himself_does_not_ask_himself(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        a, liar = await w.add(), w.net.node()
+        storer(liar, lambda asked: [reply(asked, peers=told(a.node))])
+        router(liar, a.node)
+        await meet(a, liar)
+        assert (await a.dht.walk(LOC)).answered == 2
+        assert a.dht._book.get(a.node.peer_id) is None
 
 
 async def test_a_storer_without_the_kad_wire_is_a_storer(autojump_clock: MockClock) -> None:
     async with world() as w:
         a, b = await w.add(), w.net.node()
-        storer(b, lambda request: [reply(request)])
+        storer(b, lambda asked: [reply(asked)])
         await meet(a, b)
         await trio.sleep(2 * limits.REFRESH_CHECK_S)
         assert (await a.dht.walk(LOC)).answered == 2
@@ -165,11 +197,11 @@ async def test_on_the_kad_wire_too_and_so_does_every_other_type(junk: bytes, aut
 
 
 BAD_ANSWERS: dict[str, Callable[[Request], list[bytes]]] = {
-    "another id": lambda request: [reply(request, id=request.id + 1)],
-    "a push unasked": lambda request: [with_length(encode(Push(LOC, record(1))))],
-    "junk": lambda request: [with_length(b"junk")],
-    "too long": lambda request: [b"\0\1\0\1"],
-    "a record too short": lambda request: [reply(request, records=(b"short",))],
+    "another id": lambda asked: [reply(asked, id=asked.id + 1)],
+    "a push unasked": lambda asked: [with_length(encode(Push(LOC, record(1))))],
+    "junk": lambda asked: [with_length(b"junk")],
+    "too long": lambda asked: [b"\0\1\0\1"],
+    "a record too short": lambda asked: [reply(asked, records=(b"short",))],
 }
 
 
@@ -196,7 +228,7 @@ async def test_a_malformed_answer_costs_the_peer_its_turn_and_nobody_else(
 async def test_an_answer_that_nobody_asked_for_ends_the_stream(autojump_clock: MockClock) -> None:
     async with world() as w:
         a, liar = await w.add(), w.net.node()
-        storer(liar, lambda request: [reply(request) + reply(request)])
+        storer(liar, lambda asked: [reply(asked) + reply(asked)])
         router(liar)
         await meet(a, liar)
         assert (await a.dht.walk(LOC)).answered == 2
@@ -207,7 +239,7 @@ async def test_an_answer_that_nobody_asked_for_ends_the_stream(autojump_clock: M
 async def test_records_that_are_none_are_dropped_while_the_storer_counts(autojump_clock: MockClock) -> None:
     async with world() as w:
         a, liar = await w.add(), w.net.node()
-        storer(liar, lambda request: [reply(request, records=(bytes(969), record(1), b"\x99" * 969))])
+        storer(liar, lambda asked: [reply(asked, records=(bytes(969), record(1), b"\x99" * 969))])
         router(liar)
         await meet(a, liar)
         found = await a.dht.walk(LOC)
@@ -254,7 +286,7 @@ async def test_a_liar_that_tells_of_hundreds_of_dead_peers_costs_bounded_work(au
 async def dials_to_a_trap(w: World, liar_host: str, trap_host: str) -> int:
     """How many connections a trap gets of which one at ``liar_host`` tells."""
     a, liar, trap = await w.add("9.9.9.9"), w.net.node(host=liar_host), w.net.node(host=trap_host)
-    storer(liar, lambda request: [reply(request, peers=told(trap))])
+    storer(liar, lambda asked: [reply(asked, peers=told(trap))])
     router(liar, trap)
     await meet(a, liar)
     await a.dht.walk(LOC)

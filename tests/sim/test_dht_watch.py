@@ -139,7 +139,7 @@ async def test_answers_and_pushes_share_a_stream_without_mixing(autojump_clock: 
 
 
 async def stranger_with_a_watch(node: MemoryNode, storer: Peer) -> Stream:
-    """A stream on which a hand-made request has left a watch."""
+    """A stream on which a request made by hand has left a watch."""
     await node.dial(storer.node.peer_id, storer.node.addresses())
     stream = await node.open(storer.node.peer_id, RECORDS)
     await stream.write(with_length(encode(Request(1, LOC, None, False, 3_600))))

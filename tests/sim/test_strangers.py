@@ -32,6 +32,7 @@ from p2pchat.core.wire import (
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
 from p2pchat.services.link import MSG_PROTOCOL
+from p2pchat.store import contacts
 from p2pchat.store.db import Row, Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.memnet import MemoryNode, fixed_schedule
@@ -206,3 +207,22 @@ async def test_contacts_talk_on_while_a_stranger_floods(autojump_clock: MockCloc
 
             assert await eventually(arrived, within_s=60) < 60
             nursery.cancel_scope.cancel()
+
+
+async def test_a_contact_that_publishes_anothers_peer_id_takes_no_messages_away(autojump_clock: MockClock) -> None:
+    with fixed_schedule(5):
+        async with Cluster.running() as cluster:
+            alice, bob = await cluster.add("Alice", ALICE), await cluster.add("Bob", BOB)
+            mallory = await alice.add("+821055556666", "Mallory")  # added first: its row comes first, too
+            bobs, where = bob.network.peer_id, bob.network.addresses()
+            await alice.database.run(lambda tx: contacts.save_peer(tx, mallory.id, bobs, where, bytes(32)))
+            await alice.add(BOB, "Bob")
+            await bob.add(ALICE, "Alice")
+            for number in range(5):
+                await alice.send("Bob", str(number))
+                await bob.send("Alice", str(number))
+
+            async def arrived() -> bool:
+                return len(await bob.received("Alice")) == len(await alice.received("Bob")) == 5
+
+            assert await eventually(arrived, within_s=300) < 300

@@ -41,6 +41,7 @@ CREATE TABLE contact_peer (    -- where a contact can be reached; published: lea
     addresses BLOB NOT NULL,
     ask       BLOB,
     published INTEGER NOT NULL,
+    proven    INTEGER NOT NULL DEFAULT 0,   -- something of the contact's sessions came from it
     PRIMARY KEY (contact, peer)
 ) WITHOUT ROWID;
 CREATE INDEX contact_peer_peer ON contact_peer (peer);

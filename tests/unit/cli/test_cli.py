@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from p2pchat.base.errors import UsageError
 from p2pchat.cli import listen as listen_module
 from p2pchat.cli import node as node_module
 from p2pchat.cli import output
+from p2pchat.cli.program import daemon_program
 from tests.fake_api import Served
 from tests.unit.cli.conftest import Cli
 
@@ -129,7 +131,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         calls.append(arguments)
         raise SystemExit(0)
 
-    monkeypatch.setattr(node_module.os, "execv", execv)
+    monkeypatch.setattr(os, "execv", execv)
     return calls
 
 
@@ -174,6 +176,12 @@ def test_init_and_daemon_become_the_daemons_program(
     with pytest.raises(SystemExit):
         cli(*arguments)
     assert executed == [[sys.executable, "-m", "p2pchat.daemon", *passed_on]]
+
+
+def test_an_isolated_command_line_starts_an_isolated_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert daemon_program() == [sys.executable, "-m", "p2pchat.daemon"]
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(isolated=1))
+    assert daemon_program() == [sys.executable, "-I", "-m", "p2pchat.daemon"]
 
 
 # -- what is printed -----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -80,7 +81,7 @@ def test_events_follow_and_calls_between_them_lose_none(node: Served) -> None:
     with Client(node.path) as client:
         events = client.events(types=["message.*"])
         for n in range(5):
-            node.do(lambda n=n: node.api.message(bob, f"{n}", incoming=True))
+            node.do(partial(node.api.message, bob, f"{n}", incoming=True))
             client.call("node.status")
         node.do(lambda: node.api.emit("contact.matched", bob))
         node.do(lambda: node.api.message(bob, "last", incoming=True))
@@ -91,7 +92,7 @@ def test_events_follow_and_calls_between_them_lose_none(node: Served) -> None:
 def test_events_from_a_cursor(node: Served) -> None:
     bob = node.api.contact("Bob")
     for n in range(4):
-        node.do(lambda n=n: node.api.message(bob, f"{n}", incoming=True))
+        node.do(partial(node.api.message, bob, f"{n}", incoming=True))
     with Client(node.path) as client:
         events = client.events(since=2)
         assert [next(events)["seq"] for _ in range(2)] == [3, 4]

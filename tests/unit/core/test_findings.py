@@ -41,7 +41,7 @@ def test_of_each_writer_the_newest_valid_record_counts_once() -> None:
     findings = Findings()
     findings.add(PEERS[0], Reply(1, None, 0, (b"a\x01", b"b\x05", b"junk"), ()))
     findings.add(PEERS[1], Reply(1, None, 0, (b"a\x02", b"b\x05", b"b\x04"), ()))
-    findings.add_records([b"c\x01"])
+    findings.add_records([b"c\x01", b"b\x05 a second one of the same seq"])
     assert set(findings.records(LOC, check, 0)) == {b"a\x02", b"b\x05", b"c\x01"}
 
 

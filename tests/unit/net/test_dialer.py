@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
 import pytest
 import trio
 import trio.testing
@@ -48,8 +46,8 @@ class World:
 
 
 @pytest.fixture
-async def world(nursery: trio.Nursery) -> AsyncGenerator[World]:
-    yield World(nursery)
+async def world(nursery: trio.Nursery) -> World:
+    return World(nursery)
 
 
 async def test_addresses_are_tried_staggered_until_one_answers(
