@@ -13,6 +13,8 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from p2pchat.base.ids import OpaqueId
+
 ALLOWED: Final = frozenset(
     {"event", "level", "timestamp", "error", "ref", "place", "count", "port", "signal", "version", "protocol", "reason"}
 )
@@ -21,11 +23,16 @@ _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 def allow_list(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Drop every key that is not allowed and say that it happened."""
-    dropped = event.keys() - ALLOWED
-    kept = {key: value for key, value in event.items() if key in ALLOWED}
+    kept = {key: value for key, value in event.items() if key in ALLOWED or _is_short(key, value)}
+    dropped = event.keys() - kept.keys()
     if dropped:
         kept["reason"] = "a key that may not be logged was dropped"
     return kept
+
+
+def _is_short(key: str, value: object) -> bool:
+    """A peer may be named by an id whose text is four hex digits, and in no other form."""
+    return key == "peer" and isinstance(value, OpaqueId)
 
 
 def configure(level: str, style: str) -> None:
@@ -36,7 +43,7 @@ def configure(level: str, style: str) -> None:
         style: text, json, or empty for whatever suits stderr.
     """
     text = style == "text" or (not style and sys.stderr.isatty())
-    renderer: Processor = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+    renderer: Processor = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer(default=str)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -36,4 +36,4 @@ def report(peer: PeerId, error: Exception) -> None:
     if isinstance(error, NetError):
         return
     write = log.info if isinstance(error, (PeerError, trio.TooSlowError)) else log.warning
-    write("stream.failed", error=type(error).__name__, peer=str(peer))
+    write("stream.failed", error=type(error).__name__, peer=peer)

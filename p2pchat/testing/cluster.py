@@ -123,9 +123,7 @@ class Cluster:
 
     @classmethod
     @asynccontextmanager
-    async def running(
-        cls, *, params: Params = CHEAP, seed: int = 0, drop_rate: float = 0.0
-    ) -> AsyncGenerator[Cluster]:
+    async def running(cls, *, params: Params = CHEAP, seed: int = 0, drop_rate: float = 0.0) -> AsyncGenerator[Cluster]:
         """A cluster without nodes; whatever runs in it ends with the context."""
         async with MemoryNetwork.run(seed=seed, drop_rate=drop_rate) as network, trio.open_nursery() as nursery:
             yield cls(network, nursery, params, seed)

@@ -61,9 +61,7 @@ def test_each_storer_that_granted_a_watch_counts_once() -> None:
     assert result(findings, answered=2, known=2).watched == 1
 
 
-@pytest.mark.parametrize(
-    ("known", "needed"), [(0, 0), (1, 1), (2, 1), (3, 2), (5, 3), (18, 9), (19, 10), (20, 10)]
-)
+@pytest.mark.parametrize(("known", "needed"), [(0, 0), (1, 1), (2, 1), (3, 2), (5, 3), (18, 9), (19, 10), (20, 10)])
 def test_nothing_there_needs_ten_answers_or_half_of_the_known_rounded_up(known: int, needed: int) -> None:
     assert result(Findings(), answered=needed, known=known).complete
     if needed:

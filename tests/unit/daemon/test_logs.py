@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from p2pchat.base.ids import PeerId
 from p2pchat.core.numbers import parse_number
 from p2pchat.daemon import logs
 from p2pchat.services.defects import report_defect
@@ -30,6 +31,13 @@ def test_only_allowed_keys_get_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(line) <= logs.ALLOWED
     assert "hello" not in str(line)
     assert "+82" not in str(line)
+
+
+def test_a_peer_is_named_by_four_digits_or_not_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("debug", "json")
+    structlog.get_logger().info("stream.failed", peer=PeerId(bytes(range(38))))
+    line = json.loads(capsys.readouterr().err)
+    assert line["peer"] == "PeerId(2425…)"
 
 
 def test_levels_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
