@@ -43,7 +43,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
             answer.acks.append((eid, known))
             continue
         try:
-            ack, contact = _open(tx, context, envelope, arrival, peer)
+            ack, contact = _open(tx, context, envelope, arrival)
         except PeerError:
             answer.nacks.append(eid)
             continue
@@ -56,7 +56,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
     return answer
 
 
-def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes, peer: PeerId) -> tuple[bytes, int]:
+def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes) -> tuple[bytes, int]:
     for row in sessions.by_hint(tx, envelope[:_HINT_BYTES]):
         try:
             session, content, ack = open_envelope(row.session, envelope, tx.now_s, context.entropy, context.params)
@@ -66,11 +66,11 @@ def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes, pe
         _take(tx, row.contact, content)
         return ack, row.contact
     if isinstance(arrival, Flight):
-        return _accept(tx, context, arrival, peer)
+        return _accept(tx, context, arrival)
     raise DecryptionError("no session opens this envelope")
 
 
-def _accept(tx: Tx, context: Context, flight: Flight, peer: PeerId) -> tuple[bytes, int]:
+def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int]:
     part = FlightPart(flight.ephemeral, flight.kem_ciphertext, flight.prekey_id, flight.sender)
     tag = replay_tag(part)
     if sessions.is_replayed(tx, tag):

@@ -205,7 +205,7 @@ def peers(tx: Tx, contact: int) -> list[ContactPeer]:
 
 
 def peers_of(tx: Tx, peer: PeerId) -> list[ContactPeer]:
-    """The contacts that name ``peer`` as theirs, the proven first: one, unless somebody publishes another's PeerID."""
+    """The contacts that name ``peer`` as theirs, the proven first: more than one if somebody lies."""
     rows = tx.all(
         "SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE peer = ? ORDER BY proven DESC, contact",
         (bytes(peer),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -19,7 +20,7 @@ def _restored() -> Iterator[None]:
     before = structlog.get_config()
     yield
     structlog.configure(**before)
-    logs.logging.disable(logs.logging.NOTSET)
+    logging.disable(logging.NOTSET)
 
 
 def test_only_allowed_keys_get_out(capsys: pytest.CaptureFixture[str]) -> None:
