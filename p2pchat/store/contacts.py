@@ -205,9 +205,10 @@ def peers(tx: Tx, contact: int) -> list[ContactPeer]:
 
 
 def peers_of(tx: Tx, peer: PeerId) -> list[ContactPeer]:
-    """The contacts that name ``peer`` as theirs, the proven first: more than one if somebody lies."""
+    """The contacts that name ``peer`` as theirs, the proven first; several if somebody lies."""
     rows = tx.all(
-        "SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE peer = ? ORDER BY proven DESC, contact",
+        "SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE peer = ? "
+        "ORDER BY proven DESC, contact",
         (bytes(peer),),
     )
     return [_peer(row) for row in rows]
