@@ -53,3 +53,7 @@ PUSHES_QUEUED: Final = 64  # for one watcher; beyond it its watches are dropped
 PUSHES_REMEMBERED: Final = 1_024  # so that the same record from several storers is told once
 REFRESH_AFTER_S: Final = 3_600.0  # of a bucket that no walk has touched
 REFRESH_CHECK_S: Final = 60.0
+
+# bundles given out: nobody may fill the store by asking
+PREKEYS_PER_PEER: Final = 8
+PREKEYS: Final = 1024

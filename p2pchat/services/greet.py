@@ -8,12 +8,15 @@ from __future__ import annotations
 from p2pchat.base.errors import HandshakeError
 from p2pchat.base.ids import PeerId
 from p2pchat.core.crypto import equal
+from p2pchat.core.events import EventKind
 from p2pchat.core.prekeys import ask_proof, make_bundle, make_signed_prekey, open_bundle
 from p2pchat.core.session import next_ms, open_session, seal
 from p2pchat.core.wire import OPEN, Item, encode_content
+from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context
 from p2pchat.services.deliver import sending_session
 from p2pchat.store import contacts, prekeys, sessions
+from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
 REFUSED = b""
@@ -29,7 +32,7 @@ def answer_request(tx: Tx, context: Context, proof: bytes, requester: PeerId) ->
         spk = make_signed_prekey(context.entropy, tx.now_s)
         prekeys.add_spk(tx, spk)
     secret = make_bundle(context.identity, spk, context.entropy, tx.now_s, context.params)
-    prekeys.add(tx, secret)
+    prekeys.add(tx, secret, requester)
     return secret.bundle
 
 
@@ -61,8 +64,15 @@ def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, re
     session, sealed = seal(session, encode_content([opened]), context.entropy, context.params)
     added = sessions.add(tx, contact, session)
     sessions.add_envelope(tx, added, sealed, 0, 0)
-    contacts.raise_highest_ms(tx, contact, ms, bundle.cert.epoch_ms)
+    note_device(tx, row, ms, bundle.cert.epoch_ms)
     return True
+
+
+def note_device(tx: Tx, row: ContactRow, ms: int, epoch_ms: int) -> None:
+    """Note a flight's ms and the device's age; a newer device than the one known is told to the user."""
+    contacts.raise_highest_ms(tx, row.id, ms, epoch_ms)
+    if row.epoch_ms and epoch_ms > row.epoch_ms:
+        tx.emit(contact_event(tx, EventKind.CONTACT_KEY_CHANGED, row.id))
 
 
 def condemn(tx: Tx, context: Context, contact: int, eid: bytes, peer: PeerId) -> int | None:

@@ -17,6 +17,7 @@ from p2pchat.core.wire import OPEN, TEXT, Flight, Item, decode_content, decode_t
 from p2pchat.core.wire import eid as envelope_eid
 from p2pchat.services.context import Context, message_event
 from p2pchat.services.deliver import match
+from p2pchat.services.greet import note_device
 from p2pchat.store import contacts, messages, prekeys, sessions
 from p2pchat.store.db import Tx
 
@@ -89,7 +90,7 @@ def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int]:
     prekeys.used(tx, part.prekey_id)
     sessions.note_replay(tx, tag, tx.now_s + context.params.spk_kept_s)
     sessions.add(tx, contact.id, session)
-    contacts.raise_highest_ms(tx, contact.id, session.ms, session.peer_epoch_ms)
+    note_device(tx, contact, session.ms, session.peer_epoch_ms)
     _take(tx, contact.id, content)
     return ack, contact.id
 

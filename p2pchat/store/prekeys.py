@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from p2pchat.base.ids import PeerId
+from p2pchat.base.limits import PREKEYS, PREKEYS_PER_PEER
 from p2pchat.core.crypto import x25519_pair
 from p2pchat.core.prekeys import PrekeySecret, SignedPrekey, dump_prekey, load_prekey
 from p2pchat.store.db import Tx
@@ -18,9 +20,18 @@ def add_spk(tx: Tx, spk: SignedPrekey) -> None:
     tx.execute("INSERT INTO spk VALUES (?, ?) ON CONFLICT DO NOTHING", (spk.made_s, spk.pair.secret))
 
 
-def add(tx: Tx, secret: PrekeySecret) -> None:
-    """Keep the private half of a bundle; committed before the bundle leaves."""
-    tx.execute("INSERT INTO prekey VALUES (?, ?, ?)", (secret.prekey_id, dump_prekey(secret), secret.expires_s))
+def add(tx: Tx, secret: PrekeySecret, requester: PeerId) -> None:
+    """Keep the private half of a bundle; committed before the bundle leaves. The oldest beyond the bounds go."""
+    tx.execute(
+        "INSERT INTO prekey (prekey_id, requester, secret, expires_s) VALUES (?, ?, ?, ?)",
+        (secret.prekey_id, bytes(requester), dump_prekey(secret), secret.expires_s),
+    )
+    tx.execute(
+        "DELETE FROM prekey WHERE requester = ?1 AND id NOT IN "
+        "(SELECT id FROM prekey WHERE requester = ?1 ORDER BY id DESC LIMIT ?2)",
+        (bytes(requester), PREKEYS_PER_PEER),
+    )
+    tx.execute("DELETE FROM prekey WHERE id <= (SELECT max(id) FROM prekey) - ?", (PREKEYS,))
 
 
 def take(tx: Tx, prekey_id: bytes, now_s: int) -> PrekeySecret | None:

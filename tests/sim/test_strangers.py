@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.base.errors import NetError
+from p2pchat.base.limits import PREKEYS_PER_PEER
 from p2pchat.core.prekeys import ask_proof, open_bundle
 from p2pchat.core.wire import (
     Ack,
@@ -100,6 +101,16 @@ async def test_no_bundle_without_a_proof_for_both_peer_ids(autojump_clock: MockC
         context = alice.running.context
         root = context.identity.cert.root
         assert open_bundle(answer.bundle, root, int(context.now()), context.params).cert.root == root
+
+
+async def test_asking_for_bundles_fills_nothing(autojump_clock: MockClock) -> None:
+    async with one_stranger() as (_, alice, node):
+        stranger = await knock(node, alice)
+        proof = ask_proof(alice.profile.ask, alice.network.peer_id, node.peer_id)
+        for _ in range(50):
+            await stranger.send([BundleRequest(proof)])
+            assert await stranger.next() != Bundle(b"")
+        assert len(await alice.database.run(partial(rows_of, "prekey"))) == PREKEYS_PER_PEER
 
 
 async def test_envelopes_and_flights_that_nothing_opens_are_answered_with_nacks(autojump_clock: MockClock) -> None:

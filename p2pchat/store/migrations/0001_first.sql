@@ -81,10 +81,13 @@ CREATE TABLE spk (
 );
 
 CREATE TABLE prekey (
-    prekey_id BLOB PRIMARY KEY,
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    prekey_id BLOB NOT NULL UNIQUE,
+    requester BLOB NOT NULL,                    -- the PeerID that asked: nobody may fill the table
     secret    BLOB NOT NULL,
     expires_s INTEGER NOT NULL
-) WITHOUT ROWID;
+);
+CREATE INDEX prekey_requester ON prekey (requester, id);
 
 CREATE TABLE session (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
