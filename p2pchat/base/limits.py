@@ -57,3 +57,8 @@ REFRESH_CHECK_S: Final = 60.0
 # bundles given out: nobody may fill the store by asking
 PREKEYS_PER_PEER: Final = 8
 PREKEYS: Final = 1024
+
+# what one contact may make this node keep
+SESSIONS_PER_CONTACT: Final = 16
+CLAIMANTS_PER_CONTACT: Final = 16
+NODES_PER_CONTACT: Final = 8

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import trio
 
@@ -46,6 +47,7 @@ class Subscriptions:
         self._context = context
         self._online = online
         self._running: dict[str, _Subscription] = {}
+        self._counts: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
 
     async def subscribe(
         self, since: int | str, types: Sequence[str] | None, connection: Connection
@@ -55,10 +57,11 @@ class Subscriptions:
         Raises:
             UsageError: CURSOR_EXPIRED with ``oldest``; RATE_LIMITED, too many on one connection.
         """
-        if sum(each.connection is connection for each in self._running.values()) >= _PER_CONNECTION:
-            raise UsageError(f"A connection has at most {_PER_CONNECTION} subscriptions.", name="RATE_LIMITED")
         mark, _ = self._context.bus.transient_after(0)
         cursor = await self._context.db.run(lambda tx: _cursor(tx, since))
+        if self._counts.get(connection, 0) >= _PER_CONNECTION:
+            raise UsageError(f"A connection has at most {_PER_CONNECTION} subscriptions.", name="RATE_LIMITED")
+        self._counts[connection] = self._counts.get(connection, 0) + 1
         subscription = _Subscription(token_hex(8), connection, types, cursor, mark, trio.CancelScope())
         connection.after_reply(self._pump, subscription)
         return objects.Subscription(subscription=subscription.name, cursor=cursor)
@@ -112,6 +115,7 @@ class Subscriptions:
                         await news()
         finally:
             self._running.pop(subscription.name, None)
+            self._counts[subscription.connection] -= 1
 
     async def _tell(self, subscription: _Subscription) -> bool:
         """Send what is new; True if there was something in the log, so there may be more."""

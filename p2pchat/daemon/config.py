@@ -26,7 +26,7 @@ class Config:
     """What a user can set.
 
     Args:
-        listen: multiaddrs to listen on; empty means where it listened last, else every interface, a free port.
+        listen: multiaddrs to listen on; empty means every interface. Port 0 is a free port, the same at every start.
         bootstrap: multiaddrs with ``/p2p/…`` of nodes to start from.
         log_level: one of debug, info, warning, error.
         log_format: text or json; empty: text on a terminal, json elsewhere.

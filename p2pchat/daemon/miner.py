@@ -44,10 +44,11 @@ class ChildMiner:
         """
         async with self._lock:
             process = await self._started()
-            # a cancelled question would leave its answer in the pipe for the next one
-            with trio.CancelScope(shield=True):
+            try:
                 return await _ask(process, digest, bits)
-            raise AssertionError  # a shielded scope lets nothing but a result or an exception out
+            except BaseException:
+                process.kill()  # a question that was given up would leave its answer in the pipe for the next one
+                raise
 
     async def _started(self) -> trio.Process:
         process = self._process

@@ -7,11 +7,11 @@ half-written is left.
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import DiskFull, StoreError, UsageError
@@ -61,8 +61,7 @@ def create(
     )
     with _disk_errors():
         paths.data_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        building = paths.data_dir.with_name(f".{paths.profile}.new-{os.getpid()}")
-        building.mkdir(mode=0o700)
+        building = Path(mkdtemp(prefix=f".{paths.profile}.new-", dir=paths.data_dir.parent))
     try:
         key = entropy.bytes(KEY_BYTES)
         write_key(building / paths.key_file.name, key, passphrase, entropy.bytes)

@@ -13,16 +13,18 @@ from typing import Final
 import structlog
 import trio
 
-from p2pchat.base.errors import NetError
+from p2pchat.base.errors import NetError, StoreError
 from p2pchat.core.delivery import retry_after_s
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.net.transport import Stream
 from p2pchat.services.context import Context
+from p2pchat.services.defects import cause
 from p2pchat.services.link import MSG_PROTOCOL, Link
 from p2pchat.store import contacts
 from p2pchat.store.contacts import ContactPeer
 
 _LIVED_S: Final = 20.0  # a stream that ends sooner counts as a failure: the next dial waits longer
+_STORE_RETRY_S: Final = 30.0
 _HURRY_S: Final = 2.0  # not more often than this, however many messages are queued
 
 _WAKING: Final = {EventKind.MESSAGE_QUEUED, EventKind.CONTACT_MATCHED, EventKind.CONTACT_CLAIMED}
@@ -49,10 +51,13 @@ class Connector:
             self._nursery = nursery
             self._context.bus.hook(self._news)
             self._context.network.handle(MSG_PROTOCOL, self._inbound)
-            for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
-                self._keep(row.id)
-            task_status.started()
-            await trio.sleep_forever()
+            try:
+                for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
+                    self._keep(row.id)
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None  # news may still come while the rest of the node ends
 
     def online(self, contact: int) -> bool:
         """Whether a live stream to ``contact`` exists."""
@@ -98,7 +103,7 @@ class Connector:
                 hurry = self._hurry[contact] = trio.Event()
                 await self._until_offline(contact)
                 started = trio.current_time()
-                peers = await self._context.db.run(lambda tx: contacts.peers(tx, contact))
+                peers = await self._peers(contact)
                 for row in peers:
                     if row.addresses:
                         await self._try(row)
@@ -108,6 +113,14 @@ class Connector:
                 with trio.move_on_after(pause):
                     await hurry.wait()
                     await trio.sleep_until(started + _HURRY_S)
+
+    async def _peers(self, contact: int) -> list[ContactPeer]:
+        while True:
+            try:
+                return await self._context.db.run(lambda tx: contacts.peers(tx, contact))
+            except StoreError as error:  # a full disk voids reads, too, and space comes back
+                log.warning("connect.store_failed", error=cause(error))
+                await trio.sleep(_STORE_RETRY_S)
 
     async def _until_offline(self, contact: int) -> None:
         while self.online(contact):
@@ -154,6 +167,8 @@ class Connector:
         links = self._links.get(link.contact, [])
         if link in links:
             links.remove(link)
+            for other in links:
+                other.wake()  # it repeats what the ended stream had not settled
             if not links:
                 self._links.pop(link.contact, None)
                 self._context.bus.transient(DomainEvent(EventKind.PEER_OFFLINE, link.contact, contact=link.contact))

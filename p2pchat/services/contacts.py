@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
 
@@ -13,7 +14,7 @@ from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.names import checked_name
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.services.context import Context
-from p2pchat.store import contacts
+from p2pchat.store import contacts, eventlog, idempotency
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -63,8 +64,7 @@ def add(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
     if known is not None:
         if known.state == "pending":
             contacts.set_pending_until(tx, known.id, until_s)
-            if known.pending_until_s is None:
-                tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, known.id))
+            tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, known.id))
         return rename(tx, known, name) if name is not None and name != known.name else known
     uid = ContactId(context.entropy.bytes(8))
     row = contacts.add(tx, uid, checked_name(name) if name is not None else number.e164, number.e164, until_s)
@@ -80,8 +80,14 @@ def rename(tx: Tx, row: ContactRow, name: str) -> ContactRow:
 
 
 def remove(tx: Tx, row: ContactRow) -> None:
-    """Delete the contact, its messages and sessions; what was published for it is not renewed."""
-    tx.emit(contact_event(tx, EventKind.CONTACT_REMOVED, row.id))
+    """Delete the contact, its messages and sessions, and what events and idempotency keys kept of it.
+
+    What was published for it is not renewed.
+    """
+    eventlog.forget(tx, row.id)
+    idempotency.forget(tx, row.uid.hex())
+    gone = replace(row, number=None)
+    tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone), row.id))
     contacts.remove(tx, row.id)
 
 

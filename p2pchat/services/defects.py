@@ -16,12 +16,12 @@ log = structlog.get_logger()
 
 def cause(error: BaseException) -> str:
     """The type name of the first real exception in ``error``."""
-    return type(_innermost(error)).__name__
+    return type(innermost(error)).__name__
 
 
 def report_defect(error: BaseException) -> str:
     """Log a defect of ours; returns the reference under which it stands in the log."""
-    error = _innermost(error)
+    error = innermost(error)
     reference = token_hex(4)
     frames = traceback.extract_tb(error.__traceback__)
     place = " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in reversed(frames[-6:]))
@@ -29,8 +29,9 @@ def report_defect(error: BaseException) -> str:
     return reference
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
+    """The first real exception in ``error``, whatever groups are around it."""
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
-        return _innermost(group.exceptions[0])
+        return innermost(group.exceptions[0])
     return error

@@ -87,7 +87,7 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
     """Seal what waits, as far as the window admits it: new ratchet state and envelope bytes in this transaction."""
     sealed_rows: list[EnvelopeRow] = []
     room = window.room()
-    waiting = messages.unsealed(tx, row.contact, row.sealed_n, context.params.content_items)
+    waiting = messages.unsealed(tx, row.contact, row.sealed_n, context.params.content_items, max(room, 1))
     by_id = {message.wire_id: message for message in waiting}
     for group in pack_items([_item(message) for message in waiting]):
         size = sum(len(item.body) for item in group)

@@ -36,14 +36,17 @@ def answer_request(tx: Tx, context: Context, proof: bytes, requester: PeerId) ->
     return secret.bundle
 
 
-def may_open(tx: Tx, contact: int) -> bool:
+def may_open(tx: Tx, context: Context, contact: int) -> bool:
     """Whether a new session with ``contact`` may be opened now: whom Reach named, and once in 10 minutes."""
     row = contacts.get(tx, contact)
-    return row is not None and row.root is not None and row.state != "blocked" and tx.now_s >= row.flight_after_s
+    if row is None or row.root is None or row.state == "blocked":
+        return False
+    # a time farther off than the gap was set by a clock that was ahead
+    return not tx.now_s < row.flight_after_s <= tx.now_s + context.params.new_session_gap_s
 
 
 def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, replace: int | None) -> bool:
-    """Make a session and its first envelope, ready to leave; False if there is nothing to do any more.
+    """Make a session and its first envelope, ready to leave; whether there is a session to send on now.
 
     Args:
         replace: the session that a Nack condemned. If another sends by now, none is made (flights have crossed).
@@ -53,8 +56,10 @@ def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, re
     """
     row = contacts.get(tx, contact)
     current = sending_session(tx, contact)
-    if row is None or row.root is None or (current is not None and current.id != replace):
+    if row is None or row.root is None:
         return False
+    if current is not None and current.id != replace:
+        return True
     bundle = open_bundle(raw_bundle, row.root, tx.now_s, context.params)
     if bundle.cert.epoch_ms < row.epoch_ms:
         raise HandshakeError("a bundle of an older device")
@@ -83,7 +88,13 @@ def condemn(tx: Tx, context: Context, contact: int, eid: bytes, peer: PeerId) ->
     known = sessions.sent(tx, eid)
     current = sending_session(tx, contact)
     published = any(row.peer == peer and row.published for row in contacts.peers(tx, contact))
-    if known is None or current is None or known[1] != current.id or not published or not may_open(tx, contact):
+    if (
+        known is None
+        or current is None
+        or known[1] != current.id
+        or not published
+        or not may_open(tx, context, contact)
+    ):
         return None
     contacts.set_flight_after(tx, contact, tx.now_s + context.params.new_session_gap_s)
     return current.id

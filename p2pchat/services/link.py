@@ -37,7 +37,7 @@ from p2pchat.net.transport import Stream
 from p2pchat.services import deliver, greet, receive
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, report_defect
-from p2pchat.store import contacts
+from p2pchat.store import contacts, sessions
 from p2pchat.store.db import Tx
 
 MSG_PROTOCOL: Final = "/p2pchat/msg/1"
@@ -204,7 +204,9 @@ class Link:
         condemned = await self._context.db.run(
             lambda tx: greet.condemn(tx, self._context, contact, eid, self.stream.peer)
         )
-        self._settled(eid)
+        if condemned is not None or await self._context.db.run(lambda tx: sessions.sent(tx, eid)) is None:
+            self._settled(eid)
+        # else it stays in flight: the stall ends the stream, and the next one carries it again
         if condemned is not None:
             log.info("session.refused")
             self._condemned = condemned
@@ -270,7 +272,7 @@ class Link:
         )
 
     def _ask(self, tx: Tx, contact: int, *, force: bool) -> bytes | None:
-        if not force and not greet.may_open(tx, contact):
+        if not force and not greet.may_open(tx, self._context, contact):
             return None
         rows = contacts.peers(tx, contact)
         return next((row.ask for row in rows if row.peer == self.stream.peer and row.published), None)

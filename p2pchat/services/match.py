@@ -26,7 +26,6 @@ from p2pchat.core.matching import (
     Finding,
     Impersonation,
     PollSchedule,
-    Reached,
     Walk,
     WalkKind,
     made_progress,
@@ -40,12 +39,16 @@ from p2pchat.net.dht import WalkResult
 from p2pchat.services import announce
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context
-from p2pchat.services.defects import cause, report_defect
+from p2pchat.services.defects import cause, innermost, report_defect
 from p2pchat.store import contacts, pairs
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
 _WALKS_AT_ONCE: Final = 4
+_EPOCHS_AFTER_MATCH: Final = 4
+_EPOCH_CHECK_S: Final = 6 * 3600.0
+_NUDGE_MIN_S: Final = 0.25
+_NUDGE_MAX_S: Final = 300.0
 _QUIET_AFTER_INSTALL_S: Final = 72 * 3600
 _WATCHED_MAX: Final = 20_000
 
@@ -60,6 +63,44 @@ class _Place:
     epoch: int
     publish: bool
     state: PairState
+
+
+@dataclass(slots=True)
+class _Search:
+    """When a contact is polled next.
+
+    Attributes:
+        count: polls since the schedule began, or began again with progress.
+        turn: polls in all, for the machine's turns.
+        running: polled within this schedule, or before the first poll.
+        renewing: matched already, so the schedule ends and begins again with the next epoch.
+        idle_nudges: pushes in a row that brought nothing: each next one waits longer.
+    """
+
+    schedule: PollSchedule
+    count: int = 0
+    turn: int = 0
+    running: bool = False
+    renewing: bool = False
+    idle_nudges: int = 0
+
+    def polled(self, *, progress: bool) -> None:
+        self.count = 0 if progress else self.count + 1
+        self.turn += 1
+        self.idle_nudges = 0 if progress else self.idle_nudges
+        self.running = self.count < len(self.schedule.params.poll_schedule_s)
+
+    def pause_s(self, jitter: float) -> float:
+        if self.renewing and not self.running:
+            return _EPOCH_CHECK_S * (0.9 + 0.2 * jitter)
+        return self.schedule.next_poll_s(self.count, 0.0, jitter)
+
+    def nudged(self) -> float:
+        """The least seconds between the last poll's start and the one that a nudge asks for."""
+        self.count = 0
+        self.running = True
+        self.idle_nudges += 1
+        return min(_NUDGE_MAX_S, _NUDGE_MIN_S * 2.0 ** (self.idle_nudges - 1))
 
 
 class Seeker:
@@ -86,10 +127,13 @@ class Seeker:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._context.bus.hook(self._news)
-            for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
-                self._start(row.id)
-            task_status.started()
-            await trio.sleep_forever()
+            try:
+                for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
+                    self._start(row.id)
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None  # news may still come while the rest of the node ends
 
     def nudge_all(self) -> None:
         """The network has changed for the better: every schedule starts again."""
@@ -113,38 +157,54 @@ class Seeker:
                 scope.cancel()
 
     def _start(self, contact: int) -> None:
-        if self._nursery is not None and contact not in self._tasks:
+        if contact in self._tasks:
+            self._nudges[contact].set()
+        elif self._nursery is not None:
             scope = self._tasks[contact] = trio.CancelScope()
             self._nursery.start_soon(self._seek, contact, scope)
 
     async def _seek(self, contact: int, scope: trio.CancelScope) -> None:
-        count = turn = 0
-        schedule = PollSchedule(self._context.params)
+        search = _Search(PollSchedule(self._context.params))
         with scope:
             while True:
                 nudge = self._nudges[contact] = trio.Event()
-                row = await self._sought(contact)
-                if row is None:
+                started = trio.current_time()
+                if not await self._turn(contact, search):
+                    if nudge.is_set():
+                        continue  # added again, or something came, while this search was about to end
                     self._tasks.pop(contact, None)
                     self._nudges.pop(contact, None)
                     return
-                try:
-                    progress = await self._poll(row, turn)
-                except (NetError, StoreError, InternalError) as error:
-                    log.warning("poll.failed", error=cause(error))
-                    progress = False
-                except Exception as error:  # a defect in one contact's search must not stop the others
-                    report_defect(error)
-                    progress = False
-                turn += 1
-                count = 0 if progress else count + 1
-                pause = schedule.next_poll_s(count, 0.0, self._context.jitter())
-                with trio.move_on_after(pause):
+                with trio.move_on_after(search.pause_s(self._context.jitter())):
                     await nudge.wait()
-                    count = 0
+                    await trio.sleep_until(started + search.nudged())
+
+    async def _turn(self, contact: int, search: _Search) -> bool:
+        """Poll if it is time to; False when there is nothing more to look for."""
+        try:
+            row = await self._sought(contact)
+            if row is None:
+                return False
+            search.renewing = row.state == "matched"
+            if search.renewing and not search.running and not await self._is_new_epoch(row):
+                return True
+            progress = await self._poll(row, search.turn)
+        except Exception as error:  # one contact's search must not stop the others
+            if isinstance(innermost(error), (NetError, StoreError, InternalError)):
+                log.warning("poll.failed", error=cause(error))
+            else:
+                report_defect(error)
+            progress = False
+        search.polled(progress=progress)
+        return True
 
     async def _sought(self, contact: int) -> ContactRow | None:
-        """The contact while there is something to look for: it is pending, or nobody has read where it is reached."""
+        """The contact while there is something to look for (PROTOCOL.md 3.3).
+
+        It is pending; or it is matched, but nobody has read where it is reached; or it was matched in the last four
+        epochs and its number is not verified: an impostor may have come first, or the contact may have to match anew.
+        """
+        params = self._context.params
 
         def look(tx: Tx) -> ContactRow | None:
             row = contacts.get(tx, contact)
@@ -153,9 +213,25 @@ class Seeker:
             if row.state == "pending":
                 return row if row.pending_until_s is not None else None
             known = any(peer.published for peer in contacts.peers(tx, contact))
-            return None if known or row.state != "matched" else row
+            fresh = row.matched_s is not None and tx.now_s < row.matched_s + _EPOCHS_AFTER_MATCH * params.epoch_s
+            return row if row.state == "matched" and (not known or (fresh and row.trust == "claimed")) else None
 
         return await self._context.db.run(look)
+
+    async def _is_new_epoch(self, row: ContactRow) -> bool:
+        """Whether a slot that is published in now was not begun, or it is not known where the contact is reached."""
+        known = await self._context.db.run(lambda tx: contacts.peers(tx, row.id))
+        if not any(peer.published for peer in known):
+            return True
+        now_s = int(self._context.now())
+        own, number = self._context.profile.number, row.number or ""
+        for era, era_publish in active_eras(now_s, self._context.params):
+            root = await self._root(row, era)
+            for epoch, publish in active_epochs(root, now_s, self._context.params):
+                kept = await self._context.db.run(partial(_slot, row.id, own, number, era, epoch))
+                if era_publish and publish and kept is None:
+                    return True
+        return False
 
     # -- one poll ---------------------------------------------------------------------------------------------------
 
@@ -200,8 +276,7 @@ class Seeker:
         for place, walk, result in results:
             place.state, found = observe(place.state, walk, result.records, now_s, own_root, context.params)
             findings += found
-        await context.db.run(partial(self._keep, contact, places, findings))
-        if any(isinstance(finding, Reached) for finding in findings):
+        if await context.db.run(partial(self._keep, contact, places, findings)):
             self._reached(contact)
         progress = any(made_progress(old, place.state) for old, place in zip(before, places, strict=True))
         if progress:
@@ -263,16 +338,16 @@ class Seeker:
         self, row: ContactRow, era: int, epoch: int, root: bytes, idsec: bytes, *, begin: bool
     ) -> PairState | None:
         own, number = self._context.profile.number, row.number or ""
-        kept = await self._context.db.run(lambda tx: pairs.slot(tx, row.id, own, number, era, epoch))
+        kept = await self._context.db.run(partial(_slot, row.id, own, number, era, epoch))
         if kept is not None:
             return load_pair(kept, idsec)
         return PairState(role(own, number), root, era, epoch, idsec) if begin else None
 
-    def _keep(self, contact: int, places: Iterable[_Place], findings: list[Finding], tx: Tx) -> None:
-        """Write a round: states, claimants, where a contact is reached."""
+    def _keep(self, contact: int, places: Iterable[_Place], findings: list[Finding], tx: Tx) -> bool:
+        """Write a round: states, claimants, where a contact is reached; whether the last is new."""
         row = contacts.get(tx, contact)
         if row is None:
-            return  # removed meanwhile
+            return False  # removed meanwhile
         own, number = self._context.profile.number, row.number or ""
         for place in places:
             pairs.save_slot(tx, contact, own, number, place.era, place.epoch, dump_pair(place.state))
@@ -281,8 +356,10 @@ class Seeker:
                 self._claimed(tx, row, finding)
         if any(isinstance(finding, Impersonation) for finding in findings):
             self._warn(tx, contact)
+        changed = False
         for place in places:
-            self._keep_reach(tx, row, place.state)
+            changed |= self._keep_reach(tx, row, place.state)
+        return changed
 
     def _warn(self, tx: Tx, contact: int) -> None:
         """Once a contact and start; not at all while the earlier self of a reinstalled node still stands there."""
@@ -298,12 +375,14 @@ class Seeker:
             kind = EventKind.CONTACT_CLAIMED if row.root is None else EventKind.CONTACT_KEY_CHANGED
             tx.emit(contact_event(tx, kind, row.id))
 
-    def _keep_reach(self, tx: Tx, row: ContactRow, state: PairState) -> None:
+    def _keep_reach(self, tx: Tx, row: ContactRow, state: PairState) -> bool:
         """Where the contact is reached counts once it is settled who the contact is, however early it was read."""
+        changed = False
         for candidate in state.candidates:
             cert, reach = candidate.cert, candidate.reach
             if cert is not None and reach is not None and cert.root == row.root:
-                contacts.save_peer(tx, row.id, reach.peer_id, reach.addresses, reach.ask)
+                changed |= contacts.save_peer(tx, row.id, reach.peer_id, reach.addresses, reach.ask)
+        return changed
 
     async def _reach_for(self, contact: int, places: list[_Place], coverage: list[WalkResult]) -> frozenset[RootKey]:
         """To whom the reach may be given now; written down as the contact's root in the same breath."""
@@ -326,6 +405,10 @@ class Seeker:
             return given
 
         return await self._context.db.run(decide)
+
+
+def _slot(contact: int, own: str, number: str, era: int, epoch: int, tx: Tx) -> bytes | None:
+    return pairs.slot(tx, contact, own, number, era, epoch)
 
 
 def idsec_of(context: Context, era: int, tx: Tx) -> bytes:

@@ -7,6 +7,7 @@ no session opens is answered with a Nack. Nothing of a refused envelope is store
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from p2pchat.base.errors import DecodeError, DecryptionError, HandshakeError, LimitError, PeerError
 from p2pchat.base.ids import PeerId
@@ -21,7 +22,8 @@ from p2pchat.services.greet import note_device
 from p2pchat.store import contacts, messages, prekeys, sessions
 from p2pchat.store.db import Tx
 
-_HINT_BYTES = 8
+_HINT_BYTES: Final = 8
+_INTEGER_MAX: Final = (1 << 63) - 1  # what a column holds; the wire has 64 bits
 
 
 @dataclass(slots=True)
@@ -103,12 +105,13 @@ def _take(tx: Tx, contact: int, content: bytes) -> None:
     except DecodeError:
         items = ()  # authenticated, so a newer version wrote it: acknowledged, there is nothing to show
     for item in items:
-        message = _store(tx, contact, item)
+        message = store_item(tx, contact, item)
         if message is not None:
             tx.emit(message_event(EventKind.MESSAGE_RECEIVED, message, contact))
 
 
-def _store(tx: Tx, contact: int, item: Item) -> int | None:
+def store_item(tx: Tx, contact: int, item: Item) -> int | None:
+    """Store one item; its row id, or None if it says nothing or was here before."""
     if item.kind == OPEN:
         return None
     if item.kind == TEXT:
@@ -116,5 +119,6 @@ def _store(tx: Tx, contact: int, item: Item) -> int | None:
             text = decode_text(item.body)
         except DecodeError:
             return messages.receive_unknown(tx, contact, item.message_id, item.kind, item.body)
-        return messages.receive(tx, contact, text.n, item.message_id, text.text, text.ts_ms)
+        n, ts_ms = min(text.n, _INTEGER_MAX), min(text.ts_ms, _INTEGER_MAX)
+        return messages.receive(tx, contact, n, item.message_id, text.text, ts_ms)
     return messages.receive_unknown(tx, contact, item.message_id, item.kind, item.body)

@@ -15,6 +15,7 @@ from p2pchat.core.slots import era
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, message_event
 from p2pchat.services.defects import cause
+from p2pchat.services.deliver import sending_session
 from p2pchat.store import contacts, eventlog, idempotency, messages, meta, pairs, prekeys, sessions
 from p2pchat.store.db import Tx
 
@@ -60,7 +61,8 @@ def upkeep(tx: Tx, context: Context) -> None:
         tx.emit(contact_event(tx, EventKind.CONTACT_EXPIRED, contact))
     prekeys.prune(tx, tx.now_s, tx.now_s - params.spk_kept_s)
     sessions.prune_received(tx, tx.now_s)
-    sessions.prune(tx, tx.now_s - params.session_kept_s)
+    sending = (sending_session(tx, contact.id) for contact in contacts.everyone(tx))
+    sessions.prune(tx, tx.now_s - params.session_kept_s, {session.id for session in sending if session is not None})
     eventlog.prune(tx, tx.now_ms - _EVENTS_KEPT_MS, _EVENTS_KEPT)
     idempotency.prune(tx, tx.now_s - _IDEMPOTENCY_KEPT_S)
     this_era = era(tx.now_s, params)

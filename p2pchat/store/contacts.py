@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from p2pchat.base.ids import Address, ContactId, PeerId, RootKey
+from p2pchat.base.limits import CLAIMANTS_PER_CONTACT, NODES_PER_CONTACT
 from p2pchat.store.db import Row, Tx
 from p2pchat.store.meta import decode_addresses, encode_addresses
 
 _SELECT: Final = (
     "SELECT id, uid, name, number, state, trust, root, epoch_ms, highest_ms, next_n, claimants, last_seen_ms, "
-    "pending_until_s, flight_after_s FROM contact"
+    "pending_until_s, flight_after_s, matched_s FROM contact"
 )
 
 
@@ -33,6 +34,7 @@ class ContactRow:
     last_seen_ms: int | None
     pending_until_s: int | None
     flight_after_s: int
+    matched_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ def _row(row: Row) -> ContactRow:
         last_seen_ms=row[11],
         pending_until_s=row[12],
         flight_after_s=row[13],
+        matched_s=row[14],
     )
 
 
@@ -109,7 +112,7 @@ def set_root(tx: Tx, contact: int, root: RootKey, epoch_ms: int) -> None:
 
 
 def set_matched(tx: Tx, contact: int) -> None:
-    tx.execute("UPDATE contact SET state = 'matched' WHERE id = ?", (contact,))
+    tx.execute("UPDATE contact SET state = 'matched', matched_s = ? WHERE id = ?", (tx.now_s, contact))
 
 
 def raise_highest_ms(tx: Tx, contact: int, ms: int, epoch_ms: int) -> None:
@@ -160,6 +163,8 @@ def add_claimant(tx: Tx, contact: int, root: RootKey, cert: bytes) -> bool:
     known = tx.one("SELECT cert FROM claimant WHERE contact = ? AND root = ?", (contact, bytes(root)))
     if known is not None and bytes(known[0]) == cert:
         return False
+    if known is None and len(claimants(tx, contact)) >= CLAIMANTS_PER_CONTACT:
+        return False  # that there are several is all that matters, and it is known
     tx.execute(
         "INSERT INTO claimant VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cert = excluded.cert",
         (contact, bytes(root), cert),
@@ -177,13 +182,21 @@ def claimants(tx: Tx, contact: int) -> dict[RootKey, bytes]:
     return {RootKey(root): bytes(cert) for root, cert in rows}
 
 
-def save_peer(tx: Tx, contact: int, peer: PeerId, addresses: tuple[Address, ...], ask: bytes) -> None:
-    """A node that the contact's Reach names."""
+def save_peer(tx: Tx, contact: int, peer: PeerId, addresses: tuple[Address, ...], ask: bytes) -> bool:
+    """A node that the contact's Reach names; whether that is new. Beyond the bound the unproven ones go."""
+    rows = peers(tx, contact)
+    if ContactPeer(contact, peer, addresses, ask, published=True) in rows:
+        return False
+    if len(rows) >= NODES_PER_CONTACT:
+        tx.execute("DELETE FROM contact_peer WHERE contact = ? AND NOT proven", (contact,))
+    if len(peers(tx, contact)) >= NODES_PER_CONTACT:
+        tx.execute("DELETE FROM contact_peer WHERE contact = ?", (contact,))
     tx.execute(
         "INSERT INTO contact_peer (contact, peer, addresses, ask, published) VALUES (?, ?, ?, ?, 1) "
         "ON CONFLICT DO UPDATE SET addresses = excluded.addresses, ask = excluded.ask, published = 1",
         (contact, bytes(peer), encode_addresses(addresses), ask),
     )
+    return True
 
 
 def prove_peer(tx: Tx, contact: int, peer: PeerId) -> None:
@@ -191,7 +204,8 @@ def prove_peer(tx: Tx, contact: int, peer: PeerId) -> None:
 
     Anybody can publish anybody's PeerID, so this decides whose a stream is. It makes no Nack believed.
     """
-    if tx.one("SELECT 1 FROM contact_peer WHERE contact = ? AND peer = ? AND proven", (contact, bytes(peer))) is None:
+    known = tx.all("SELECT peer, proven FROM contact_peer WHERE contact = ?", (contact,))
+    if (bytes(peer), 1) not in known and len(known) < NODES_PER_CONTACT:
         tx.execute(
             "INSERT INTO contact_peer (contact, peer, addresses, published, proven) VALUES (?, ?, x'90', 0, 1) "
             "ON CONFLICT DO UPDATE SET proven = 1",

@@ -16,6 +16,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -26,7 +27,7 @@ import trio
 from p2pchat.base.errors import StoreError
 from p2pchat.core.events import DomainEvent
 from p2pchat.store.migrate import migrate
-from p2pchat.store.sqlite import Connection, Cursor, checkpoint, connect, store_errors
+from p2pchat.store.sqlite import Connection, Cursor, checkpoint, connect, driver_error, store_errors
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -196,8 +197,7 @@ class Database:
             try:
                 first = self._queue.get(timeout=_IDLE_CHECKPOINT_S if dirty else None)
             except queue.Empty:
-                dirty = False
-                self._idle()
+                dirty = not self._idle()
                 continue
             batch = [first]
             while len(batch) < _JOBS_PER_COMMIT and not self._queue.empty():
@@ -210,12 +210,13 @@ class Database:
             if len(jobs) < len(batch):
                 return
 
-    def _idle(self) -> None:
+    def _idle(self) -> bool:
+        """Empty the log; False if the disk refused, and the next idle moment tries again."""
         try:
             checkpoint(self._connection)
         except StoreError:
-            # the log stays as it is and the next idle moment tries again: nothing was asked for, nothing is lost
-            return
+            return False
+        return True
 
     def _commit(self, jobs: Sequence[_Pending[Any]]) -> list[DomainEvent]:
         """Run the jobs in one transaction, fill their results, return the events to tell."""
@@ -229,10 +230,12 @@ class Database:
                 self._connection.execute("COMMIT")
         except Exception as error:
             # the whole transaction is void: every caller hears it, and no event is told
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
             for pending in jobs:
                 pending.result = outcome.Error(error)
+            with suppress(
+                driver_error
+            ):  # SQLite may have rolled back itself; if not, the next BEGIN fails, and says so
+                self._connection.execute("ROLLBACK")
             return []
         return events
 

@@ -39,4 +39,11 @@ def oldest(tx: Tx) -> int:
 
 def prune(tx: Tx, before_ms: int, keep: int) -> None:
     """Forget events older than ``before_ms`` and all but the newest ``keep``."""
-    tx.execute("DELETE FROM event WHERE ts_ms < ? OR seq <= ?", (before_ms, head(tx) - keep))
+    kept = tx.one("SELECT seq FROM event WHERE ts_ms >= ? ORDER BY seq LIMIT 1", (before_ms,))
+    first = head(tx) + 1 if kept is None else int(kept[0])
+    tx.execute("DELETE FROM event WHERE seq < ?", (max(first, head(tx) + 1 - keep),))
+
+
+def forget(tx: Tx, contact: int) -> None:
+    """Drop what earlier events kept of a contact that is removed."""
+    tx.execute("UPDATE event SET detail = NULL WHERE subject = ? AND kind LIKE 'contact.%'", (contact,))

@@ -26,3 +26,8 @@ def remember(tx: Tx, key: str, digest: bytes, result: bytes) -> None:
 
 def prune(tx: Tx, before_s: int) -> None:
     tx.execute("DELETE FROM idempotency WHERE at_s < ?", (before_s,))
+
+
+def forget(tx: Tx, uid: str) -> None:
+    """Drop the results that name a contact which is removed; ``uid``: its id as the API shows it."""
+    tx.execute("DELETE FROM idempotency WHERE instr(result, CAST(? AS BLOB)) > 0", (uid,))

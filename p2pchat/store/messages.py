@@ -88,13 +88,24 @@ def page(tx: Tx, contact: int, before: int | None, limit: int, search: str | Non
     return [_row(row) for row in rows]
 
 
-def unsealed(tx: Tx, contact: int, after_n: int, limit: int) -> list[MessageRow]:
-    """What waits for ``contact`` and is not in the session that has sealed up to ``after_n``, in order."""
-    rows = tx.all(
+def unsealed(tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int) -> list[MessageRow]:
+    """What waits for ``contact`` and is not in the session that has sealed up to ``after_n``, in order.
+
+    Args:
+        limit_bytes: no more rows are read once their texts have that many bytes; the first one always is.
+    """
+    waiting: list[MessageRow] = []
+    size = 0
+    for row in tx.execute(
         _SELECT + " WHERE incoming = 0 AND contact = ? AND n > ? AND state IN ('queued', 'sent') ORDER BY n LIMIT ?",
         (contact, after_n, limit),
-    )
-    return [_row(row) for row in rows]
+    ):
+        message = _row(row)
+        waiting.append(message)
+        size += len((message.text or "").encode())
+        if size >= limit_bytes:
+            break
+    return waiting
 
 
 def mark_sent(tx: Tx, contact: int, n0: int, n1: int) -> list[int]:

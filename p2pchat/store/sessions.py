@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from p2pchat.base.limits import SESSIONS_PER_CONTACT
 from p2pchat.core.ratchet_state import hints
 from p2pchat.core.session import Sealed, Session, dump_session, dump_skipped, load_session
 from p2pchat.store.db import Row, Tx
@@ -39,11 +40,17 @@ def _row(row: Row) -> SessionRow:
 
 
 def add(tx: Tx, contact: int, session: Session) -> SessionRow:
+    """Store a new session; a contact's oldest beyond the bound go, and what waits in them is sealed again."""
     row_id = tx.insert(
         "INSERT INTO session (contact, ad, core, skipped, used_s) VALUES (?, ?, ?, ?, ?)",
         (contact, session.ad, dump_session(session), dump_skipped(session), tx.now_s),
     )
     _write_hints(tx, row_id, session)
+    tx.execute(
+        "DELETE FROM session WHERE contact = ?1 AND id NOT IN "
+        "(SELECT id FROM session WHERE contact = ?1 ORDER BY id DESC LIMIT ?2)",
+        (contact, SESSIONS_PER_CONTACT),
+    )
     return SessionRow(row_id, contact, 0, session)
 
 
@@ -86,13 +93,10 @@ def get(tx: Tx, session: int) -> SessionRow | None:
     return None if row is None else _row(row)
 
 
-def prune(tx: Tx, used_before_s: int) -> None:
-    """Forget sessions that nothing was sealed or opened in since, unless they are their contact's newest."""
-    tx.execute(
-        "DELETE FROM session WHERE used_s < ? "
-        "AND id < (SELECT max(id) FROM session s WHERE s.contact = session.contact)",
-        (used_before_s,),
-    )
+def prune(tx: Tx, used_before_s: int, sending: set[int]) -> None:
+    """Forget sessions that nothing was sealed or opened in since, but for those that are sent on."""
+    idle = {row[0] for row in tx.all("SELECT id FROM session WHERE used_s < ?", (used_before_s,))}
+    tx.many("DELETE FROM session WHERE id = ?", [(session,) for session in idle - sending])
 
 
 def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int) -> EnvelopeRow:
@@ -131,7 +135,7 @@ def received_ack(tx: Tx, eid: bytes) -> bytes | None:
 
 
 def note_received(tx: Tx, eid: bytes, ack: bytes, until_s: int) -> None:
-    tx.execute("INSERT INTO received VALUES (?, ?, ?)", (eid, ack, until_s))
+    tx.execute("INSERT INTO received (eid, ack, until_s) VALUES (?, ?, ?)", (eid, ack, until_s))
 
 
 def is_replayed(tx: Tx, tag: bytes) -> bool:
@@ -144,6 +148,11 @@ def note_replay(tx: Tx, tag: bytes, until_s: int) -> None:
 
 
 def prune_received(tx: Tx, now_s: int) -> None:
-    tx.execute("DELETE FROM received WHERE until_s < ?", (now_s,))
+    # in the order of arrival, so that only what goes is looked at
+    tx.execute(
+        "DELETE FROM received WHERE id < "
+        "coalesce((SELECT id FROM received WHERE until_s >= ? ORDER BY id LIMIT 1), 1 << 62)",
+        (now_s,),
+    )
     tx.execute("DELETE FROM replay_tag WHERE until_s < ?", (now_s,))
     tx.execute("DELETE FROM envelope WHERE bytes IS NULL AND id < (SELECT max(id) FROM envelope)")

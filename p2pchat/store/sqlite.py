@@ -18,7 +18,9 @@ else:
     Connection = driver.Connection
     Cursor = driver.Cursor
 
-__all__ = ["Connection", "Cursor", "checkpoint", "connect", "store_errors"]
+__all__ = ["Connection", "Cursor", "checkpoint", "connect", "driver_error", "store_errors"]
+
+driver_error = driver.Error
 
 _PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -42,7 +44,7 @@ def store_errors() -> Iterator[None]:
             raise DiskFull("The disk is full: nothing of this was stored.") from error
         if "malformed" in text or "not a database" in text or "hmac" in text.lower():
             raise Corrupt("The database is damaged or its key is another's.") from error
-        if "readonly" in text or "unable to open" in text or "disk I/O" in text:
+        if any(sign in text for sign in ("readonly", "unable to open", "disk I/O", "locked")):
             raise StoreError(f"The database cannot be written: {text}.") from error
         raise
 

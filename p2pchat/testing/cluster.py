@@ -21,6 +21,7 @@ from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.core.work import mine
 from p2pchat.net.dht import Dht
 from p2pchat.services import contacts as book
+from p2pchat.services import upkeep
 from p2pchat.services.connect import Connector
 from p2pchat.services.context import Bus, Context
 from p2pchat.services.join import NodeAddress, join
@@ -193,6 +194,7 @@ class Cluster:
                     await nursery.start(context.dht.run)
                     await nursery.start(connector.run)
                     await nursery.start(seeker.run)
+                    nursery.start_soon(upkeep.run, context)
                     nursery.start_soon(join, context, self._others(node), seeker.nudge_all)
                     node.running = Running(context, connector, scope, gone)
                     task_status.started()
@@ -213,7 +215,9 @@ async def _at_once(work: Callable[[], T], /) -> T:
     return work()
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 600.0) -> float:
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], *, within_s: float = 600.0, step_s: float = 0.05
+) -> float:
     """Wait on the virtual clock until ``condition`` holds; the seconds that it took.
 
     Raises:
@@ -222,5 +226,5 @@ async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: floa
     started = trio.current_time()
     with trio.fail_after(within_s):
         while not await condition():  # noqa: ASYNC110  any state of any node, on a virtual clock
-            await trio.sleep(0.05)
+            await trio.sleep(step_s)
     return trio.current_time() - started

@@ -24,7 +24,8 @@ CREATE TABLE contact (
     claimants      INTEGER NOT NULL DEFAULT 0,
     last_seen_ms   INTEGER,
     pending_until_s INTEGER,              -- NULL: the search has expired
-    flight_after_s INTEGER NOT NULL DEFAULT 0
+    flight_after_s INTEGER NOT NULL DEFAULT 0,
+    matched_s      INTEGER
 );
 CREATE INDEX contact_root ON contact (root);
 
@@ -113,10 +114,11 @@ CREATE TABLE replay_tag (
 ) WITHOUT ROWID;
 
 CREATE TABLE received (        -- eids that were opened, with the ack to repeat, PROTOCOL.md 5.2
-    eid     BLOB PRIMARY KEY,
+    id      INTEGER PRIMARY KEY,
+    eid     BLOB NOT NULL UNIQUE,
     ack     BLOB NOT NULL,
     until_s INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 
 CREATE TABLE message (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,

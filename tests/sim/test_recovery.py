@@ -1,0 +1,136 @@
+"""What went wrong heals by itself: crossed dials, lost sessions, refused Nacks, contacts removed and added again."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2pchat.core.params import DAY_S
+from p2pchat.core.wire import TEXT, Item, Text, encode_text
+from p2pchat.services import contacts as book
+from p2pchat.services import receive
+from p2pchat.store import contacts, messages
+from p2pchat.store.db import Tx
+from p2pchat.testing.cluster import Cluster, Node, eventually
+from p2pchat.testing.memnet import fixed_schedule
+
+ALICE, BOB = "+821012345678", "+821098765432"
+
+
+@pytest.fixture
+def autojump_clock() -> MockClock:
+    return MockClock(autojump_threshold=0.0)
+
+
+async def matched(alice: Node, bob: Node) -> bool:
+    states = [(await alice.contact("Bob")).state, (await bob.contact("Alice")).state]
+    return states == ["matched", "matched"]
+
+
+async def meet(cluster: Cluster) -> tuple[Node, Node]:
+    alice, bob = await cluster.add("Alice", ALICE), await cluster.add("Bob", BOB)
+    await alice.add(BOB, "Bob")
+    await bob.add(ALICE, "Alice")
+    await eventually(lambda: matched(alice, bob), within_s=30)
+    return alice, bob
+
+
+async def all_settled(alice: Node, bob: Node) -> bool:
+    return await alice.outbox() == await bob.outbox() == 0
+
+
+@pytest.mark.parametrize("schedule", range(5))
+async def test_both_sides_match_however_their_dials_and_flights_cross(schedule: int, autojump_clock: MockClock) -> None:
+    for seed in range(8):
+        with fixed_schedule(schedule):
+            async with Cluster.running(seed=seed) as cluster:
+                await meet(cluster)
+
+
+async def test_a_lost_session_is_replaced_and_no_message_is_lost(autojump_clock: MockClock) -> None:
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            alice, bob = await meet(cluster)
+            await alice.send("Bob", "before")
+            await eventually(lambda: all_settled(alice, bob))
+            await bob.database.run(lambda tx: tx.execute("DELETE FROM session"))
+            for number in range(5):
+                await alice.send("Bob", str(number))
+            await eventually(lambda: all_settled(alice, bob), within_s=60)
+            assert await bob.received("Alice") == ["before", *map(str, range(5))]
+            await bob.send("Alice", "back")
+            await eventually(lambda: all_settled(alice, bob), within_s=60)
+
+
+async def test_a_session_that_is_lost_again_within_ten_minutes_is_replaced_after_them(
+    autojump_clock: MockClock,
+) -> None:
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            alice, bob = await meet(cluster)
+            for text in ("first", "second"):
+                await bob.database.run(lambda tx: tx.execute("DELETE FROM session"))
+                await alice.send("Bob", text)
+                await trio.sleep(20)
+            await eventually(lambda: all_settled(alice, bob), within_s=900)
+            assert await bob.received("Alice") == ["first", "second"]
+
+
+async def test_a_clock_that_was_a_year_ahead_does_not_forbid_new_sessions(autojump_clock: MockClock) -> None:
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            alice, bob = await meet(cluster)
+            ahead = int(cluster.now()) + 365 * DAY_S
+            contact = await alice.contact("Bob")
+            await alice.database.run(lambda tx: contacts.set_flight_after(tx, contact.id, ahead))
+            await bob.database.run(lambda tx: tx.execute("DELETE FROM session"))
+            await alice.send("Bob", "hello")
+            await eventually(lambda: all_settled(alice, bob), within_s=900)
+
+
+@pytest.mark.slow
+async def test_a_contact_removed_and_added_again_days_later_matches_anew(autojump_clock: MockClock) -> None:
+    with fixed_schedule(2):
+        async with Cluster.running(seed=2) as cluster:
+            alice, bob = await meet(cluster)
+            row = await bob.contact("Alice")
+            await bob.database.run(lambda tx: book.remove(tx, row))
+            await alice.send("Bob", "are you there?")
+            await cluster.crash(bob)
+            await trio.sleep(5 * DAY_S)
+            await cluster.start(bob)
+            await bob.add(ALICE, "Alice")
+
+            async def arrived() -> bool:
+                return await bob.received("Alice") == ["are you there?"]
+
+            await eventually(arrived, within_s=9 * DAY_S, step_s=3600)
+
+
+@pytest.mark.slow
+async def test_after_a_match_the_slot_is_used_once_an_epoch_for_four_epochs(autojump_clock: MockClock) -> None:
+    with fixed_schedule(3):
+        async with Cluster.running(seed=3) as cluster:
+            alice, bob = await meet(cluster)
+            await cluster.crash(bob)
+            await trio.sleep(60 * DAY_S)
+
+            def epochs(tx: Tx) -> int:
+                return len(tx.all("SELECT DISTINCT era, epoch FROM pair_slot"))
+
+            assert 4 <= await alice.database.run(epochs) <= 6
+
+
+async def test_numbers_and_times_beyond_what_a_column_holds_poison_nothing(autojump_clock: MockClock) -> None:
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            alice = await cluster.add("Alice", ALICE)
+            row = await alice.add(BOB, "Bob")
+            body = encode_text(Text((1 << 64) - 1, (1 << 64) - 1, "from the far future"))
+            item = Item(bytes(16), TEXT, body)
+            stored = await alice.database.run(lambda tx: receive.store_item(tx, row.id, item))
+            assert stored is not None
+            found = await alice.database.run(lambda tx: messages.get(tx, stored))
+            assert found is not None
+            assert found.text == "from the far future"
