@@ -10,7 +10,6 @@ first flights are accepted from that root alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -33,74 +32,24 @@ from p2pchat.core.matching import (
     observe,
     walks,
 )
-from p2pchat.core.pair import PairState, dump_pair, load_pair, waiting_in
-from p2pchat.core.slots import active_epochs, active_eras, derive_root, next_idsec, role
+from p2pchat.core.pair import PairState, dump_pair, waiting_in
 from p2pchat.net.dht import WalkResult
 from p2pchat.services import announce
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, innermost, report_defect
+from p2pchat.services.places import Place, is_new_epoch, places_of
+from p2pchat.services.search import Search
 from p2pchat.store import contacts, pairs
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
 _WALKS_AT_ONCE: Final = 4
 _EPOCHS_AFTER_MATCH: Final = 4
-_EPOCH_CHECK_S: Final = 6 * 3600.0
-_NUDGE_MIN_S: Final = 0.25
-_NUDGE_MAX_S: Final = 300.0
 _QUIET_AFTER_INSTALL_S: Final = 72 * 3600
 _WATCHED_MAX: Final = 20_000
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class _Place:
-    """One slot of a pair during a poll; ``publish``: whether hellos are published in it now."""
-
-    era: int
-    epoch: int
-    publish: bool
-    state: PairState
-
-
-@dataclass(slots=True)
-class _Search:
-    """When a contact is polled next.
-
-    Attributes:
-        count: polls since the schedule began, or began again with progress.
-        turn: polls in all, for the machine's turns.
-        running: polled within this schedule, or before the first poll.
-        renewing: matched already, so the schedule ends and begins again with the next epoch.
-        idle_nudges: pushes in a row that brought nothing: each next one waits longer.
-    """
-
-    schedule: PollSchedule
-    count: int = 0
-    turn: int = 0
-    running: bool = False
-    renewing: bool = False
-    idle_nudges: int = 0
-
-    def polled(self, *, progress: bool) -> None:
-        self.count = 0 if progress else self.count + 1
-        self.turn += 1
-        self.idle_nudges = 0 if progress else self.idle_nudges
-        self.running = self.count < len(self.schedule.params.poll_schedule_s)
-
-    def pause_s(self, jitter: float) -> float:
-        if self.renewing and not self.running:
-            return _EPOCH_CHECK_S * (0.9 + 0.2 * jitter)
-        return self.schedule.next_poll_s(self.count, 0.0, jitter)
-
-    def nudged(self) -> float:
-        """The least seconds between the last poll's start and the one that a nudge asks for."""
-        self.count = 0
-        self.running = True
-        self.idle_nudges += 1
-        return min(_NUDGE_MAX_S, _NUDGE_MIN_S * 2.0 ** (self.idle_nudges - 1))
 
 
 class Seeker:
@@ -164,7 +113,7 @@ class Seeker:
             self._nursery.start_soon(self._seek, contact, scope)
 
     async def _seek(self, contact: int, scope: trio.CancelScope) -> None:
-        search = _Search(PollSchedule(self._context.params))
+        search = Search(PollSchedule(self._context.params))
         with scope:
             while True:
                 nudge = self._nudges[contact] = trio.Event()
@@ -179,14 +128,14 @@ class Seeker:
                     await nudge.wait()
                     await trio.sleep_until(started + search.nudged())
 
-    async def _turn(self, contact: int, search: _Search) -> bool:
+    async def _turn(self, contact: int, search: Search) -> bool:
         """Poll if it is time to; False when there is nothing more to look for."""
         try:
             row = await self._sought(contact)
             if row is None:
                 return False
             search.renewing = row.state == "matched"
-            if search.renewing and not search.running and not await self._is_new_epoch(row):
+            if search.renewing and not search.running and not await is_new_epoch(self._context, row):
                 return True
             progress = await self._poll(row, search.turn)
         except Exception as error:  # one contact's search must not stop the others
@@ -218,26 +167,11 @@ class Seeker:
 
         return await self._context.db.run(look)
 
-    async def _is_new_epoch(self, row: ContactRow) -> bool:
-        """Whether a slot that is published in now was not begun, or it is not known where the contact is reached."""
-        known = await self._context.db.run(lambda tx: contacts.peers(tx, row.id))
-        if not any(peer.published for peer in known):
-            return True
-        now_s = int(self._context.now())
-        own, number = self._context.profile.number, row.number or ""
-        for era, era_publish in active_eras(now_s, self._context.params):
-            root = await self._root(row, era)
-            for epoch, publish in active_epochs(root, now_s, self._context.params):
-                kept = await self._context.db.run(partial(_slot, row.id, own, number, era, epoch))
-                if era_publish and publish and kept is None:
-                    return True
-        return False
-
     # -- one poll ---------------------------------------------------------------------------------------------------
 
     async def _poll(self, row: ContactRow, turn: int) -> bool:
         """The three rounds; True if anything new was found."""
-        places = await self._places(row)
+        places = await places_of(self._context, row)
         coverage: list[WalkResult] = []
         progress = False
         for kind in WalkKind:
@@ -249,7 +183,7 @@ class Seeker:
     async def _round(
         self,
         contact: int,
-        places: list[_Place],
+        places: list[Place],
         kind: WalkKind,
         turn: int,
         reach_for: frozenset[RootKey],
@@ -257,9 +191,9 @@ class Seeker:
     ) -> bool:
         context = self._context
         now_s = int(context.now())
-        results: list[tuple[_Place, Walk, WalkResult]] = []
+        results: list[tuple[Place, Walk, WalkResult]] = []
 
-        async def one(place: _Place, walk: Walk) -> None:
+        async def one(place: Place, walk: Walk) -> None:
             async with self._walking:
                 results.append((place, walk, await self._walk(contact, place, walk)))
 
@@ -283,7 +217,7 @@ class Seeker:
             context.bus.transient(DomainEvent(EventKind.DISCOVERY_PROGRESS, contact, contact=contact))
         return progress
 
-    async def _walk(self, contact: int, place: _Place, walk: Walk) -> WalkResult:
+    async def _walk(self, contact: int, place: Place, walk: Walk) -> WalkResult:
         context = self._context
         watch_s = context.params.watch_max_s if place.publish else 0
         if len(self._watched) >= _WATCHED_MAX:
@@ -309,41 +243,7 @@ class Seeker:
 
     # -- what is known ----------------------------------------------------------------------------------------------
 
-    async def _places(self, row: ContactRow) -> list[_Place]:
-        context = self._context
-        now_s = int(context.now())
-        places: list[_Place] = []
-        for era, era_publish in active_eras(now_s, context.params):
-            root = await self._root(row, era)
-            idsec = await context.db.run(partial(idsec_of, context, era))
-            for epoch, epoch_publish in active_epochs(root, now_s, context.params):
-                publish = era_publish and epoch_publish
-                state = await self._state(row, era, epoch, root, idsec, begin=publish)
-                if state is not None:
-                    places.append(_Place(era, epoch, publish, state))
-        return places
-
-    async def _root(self, row: ContactRow, era: int) -> bytes:
-        """R of the pair, derived once an era: half a second of Argon2id, one at a time, off the trio thread."""
-        context = self._context
-        own, number = context.profile.number, row.number or ""
-        known = await context.db.run(lambda tx: pairs.root(tx, row.id, own, number, era))
-        if known is not None:
-            return known
-        root = await context.offload(partial(derive_root, own, number, era, context.params))
-        await context.db.run(lambda tx: pairs.save_root(tx, row.id, own, number, era, root))
-        return root
-
-    async def _state(
-        self, row: ContactRow, era: int, epoch: int, root: bytes, idsec: bytes, *, begin: bool
-    ) -> PairState | None:
-        own, number = self._context.profile.number, row.number or ""
-        kept = await self._context.db.run(partial(_slot, row.id, own, number, era, epoch))
-        if kept is not None:
-            return load_pair(kept, idsec)
-        return PairState(role(own, number), root, era, epoch, idsec) if begin else None
-
-    def _keep(self, contact: int, places: Iterable[_Place], findings: list[Finding], tx: Tx) -> bool:
+    def _keep(self, contact: int, places: Iterable[Place], findings: list[Finding], tx: Tx) -> bool:
         """Write a round: states, claimants, where a contact is reached; whether the last is new."""
         row = contacts.get(tx, contact)
         if row is None:
@@ -384,7 +284,7 @@ class Seeker:
                 changed |= contacts.save_peer(tx, row.id, reach.peer_id, reach.addresses, reach.ask)
         return changed
 
-    async def _reach_for(self, contact: int, places: list[_Place], coverage: list[WalkResult]) -> frozenset[RootKey]:
+    async def _reach_for(self, contact: int, places: list[Place], coverage: list[WalkResult]) -> frozenset[RootKey]:
         """To whom the reach may be given now; written down as the contact's root in the same breath."""
         params = self._context.params
         if not coverage:
@@ -405,26 +305,3 @@ class Seeker:
             return given
 
         return await self._context.db.run(decide)
-
-
-def _slot(contact: int, own: str, number: str, era: int, epoch: int, tx: Tx) -> bytes | None:
-    return pairs.slot(tx, contact, own, number, era, epoch)
-
-
-def idsec_of(context: Context, era: int, tx: Tx) -> bytes:
-    """The own secret of ``era``, stepped forward from the newest kept one. Source: PROTOCOL.md 3.1."""
-    known = pairs.idsec(tx, era)
-    if known is not None:
-        return known
-    newest = pairs.newest_idsec(tx)
-    if newest is None or newest[0] > era:
-        # a first start, or an era before it: secrets do not step back, so it gets one of its own
-        secret = context.entropy.bytes(32)
-        pairs.save_idsec(tx, era, secret)
-        return secret
-    at, secret = newest
-    for step in range(at + 1, era + 1):
-        secret = next_idsec(secret)
-        if step >= era - 1:
-            pairs.save_idsec(tx, step, secret)
-    return secret

@@ -1,0 +1,98 @@
+"""Where a contact is looked for: the active slots of the pair of numbers, with what is known of each from before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from p2pchat.core.pair import PairState, load_pair
+from p2pchat.core.slots import active_epochs, active_eras, derive_root, next_idsec, role
+from p2pchat.services.context import Context
+from p2pchat.store import contacts, pairs
+from p2pchat.store.contacts import ContactRow
+from p2pchat.store.db import Tx
+
+
+@dataclass(slots=True)
+class Place:
+    """One slot of a pair during a poll; ``publish``: whether hellos are published in it now."""
+
+    era: int
+    epoch: int
+    publish: bool
+    state: PairState
+
+
+async def places_of(context: Context, row: ContactRow) -> list[Place]:
+    """The active slots of a contact's pair of numbers, begun where hellos are published."""
+    now_s = int(context.now())
+    places: list[Place] = []
+    for era, era_publish in active_eras(now_s, context.params):
+        root = await pair_root(context, row, era)
+        idsec = await context.db.run(partial(idsec_of, context, era))
+        for epoch, epoch_publish in active_epochs(root, now_s, context.params):
+            publish = era_publish and epoch_publish
+            state = await _state(context, row, era, epoch, root, idsec, begin=publish)
+            if state is not None:
+                places.append(Place(era, epoch, publish, state))
+    return places
+
+
+async def pair_root(context: Context, row: ContactRow, era: int) -> bytes:
+    """R of the pair, derived once an era: half a second of Argon2id, one at a time, off the trio thread."""
+    own, number = context.profile.number, row.number or ""
+    known = await context.db.run(lambda tx: pairs.root(tx, row.id, own, number, era))
+    if known is not None:
+        return known
+    root = await context.offload(partial(derive_root, own, number, era, context.params))
+    await context.db.run(lambda tx: pairs.save_root(tx, row.id, own, number, era, root))
+    return root
+
+
+async def _state(
+    context: Context, row: ContactRow, era: int, epoch: int, root: bytes, idsec: bytes, *, begin: bool
+) -> PairState | None:
+    own, number = context.profile.number, row.number or ""
+    kept = await context.db.run(partial(_slot, row.id, own, number, era, epoch))
+    if kept is not None:
+        return load_pair(kept, idsec)
+    return PairState(role(own, number), root, era, epoch, idsec) if begin else None
+
+
+async def is_new_epoch(context: Context, row: ContactRow) -> bool:
+    """Whether a slot that is published in now was not begun, or it is not known where the contact is reached."""
+    known = await context.db.run(lambda tx: contacts.peers(tx, row.id))
+    if not any(peer.published for peer in known):
+        return True
+    now_s = int(context.now())
+    own, number = context.profile.number, row.number or ""
+    for era, era_publish in active_eras(now_s, context.params):
+        root = await pair_root(context, row, era)
+        for epoch, publish in active_epochs(root, now_s, context.params):
+            kept = await context.db.run(partial(_slot, row.id, own, number, era, epoch))
+            if era_publish and publish and kept is None:
+                return True
+    return False
+
+
+def _slot(contact: int, own: str, number: str, era: int, epoch: int, tx: Tx) -> bytes | None:
+    return pairs.slot(tx, contact, own, number, era, epoch)
+
+
+def idsec_of(context: Context, era: int, tx: Tx) -> bytes:
+    """The own secret of ``era``, stepped forward from the newest kept one. Source: PROTOCOL.md 3.1."""
+    known = pairs.idsec(tx, era)
+    if known is not None:
+        return known
+    newest = pairs.newest_idsec(tx)
+    if newest is None or newest[0] > era:
+        # a first start, or an era before it: secrets do not step back, so it gets one of its own
+        secret = context.entropy.bytes(32)
+        pairs.save_idsec(tx, era, secret)
+        return secret
+    at, secret = newest
+    for step in range(at + 1, era + 1):
+        secret = next_idsec(secret)
+        if step >= era - 1:
+            pairs.save_idsec(tx, step, secret)
+    return secret

@@ -1,0 +1,52 @@
+"""When a contact is polled next (PROTOCOL.md 3.3): the schedule, what begins it again, and how often pushes count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from p2pchat.core.matching import PollSchedule
+
+_EPOCH_CHECK_S: Final = 6 * 3600.0
+_NUDGE_MIN_S: Final = 0.25
+_NUDGE_MAX_S: Final = 300.0
+
+
+@dataclass(slots=True)
+class Search:
+    """When a contact is polled next.
+
+    Attributes:
+        count: polls since the schedule began, or began again with progress.
+        turn: polls in all, for the machine's turns.
+        running: polled within this schedule, or before the first poll.
+        renewing: matched already, so the schedule ends and begins again with the next epoch.
+        idle_nudges: pushes in a row that brought nothing: each next one waits longer.
+    """
+
+    schedule: PollSchedule
+    count: int = 0
+    turn: int = 0
+    running: bool = False
+    renewing: bool = False
+    idle_nudges: int = 0
+
+    def polled(self, *, progress: bool) -> None:
+        """A poll is over; progress begins the schedule again."""
+        self.count = 0 if progress else self.count + 1
+        self.turn += 1
+        self.idle_nudges = 0 if progress else self.idle_nudges
+        self.running = self.count < len(self.schedule.params.poll_schedule_s)
+
+    def pause_s(self, jitter: float) -> float:
+        """Seconds until the next poll, or until the next look at whether there is one to do; ``jitter``: 0 to 1."""
+        if self.renewing and not self.running:
+            return _EPOCH_CHECK_S * (0.9 + 0.2 * jitter)
+        return self.schedule.next_poll_s(self.count, 0.0, jitter)
+
+    def nudged(self) -> float:
+        """The least seconds between the last poll's start and the one that a nudge asks for."""
+        self.count = 0
+        self.running = True
+        self.idle_nudges += 1
+        return min(_NUDGE_MAX_S, _NUDGE_MIN_S * 2.0 ** (self.idle_nudges - 1))
