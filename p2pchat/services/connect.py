@@ -104,15 +104,16 @@ class Connector:
                 await self._until_offline(contact)
                 started = trio.current_time()
                 peers = await self._peers(contact)
-                for row in peers:
-                    if row.addresses:
-                        await self._try(row)
+                reachable = [row for row in peers if row.addresses]
+                for row in reachable:
+                    await self._try(row)
                 lived = trio.current_time() - started
                 tries = 0 if lived >= _LIVED_S else tries + 1
                 pause = retry_after_s(tries, self._context.jitter(), self._context.params) if peers else float("inf")
                 with trio.move_on_after(pause):
                     await hurry.wait()
-                    await trio.sleep_until(started + _HURRY_S)
+                    if reachable:
+                        await trio.sleep_until(started + _HURRY_S)
 
     async def _peers(self, contact: int) -> list[ContactPeer]:
         while True:
