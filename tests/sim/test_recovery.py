@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from p2pchat.core.params import DAY_S
 from p2pchat.core.wire import TEXT, Item, Text, encode_text
+from p2pchat.net.dht import WalkResult
 from p2pchat.services import contacts as book
 from p2pchat.services import receive
 from p2pchat.store import contacts, messages
@@ -134,3 +135,28 @@ async def test_numbers_and_times_beyond_what_a_column_holds_poison_nothing(autoj
             found = await alice.database.run(lambda tx: messages.get(tx, stored))
             assert found is not None
             assert found.text == "from the far future"
+
+
+async def test_adding_a_pending_contact_again_looks_for_it_at_once(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            alice = await cluster.add("Alice", ALICE)
+            await alice.add(BOB, "Bob")
+            await trio.sleep(3 * DAY_S)
+            assert alice.running is not None
+            dht = alice.running.context.dht
+            walks: list[float] = []
+            walk = dht.walk
+
+            async def counted(
+                loc: bytes, *, put: bytes | None = None, get: bool = True, watch_s: int = 0
+            ) -> WalkResult:
+                walks.append(trio.current_time())
+                return await walk(loc, put=put, get=get, watch_s=watch_s)
+
+            monkeypatch.setattr(dht, "walk", counted)
+            await alice.add(BOB, "Bob")
+            await trio.sleep(10)
+            assert walks
