@@ -69,6 +69,7 @@ class Seeker:
         self._nudges: dict[int, trio.Event] = {}
         self._watched: dict[bytes, int] = {}
         self._warned: set[int] = set()
+        self._meant: set[int] = set()  # nudged for a reason of their own
         self._walking = trio.CapacityLimiter(_WALKS_AT_ONCE)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -85,7 +86,7 @@ class Seeker:
                 self._nursery = None  # news may still come while the rest of the node ends
 
     def nudge_all(self) -> None:
-        """The network has changed for the better: every schedule starts again."""
+        """The network has changed for the better: the schedule of everyone not found yet starts again."""
         for nudge in self._nudges.values():
             nudge.set()
 
@@ -93,7 +94,11 @@ class Seeker:
         """A storer tells of a new entry in a watched slot: read it now."""
         contact = self._watched.get(loc)
         if contact is not None and contact in self._nudges:
-            self._nudges[contact].set()
+            self._nudge(contact)
+
+    def _nudge(self, contact: int) -> None:
+        self._meant.add(contact)
+        self._nudges[contact].set()
 
     def _news(self, event: DomainEvent) -> None:
         if event.contact is None:
@@ -107,7 +112,7 @@ class Seeker:
 
     def _start(self, contact: int) -> None:
         if contact in self._tasks:
-            self._nudges[contact].set()
+            self._nudge(contact)
         elif self._nursery is not None:
             scope = self._tasks[contact] = trio.CancelScope()
             self._nursery.start_soon(self._seek, contact, scope)
@@ -126,7 +131,9 @@ class Seeker:
                     return
                 with trio.move_on_after(search.pause_s(self._context.jitter())):
                     await nudge.wait()
-                    await trio.sleep_until(started + search.nudged())
+                    meant = contact in self._meant
+                    self._meant.discard(contact)
+                    await trio.sleep_until(started + search.nudged(meant=meant))
 
     async def _turn(self, contact: int, search: Search) -> bool:
         """Poll if it is time to; False when there is nothing more to look for."""

@@ -19,7 +19,7 @@ class Search:
     Attributes:
         count: polls since the schedule began, or began again with progress.
         turn: polls in all, for the machine's turns.
-        running: polled within this schedule, or before the first poll.
+        running: still within this schedule.
         renewing: matched already, so the schedule ends and begins again with the next epoch.
         idle_nudges: pushes in a row that brought nothing: each next one waits longer.
     """
@@ -44,9 +44,15 @@ class Search:
             return _EPOCH_CHECK_S * (0.9 + 0.2 * jitter)
         return self.schedule.next_poll_s(self.count, 0.0, jitter)
 
-    def nudged(self) -> float:
-        """The least seconds between the last poll's start and the one that a nudge asks for."""
-        self.count = 0
-        self.running = True
+    def nudged(self, *, meant: bool) -> float:
+        """The least seconds between the last poll's start and the one that a nudge asks for.
+
+        Args:
+            meant: something happened for this contact; a node that is merely back in the network does not make it
+                look again for those it has found.
+        """
+        if meant or not self.renewing:
+            self.count = 0
+            self.running = True
         self.idle_nudges += 1
         return min(_NUDGE_MAX_S, _NUDGE_MIN_S * 2.0 ** (self.idle_nudges - 1))

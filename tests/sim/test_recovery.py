@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from p2pchat.core.params import DAY_S
 from p2pchat.core.wire import TEXT, Item, Text, encode_text
-from p2pchat.net.dht import WalkResult
+from p2pchat.net.dht import Dht, WalkResult
 from p2pchat.services import contacts as book
 from p2pchat.services import receive
 from p2pchat.store import contacts, messages
@@ -160,3 +160,26 @@ async def test_adding_a_pending_contact_again_looks_for_it_at_once(
             await alice.add(BOB, "Bob")
             await trio.sleep(10)
             assert walks
+
+
+async def test_a_restart_does_not_look_again_for_those_who_are_found(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            alice, _ = await meet(cluster)
+            await trio.sleep(3 * 3600)
+            await cluster.crash(alice)
+            walks: list[float] = []
+            walk = Dht.walk
+
+            async def counted(
+                self: Dht, loc: bytes, *, put: bytes | None = None, get: bool = True, watch_s: int = 0
+            ) -> WalkResult:
+                walks.append(trio.current_time())
+                return await walk(self, loc, put=put, get=get, watch_s=watch_s)
+
+            monkeypatch.setattr(Dht, "walk", counted)
+            await cluster.start(alice)
+            await trio.sleep(3 * 3600)
+            assert walks == []
