@@ -2,13 +2,15 @@
 
 What must hold at every moment: what opens is what was sealed, once; what is refused changes nothing and raises a
 declared error only; no nonce, eid or ack comes twice; the bounds hold. Within the production limits everything that was
-sealed opens; a second machine has limits so small, and so much time, that keys are dropped and nothing else fails.
+sealed opens; a second machine has limits so small, and so much time, that keys are dropped and nothing else fails. In a
+third, ends are thrown back to what they had stored long ago, as by a backup: then much is lost, but nothing is forged.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -195,6 +197,81 @@ class DroppingMachine(RatchetMachine):
     drops_keys = True
 
 
+class RollbackMachine(RuleBasedStateMachine):
+    """An end that was thrown back seals with message keys that were used before: only its nonces keep these apart."""
+
+    params = replace(PRODUCTION, kem_every=2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entropy = SeededEntropy(2)
+        self.sessions: list[Session] = list(session_pair(self.entropy, self.params))
+        self.stored = [[self.dump(end)] for end in (0, 1)]
+        self.on_the_way: list[Sent] = []
+        self.nonces: set[bytes] = set()
+        self.count = 0
+
+    def dump(self, end: int) -> tuple[bytes, bytes]:
+        return dump_session(self.sessions[end]), dump_skipped(self.sessions[end])
+
+    @rule(end=ENDS, count=st.integers(1, 4))
+    def seal(self, end: int, count: int) -> None:
+        for _ in range(count):
+            self.count += 1
+            content = b"%d" % self.count
+            self.sessions[end], sealed = seal(self.sessions[end], content, self.entropy, self.params)
+            assert sealed.envelope[8:32] not in self.nonces
+            self.nonces.add(sealed.envelope[8:32])
+            self.on_the_way.append(Sent(1 - end, sealed.envelope, content, sealed.ack))
+
+    def opens(self, sent: Sent) -> bool:
+        """Whether it opens: then as what was sealed, and not again."""
+        before = self.dump(sent.receiver)
+        try:
+            session, content, ack = self.try_to_open(self.sessions[sent.receiver], sent)
+        except REFUSED:
+            assert self.dump(sent.receiver) == before
+            return False
+        assert (content, ack) == (sent.content, sent.ack)
+        self.sessions[sent.receiver] = session
+        with pytest.raises(REFUSED):
+            self.try_to_open(session, sent)
+        return True
+
+    def try_to_open(self, session: Session, sent: Sent) -> tuple[Session, bytes, bytes]:
+        return open_envelope(session, sent.envelope, NOW_S, self.entropy, self.params)
+
+    @precondition(lambda self: self.on_the_way)
+    @rule(pick=PICKS, kept=st.booleans())
+    def arrive(self, pick: int, kept: bool) -> None:
+        sent = self.on_the_way[pick % len(self.on_the_way)]
+        if not kept:
+            self.on_the_way.remove(sent)
+        self.opens(sent)
+
+    @rule(end=ENDS)
+    def store(self, end: int) -> None:
+        self.stored[end].append(self.dump(end))
+
+    @rule(end=ENDS, pick=PICKS)
+    def throw_back(self, end: int, pick: int) -> None:
+        stored = self.stored[end][pick % len(self.stored[end])]
+        self.sessions[end] = load_session(*stored)
+        assert self.dump(end) == stored
+
+    @rule(first=ENDS)
+    def throw_both_back_and_go_on(self, first: int) -> None:
+        """To the beginning, with nothing on the way any more: then it is as if nothing had happened."""
+        self.on_the_way.clear()
+        for end in (0, 1):
+            self.sessions[end] = load_session(*self.stored[end][0])
+            del self.stored[end][1:]
+        for end in (first, 1 - first):
+            self.seal(end, 2)
+            assert all(self.opens(sent) for sent in self.on_the_way[::-1])
+            self.on_the_way.clear()
+
+
 SETTINGS = settings(
     max_examples=50,
     stateful_step_count=50,
@@ -206,3 +283,5 @@ TestRatchetMachine = RatchetMachine.TestCase
 TestRatchetMachine.settings = SETTINGS
 TestDroppingMachine = DroppingMachine.TestCase
 TestDroppingMachine.settings = SETTINGS
+TestRollbackMachine = RollbackMachine.TestCase
+TestRollbackMachine.settings = SETTINGS

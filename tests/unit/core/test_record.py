@@ -1,4 +1,4 @@
-"""Sealing, checking and opening a record (PROTOCOL.md 3.2); its refusals are in tests/vectors."""
+"""Sealing, checking and opening a record (PROTOCOL.md 3.2); its refusals are in test_record_refusals."""
 
 from __future__ import annotations
 

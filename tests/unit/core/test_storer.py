@@ -155,6 +155,26 @@ def test_a_displaced_entry_makes_room_in_its_own_quota() -> None:
     assert len(store) == 1
 
 
+@pytest.mark.parametrize("quota", ["records_per_prefix", "records_total"])
+def test_a_newcomer_that_is_as_far_as_the_farthest_is_refused(quota: str) -> None:
+    store = storer(**{quota: 1})
+    assert put(store, raw("a")) is Put.NEW
+    assert put(store, raw("b", work=20)) is Put.REFUSED
+    assert names(store) == {"a"}
+
+
+def test_an_entry_of_another_prefix_that_goes_makes_no_room_in_the_quota() -> None:
+    """In a full slot q's entry goes; p, whose quota is full, has to give up its farthest as well, or is refused."""
+    locs = by_distance(3)
+    for own_at, slot_at, outcome in ((2, 1, Put.NEW), (0, 1, Put.REFUSED)):
+        store = storer(slot_entries=1, records_per_prefix=1)
+        assert put(store, raw("of p"), b"p", locs[own_at]) is Put.NEW
+        assert put(store, raw("of q"), b"q", locs[slot_at]) is Put.NEW
+        assert put(store, raw("new", work=17), b"p", locs[slot_at]) is outcome
+        assert names(store, locs[own_at]) == (set() if outcome is Put.NEW else {"of p"})
+        assert names(store, locs[slot_at]) == ({"new"} if outcome is Put.NEW else {"of q"})
+
+
 def test_no_quota_of_others_displaces_the_own_records() -> None:
     store, locs = storer(records_per_prefix=1, records_total=1), by_distance(3)
     assert put(store, raw("mine"), OWN_PREFIX, locs[2]) is Put.NEW
