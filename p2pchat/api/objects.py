@@ -5,6 +5,7 @@ Rules, which are the contract:
 - Ids are lower-case hex, times unix milliseconds (UTC), the unknown is null and never missing.
 - Fields may be added; whoever reads must ignore those it does not know.
 - No field is bytes: an object looks the same in both framings.
+- The repr of an object shows nothing of it.
 
 Source: docs/CONTROL-API.md, "Objects".
 """
@@ -15,6 +16,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from p2pchat.base.silent import Silent
+
 ContactState = Literal["pending", "matched", "request", "blocked"]
 Trust = Literal["claimed", "number_verified", "in_person"]
 MessageState = Literal["queued", "sent", "held", "delivered", "read", "received", "failed", "expired", "cancelled"]
@@ -22,7 +25,7 @@ Reachability = Literal["lan", "public", "relayed", "none"]
 PathKind = Literal["lan", "direct", "relayed"]
 
 
-class Contact(Struct, kw_only=True):
+class Contact(Silent, Struct, kw_only=True):
     """A person whom the user added. ``claimants`` counts the roots that claim the pair of numbers."""
 
     id: str
@@ -36,14 +39,22 @@ class Contact(Struct, kw_only=True):
     replayed: bool | UnsetType = UNSET
 
 
-class Holder(Struct, kw_only=True):
+class Claimant(Silent, Struct, kw_only=True):
+    """Somebody who claims to be a contact. ``id``: their root key, 64 digits; ``chosen``: whom messages go to."""
+
+    id: str
+    first_seen_ms: int
+    chosen: bool
+
+
+class Holder(Silent, Struct, kw_only=True):
     """A node that holds a sealed message, and until when it said it would."""
 
     id: str
     until_ms: int
 
 
-class Message(Struct, kw_only=True):
+class Message(Silent, Struct, kw_only=True):
     """One text. ``position`` rises within a conversation; ``created_ms`` is on the writer's clock."""
 
     id: str
@@ -60,7 +71,7 @@ class Message(Struct, kw_only=True):
     replayed: bool | UnsetType = UNSET
 
 
-class Event(Struct, kw_only=True):
+class Event(Silent, Struct, kw_only=True):
     """Something that happened. ``seq`` is null for what is not stored; ``data`` depends on ``type``."""
 
     seq: int | None
@@ -69,7 +80,7 @@ class Event(Struct, kw_only=True):
     data: Message | Contact | dict[str, object]
 
 
-class EventNotification(Struct, kw_only=True):
+class EventNotification(Silent, Struct, kw_only=True):
     """The params of an ``event`` notification: an event and the subscription that it is sent for."""
 
     subscription: str
@@ -79,7 +90,7 @@ class EventNotification(Struct, kw_only=True):
     data: Message | Contact | dict[str, object]
 
 
-class ContactCounts(Struct, kw_only=True):
+class ContactCounts(Silent, Struct, kw_only=True):
     """How many contacts are in each state."""
 
     matched: int
@@ -87,7 +98,7 @@ class ContactCounts(Struct, kw_only=True):
     requests: int
 
 
-class Status(Struct, kw_only=True):
+class Status(Silent, Struct, kw_only=True):
     """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded."""
 
     profile: str
@@ -105,7 +116,7 @@ class Status(Struct, kw_only=True):
     version: str
 
 
-class Identity(Struct, kw_only=True):
+class Identity(Silent, Struct, kw_only=True):
     """Who this profile is: ``root`` is the person's public key (hex), ``peer_id`` the node's (text form)."""
 
     profile: str
@@ -115,14 +126,14 @@ class Identity(Struct, kw_only=True):
     peer_id: str
 
 
-class ApiVersion(Struct, kw_only=True):
+class ApiVersion(Silent, Struct, kw_only=True):
     """A minor version adds; a major one breaks."""
 
     major: int
     minor: int
 
 
-class Hello(Struct, kw_only=True):
+class Hello(Silent, Struct, kw_only=True):
     """What speaks here, and which part of the event log it still has."""
 
     api: ApiVersion
@@ -133,33 +144,39 @@ class Hello(Struct, kw_only=True):
     features: list[str]
 
 
-class Contacts(Struct, kw_only=True):
+class Contacts(Silent, Struct, kw_only=True):
     """The reply of ``contacts.list``."""
 
     contacts: list[Contact]
 
 
-class Messages(Struct, kw_only=True):
+class Claimants(Silent, Struct, kw_only=True):
+    """The reply of ``contacts.claimants``, the first one first."""
+
+    claimants: list[Claimant]
+
+
+class Messages(Silent, Struct, kw_only=True):
     """A page of a conversation, oldest first; ``next`` is the ``before`` of the page before it, null at the start."""
 
     messages: list[Message]
     next: int | None
 
 
-class Events(Struct, kw_only=True):
+class Events(Silent, Struct, kw_only=True):
     """A stretch of the event log; empty at its end."""
 
     events: list[Event]
 
 
-class Subscription(Struct, kw_only=True):
+class Subscription(Silent, Struct, kw_only=True):
     """A running subscription; events after ``cursor`` follow."""
 
     subscription: str
     cursor: int
 
 
-class Peer(Struct, kw_only=True):
+class Peer(Silent, Struct, kw_only=True):
     """A node that this one is connected to."""
 
     peer_id: str
@@ -168,17 +185,17 @@ class Peer(Struct, kw_only=True):
     since_ms: int
 
 
-class Peers(Struct, kw_only=True):
+class Peers(Silent, Struct, kw_only=True):
     """The reply of ``net.peers``."""
 
     peers: list[Peer]
 
 
-class Addresses(Struct, kw_only=True):
+class Addresses(Silent, Struct, kw_only=True):
     """Full multiaddrs of this node, ``/p2p/`` part included: each can be given to another's ``--bootstrap``."""
 
     addresses: list[str]
 
 
-class Empty(Struct, kw_only=True):
+class Empty(Silent, Struct, kw_only=True):
     """Done; there is nothing to tell."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import typing
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -23,6 +24,7 @@ from msgspec import Meta, Struct
 
 from p2pchat.api.objects import (
     Addresses,
+    Claimants,
     Contact,
     Contacts,
     ContactState,
@@ -39,6 +41,7 @@ from p2pchat.api.objects import (
 )
 from p2pchat.api.text import TEXT_BYTES, is_safe, is_unicode
 from p2pchat.base.errors import UsageError
+from p2pchat.base.silent import Silent
 
 API_MAJOR: Final = 1
 API_MINOR: Final = 0
@@ -55,7 +58,7 @@ EventPatterns = Annotated[list[EventPattern], Meta(min_length=1, max_length=64)]
 Wait = Literal["queued", "sent", "held", "delivered", "read"]
 
 
-class Params(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+class Params(Silent, Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The named parameters of one method."""
 
     def check(self) -> None:
@@ -120,6 +123,13 @@ class ContactsRemove(Mutation, kw_only=True, frozen=True):
     """``to`` as in ``contacts.get``."""
 
     to: Target
+
+
+class ContactsChoose(Mutation, kw_only=True, frozen=True):
+    """``to`` as in ``contacts.get``; ``claimant``: the beginning of an id, needed where there are several."""
+
+    to: Target
+    claimant: Annotated[str, Meta(min_length=4, max_length=64, pattern="^[0-9a-fA-F]+$")] | None = None
 
 
 class MessageSend(Mutation, kw_only=True, frozen=True):
@@ -197,6 +207,8 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "contacts.list": MethodSpec(ContactsList, Contacts, False, "Lists the contacts."),
     "contacts.get": MethodSpec(ContactsGet, Contact, False, "Shows one contact."),
     "contacts.rename": MethodSpec(ContactsRename, Contact, True, "Gives a contact another name."),
+    "contacts.claimants": MethodSpec(ContactsGet, Claimants, False, "Lists who claims to be a contact."),
+    "contacts.choose": MethodSpec(ContactsChoose, Contact, True, "Settles which claimant a contact is."),
     "contacts.remove": MethodSpec(ContactsRemove, Contact, True, "Forgets a contact; replies with what it was."),
     "message.send": MethodSpec(MessageSend, Message, True, "Commits a text for a contact, to be delivered."),
     "message.list": MethodSpec(MessageList, Messages, False, "Reads a conversation, page by page, from its end."),
@@ -220,12 +232,11 @@ def parse(method: str, params: Mapping[str, object]) -> Params:
     spec = METHODS.get(method)
     if spec is None:
         raise UsageError("there is no such method", name="METHOD_NOT_FOUND")
+    _refuse_what_msgspec_would_quote(method, spec.params, params)
     try:
         value = msgspec.convert(params, spec.params)
     except msgspec.ValidationError as error:
         raise _explained(str(error), method, spec.params) from None
-    except UnicodeEncodeError:  # from a lone surrogate in the name of a parameter
-        raise _explained("", method, spec.params) from None
     for field in value.__struct_fields__:
         text = getattr(value, field)
         if isinstance(text, str) and not is_unicode(text):
@@ -243,30 +254,51 @@ def type_matches(patterns: Sequence[str] | None, event_type: str) -> bool:
 
 
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
-_UNKNOWN: Final = re.compile(r"unknown field `(\w{1,64})`", re.ASCII)
+_NUMBER: Final = "a whole number"
+_WORD: Final = re.compile(r"\w{1,64}", re.ASCII)
 _AT: Final = re.compile(r"^(.*) - at `\$\.(\w+)", re.DOTALL)
 
 
 def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
-    known = kind.__struct_fields__
     if found := _MISSING.search(report):
         return _invalid(found[1], "is required")
     if found := _AT.search(report):
-        if report.startswith("Invalid enum value"):
-            choices = _choices(typing.get_type_hints(kind).get(found[2]))
-            return _invalid(found[2], f"must be one of: {', '.join(choices)}")
         return _invalid(found[2], found[1][0].lower() + found[1][1:])
-    names = ", ".join(known) if known else "none"
-    if found := _UNKNOWN.search(report):
-        return _invalid(found[1], f"is no parameter of {method}, which knows {names}")
+    return _unknown("", method, kind)
+
+
+def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Mapping[str, object]) -> None:
+    """What is in the wrong place may be a text or a number: no exception may hold it."""
+    for name in params:
+        if name not in kind.__struct_fields__:
+            raise _unknown(str(name), method, kind)  # msgpack has other keys, too
+    for name, (words, choices) in _words(kind).items():
+        value = params.get(name)
+        if isinstance(value, str) and value not in words:
+            raise _invalid(name, f"must be one of: {', '.join(choices)}")
+
+
+def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
+    names = ", ".join(kind.__struct_fields__) or "none"
+    if _WORD.fullmatch(name):
+        return _invalid(name, f"is no parameter of {method}, which knows {names}")
     return UsageError(f"params: {method} knows {names}", data={"param": "params"})
+
+
+@cache
+def _words(kind: type[Params]) -> dict[str, tuple[list[str], list[str]]]:
+    """The parameters of ``kind`` that take one of a few words: these, and all that may be given."""
+    hints = typing.get_type_hints(kind)
+    choices = {name: _choices(hint) for name, hint in hints.items()}
+    words = {name: [choice for choice in of if choice != _NUMBER] for name, of in choices.items()}
+    return {name: (words[name], choices[name]) for name in hints if words[name]}
 
 
 def _choices(hint: object) -> list[str]:
     if typing.get_origin(hint) is Literal:
         return [str(value) for value in typing.get_args(hint)]
     if hint is int:
-        return ["a whole number"]
+        return [_NUMBER]
     return [value for inner in typing.get_args(hint) for value in _choices(inner)]
 
 

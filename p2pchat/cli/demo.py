@@ -10,13 +10,15 @@ Rules:
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from p2pchat.base.errors import P2PChatError
 from p2pchat.cli.demo_story import Story, Summary
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note
-from p2pchat.cli.sandbox import Interrupted, Interrupts, Sandbox
+from p2pchat.cli.sandbox import Interrupted, Sandbox, in_sandbox
 
 
 @click.command()
@@ -26,7 +28,7 @@ def demo(invocation: Invocation) -> None:
     """Let Alice and Bob find each other by number and talk, on this machine; nothing is kept."""
     silent = invocation.as_json or invocation.quiet
     try:
-        summary = _perform(silent=silent)
+        summary = in_sandbox("p2pchat-demo-", partial(_tell, silent=silent))
     except Interrupted as interrupted:
         raise click.exceptions.Exit(interrupted.exit_status) from None
     if invocation.as_json:
@@ -34,19 +36,6 @@ def demo(invocation: Invocation) -> None:
         return
     for text in summary.lines():
         line(text)
-
-
-def _perform(*, silent: bool) -> Summary:
-    with Interrupts() as interrupts:
-        sandbox = Sandbox(interrupts)
-        # two blocks: a signal may come at the very beginning of the inner one's end, and none after it
-        try:
-            try:
-                return _tell(sandbox, silent=silent)
-            finally:
-                interrupts.ignore()
-        finally:
-            sandbox.close()
 
 
 def _tell(sandbox: Sandbox, *, silent: bool) -> Summary:

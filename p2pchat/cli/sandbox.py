@@ -1,4 +1,4 @@
-"""Processes and files that leave nothing behind: what ``demo`` runs in.
+"""Processes and files that leave nothing behind: what ``demo`` and the measurements run in.
 
 Rules:
 
@@ -23,7 +23,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
+
+T = TypeVar("T")
 
 TERMINATE_S: Final = 5.0
 TAIL_LINES: Final = 12
@@ -97,6 +99,11 @@ class Process:
         self.log = log
         self._child = child
 
+    @property
+    def pid(self) -> int:
+        """Its number, and its group's."""
+        return self._child.pid
+
     def ended(self) -> int | None:
         """The exit status (negative: the signal that killed it), or None while it runs.
 
@@ -126,10 +133,12 @@ class Sandbox:
 
     Args:
         interrupts: put off while something is made.
+        prefix: what the directory's name begins with.
     """
 
-    def __init__(self, interrupts: Interrupts) -> None:
+    def __init__(self, interrupts: Interrupts, prefix: str) -> None:
         self._interrupts = interrupts
+        self._prefix = prefix
         self._processes: list[Process] = []
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._pid = os.getpid()
@@ -141,7 +150,7 @@ class Sandbox:
         if len(os.fsencode(parent)) > _LONGEST_PARENT:
             parent = "/tmp"  # noqa: S108  mkdtemp makes a private directory in it
         with self._interrupts.protected():
-            self._directory = Path(tempfile.mkdtemp(prefix="p2pchat-demo-", dir=parent))
+            self._directory = Path(tempfile.mkdtemp(prefix=self._prefix, dir=parent))
         return self._directory
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
@@ -196,3 +205,21 @@ class Sandbox:
         self._libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != self._pid:
             os._exit(1)  # the parent died before the kernel was asked
+
+
+def in_sandbox(prefix: str, work: Callable[[Sandbox], T]) -> T:
+    """Run ``work``; afterwards nothing of what it made in its sandbox is left, however it ended.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    with Interrupts() as interrupts:
+        sandbox = Sandbox(interrupts, prefix)
+        # two blocks: a signal may come at the very beginning of the inner one's end, and none after it
+        try:
+            try:
+                return work(sandbox)
+            finally:
+                interrupts.ignore()
+        finally:
+            sandbox.close()

@@ -17,6 +17,7 @@ import p2pchat
 from p2pchat.api import objects, schema
 from p2pchat.base.errors import NetError, UsageError
 from p2pchat.control import render
+from p2pchat.control.progress import RANK, Progress
 from p2pchat.control.server import Connection
 from p2pchat.control.subscriptions import Subscriptions
 from p2pchat.net.addresses import format_address, format_peer_id, parse_address
@@ -28,7 +29,6 @@ from p2pchat.store import contacts, eventlog, idempotency, messages
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 
-_RANK: Final = {"queued": 0, "sent": 1, "held": 2, "delivered": 3, "read": 4}
 _FEATURES: Final = ("events.replay", "idempotency")
 
 R = TypeVar("R", objects.Contact, objects.Message)
@@ -49,6 +49,7 @@ class Dispatch:
         self._stop = stop
         self._started = time.monotonic()
         self._subscriptions = Subscriptions(context, connector.online)
+        self._progress = Progress(context.bus)
 
     async def __call__(self, method: str, params: dict[str, object], connection: Connection) -> msgspec.Struct:
         """The result of one call.
@@ -134,6 +135,21 @@ class Dispatch:
 
         return await self._mutate("contacts.rename", params, objects.Contact, rename)
 
+    async def _contacts_claimants(self, params: schema.ContactsGet, _: Connection) -> objects.Claimants:
+        def claimants(tx: Tx) -> objects.Claimants:
+            row = book.resolve(tx, self._context, params.to)
+            found = contacts.claimants(tx, row.id)
+            return objects.Claimants(claimants=[render.claimant(known, row) for known in found])
+
+        return await self._context.db.run(claimants)
+
+    async def _contacts_choose(self, params: schema.ContactsChoose, _: Connection) -> objects.Contact:
+        def choose(tx: Tx) -> objects.Contact:
+            row = book.resolve(tx, self._context, params.to)
+            return self._contact(book.choose(tx, self._context, row, params.claimant))
+
+        return await self._mutate("contacts.choose", params, objects.Contact, choose)
+
     async def _contacts_remove(self, params: schema.ContactsRemove, _: Connection) -> objects.Contact:
         def remove(tx: Tx) -> objects.Contact:
             row = book.resolve(tx, self._context, params.to)
@@ -196,13 +212,13 @@ class Dispatch:
         """
         told = queued
         with trio.move_on_after(timeout_ms / 1000):
-            while _RANK.get(told.state, -1) < _RANK[state]:
-                if told.state not in _RANK:
+            while RANK.get(told.state, -1) < RANK[state]:
+                if told.state not in RANK:
                     raise UsageError(f"The message is {told.state}.", name="PEER_OFFLINE", data={"id": queued.id})
-                news = self._context.bus.edge()
+                edge = self._progress.edge(queued.position, state)
                 told = await self._context.db.run(lambda tx: self._found(tx, queued.id))
-                if _RANK.get(told.state, -1) < _RANK[state] and told.state in _RANK:
-                    await news()
+                if RANK.get(told.state, -1) < RANK[state] and told.state in RANK:
+                    await edge.wait()
             told.replayed = queued.replayed
             return told
         raise UsageError(
@@ -273,12 +289,12 @@ class Dispatch:
     async def _mutate(self, method: str, params: schema.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:
         """Run ``effect`` once for its idempotency key, in one transaction with it."""
         key = params.idempotency_key
+        if key is None:
+            return await self._context.db.run(effect)
         fields = msgspec.structs.asdict(params) | {"idempotency_key": None, "wait": None, "timeout_ms": None}
         digest = hashlib.blake2b(msgspec.msgpack.encode((method, fields), order="sorted"), digest_size=32).digest()
 
         def once(tx: Tx) -> R:
-            if key is None:
-                return effect(tx)
             known = idempotency.recall(tx, key, digest)
             if known is not None:
                 repeated = msgspec.json.decode(known, type=kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, cast
 
-from p2pchat.api.objects import Contact, ContactState, Event, Message, MessageState, Trust
+from p2pchat.api.objects import Claimant, Contact, ContactState, Event, Message, MessageState, Trust
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services.contacts import open_snapshot
 from p2pchat.store import contacts, messages
@@ -40,6 +40,11 @@ def contact(row: ContactRow, online: Online) -> Contact:
         online=online(row.id),
         last_seen_ms=row.last_seen_ms,
     )
+
+
+def claimant(found: contacts.Claimant, row: ContactRow) -> Claimant:
+    """Somebody who claims to be the contact ``row``."""
+    return Claimant(id=found.root.hex(), first_seen_ms=found.first_seen_ms, chosen=found.root == row.root)
 
 
 def message_id(store_id: bytes, row_id: int) -> str:

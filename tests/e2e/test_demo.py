@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+from tests.e2e.runs import Run, starting
 
-ROOT = Path(__file__).parents[2]
-DEADLINE_S = 240.0
+pytestmark = pytest.mark.e2e
 
 WITH_ANOTHER_DAEMON = """
 import sys
@@ -31,70 +24,10 @@ main()
 """
 
 
-class Run:
-    """A demo that was started, in a temporary directory of its own."""
-
-    def __init__(self, folder: Path, command: list[str]) -> None:
-        self.folder = folder
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("P2PCHAT_")}
-        environment |= {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-
-    def wait_for(self, what: Callable[[], object]) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not what():
-            assert self.process.poll() is None, self.finish()
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-
-    def read_until(self, words: str) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if words in line.decode():
-                return
-        raise AssertionError(f"it ended before it said {words!r}: {self.finish()}")
-
-    def directories(self) -> list[Path]:
-        return list(self.folder.glob("p2pchat-demo-*"))
-
-    def processes(self) -> list[int]:
-        """Whatever runs with this demo's temporary directory in its environment, the demo itself excepted."""
-        marker = f"P2PCHAT_HOME={self.folder}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    environment = (entry / "environ").read_bytes()
-                except OSError:  # it ended meanwhile, or is another user's
-                    continue
-                if marker in environment:
-                    found.append(int(entry.name))
-        return found
-
-    def finish(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=DEADLINE_S)
-        return self.process.returncode, out.decode(), err.decode()
-
-
 @pytest.fixture
 def start() -> Iterator[Callable[..., Run]]:
-    runs: list[Run] = []
-    folder = Path(tempfile.mkdtemp(prefix="p2pchat-test-", dir="/tmp"))  # short: sockets are made below it
-
-    def begin(*command: str) -> Run:
-        runs.append(Run(folder, list(command) if command else ["-m", "p2pchat.cli", "demo"]))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        if run.process.poll() is None:
-            run.process.terminate()
-            run.finish()
-        for pid in run.processes():
-            os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(folder)
+    with starting() as begin:
+        yield lambda *command: begin(*(command or ("-m", "p2pchat.cli", "demo")))
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ class FakeClient:
 
 @pytest.fixture
 def story(tmp_path: Path) -> Story:
-    return Story(Sandbox(Interrupts()), tmp_path, silent=True)
+    return Story(Sandbox(Interrupts(), "p2pchat-test-"), tmp_path, silent=True)
 
 
 def heard(person: Person, told: list[str], kept: list[str] | None = None) -> None:

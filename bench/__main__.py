@@ -1,0 +1,66 @@
+"""``scripts/bench basics [--runs N] [--json FILE] [--quick]``: measure this machine and the daemons on it.
+
+It is a measurement: a bar that is missed is said, and the exit status is 0. However it ends no process and no file
+stays, but for FILE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from bench import basics
+from bench.measure import Samples
+from bench.report import document, machine, table
+from p2pchat.base.errors import P2PChatError
+from p2pchat.cli.sandbox import Interrupted, Sandbox, in_sandbox
+
+
+def main() -> int:
+    """The exit status."""
+    arguments = _parser().parse_args()
+    samples, before = Samples(), machine()
+
+    def work(sandbox: Sandbox) -> None:
+        scale = basics.QUICK if arguments.quick else basics.Scale()
+        basics.run(sandbox, sandbox.open(), arguments.runs, scale, samples)
+
+    try:
+        in_sandbox("p2pchat-bench-", work)
+    except Interrupted as interrupted:
+        return interrupted.exit_status
+    except P2PChatError as error:
+        print(f"{error.error_name}: {error.message}", file=sys.stderr)
+        return 1
+    print(", ".join(f"{name} {value}" for name, value in before.items()), *table(basics.METRICS, samples), sep="\n")
+    if arguments.json:
+        arguments.json.write_text(
+            json.dumps(document(basics.METRICS, samples, before), indent=1) + "\n", encoding="utf-8"
+        )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench", description="Measure p2pchat on this machine, beside its raw limits."
+    )
+    what = parser.add_subparsers(required=True, metavar="WHAT")
+    command = what.add_parser("basics", help="start, memory, idle CPU, commands, messages, match")
+    command.add_argument("--runs", type=_at_least_one, default=5, metavar="N", help="values of each figure (5)")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write every value there, too")
+    command.add_argument(
+        "--quick", action="store_true", help="as little as shows that it works; the figures mean little"
+    )
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number from 1")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

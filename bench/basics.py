@@ -1,0 +1,199 @@
+"""``basics``: what a user feels of one daemon and of two that talk.
+
+Each run makes two new profiles with production parameters, starts their daemons, lets them match by number, measures,
+and stops them; the raw limits are taken in every run, between its profiles and its daemons, when nothing else works.
+Memory and idle CPU are taken in the last run, before the first message.
+
+- *ready*: from before the process exists until ``node.hello`` is answered.
+- *match*: by the two event logs, from the later ``contact.added`` to the later ``contact.matched``.
+- *lone message*: one ``message.send`` with ``wait: delivered`` after the other; by the log, ``delivered_ms`` less
+  ``created_ms``, in whole milliseconds.
+- *messages/s*: 100-byte texts on one connection a writer, from ``created_ms`` of the first to ``delivered_ms`` of the
+  last: until its ack is on the writer's disk. *queued/s*: until the last reply is read.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench import limits
+from bench.daemons import Node, until
+from bench.measure import Samples, each_s, quantile
+from bench.pipeline import pour, send_requests
+from bench.procfs import between_ns, cpu_ns, family, resident_mb
+from bench.report import Metric
+from p2pchat.cli.program import interpreter
+from p2pchat.cli.reading import number, objects
+from p2pchat.cli.sandbox import Sandbox
+
+TEXT: Final = "x" * 100
+_FLOOR = ("python s", "python -c pass")
+_MESSAGES = (("rows /s", "rows of SQLCipher, 500 a commit"), ("ratchet /s", "messages sealed and opened, one by one"))
+
+METRICS: Final = (
+    Metric("ready s", "daemon start → ready", "s", (("libp2p s", "import libp2p"), _FLOOR), bar=2.5),
+    Metric("rss MB", "resting RSS", "MB", (("libp2p MB", "import libp2p"),), bar=110),
+    Metric("pss MB", "resting PSS, mining process included", "MB"),
+    Metric("idle %", "idle CPU of one core", "%", (("trio %", "trio asleep"),), bar=0.5),
+    Metric(
+        "cli ms",
+        "p2pchat status",
+        "ms",
+        (("click ms", "import click, json, socket"), ("python ms", _FLOOR[1])),
+        bar=150,
+    ),
+    Metric("call p50 ms", "node.status, p50", "ms", (("unix p50 ms", "Unix socket echo"),)),
+    Metric("call p99 ms", "node.status, p99", "ms", (("unix p99 ms", "Unix socket echo"),)),
+    Metric(
+        "lone p50 ms",
+        "lone message, send → delivered, p50",
+        "ms",
+        (("parts ms", "3 commits, TCP and Unix echo"), ("commit p50 ms", "1 commit"), ("tcp p50 ms", "TCP echo")),
+        bar=10,
+    ),
+    Metric("lone p99 ms", "lone message, send → delivered, p99", "ms", (("commit p99 ms", "1 commit"),)),
+    Metric("lone log ms", "lone message by the log, p50", "ms"),
+    Metric("queued /s", "queued, one writer", "/s", _MESSAGES[:1], rising=True),
+    Metric("one way /s", "delivered, one way", "/s", _MESSAGES, rising=True),
+    Metric("both ways /s", "delivered, both ways, sum", "/s", _MESSAGES, rising=True),
+    Metric("match s", "match by number", "s", (("match floor s", "2 × Argon2id, 6 × work, on both sides at once"),)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is done in a run."""
+
+    lone: int = 300
+    burst: int = 5000
+    commands: int = 20
+    rest_s: float = 30.0
+
+
+QUICK: Final = Scale(lone=20, burst=200, commands=2, rest_s=1.0)
+
+
+def run(sandbox: Sandbox, folder: Path, runs: int, scale: Scale, samples: Samples) -> None:
+    """Add ``runs`` values of everything. A run before them warms files and caches up and is thrown away."""
+    kept_from = 0 if scale is QUICK else 1
+    for index in range(runs + kept_from):
+        is_last = index == runs + kept_from - 1
+        _one(sandbox, folder / str(index), scale, samples if index >= kept_from else Samples(), rest=is_last)
+
+
+def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples, *, rest: bool) -> None:
+    folder.mkdir()
+    alice = Node(sandbox, folder / "a", "Alice", "+821012345678")
+    bob = Node(sandbox, folder / "b", "Bob", "+821098765432")
+    for node in (alice, bob):
+        node.init()
+    for node in (alice, bob):
+        node.ended()
+    limits.measure(samples, folder, scale.lone)
+    samples.add("ready s", alice.start())
+    samples.add("ready s", bob.start("--bootstrap", alice.address))
+    _match(sandbox, alice, bob, samples)
+    if rest:
+        _rest(sandbox, folder, (alice, bob), scale, samples)
+    _command_line(alice, scale, samples)
+    _lone(alice, scale, samples)
+    _burst(sandbox, (alice,), scale, samples, "one way /s")
+    _burst(sandbox, (alice, bob), scale, samples, "both ways /s")
+    for node in (alice, bob):
+        node.stop()
+
+
+def _match(sandbox: Sandbox, alice: Node, bob: Node, samples: Samples) -> None:
+    both = ((alice, bob), (bob, alice))
+    for one, other in both:
+        one.client.call("contacts.add", number=other.number, name=other.name)
+
+    def matched() -> bool:
+        return all(one.events("contact.matched") for one, _ in both)
+
+    until(sandbox, matched, "They do not match")
+    added, found = (
+        max(number(one.events(kind)[0], "ts") for one, _ in both) for kind in ("contact.added", "contact.matched")
+    )
+    samples.add("match s", (found - added) / 1000)
+    work_s = 2 * samples["argon2 s"].values[-1] + 6 * samples["mine s"].values[-1]
+    samples.add("match floor s", work_s / min(os.cpu_count() or 1, len(both)))  # the two sides work side by side
+
+
+def _rest(sandbox: Sandbox, folder: Path, nodes: tuple[Node, Node], scale: Scale, samples: Samples) -> None:
+    time.sleep(scale.rest_s)
+    for node in nodes:
+        samples.add("rss MB", resident_mb(node.process.pid)[0])
+        samples.add("pss MB", sum(resident_mb(member)[1] for member in family(node.process.pid)))
+    asleep = [*interpreter(), "-c", "import trio; trio.run(trio.sleep_forever)"]
+    idle = sandbox.start("trio", asleep, nodes[0].environment, folder / "trio.log")
+    time.sleep(1.0)
+    watched = [("idle %", node.process.pid) for node in nodes] + [("trio %", idle.pid)]
+    before = [cpu_ns(pid) for _, pid in watched]
+    time.sleep(scale.rest_s)
+    for (name, pid), ran in zip(watched, before, strict=True):
+        samples.add(name, between_ns(ran, cpu_ns(pid)) / scale.rest_s / 1e7)
+    sandbox.finish(idle)
+
+
+def _command_line(node: Node, scale: Scale, samples: Samples) -> None:
+    command = [*interpreter(), "-m", "p2pchat.cli", "status"]
+
+    def status() -> None:
+        subprocess.run(command, env=node.environment, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+
+    samples.add("cli ms", quantile(each_s(status, scale.commands), 0.5) * 1000)
+    calls_s = each_s(lambda: node.client.call("node.status"), scale.lone)
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        samples.add(f"call {name} ms", quantile(calls_s, share) * 1000)
+
+
+def _lone(alice: Node, scale: Scale, samples: Samples) -> None:
+    told: list[int] = []
+
+    def deliver() -> None:
+        message = alice.client.call("message.send", to="Bob", text=TEXT, wait="delivered")
+        told.append(number(message, "delivered_ms") - number(message, "created_ms"))
+
+    taken_s = each_s(deliver, scale.lone)
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        samples.add(f"lone {name} ms", quantile(taken_s, share) * 1000)
+    samples.add("lone log ms", max(quantile(told, 0.5), 0.5))  # whole milliseconds: 0 is less than one
+    # queued, sealed, received, settled: in sequence, since nothing leaves before its commit
+    parts_ms = (samples[name].values[-1] for name in ("commit p50 ms",) * 4 + ("tcp p50 ms", "unix p50 ms"))
+    samples.add("parts ms", sum(parts_ms))
+
+
+def _burst(sandbox: Sandbox, writers: tuple[Node, ...], scale: Scale, samples: Samples, name: str) -> None:
+    others = {"Alice": "Bob", "Bob": "Alice"}
+    requests = {writer: send_requests(others[writer.name], scale.burst, TEXT) for writer in writers}
+    with ThreadPoolExecutor(len(writers)) as pool:
+        pouring = [pool.submit(pour, writer.socket, requests[writer]) for writer in writers]
+        taken_s = [each.result() for each in pouring]
+
+    def delivered() -> bool:
+        return not any(number(writer.client.call("node.status"), "outbox") for writer in writers)
+
+    until(sandbox, delivered, "The messages do not arrive")
+    first, last = zip(*(_span(writer, others[writer.name], scale.burst) for writer in writers), strict=True)
+    samples.add(name, len(writers) * scale.burst / max(max(last) - min(first), 1) * 1000)
+    if len(writers) == 1:
+        samples.add("queued /s", scale.burst / taken_s[0])
+
+
+def _span(writer: Node, to: str, count: int) -> tuple[int, int]:
+    """(created_ms of the first, delivered_ms of the last) of the ``count`` newest messages that were sent."""
+    sent: list[dict[str, object]] = []
+    before: int | None = None
+    while len(sent) < count:
+        page = writer.client.call("message.list", to=to, limit=1000, **({} if before is None else {"before": before}))
+        sent += [each for each in objects(page, "messages") if each["direction"] == "out"]
+        before = number(page, "next")
+    sent.sort(key=lambda each: -number(each, "position"))
+    return number(sent[count - 1], "created_ms"), max(number(each, "delivered_ms") for each in sent[:count])

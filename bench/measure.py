@@ -1,0 +1,60 @@
+"""Values of one kind, and what is told of them: the median and how far they lie apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+
+@dataclass(slots=True)
+class Sample:
+    """One value a run, in the unit of its row."""
+
+    values: list[float] = field(default_factory=list[float])
+
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
+    @property
+    def low(self) -> float:
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        return max(self.values)
+
+
+class Samples:
+    """Everything that was measured, by name."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Sample] = {}
+
+    def add(self, name: str, *values: float) -> None:
+        self._by_name.setdefault(name, Sample()).values.extend(values)
+
+    def __getitem__(self, name: str) -> Sample:
+        return self._by_name[name]
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value that ``share`` (0 to 1) of ``values`` do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long ``work`` takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def each_s(work: Callable[[], object], count: int, warm_up: int = 1) -> list[float]:
+    """How long each of ``count`` calls of ``work`` takes, after ``warm_up`` calls that do not count."""
+    for _ in range(warm_up):
+        work()
+    return [seconds(work) for _ in range(count)]

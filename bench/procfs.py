@@ -1,0 +1,34 @@
+"""What the kernel says of a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resident_mb(pid: int) -> tuple[float, float]:
+    """(RSS, PSS) in MB: what it has in memory, and the same with what it shares divided among the sharers."""
+    sizes = {line.split(":")[0]: line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()}
+    return _mb(sizes["Rss"]), _mb(sizes["Pss"])
+
+
+def _mb(line: str) -> float:
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def family(pid: int) -> list[int]:
+    """A process and its descendants."""
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+    return [pid, *(each for child in children for each in family(child))]
+
+
+def cpu_ns(pid: int) -> dict[str, int]:
+    """Nanoseconds that each thread of a process and of its descendants has run."""
+    tasks = [task for member in family(pid) for task in Path(f"/proc/{member}/task").iterdir()]
+    return {task.name: int((task / "schedstat").read_text().split()[0]) for task in tasks}
+
+
+def between_ns(before: dict[str, int], after: dict[str, int]) -> int:
+    """What was run between two answers of :func:`cpu_ns`; a thread that ended meanwhile is not counted."""
+    return sum(ran - before.get(thread, 0) for thread, ran in after.items())

@@ -1,0 +1,90 @@
+"""Rows for people and for programs: value, spread, what the machine can do, the bar, and whether it is kept."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from bench.measure import Sample, Samples
+
+_HEADINGS = ("", "median", "min – max", "raw limit of this run", "× raw", "bar", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A row of the table.
+
+    Args:
+        name: under which its values were collected.
+        title: what a person reads.
+        beside: names of raw limits in the same unit, each with its title.
+        bar: what it must keep; None where there is none.
+        rising: more is better, so that the bar is a lower bound.
+    """
+
+    name: str
+    title: str
+    unit: str
+    beside: tuple[tuple[str, str], ...] = ()
+    bar: float | None = None
+    rising: bool = False
+
+    def verdict(self, sample: Sample) -> str:
+        if self.bar is None:
+            return ""
+        kept = sample.median >= self.bar if self.rising else sample.median < self.bar
+        return "ok" if kept else "MISSES"
+
+
+def table(metrics: Sequence[Metric], samples: Samples) -> list[str]:
+    """Aligned lines; further raw limits of a metric stand below the first."""
+    rows: list[list[str]] = [list(_HEADINGS)]
+    for metric in metrics:
+        sample = samples[metric.name]
+        bar = "" if metric.bar is None else f"{'≥' if metric.rising else '<'} {_shown(metric.bar)}"
+        value = f"{_shown(sample.median)} {metric.unit}"
+        spread = f"{_shown(sample.low)} – {_shown(sample.high)}"
+        raw = [_beside(name, title, metric, samples) for name, title in metric.beside] or [["", ""]]
+        rows.append([metric.title, value, spread, *raw[0], bar, metric.verdict(sample)])
+        rows += [["", "", "", *further, "", ""] for further in raw[1:]]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def machine() -> dict[str, object]:
+    """Where and when, and how busy it is: with more than a few tenths of other load no figure means much."""
+    return {
+        "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load": os.getloadavg()[0],
+    }
+
+
+def document(metrics: Sequence[Metric], samples: Samples, before: dict[str, object]) -> dict[str, object]:
+    """The same with every single value, for programs. ``before``: :func:`machine` when it began."""
+    return {"machine": before, "rows": [_fields(metric, samples) for metric in metrics]}
+
+
+def _fields(metric: Metric, samples: Samples) -> dict[str, object]:
+    sample = samples[metric.name]
+    limits = [{"name": name, "title": title, **_numbers(samples[name])} for name, title in metric.beside]
+    return asdict(metric) | _numbers(sample) | {"beside": limits, "verdict": metric.verdict(sample)}
+
+
+def _numbers(sample: Sample) -> dict[str, object]:
+    return {"median": sample.median, "low": sample.low, "high": sample.high, "values": sample.values}
+
+
+def _beside(name: str, title: str, metric: Metric, samples: Samples) -> list[str]:
+    limit = samples[name].median
+    ratio = _shown(samples[metric.name].median / limit) if limit else "–"
+    return [f"{_shown(limit)} {metric.unit}  {title}", ratio]
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
