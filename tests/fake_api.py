@@ -27,6 +27,7 @@ class FakeApi:
     def __init__(self, name: str = "Alice", number: str | None = "+821012345678") -> None:
         self.name, self.number = name, number
         self.contacts: list[objects.Contact] = []
+        self.claimants: list[objects.Claimant] = []
         self.messages: list[objects.Message] = []
         self.events: list[objects.Event] = []
         self.calls: list[tuple[str, dict[str, object]]] = []
@@ -110,12 +111,16 @@ class FakeApi:
             case schema.ContactsList():
                 state = checked.state
                 return objects.Contacts(contacts=[each for each in self.contacts if state in (None, each.state)])
+            case schema.ContactsGet() if method == "contacts.claimants":
+                return objects.Claimants(claimants=self.claimants)
             case schema.ContactsGet():
                 return self._find(checked.to)
             case schema.ContactsRename():
                 found = self._find(checked.to)
                 found.name = checked.name
                 return found
+            case schema.ContactsChoose():
+                return self._find(checked.to)
             case schema.ContactsRemove():
                 found = self._find(checked.to)
                 self.contacts.remove(found)

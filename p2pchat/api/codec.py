@@ -13,6 +13,7 @@ Rules:
 - A frame is bounded before it is buffered whole, its nesting before anything looks into it.
 - A frame that does not parse spoils itself alone (:class:`ParseError`); a stream whose frame boundaries are lost is
   over (:class:`FrameError`).
+- An error of a decoder may hold the text that it met. It ends where it is caught: ours are not chained to it.
 - JSON may hold what UTF-8 cannot, a lone surrogate escape; it is passed on, so that the reply can name the parameter.
 - Structs of ``schema`` hold no bytes; a result with bytes is made of dicts and lists.
 
@@ -28,6 +29,7 @@ from typing import Final, NoReturn, Protocol, TypeGuard
 
 import msgspec
 
+from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
 
 FRAME_BYTES: Final = (1 << 24) - 1
@@ -35,6 +37,9 @@ FRAME_BYTES: Final = (1 << 24) - 1
 
 NESTING: Final = 32
 """Deepest nesting of lists and maps in a frame."""
+
+
+_MALFORMED: Final = object()
 
 
 class ParseError(UsageError):
@@ -85,10 +90,9 @@ class JsonLines:
         self._decoder = msgspec.json.Decoder()
 
     def decode(self, frame: bytes) -> object:
-        try:
-            value = self._decode_text(frame)
-        except (ValueError, RecursionError) as error:
-            raise ParseError("not one JSON value on a line") from error
+        value = self._parse(frame)
+        if value is _MALFORMED:
+            raise ParseError("not one JSON value on a line")
         return _revived(value, NESTING)
 
     def encode(self, value: object) -> bytes:
@@ -100,12 +104,21 @@ class JsonLines:
     def frame(self, body: bytes) -> bytes:
         return body + b"\n"
 
-    def _decode_text(self, frame: bytes) -> object:
+    def _parse(self, frame: bytes) -> object:
+        text = frame.decode(errors="surrogateescape")
+        if not is_unicode(text):
+            return _MALFORMED
+        try:
+            return self._decode_text(frame, text)
+        except (ValueError, RecursionError):
+            return _MALFORMED
+
+    def _decode_text(self, frame: bytes, text: str) -> object:
         try:
             return self._decoder.decode(frame)
         except msgspec.DecodeError:
             # msgspec refuses a lone surrogate escape as malformed; the standard library lets it through
-            return json.loads(frame.decode(), parse_constant=_no_constant)
+            return json.loads(text, parse_constant=_no_constant)
 
 
 class MsgpackFrames:
@@ -116,15 +129,20 @@ class MsgpackFrames:
         self._decoder = msgspec.msgpack.Decoder()
 
     def decode(self, frame: bytes) -> object:
-        try:
-            value: object = self._decoder.decode(frame)
-        except (ValueError, TypeError, RecursionError) as error:  # TypeError: an unhashable map key
-            raise ParseError("not one msgpack value in a frame") from error
+        value = self._parse(frame)
+        if value is _MALFORMED:
+            raise ParseError("not one msgpack value in a frame")
         _check_nesting(value)
         return value
 
     def encode(self, value: object) -> bytes:
         return _bounded(self._encoder.encode(value))
+
+    def _parse(self, frame: bytes) -> object:
+        try:
+            return self._decoder.decode(frame)
+        except (ValueError, TypeError, RecursionError):  # TypeError: an unhashable map key
+            return _MALFORMED
 
     def join(self, bodies: list[bytes]) -> bytes:
         count = len(bodies)

@@ -19,6 +19,8 @@ TEXT_BYTES: Final = 65_536
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0 and C1 controls, line and paragraph separators, bidirectional overrides and isolates, lone surrogates."""
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
 
 def is_safe(text: str) -> bool:
     """Whether ``text`` can be printed as it is, on one line, without an effect on what surrounds it."""
@@ -27,13 +29,7 @@ def is_safe(text: str) -> bool:
 
 def is_unicode(text: str) -> bool:
     """Whether ``text`` consists of Unicode scalar values alone, so that UTF-8 can carry it."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.isascii() or _SURROGATE.search(text) is None  # the codec's error would hold the text
 
 
 def escape(text: str) -> str:

@@ -10,8 +10,8 @@ class                   at fault     what follows
 :class:`InternalError`  ourselves    logged with a reference, the daemon stays up
 ======================  ===========  ==================================================
 
-Every error has a stable upper-case ``name`` and a ``message`` that is one sentence and never holds plaintext, keys,
-numbers, full ids or addresses: it may be logged and shown.
+Every error has a stable upper-case ``name`` and a ``message`` that is one sentence and never holds plaintext, names,
+keys, numbers, full ids or addresses: it may be logged and shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class P2PChatError(Exception):
     """Base of everything that p2pchat raises on purpose.
 
     Args:
-        message: one sentence that may be shown and logged; never a secret, number, full id or address.
+        message: one sentence that may be shown and logged; never a secret, name, number, full id or address.
         name: stable upper-case name; the class's own where omitted.
         data: further fields of the error reply (JSON values), such as ``retry_after_ms``.
     """

@@ -25,7 +25,8 @@ SILENCE_S: Final = 30.0
 
 # inbound connections
 INBOUND_CONNECTIONS: Final = 512
-INBOUND_PER_HOST: Final = 32  # of one public address; loopback and private ones are not counted
+INBOUND_PER_HOST: Final = 32  # of one public address (IPv6: /64); loopback and private ones are not counted
+HANDSHAKES: Final = 128  # inbound, under way; beyond it the oldest is given up for the newest
 HANDSHAKE_S: Final = 10.0
 CONNECTIONS_PER_PEER: Final = 4  # beyond it the oldest is closed
 STREAMS_PER_CONNECTION: Final = 64  # inbound, in negotiation or served
@@ -50,7 +51,7 @@ WATCHES_PER_WALK: Final = 4
 WATCHES_PER_SLOT: Final = 64
 WATCHES: Final = 2_000
 PUSHES_QUEUED: Final = 64  # for one watcher; beyond it its watches are dropped
-PUSHES_REMEMBERED: Final = 1_024  # so that the same record from several storers is told once
+PUSHES_REMEMBERED: Final = 8_192  # so that the same record from several storers is told once
 REFRESH_AFTER_S: Final = 3_600.0  # of a bucket that no walk has touched
 REFRESH_CHECK_S: Final = 60.0
 

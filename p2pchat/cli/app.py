@@ -23,6 +23,7 @@ from p2pchat.api.paths import DEFAULT_PROFILE
 from p2pchat.base.errors import P2PChatError
 from p2pchat.cli.invocation import Invocation
 from p2pchat.cli.output import note
+from p2pchat.cli.reading import texts
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
@@ -89,7 +90,7 @@ def run(arguments: list[str]) -> int:
         return BROKEN_PIPE
     except P2PChatError as error:
         name = reply_name(error) or error.error_name
-        note(f"{name}: {error.message}")
+        note(f"{name}: {_sentence(error)}")
         return exit_status(name)
     except OSError as error:
         _forget_stdout()
@@ -102,6 +103,12 @@ def run(arguments: list[str]) -> int:
         note("INTERNAL: p2pchat met a defect of its own.")
         return exit_status("INTERNAL")
     return 0
+
+
+def _sentence(error: P2PChatError) -> str:
+    """The error's own, and the names that may have been meant: they come beside the message, which holds no name."""
+    near = texts(error.data, "near") if "near" in error.data else []
+    return f"{error.message} Near: {', '.join(near)}." if near else error.message
 
 
 def _forget_stdout() -> None:

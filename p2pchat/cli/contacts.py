@@ -64,7 +64,26 @@ def show(invocation: Invocation, to: str) -> None:
         return
     _print(contact)
     line(f"trust {text(contact, 'trust')}, claimed by {text(contact, 'claimants')}")
+    for claimant in objects(invocation.call("contacts.claimants", to=text(contact, "id")), "claimants"):
+        chosen = "  chosen" if claimant.get("chosen") else ""
+        line(f"claimant {text(claimant, 'id')}  since {clock(claimant.get('first_seen_ms'))}{chosen}")
     line("online" if contact.get("online") else f"last seen {clock(contact.get('last_seen_ms'))}")
+
+
+@contacts.command()
+@click.argument("to", metavar="TO")
+@click.argument("claimant", required=False)
+@click.option("--idempotency-key", metavar="K", help="The same key chooses once.")
+@json_option
+@pass_invocation
+def choose(invocation: Invocation, to: str, claimant: str | None, idempotency_key: str | None) -> None:
+    """Settle who a contact is, where several claim to be.
+
+    CLAIMANT is the beginning of the root key that `p2pchat contacts show` lists and that the person sees in
+    `p2pchat id show`: ask them, not through this program. Messages go to nobody else from then on.
+    """
+    chosen = invocation.call("contacts.choose", to=to, claimant=claimant, idempotency_key=idempotency_key)
+    _show_result(invocation, chosen)
 
 
 @contacts.command()

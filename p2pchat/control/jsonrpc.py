@@ -42,6 +42,9 @@ class Request(NamedTuple):
     params: dict[str, object]
     wants_reply: bool
 
+    def __repr__(self) -> str:
+        return "Request(…)"  # parameters hold texts, names and numbers
+
 
 def parse_request(value: object) -> Request:
     """The request that a decoded frame, or an element of a batch, is.

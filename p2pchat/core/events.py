@@ -5,7 +5,7 @@ The names are those of the control API; :mod:`p2pchat.control.render` turns them
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     CONTACT_MATCHED = "contact.matched"
     CONTACT_CLAIMED = "contact.claimed"
     CONTACT_KEY_CHANGED = "contact.key_changed"
+    CONTACT_CHOSEN = "contact.chosen"
     CONTACT_EXPIRED = "contact.expired"
     CONTACT_REMOVED = "contact.removed"
     PEER_ONLINE = "peer.online"
@@ -43,5 +44,5 @@ class DomainEvent:
 
     kind: EventKind
     subject: int | None = None
-    detail: bytes = b""
+    detail: bytes = field(default=b"", repr=False)
     contact: int | None = None

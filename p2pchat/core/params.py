@@ -41,6 +41,9 @@ class Params:
     poll_schedule_s: tuple[int, ...] = (0, 5, 20, 60, 300, 1800, 7200)
     poll_then_every_s: int = DAY_S
     pending_life_s: int = 28 * DAY_S
+    # 3.4 presence
+    presence_every_s: int = 12 * 3600
+    presence_steps: int = 1_040
     # 3.7 walk
     alpha: int = 10
     k: int = 20

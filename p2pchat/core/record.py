@@ -14,7 +14,7 @@ takes two steps, because the work between them is done in another process: :func
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
 
@@ -22,7 +22,6 @@ from p2pchat.base.errors import DecodeError, InternalError, PeerError
 from p2pchat.core import codec
 from p2pchat.core.crypto import NONCE_BYTES, TAG_BYTES, KeyPair, aead_open, aead_seal, blake2b, sign, verify
 from p2pchat.core.params import Params
-from p2pchat.core.slots import Slot
 from p2pchat.core.structs import U64, Bytes8, Bytes32, Bytes64, Form
 from p2pchat.core.work import work_of
 
@@ -36,8 +35,27 @@ _ARRAY_OF_6: Final = b"\x96"
 _ARRAY_OF_9: Final = b"\x99"
 _TAIL_BYTES: Final = 2 * (2 + 64) + 2 + 8  # two signatures and the nonce, as msgpack
 
-Reason = Literal["size", "form", "field", "noncanonical", "version", "loc", "time", "work", "signature"]
+Reason = Literal["size", "form", "field", "noncanonical", "version", "loc", "time", "work", "signature", "writer"]
 Sealed = Annotated[bytes, msgspec.Meta(min_length=_SEALED_BYTES, max_length=_SEALED_BYTES)]
+
+
+class Place(Protocol):
+    """Where a record is sealed for: a :class:`~p2pchat.core.slots.Slot`, or a presence in one of its epochs.
+
+    Attributes:
+        loc: 32 bytes, its address.
+        gate: the Ed25519 pair that admits to writing there.
+        kenc: 32 bytes, the key that its records are sealed with.
+    """
+
+    @property
+    def loc(self) -> bytes: ...
+
+    @property
+    def gate(self) -> KeyPair: ...
+
+    @property
+    def kenc(self) -> bytes: ...
 
 
 class RecordRefused(PeerError):
@@ -127,7 +145,7 @@ def check_record(loc: bytes, raw: bytes, now_s: int, params: Params) -> Record:
     return Record(wire.writer, wire.seq, wire.expiry, wire.sealed, work, raw)
 
 
-def open_record(slot: Slot, raw: bytes, now_s: int, params: Params) -> tuple[Record, bytes]:
+def open_record(slot: Place, raw: bytes, now_s: int, params: Params) -> tuple[Record, bytes]:
     """A record of ``slot`` and its data, at most 702 bytes.
 
     Raises:
@@ -138,15 +156,27 @@ def open_record(slot: Slot, raw: bytes, now_s: int, params: Params) -> tuple[Rec
     Source: PROTOCOL.md 3.2.
     """
     record = check_record(slot.loc, raw, now_s, params)
+    return record, unseal(record, slot.loc, slot.kenc)
+
+
+def unseal(record: Record, loc: bytes, kenc: bytes) -> bytes:
+    """The data of a checked record of ``loc`` (32 bytes) under ``kenc`` (32 bytes), at most 702 bytes.
+
+    Raises:
+        DecryptionError: it is not sealed for this place, key and writer.
+        DecodeError: its padding is malformed.
+
+    Source: PROTOCOL.md 3.2.
+    """
     nonce, sealed = record.sealed[:NONCE_BYTES], record.sealed[NONCE_BYTES:]
-    padded = aead_open(slot.kenc, nonce, sealed, _aad(slot, record.writer))
+    padded = aead_open(kenc, nonce, sealed, _aad(loc, record.writer))
     end = 2 + int.from_bytes(padded[:2], "big")
     if end > len(padded) or any(padded[end:]):
         raise DecodeError("the padding of a record is malformed")
-    return record, padded[2:end]
+    return padded[2:end]
 
 
-def prepare_record(slot: Slot, writer: KeyPair, data: bytes, seq: int, nonce24: bytes, params: Params) -> Unmined:
+def prepare_record(slot: Place, writer: KeyPair, data: bytes, seq: int, nonce24: bytes, params: Params) -> Unmined:
     """Seals and signs ``data`` for ``slot``; the work is still to be done.
 
     Args:
@@ -164,7 +194,7 @@ def prepare_record(slot: Slot, writer: KeyPair, data: bytes, seq: int, nonce24: 
     if len(data) > DATA_BYTES or len(nonce24) != NONCE_BYTES:
         raise InternalError("data or nonce of a record have the wrong length")
     padded = len(data).to_bytes(2, "big") + data + bytes(DATA_BYTES - len(data))
-    sealed = nonce24 + aead_seal(slot.kenc, nonce24, padded, _aad(slot, writer.public))
+    sealed = nonce24 + aead_seal(slot.kenc, nonce24, padded, _aad(slot.loc, writer.public))
     expiry = seq + params.record_ttl_s
     head = codec.encode((_VERSION, slot.gate.public, writer.public, seq, expiry, sealed))
     if len(head) != RECORD_BYTES - _TAIL_BYTES:
@@ -219,5 +249,5 @@ def _digest(signed: bytes, gate_sig: bytes, writer_sig: bytes) -> bytes:
     return blake2b("dcd1/powm", signed + gate_sig + writer_sig, 32)
 
 
-def _aad(slot: Slot, writer_public: bytes) -> bytes:
-    return b"dcd1" + slot.loc + writer_public
+def _aad(loc: bytes, writer_public: bytes) -> bytes:
+    return b"dcd1" + loc + writer_public

@@ -135,6 +135,12 @@ def active_epochs(root: bytes, t: int, params: Params) -> tuple[tuple[int, bool]
     return _active(t + offset(root, params), params.epoch_s, params)
 
 
+def next_slot_s(root: bytes, t: int, params: Params) -> int:
+    """Seconds from unix second ``t`` until the next slot of ``root`` (32 bytes), or the next era, is begun."""
+    ends = ((t, params.era_s), (t + offset(root, params), params.epoch_s))
+    return min((length - params.publish_next_s - since - 1) % length + 1 for since, length in ends)
+
+
 def _active(t: int, length: int, params: Params) -> tuple[tuple[int, bool], ...]:
     current, since = divmod(t, length)
     previous = ((current - 1, False),) if current > 0 and since < params.read_previous_s else ()

@@ -23,6 +23,7 @@ from p2pchat.core.structs import U16, U64, Bytes16, Bytes32, Form, KemCiphertext
 
 OPEN: Final = 0
 TEXT: Final = 1
+PRESENCE: Final = 2
 
 CONTENT_OVERHEAD_BYTES: Final = 28  # of a single item: list 1, array 1, id 18, type 3, length 5
 CONTENT_MAX_BYTES: Final = CONTENT_OVERHEAD_BYTES + PRODUCTION.item_bytes
@@ -127,7 +128,7 @@ def eid(envelope: bytes) -> bytes:
 
 
 class Item(Form, frozen=True):
-    """One thing to deliver. ``message_id``: 16 bytes, the same in every sealing; ``kind``: OPEN, TEXT or newer."""
+    """One thing to deliver. ``message_id``: 16 bytes, the same in every sealing; ``kind``: OPEN, TEXT, … or newer."""
 
     message_id: Bytes16
     kind: U16

@@ -38,6 +38,7 @@ from p2pchat.services.context import Bus, Context
 from p2pchat.services.defects import report_defect
 from p2pchat.services.join import NodeAddress, join
 from p2pchat.services.match import Seeker
+from p2pchat.services.presence import Herald
 from p2pchat.store import meta
 from p2pchat.store.db import Database
 
@@ -135,15 +136,22 @@ async def _node(start: Start, database: Database, stop: trio.Event) -> None:
             message_prefix=entropy.bytes(8),
         )
         connector = Connector(context)
-        seeker = Seeker(context, connector.hurry)
+        seeker = Seeker(context, connector.hurry, connector.online)
+        herald = Herald(context)
         dht.on_push = seeker.pushed
+
+        def joined() -> None:
+            seeker.nudge_all()
+            herald.nudge()
+
         dispatch = Dispatch(context, connector, start.paths.profile, stop)
         server = Server(dispatch, path=start.socket)
         async with trio.open_nursery() as services:
             await services.start(dht.run)
             await services.start(connector.run)
-            services.start_soon(join, context, start.settings.bootstrap, seeker.nudge_all)
+            services.start_soon(join, context, start.settings.bootstrap, joined)
             await services.start(seeker.run)
+            await services.start(herald.run)
             services.start_soon(upkeep.run, context)
             await services.start(server.serve)
             await database.run(lambda tx: tx.emit(DomainEvent(EventKind.NODE_STARTED)))

@@ -7,13 +7,17 @@ the day upstream mends it, so that the guard can go.
 guard  defect in 0.8.1                                                                 here
 =====  ==============================================================================  =============================
 1      without ``sec_opt`` plaintext is offered, and with it any PeerID                :class:`Upgrader`: Noise alone
-2      an inbound slot is freed only when the swarm stops                              :class:`~.tcp.InboundGate`
+2      an inbound slot is freed only when the swarm stops                              :mod:`~.admission`
 3      an exception in a handler ends the swarm; a reset or loss looks like the end    host, :mod:`~.stream`
 4      ``dial_peer`` tries an address a transport and blacklists; auto-connect dials   :class:`GuardedSwarm`, dialer
 5      a vanished peer stays connected: its RTT pings drop nothing                     keep-alive in :mod:`~.tcp`
 6      listening on a busy port is logged, and ports are shared (SO_REUSEPORT)         :func:`~.tcp.bind`
 7-9    KadDHT                                                                          not used
+10-12  mDNS writes from foreign threads; relay and hole punching need help             not used yet
+13     QUIC does not notice a dead server                                              not offered: TCP alone
+14     GossipSub loses messages                                                        not used
 15     logs name peers and addresses, some through the root logger                     :func:`quiet_library_logs`
+16     idle sockets keep honest peers out for a while                                  :mod:`~.admission`
 17     a window update a read, four locks a write                                      :mod:`~.stream`
 18     at a closed window Yamux polls and fails after 5 s; IPv6 peers have no address  :class:`WindowedStream`, tcp
 20     a cancelled write breaks the connection, a cancelled read loses bytes           :mod:`~.tcp`, :mod:`~.stream`

@@ -27,6 +27,7 @@ from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net import addresses as addr
 from p2pchat.net import identify, multistream, tcp
+from p2pchat.net.admission import InboundGate
 from p2pchat.net.connections import Connection, Connections, PeerConnections, abort
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from libp2p.network.connection.swarm_connection import SwarmConn
 
 PING: Final = "/ipfs/ping/1.0.0"
-_PING_BYTES: Final = 32
 _NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Libp2pHost(Network):
         self._swarm.set_stream_handler(self._serve)
         self._bound: tuple[Address, ...] = ()
         self._accepting = trio.CancelScope()
-        self._gate = tcp.InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST)
+        self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
         self._connections = Connections(nursery, now)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
         self._handlers: dict[str, StreamHandler] = {}
@@ -181,15 +181,18 @@ class Libp2pHost(Network):
                 link = tcp.TcpStream(stream)
             except OSError:
                 return  # gone before it was looked at
-            if not self._gate.enter(link.remote_host):
+            slot = self._gate.enter(link.remote_host)
+            if slot is None:
                 return
             try:
-                mux = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
-                await cast(GuardedYamux, mux).event_closed.wait()
+                with slot.scope:
+                    mux = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
+                    self._gate.admit(slot)
+                    await cast(GuardedYamux, mux).event_closed.wait()
             except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
                 log.debug("inbound.refused", error=type(error).__name__)
             finally:
-                self._gate.leave(link.remote_host)
+                self._gate.leave(slot)
 
     async def _connect(self, peer: PeerId, address: Address) -> GuardedYamux:
         end = addr.endpoint(address)
@@ -268,8 +271,12 @@ class Libp2pHost(Network):
 
 
 async def _answer_ping(stream: Stream) -> None:
-    """Echo 32 bytes at a time until the peer ends. Source: the libp2p ping specification."""
-    while data := await stream.read(_PING_BYTES):
+    """Echo until the peer ends. Source: the libp2p ping specification.
+
+    Pings are of 32 bytes, but what has come together goes back together: a frame for every 32 bytes of a flood would
+    cost this node thirty times what it costs the peer.
+    """
+    while data := await stream.read(limits.STREAM_READ_BYTES):
         await stream.write(data)
 
 

@@ -1,4 +1,4 @@
-"""TCP under libp2p: listening sockets, the admission of strangers, and a byte stream that survives cancellation.
+"""TCP under libp2p: listening sockets, and a byte stream that survives cancellation.
 
 Rules:
 
@@ -7,14 +7,12 @@ Rules:
 - A frame is written whole or not at all. Noise counts every message it encrypts, so a write cut off by cancellation
   would end the connection for all streams.
 - No read asks the kernel for more than a frame, whatever length a stranger has announced.
-- A connection holds its inbound slot for its own life, not for the node's (guard 2).
 """
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -26,10 +24,10 @@ from libp2p.io.trio import TrioTCPStream
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UsageError
 from p2pchat.base.ids import Address
-from p2pchat.net.addresses import Scope, endpoint, from_socket, scope_of
+from p2pchat.net.addresses import endpoint, from_socket
 
 _MESSAGE_BYTES: Final = 65_535  # the longest Noise message
-_BACKLOG: Final = 128
+_BACKLOG: Final = 1_024  # a flood of strangers must not push a connection into the kernel's retry after a second
 # A vanished machine is noticed by the kernel, without a task and a ping a connection; a stopped process is not, which
 # is what net.heartbeat is for (guard 5).
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 3}
@@ -106,34 +104,6 @@ class TcpStream(TrioTCPStream):
             return await self.stream.socket.send(data)
         except (OSError, trio.ClosedResourceError) as error:
             raise ConnectionClosedError("connection lost", transport="tcp") from error
-
-
-class InboundGate:
-    """How many strangers may be connected: in all, and of one public address, so that none can fill the node."""
-
-    def __init__(self, total: int, per_host: int) -> None:
-        self._total = total
-        self._per_host = per_host
-        self._held = 0
-        self._hosts: Counter[str] = Counter()
-
-    def enter(self, host: str) -> bool:
-        """Take a slot for a connection from the IP literal ``host``; False if there is none."""
-        counted = scope_of(host) is Scope.GLOBAL
-        if self._held >= self._total or (counted and self._hosts[host] >= self._per_host):
-            return False
-        self._held += 1
-        if counted:
-            self._hosts[host] += 1
-        return True
-
-    def leave(self, host: str) -> None:
-        """Give the slot back."""
-        self._held -= 1
-        if host in self._hosts:
-            self._hosts[host] -= 1
-            if not self._hosts[host]:
-                del self._hosts[host]
 
 
 async def bind(addresses: Sequence[Address]) -> list[trio.SocketListener]:

@@ -1,52 +1,71 @@
 """Own records: the content of a slot becomes a signed, mined record; one walk puts it and reads the slot.
 
-seq is committed before the record leaves; a record is renewed after 24 to 36 h, or when its content changed, or with
-two bits more work when more than half of the storers did not keep it (PROTOCOL.md 3.2).
+seq is committed before the record leaves; a record is renewed after a while, or when its content changed, or with two
+bits more work when more than half of the storers did not keep it (PROTOCOL.md 3.2).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from p2pchat.core.crypto import KeyPair
-from p2pchat.core.record import finish, next_seq, prepare_record
-from p2pchat.core.slots import Slot
+from p2pchat.core.record import Place, finish, next_seq, prepare_record
 from p2pchat.net.dht import WalkResult
 from p2pchat.services.context import Context
 from p2pchat.store import pairs
 from p2pchat.store.pairs import Published
 
 
-async def publish_and_read(
-    context: Context, contact: int, slot: Slot, writer: KeyPair, data: bytes, watch_s: int
-) -> WalkResult:
-    """Put ``data`` under my own writer into ``slot`` and read everything there, in one walk."""
-    entry = await current_record(context, contact, slot, writer, data)
-    result = await context.dht.walk(slot.loc, put=entry.record, watch_s=watch_s)
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What shall stand in a slot under one of my writers.
+
+    Attributes:
+        loc: 32 bytes, of the slot.
+        place: what a record of that seq (unix seconds) is sealed for.
+        writer: my Ed25519 pair in the slot.
+        data: at most 702 bytes.
+        contact: whose the slot is, or None for one that serves all.
+        renew_s: after how many seconds at least, and at most, it is written anew.
+    """
+
+    loc: bytes = field(repr=False)
+    place: Callable[[int], Place] = field(repr=False)
+    writer: KeyPair = field(repr=False)
+    data: bytes = field(repr=False)
+    contact: int | None
+    renew_s: tuple[int, int]
+
+
+async def publish_and_read(context: Context, draft: Draft, watch_s: int) -> WalkResult:
+    """Put ``draft`` into its slot and read everything there, in one walk."""
+    entry = await current_record(context, draft)
+    result = await context.dht.walk(draft.loc, put=entry.record, watch_s=watch_s)
     if result.answered > 1:
         # this node always stores its own: when nobody else does, its clock is the likeliest reason
         context.health.clock_ok = result.stored > 1
     if result.stored * 2 < result.answered and entry.bits < context.params.work_bits_max:
         harder = replace(entry, bits=entry.bits + 2, record=None)
-        await context.db.run(lambda tx: pairs.save_published(tx, contact, harder))
+        await context.db.run(lambda tx: pairs.save_published(tx, draft.contact, harder))
     return result
 
 
-async def current_record(context: Context, contact: int, slot: Slot, writer: KeyPair, data: bytes) -> Published:
+async def current_record(context: Context, draft: Draft) -> Published:
     """The record to put now: the one that is there, or a new one with its work done."""
-    known = await context.db.run(lambda tx: pairs.published(tx, slot.loc))
+    known = await context.db.run(lambda tx: pairs.published(tx, draft.loc))
     now_s = int(context.now())
-    if known is not None and known.record is not None and known.data == data and known.republish_s > now_s:
+    if known is not None and known.record is not None and known.data == draft.data and known.republish_s > now_s:
         return known
-    params = context.params
-    bits = known.bits if known is not None else params.work_bits
+    bits = known.bits if known is not None else context.params.work_bits
     seq = next_seq(now_s, known.seq if known is not None else None)
-    spread = params.republish_max_s - params.republish_min_s
-    republish_s = now_s + params.republish_min_s + int(spread * context.jitter())
-    entry = Published(slot.loc, data, seq, bits, None, republish_s)
-    await context.db.run(lambda tx: pairs.save_published(tx, contact, entry))
-    unmined = prepare_record(slot, writer, data, seq, context.entropy.bytes(24), params)
+    least_s, most_s = draft.renew_s
+    republish_s = now_s + least_s + int((most_s - least_s) * context.jitter())
+    entry = Published(draft.loc, draft.data, seq, bits, None, republish_s)
+    await context.db.run(lambda tx: pairs.save_published(tx, draft.contact, entry))
+    nonce24 = context.entropy.bytes(24)
+    unmined = prepare_record(draft.place(seq), draft.writer, draft.data, seq, nonce24, context.params)
     nonce = await context.miner.mine(unmined.digest, bits)
     entry = replace(entry, record=finish(unmined, nonce))
-    await context.db.run(lambda tx: pairs.save_published(tx, contact, entry))
+    await context.db.run(lambda tx: pairs.save_published(tx, draft.contact, entry))
     return entry

@@ -4,10 +4,12 @@
 - Of two streams with one peer the one whose opener has the lower PeerID stays: the node with the higher one ends its
   own as soon as the other has shown life (PROTOCOL.md 5.1). Until then both serve, since a repeat costs nothing.
 - A failed dial is repeated after 1 s · 2ⁿ up to 10 min; a message to send or a new address tries at once.
+- A contact that cannot be dialled is looked up in its presence, at once and then ever more rarely.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -17,15 +19,21 @@ from p2pchat.base.errors import NetError, StoreError
 from p2pchat.core.delivery import retry_after_s
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.net.transport import Stream
+from p2pchat.services import presence
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause
+from p2pchat.services.deliver import Outgoing
 from p2pchat.services.link import MSG_PROTOCOL, Link
 from p2pchat.store import contacts
 from p2pchat.store.contacts import ContactPeer
+from p2pchat.store.db import Tx
 
 _LIVED_S: Final = 20.0  # a stream that ends sooner counts as a failure: the next dial waits longer
 _STORE_RETRY_S: Final = 30.0
 _HURRY_S: Final = 2.0  # not more often than this, however many messages are queued
+
+_SEEK_MIN_S: Final = 60.0
+_SEEK_MAX_S: Final = 3600.0
 
 _WAKING: Final = {EventKind.MESSAGE_QUEUED, EventKind.CONTACT_MATCHED, EventKind.CONTACT_CLAIMED}
 
@@ -50,6 +58,7 @@ class Connector:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._context.bus.hook(self._news)
+            self._context.db.finish_with(self._seal_at_once)
             self._context.network.handle(MSG_PROTOCOL, self._inbound)
             try:
                 for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
@@ -58,6 +67,7 @@ class Connector:
                 await trio.sleep_forever()
             finally:
                 self._nursery = None  # news may still come while the rest of the node ends
+                self._context.db.finish_with(None)
 
     def online(self, contact: int) -> bool:
         """Whether a live stream to ``contact`` exists."""
@@ -72,12 +82,31 @@ class Connector:
     def _news(self, event: DomainEvent) -> None:
         if event.contact is None:
             return
-        if event.kind is EventKind.CONTACT_REMOVED:
+        if event.kind in (EventKind.CONTACT_REMOVED, EventKind.CONTACT_CHOSEN):
             self._forget(event.contact)
-        elif event.kind is EventKind.CONTACT_ADDED:
+        if event.kind in (EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN):
             self._keep(event.contact)
         elif event.kind in _WAKING:
             self.hurry(event.contact)
+
+    def _seal_at_once(self, tx: Tx, events: list[DomainEvent]) -> Callable[[], None] | None:
+        """What was queued in this transaction is sealed in it, too, for a stream that has nothing else to do.
+
+        Concurrency: runs on the store's thread, and only reads what is here.
+        """
+        sealed: list[tuple[Link, Outgoing]] = []
+        for contact in {event.contact for event in events if event.kind is EventKind.MESSAGE_QUEUED}:
+            link = next(iter(self._links.get(contact, ())), None) if contact is not None else None
+            if link is not None and link.at_rest:
+                outgoing = link.next_outgoing(tx)
+                if outgoing.envelopes:
+                    sealed.append((link, outgoing))
+
+        def hand_over() -> None:
+            for link, outgoing in sealed:
+                link.hand(outgoing)
+
+        return hand_over if sealed else None
 
     def _keep(self, contact: int) -> None:
         if self._nursery is not None and contact not in self._keepers:
@@ -97,7 +126,8 @@ class Connector:
 
     async def _keeper(self, contact: int, scope: trio.CancelScope) -> None:
         """One contact's outbound side: connect when there is no link, wait while there is one."""
-        tries = 0
+        tries = seeks = 0
+        seek_at = 0.0
         with scope:
             while True:
                 hurry = self._hurry[contact] = trio.Event()
@@ -105,10 +135,17 @@ class Connector:
                 started = trio.current_time()
                 peers = await self._peers(contact)
                 reachable = [row for row in peers if row.addresses]
-                for row in reachable:
-                    await self._try(row)
+                reached = [await self._try(row) for row in reachable]
                 lived = trio.current_time() - started
                 tries = 0 if lived >= _LIVED_S else tries + 1
+                if any(reached):
+                    seeks, seek_at = 0, 0.0
+                elif trio.current_time() >= seek_at:
+                    found = await self._seek(contact)
+                    seek_at = trio.current_time() + min(_SEEK_MAX_S, _SEEK_MIN_S * 2.0 ** min(seeks, 16))
+                    seeks += 1
+                    if found:
+                        continue
                 pause = retry_after_s(tries, self._context.jitter(), self._context.params) if peers else float("inf")
                 with trio.move_on_after(pause):
                     await hurry.wait()
@@ -123,19 +160,28 @@ class Connector:
                 log.warning("connect.store_failed", error=cause(error))
                 await trio.sleep(_STORE_RETRY_S)
 
+    async def _seek(self, contact: int) -> bool:
+        """Whether its presence says where ``contact`` is, and that is new."""
+        try:
+            return await presence.seek(self._context, contact)
+        except (NetError, StoreError) as error:
+            log.debug("presence.not_read", error=cause(error))
+            return False
+
     async def _until_offline(self, contact: int) -> None:
         while self.online(contact):
             await self._context.bus.edge()()
 
-    async def _try(self, row: ContactPeer) -> None:
-        """Dial a contact's node and live the stream to its end."""
+    async def _try(self, row: ContactPeer) -> bool:
+        """Dial a contact's node and live the stream to its end; whether it could be dialled."""
         try:
             await self._context.network.dial(row.peer, row.addresses)
             stream = await self._context.network.open(row.peer, MSG_PROTOCOL)
         except NetError as error:
             log.debug("dial.failed", error=error.error_name)
-            return
+            return False
         await self._live(Link(self._context, stream, outbound=True))
+        return True
 
     async def _live(self, link: Link) -> None:
         try:
@@ -143,6 +189,7 @@ class Connector:
                 nursery.start_soon(self._admit, link)
                 await link.run()
                 nursery.cancel_scope.cancel()
+            await self._seen(link)
         finally:
             self._dismiss(link)
 
@@ -156,6 +203,18 @@ class Connector:
             self._context.bus.transient(DomainEvent(EventKind.PEER_ONLINE, link.contact, contact=link.contact))
         for other in [each for each in links if self._superfluous(each, links)]:
             await other.bye()
+        await self._seen(link)
+
+    async def _seen(self, link: Link) -> None:
+        """Note when the contact was last heard."""
+        contact = link.contact
+        if contact is None:
+            return
+        ago_ms = int((trio.current_time() - link.heard) * 1000)
+        try:
+            await self._context.db.run(lambda tx: contacts.seen(tx, contact, tx.now_ms - ago_ms))
+        except StoreError as error:  # a full disk: the connection is worth more than the time
+            log.warning("connect.store_failed", error=cause(error))
 
     def _superfluous(self, link: Link, links: list[Link]) -> bool:
         own_is_higher = self._context.network.peer_id > link.stream.peer

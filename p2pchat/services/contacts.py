@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from p2pchat.base.errors import UsageError
-from p2pchat.base.ids import ContactId
+from p2pchat.base.ids import ContactId, RootKey
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.names import checked_name
 from p2pchat.core.numbers import Number, parse_number
@@ -19,6 +19,7 @@ from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
 _SHOWN_MATCHES: Final = 3
+_SHOWN_DIGITS: Final = 16
 
 
 def contact_event(tx: Tx, kind: EventKind, contact: int) -> DomainEvent:
@@ -74,9 +75,43 @@ def add(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
 
 def rename(tx: Tx, row: ContactRow, name: str) -> ContactRow:
     contacts.set_name(tx, row.id, checked_name(name))
-    renamed = contacts.get(tx, row.id)
-    assert renamed is not None  # noqa: S101  held in this transaction
-    return renamed
+    return _again(tx, row)
+
+
+def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> ContactRow:
+    """Settle which of those who claim to be ``row`` it is; whatever was agreed with another is void.
+
+    Args:
+        claimant: the beginning of the root of one of them, 4 hex digits or more; None where there is only one.
+
+    Raises:
+        UsageError: CONTACT_NOT_FOUND nobody claims it, AMBIGUOUS several fit, INVALID_PARAMS none fits.
+    """
+    everyone = [known.root.hex() for known in contacts.claimants(tx, row.id)]
+    if not everyone:
+        raise UsageError("Nobody has claimed to be this contact yet.", name="CONTACT_NOT_FOUND")
+    fitting = [root for root in everyone if claimant is None or root.startswith(claimant.lower())]
+    if not fitting:
+        raise UsageError("No claimant's root key begins like that.", data={"param": "claimant"})
+    if len(fitting) > 1:
+        shown = ", ".join(root[:_SHOWN_DIGITS] for root in fitting)
+        raise UsageError(
+            f"Several claim to be this contact: {shown}. Name one by the beginning of its root key, which the contact "
+            "sees in: p2pchat id show",
+            name="AMBIGUOUS",
+            data={"claimants": fitting},
+        )
+    chosen = RootKey(bytes.fromhex(fitting[0]))
+    if chosen != row.root:
+        contacts.choose(tx, row.id, chosen, tx.now_s + context.params.pending_life_s)
+        tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
+    return _again(tx, row)
+
+
+def _again(tx: Tx, row: ContactRow) -> ContactRow:
+    found = contacts.get(tx, row.id)
+    assert found is not None  # noqa: S101  held in this transaction
+    return found
 
 
 def remove(tx: Tx, row: ContactRow) -> None:
@@ -105,9 +140,7 @@ def resolve(tx: Tx, context: Context, to: str) -> ContactRow:
         found = [row for row in everyone if row.uid.hex().startswith(to.lower())]
     if not found:
         near = get_close_matches(to, [row.name for row in everyone], n=_SHOWN_MATCHES)
-        hint = f" Near: {', '.join(near)}." if near else ""
-        sentence = f"No contact has that name, number or id.{hint}"
-        raise UsageError(sentence, name="CONTACT_NOT_FOUND", data={"near": near})
+        raise UsageError("No contact has that name, number or id.", name="CONTACT_NOT_FOUND", data={"near": near})
     if len(found) > 1:
         ids = [row.uid.hex() for row in found]
         raise UsageError("Several contacts fit: use a number or an id.", name="AMBIGUOUS", data={"ids": ids})

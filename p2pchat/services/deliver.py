@@ -12,7 +12,20 @@ from p2pchat.core.crypto import equal
 from p2pchat.core.delivery import Window
 from p2pchat.core.events import EventKind
 from p2pchat.core.session import choose_sending, seal
-from p2pchat.core.wire import TEXT, Ack, Batch, Flight, Frame, Item, Text, encode_content, encode_text, pack_items
+from p2pchat.core.wire import (
+    PRESENCE,
+    TEXT,
+    Ack,
+    Batch,
+    Flight,
+    Frame,
+    Item,
+    Text,
+    encode_content,
+    encode_text,
+    pack_items,
+)
+from p2pchat.services import presence
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, message_event
 from p2pchat.store import contacts, messages, sessions
@@ -31,12 +44,17 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What may leave now. ``wants_session``: something (or the first hello) waits and no session can carry it."""
+    """What may leave now.
+
+    ``wants_session``: something (or the first hello) waits and no session can carry it. ``more``: something waits that
+    could not leave with it.
+    """
 
     frames: tuple[Frame, ...]
     envelopes: tuple[EnvelopeRow, ...]
     session: int | None
     wants_session: bool
+    more: bool = False
 
 
 def sending_session(tx: Tx, contact: int) -> SessionRow | None:
@@ -56,8 +74,14 @@ def next_outgoing(tx: Tx, context: Context, contact: int, cursor: Cursor, window
     if row is None:
         return Outgoing((), (), None, wants_session=True)
     stored = sessions.unacknowledged(tx, row.id, cursor.last.get(row.id, 0), context.params.batch_envelopes)
-    chosen = _within(stored, window) if stored else _seal_waiting(tx, context, row, window)
-    return Outgoing(_frames(row, chosen, cursor), tuple(chosen), row.id, wants_session=False)
+    chosen, more = (_within(stored, window), True) if stored else _seal_waiting(tx, context, row, window)
+    return Outgoing(_frames(row, chosen, cursor), tuple(chosen), row.id, wants_session=False, more=more)
+
+
+def has_left(cursor: Cursor, outgoing: Outgoing) -> bool:
+    """Whether the first of ``outgoing``, of which there is one, is on the stream already."""
+    assert outgoing.session is not None  # noqa: S101  what holds envelopes has one
+    return outgoing.envelopes[0].id <= cursor.last.get(outgoing.session, 0)
 
 
 def left(cursor: Cursor, window: Window, outgoing: Outgoing) -> None:
@@ -83,27 +107,33 @@ def _within(stored: list[EnvelopeRow], window: Window) -> list[EnvelopeRow]:
     return chosen
 
 
-def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> list[EnvelopeRow]:
+def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> tuple[list[EnvelopeRow], bool]:
     """Seal what waits, as far as the window admits it: new ratchet state and envelope bytes in this transaction."""
     sealed_rows: list[EnvelopeRow] = []
     room = window.room()
     waiting = messages.unsealed(tx, row.contact, row.sealed_n, context.params.content_items, max(room, 1))
-    by_id = {message.wire_id: message for message in waiting}
-    for group in pack_items([_item(message) for message in waiting]):
+    numbers = {message.wire_id: message.n for message in waiting}
+    given = presence.to_give(tx, context, row)
+    items = [_item(message) for message in waiting]
+    if given is not None:
+        items.insert(0, Item(context.message_id(), PRESENCE, given.body))
+    groups = pack_items(items)
+    for group in groups:
         size = sum(len(item.body) for item in group)
         if len(sealed_rows) == context.params.batch_envelopes or (
             size > room and not (window.idle and not sealed_rows)
         ):
             break
-        members = [by_id[item.message_id] for item in group]
-        n0, n1 = members[0].n, members[-1].n
+        presence_n = given.n if given is not None and group[0].kind == PRESENCE else 0
+        members = [numbers[item.message_id] for item in group if item.kind == TEXT]
+        n0, n1 = (members[0], members[-1]) if members else (0, 0)
         session, sealed = seal(row.session, encode_content(group), context.entropy, context.params)
-        row = sessions.save(tx, row, session, n1)
-        sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1))
+        row = sessions.save(tx, row, session, n1, presence_n)
+        sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1, presence_n))
         room -= len(sealed.envelope)
         for message in messages.mark_sent(tx, row.contact, n0, n1):
             tx.emit(message_event(EventKind.MESSAGE_SENT, message, row.contact))
-    return sealed_rows
+    return sealed_rows, len(sealed_rows) < len(groups) or len(waiting) == context.params.content_items or room <= 0
 
 
 def _item(message: MessageRow) -> Item:
@@ -133,15 +163,16 @@ def settle(tx: Tx, ack: Ack) -> list[bytes]:
         if known is None:
             settled.append(eid)  # settled before, by another path: it only frees the window
             continue
-        envelope, session, contact, expected, n0, n1 = known
-        if not equal(expected, proof):
+        if not equal(known.ack, proof):
             continue
-        sessions.settle(tx, envelope)
+        sessions.settle(tx, known.id)
         settled.append(eid)
-        _confirm(tx, session, contact)
-        for message in messages.mark_delivered(tx, contact, n0, n1):
-            tx.emit(message_event(EventKind.MESSAGE_DELIVERED, message, contact))
-        contacts.seen(tx, contact, tx.now_ms)
+        _confirm(tx, known.session, known.contact)
+        for message in messages.mark_delivered(tx, known.contact, known.n0, known.n1):
+            tx.emit(message_event(EventKind.MESSAGE_DELIVERED, message, known.contact))
+        if known.presence_n:
+            contacts.set_presence_n(tx, known.contact, known.presence_n)
+        contacts.seen(tx, known.contact, tx.now_ms)
     return settled
 
 

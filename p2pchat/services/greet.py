@@ -91,7 +91,7 @@ def condemn(tx: Tx, context: Context, contact: int, eid: bytes, peer: PeerId) ->
     if (
         known is None
         or current is None
-        or known[1] != current.id
+        or known.session != current.id
         or not published
         or not may_open(tx, context, contact)
     ):

@@ -6,8 +6,8 @@ Three tasks share a link: the *reader* takes frames and answers them, the *pump*
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import structlog
@@ -61,11 +61,12 @@ class Link:
         self.contact: int | None = None
         self.ready = trio.Event()  # the peer's Hello has come
         self.known = trio.Event()  # whose it is is known
+        self.at_rest = False  # nothing waits that this stream could carry now
         self._context = context
         self._reader = FrameReader(stream, context.params.frame_bytes)
         self._write_lock = trio.Lock()
         self._wake = trio.Event()
-        self._heard = trio.current_time()
+        self.heard = trio.current_time()
         self._window = Window(UNACKED_BYTES)
         self._cursor = deliver.Cursor()
         self._bundle: trio.MemorySendChannel[bytes] | None = None
@@ -73,6 +74,8 @@ class Link:
         self._progress = trio.current_time()
         self._refusals = 0
         self._ask_after = 0.0
+        self._more = True
+        self._handed: deque[deliver.Outgoing] = deque()
 
     def wake(self) -> None:
         """Something may wait for this contact."""
@@ -137,7 +140,7 @@ class Link:
             bodies = await self._reader.read_available()
             if not bodies:
                 return
-            self._heard = trio.current_time()
+            self.heard = trio.current_time()
             arrivals: list[Flight | bytes] = []
             for body in bodies:
                 frame = decode_frame(body)
@@ -168,7 +171,7 @@ class Link:
         frames += [Nack(eid) for eid in answer.nacks]
         if frames:
             await self._send(frames)
-        if answer.contacts:
+        if answer.contacts and any(isinstance(arrival, Flight) for arrival in arrivals):
             self.wake()  # a flight that was accepted may be the session that waiting messages need
 
     async def _control(self, frame: Frame) -> None:
@@ -195,7 +198,8 @@ class Link:
     def _settled(self, eid: bytes) -> None:
         if self._window.settled(eid):
             self._progress = trio.current_time()
-            self.wake()
+            if self._more:
+                self.wake()
 
     async def _refused(self, eid: bytes) -> None:
         contact = self.contact
@@ -231,24 +235,42 @@ class Link:
             if contact is not None:
                 if self._condemned is not None:
                     await self._open_session(contact)
-                outgoing = await self._context.db.run(partial(self._next, contact))
+                if self._handed:
+                    outgoing = self._handed.popleft()
+                    if deliver.has_left(self._cursor, outgoing):
+                        continue  # it was found in the store before it was handed over
+                else:
+                    outgoing = await self._context.db.run(self.next_outgoing)
+                self._more = outgoing.more or bool(self._handed)
                 if outgoing.envelopes:
                     deliver.left(self._cursor, self._window, outgoing)
                     self._progress = max(self._progress, trio.current_time())
                     await self._send(outgoing.frames)
-                    continue
+                    if self._more:
+                        continue
                 if outgoing.wants_session and await self._open_session(contact):
                     continue
             await self._rest()
 
-    def _next(self, contact: int, tx: Tx) -> deliver.Outgoing:
-        return deliver.next_outgoing(tx, self._context, contact, self._cursor, self._window)
+    def next_outgoing(self, tx: Tx) -> deliver.Outgoing:
+        """What may leave on this stream next, sealed in ``tx`` if it is not yet."""
+        assert self.contact is not None  # noqa: S101  asked only for a stream that is known to be somebody's
+        return deliver.next_outgoing(tx, self._context, self.contact, self._cursor, self._window)
+
+    def hand(self, outgoing: deliver.Outgoing) -> None:
+        """What was sealed elsewhere, for this stream to carry, is committed."""
+        self._handed.append(outgoing)
+        self.wake()
 
     async def _rest(self) -> None:
         """Until there is something new; a refused request for a bundle is repeated after a while."""
         wait = self._ask_after - trio.current_time()
-        with trio.move_on_after(wait if wait > 0 else float("inf")):
-            await self._wake.wait()
+        self.at_rest = True
+        try:
+            with trio.move_on_after(wait if wait > 0 else float("inf")):
+                await self._wake.wait()
+        finally:
+            self.at_rest = False
 
     async def _open_session(self, contact: int) -> bool:
         """Ask for a bundle and make a first flight; True if there is a session to send on now."""
@@ -289,13 +311,18 @@ class Link:
 
     async def _heart(self) -> None:
         token = 0
+        ping_at = trio.current_time() + HEARTBEAT_S
         while True:
-            await trio.sleep(HEARTBEAT_S)
+            # a peer goes silent at any moment of the period, and is dropped in time all the same
+            await trio.sleep_until(min(ping_at, self.heard + SILENCE_S))
             now = trio.current_time()
-            if now - self._heard >= SILENCE_S:
+            if now >= self.heard + SILENCE_S:
                 await self._context.network.disconnect(self.stream.peer)
                 raise NetError("the peer was silent")
+            if now < ping_at:
+                continue  # it was heard meanwhile
             if not self._window.idle and now - self._progress > _STALL_S:
                 raise PeerError("the peer answers, but does not acknowledge")
+            ping_at = now + HEARTBEAT_S
             token += 1
             await self._send([Ping(token)])

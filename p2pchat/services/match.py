@@ -33,6 +33,7 @@ from p2pchat.core.matching import (
     walks,
 )
 from p2pchat.core.pair import PairState, dump_pair, waiting_in
+from p2pchat.core.slots import next_slot_s
 from p2pchat.net.dht import WalkResult
 from p2pchat.services import announce
 from p2pchat.services.contacts import contact_event
@@ -45,9 +46,16 @@ from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
 _WALKS_AT_ONCE: Final = 4
+_LEASE_PART: Final = 0.8  # of a watch's lease, after which it is renewed
+_SPREAD_S: Final = 6000.0  # a new era begins for all: not everybody shall begin it in the same second
 _EPOCHS_AFTER_MATCH: Final = 4
 _QUIET_AFTER_INSTALL_S: Final = 72 * 3600
 _WATCHED_MAX: Final = 20_000
+_LOST_AFTER_S: Final = 72 * 3600
+_LOST_CHECK_AFTER_S: Final = 600.0
+_LOST_CHECK_S: Final = 6 * 3600.0
+
+_BEGINNING: Final = {EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN}
 
 log = structlog.get_logger()
 
@@ -57,17 +65,20 @@ class Seeker:
 
     Args:
         reached: called when it was read where a contact is reached.
+        online: whether a contact is.
 
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    def __init__(self, context: Context, reached: Callable[[int], None]) -> None:
+    def __init__(self, context: Context, reached: Callable[[int], None], online: Callable[[int], bool]) -> None:
         self._context = context
         self._reached = reached
+        self._online = online
         self._nursery: trio.Nursery | None = None
         self._tasks: dict[int, trio.CancelScope] = {}
         self._nudges: dict[int, trio.Event] = {}
         self._watched: dict[bytes, int] = {}
+        self._leased: dict[int, set[bytes]] = {}  # what was watched in the last poll of a contact
         self._warned: set[int] = set()
         self._meant: set[int] = set()  # nudged for a reason of their own
         self._walking = trio.CapacityLimiter(_WALKS_AT_ONCE)
@@ -81,7 +92,7 @@ class Seeker:
                 for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
                     self._start(row.id)
                 task_status.started()
-                await trio.sleep_forever()
+                await self._sweep()
             finally:
                 self._nursery = None  # news may still come while the rest of the node ends
 
@@ -103,7 +114,7 @@ class Seeker:
     def _news(self, event: DomainEvent) -> None:
         if event.contact is None:
             return
-        if event.kind is EventKind.CONTACT_ADDED:
+        if event.kind in _BEGINNING:
             self._start(event.contact)
         elif event.kind is EventKind.CONTACT_REMOVED:
             scope = self._tasks.pop(event.contact, None)
@@ -117,6 +128,24 @@ class Seeker:
             scope = self._tasks[contact] = trio.CancelScope()
             self._nursery.start_soon(self._seek, contact, scope)
 
+    async def _sweep(self) -> None:
+        """Look again for contacts that have not been reached for long; not at once, for the node itself may be back."""
+        await trio.sleep(_LOST_CHECK_AFTER_S)
+        while True:
+            try:
+                matched = await self._context.db.run(lambda tx: contacts.everyone(tx, "matched"))
+            except StoreError as error:
+                log.warning("poll.failed", error=cause(error))
+                matched = []
+            for row in matched:
+                if row.id not in self._tasks and self._is_lost(row):
+                    self._start(row.id)
+            await trio.sleep(_LOST_CHECK_S)
+
+    def _is_lost(self, row: ContactRow) -> bool:
+        unseen_ms = self._context.now() * 1000 - (row.last_seen_ms or 0)
+        return not self._online(row.id) and unseen_ms > _LOST_AFTER_S * 1000
+
     async def _seek(self, contact: int, scope: trio.CancelScope) -> None:
         search = Search(PollSchedule(self._context.params))
         with scope:
@@ -126,25 +155,41 @@ class Seeker:
                 if not await self._turn(contact, search):
                     if nudge.is_set():
                         continue  # added again, or something came, while this search was about to end
-                    self._tasks.pop(contact, None)
-                    self._nudges.pop(contact, None)
+                    for kept in (self._tasks, self._nudges, self._leased):
+                        kept.pop(contact, None)
                     return
                 with trio.move_on_after(search.pause_s(self._context.jitter())):
-                    await nudge.wait()
+                    await self._until_nudged(contact, nudge, watching=not search.renewing)
                     meant = contact in self._meant
                     self._meant.discard(contact)
                     await trio.sleep_until(started + search.nudged(meant=meant))
 
+    async def _until_nudged(self, contact: int, nudge: trio.Event, *, watching: bool) -> None:
+        """Meanwhile the watches are kept up: of two people who are online the first must not wait for its next poll."""
+        params = self._context.params
+        while watching:
+            with trio.move_on_after(params.watch_max_s * _LEASE_PART):
+                await nudge.wait()
+                return
+            try:
+                for loc in tuple(self._leased.get(contact, ())):
+                    await self._context.dht.watch(loc, params.watch_max_s)
+            except NetError:
+                break  # the DHT has ended, and so will this
+        await nudge.wait()
+
     async def _turn(self, contact: int, search: Search) -> bool:
         """Poll if it is time to; False when there is nothing more to look for."""
+        search.slot_begins_at = float("inf")
         try:
-            row = await self._sought(contact)
-            if row is None:
+            sought = await self._sought(contact)
+            if sought is None:
                 return False
-            search.renewing = row.state == "matched"
+            row, renewing = sought
+            search.turns_to(renewing=renewing)
             if search.renewing and not search.running and not await is_new_epoch(self._context, row):
                 return True
-            progress = await self._poll(row, search.turn)
+            progress = await self._poll(row, search)
         except Exception as error:  # one contact's search must not stop the others
             if isinstance(innermost(error), (NetError, StoreError, InternalError)):
                 log.warning("poll.failed", error=cause(error))
@@ -154,36 +199,44 @@ class Seeker:
         search.polled(progress=progress)
         return True
 
-    async def _sought(self, contact: int) -> ContactRow | None:
-        """The contact while there is something to look for (PROTOCOL.md 3.3).
+    async def _sought(self, contact: int) -> tuple[ContactRow, bool] | None:
+        """The contact while there is something to look for, and whether once an epoch is enough (PROTOCOL.md 3.3).
 
-        It is pending; or it is matched, but nobody has read where it is reached; or it was matched in the last four
-        epochs and its number is not verified: an impostor may have come first, or the contact may have to match anew.
+        It is pending; or it is matched, but nobody has read where it is reached, or it was not reached for days; or it
+        was matched in the last four epochs and its number is not verified: an impostor may have come first, or the
+        contact may have to match anew. The last is what once an epoch is enough for.
         """
         params = self._context.params
 
-        def look(tx: Tx) -> ContactRow | None:
+        def look(tx: Tx) -> tuple[ContactRow, bool] | None:
             row = contacts.get(tx, contact)
             if row is None or row.number is None or not self._context.profile.number:
                 return None
             if row.state == "pending":
-                return row if row.pending_until_s is not None else None
-            known = any(peer.published for peer in contacts.peers(tx, contact))
+                return (row, False) if row.pending_until_s is not None else None
+            if row.state != "matched":
+                return None
+            if self._is_lost(row) or not any(peer.published for peer in contacts.peers(tx, contact)):
+                return row, False
             fresh = row.matched_s is not None and tx.now_s < row.matched_s + _EPOCHS_AFTER_MATCH * params.epoch_s
-            return row if row.state == "matched" and (not known or (fresh and row.trust == "claimed")) else None
+            return (row, True) if fresh and row.trust == "claimed" else None
 
         return await self._context.db.run(look)
 
     # -- one poll ---------------------------------------------------------------------------------------------------
 
-    async def _poll(self, row: ContactRow, turn: int) -> bool:
+    async def _poll(self, row: ContactRow, search: Search) -> bool:
         """The three rounds; True if anything new was found."""
-        places = await places_of(self._context, row)
+        context = self._context
+        places = await places_of(context, row)
+        next_s = min((next_slot_s(p.state.root, int(context.now()), context.params) for p in places), default=0)
+        search.slot_begins_at = trio.current_time() + next_s + _SPREAD_S * context.jitter()
+        self._leased[row.id] = set()
         coverage: list[WalkResult] = []
         progress = False
         for kind in WalkKind:
             reach_for = await self._reach_for(row.id, places, coverage)
-            found = await self._round(row.id, places, kind, turn, reach_for, coverage)
+            found = await self._round(row.id, places, kind, search.turn, reach_for, coverage)
             progress = progress or found
         return progress
 
@@ -230,6 +283,8 @@ class Seeker:
         if len(self._watched) >= _WATCHED_MAX:
             self._watched.clear()  # only a push of a forgotten slot is lost, and the schedule reads it anyway
         self._watched[walk.slot.loc] = contact
+        if watch_s:
+            self._leased.setdefault(contact, set()).add(walk.slot.loc)
         if not walk.publish:
             return await context.dht.walk(walk.slot.loc, put=None, watch_s=watch_s)
         known = await context.db.run(lambda tx: pairs.published(tx, walk.slot.loc))
@@ -237,7 +292,10 @@ class Seeker:
         data = self._content(place.state, walk, now_s)
         if walk.kind is WalkKind.CARD and known is not None and known.republish_s > now_s:
             data = known.data  # a card carries a time, but it is renewed with its record only
-        return await announce.publish_and_read(context, contact, walk.slot, walk.writer, data, watch_s)
+        slot, params = walk.slot, context.params
+        renew_s = (params.republish_min_s, params.republish_max_s)
+        draft = announce.Draft(slot.loc, lambda _seq: slot, walk.writer, data, contact, renew_s)
+        return await announce.publish_and_read(context, draft, watch_s)
 
     def _content(self, state: PairState, walk: Walk, now_s: int) -> bytes:
         context = self._context
@@ -288,7 +346,8 @@ class Seeker:
         for candidate in state.candidates:
             cert, reach = candidate.cert, candidate.reach
             if cert is not None and reach is not None and cert.root == row.root:
-                changed |= contacts.save_peer(tx, row.id, reach.peer_id, reach.addresses, reach.ask)
+                seq = candidate.reach_seq
+                changed |= contacts.save_peer(tx, row.id, reach.peer_id, reach.addresses, reach.ask, seq)
         return changed
 
     async def _reach_for(self, contact: int, places: list[Place], coverage: list[WalkResult]) -> frozenset[RootKey]:
@@ -303,7 +362,7 @@ class Seeker:
             row = contacts.get(tx, contact)
             if row is None:
                 return frozenset()
-            claimants = frozenset(contacts.claimants(tx, contact))
+            claimants = frozenset(claimant.root for claimant in contacts.claimants(tx, contact))
             # this node is one of the storers that answered, and not among those that it knows
             known = least.known + 1
             given = may_reach(claimants, row.root, least.answered, least.failed, known, params, waiting=waiting)

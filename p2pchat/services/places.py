@@ -8,7 +8,7 @@ from functools import partial
 from p2pchat.core.pair import PairState, load_pair
 from p2pchat.core.slots import active_epochs, active_eras, derive_root, next_idsec, role
 from p2pchat.services.context import Context
-from p2pchat.store import contacts, pairs
+from p2pchat.store import pairs
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -60,10 +60,7 @@ async def _state(
 
 
 async def is_new_epoch(context: Context, row: ContactRow) -> bool:
-    """Whether a slot that is published in now was not begun, or it is not known where the contact is reached."""
-    known = await context.db.run(lambda tx: contacts.peers(tx, row.id))
-    if not any(peer.published for peer in known):
-        return True
+    """Whether a slot that is published in now was not begun."""
     now_s = int(context.now())
     own, number = context.profile.number, row.number or ""
     for era, era_publish in active_eras(now_s, context.params):

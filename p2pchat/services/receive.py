@@ -14,8 +14,9 @@ from p2pchat.base.ids import PeerId
 from p2pchat.core.events import EventKind
 from p2pchat.core.handshake import FlightPart, replay_tag
 from p2pchat.core.session import accept_session, open_envelope
-from p2pchat.core.wire import OPEN, TEXT, Flight, Item, decode_content, decode_text
+from p2pchat.core.wire import OPEN, PRESENCE, TEXT, Flight, Item, decode_content, decode_text
 from p2pchat.core.wire import eid as envelope_eid
+from p2pchat.services import presence
 from p2pchat.services.context import Context, message_event
 from p2pchat.services.deliver import match
 from p2pchat.services.greet import note_device
@@ -30,7 +31,7 @@ _INTEGER_MAX: Final = (1 << 63) - 1  # what a column holds; the wire has 64 bits
 class Answer:
     """What goes back: acks to send after the commit, eids that nothing opened, and who was heard."""
 
-    acks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    acks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
     nacks: list[bytes] = field(default_factory=list[bytes])
     contacts: set[int] = field(default_factory=set[int])
 
@@ -66,7 +67,7 @@ def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes) ->
         except (DecryptionError, DecodeError, HandshakeError, LimitError):
             continue  # a chance hit of the hint, or junk: another session may fit
         sessions.save(tx, row, session)
-        _take(tx, row.contact, content)
+        _take(tx, row.contact, session.peer_epoch_ms, content)
         return ack, row.contact
     if isinstance(arrival, Flight):
         return _accept(tx, context, arrival)
@@ -93,18 +94,24 @@ def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int]:
     sessions.note_replay(tx, tag, tx.now_s + context.params.spk_kept_s)
     sessions.add(tx, contact.id, session)
     note_device(tx, contact, session.ms, session.peer_epoch_ms)
-    _take(tx, contact.id, content)
+    _take(tx, contact.id, session.peer_epoch_ms, content)
     return ack, contact.id
 
 
-def _take(tx: Tx, contact: int, content: bytes) -> None:
-    """Store what an authenticated envelope held. Undecodable items are kept and never fail the envelope."""
+def _take(tx: Tx, contact: int, device_ms: int, content: bytes) -> None:
+    """Store what an authenticated envelope held. Undecodable items are kept and never fail the envelope.
+
+    Args:
+        device_ms: epoch_ms of the device that the session is with.
+    """
     match(tx, contact)
     try:
         items = decode_content(content)
     except DecodeError:
         items = ()  # authenticated, so a newer version wrote it: acknowledged, there is nothing to show
     for item in items:
+        if item.kind == PRESENCE and presence.take(tx, contact, device_ms, item.body):
+            continue
         message = store_item(tx, contact, item)
         if message is not None:
             tx.emit(message_event(EventKind.MESSAGE_RECEIVED, message, contact))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import trio
+
 from p2pchat.core.matching import PollSchedule
 
 _EPOCH_CHECK_S: Final = 6 * 3600.0
@@ -20,7 +22,8 @@ class Search:
         count: polls since the schedule began, or began again with progress.
         turn: polls in all, for the machine's turns.
         running: still within this schedule.
-        renewing: matched already, so the schedule ends and begins again with the next epoch.
+        renewing: found already, so the schedule ends and begins again with the next epoch.
+        slot_begins_at: when the next slot is begun, on trio's clock.
         idle_nudges: pushes in a row that brought nothing: each next one waits longer.
     """
 
@@ -29,7 +32,14 @@ class Search:
     turn: int = 0
     running: bool = False
     renewing: bool = False
+    slot_begins_at: float = float("inf")
     idle_nudges: int = 0
+
+    def turns_to(self, *, renewing: bool) -> None:
+        """Whether the contact is found; one that is lost again is looked for from the schedule's beginning."""
+        if self.renewing and not renewing:
+            self.count = 0
+        self.renewing = renewing
 
     def polled(self, *, progress: bool) -> None:
         """A poll is over; progress begins the schedule again."""
@@ -41,8 +51,10 @@ class Search:
     def pause_s(self, jitter: float) -> float:
         """Seconds until the next poll, or until the next look at whether there is one to do; ``jitter``: 0 to 1."""
         if self.renewing and not self.running:
-            return _EPOCH_CHECK_S * (0.9 + 0.2 * jitter)
-        return self.schedule.next_poll_s(self.count, 0.0, jitter)
+            pause_s = _EPOCH_CHECK_S * (0.9 + 0.2 * jitter)
+        else:
+            pause_s = self.schedule.next_poll_s(self.count, 0.0, jitter)
+        return max(0.0, min(pause_s, self.slot_begins_at - trio.current_time()))
 
     def nudged(self, *, meant: bool) -> float:
         """The least seconds between the last poll's start and the one that a nudge asks for.

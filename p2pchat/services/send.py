@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
 from p2pchat.core.events import EventKind
 from p2pchat.services.context import Context, message_event
@@ -20,10 +21,9 @@ def send(tx: Tx, context: Context, to: ContactRow, text: str) -> MessageRow:
     Raises:
         UsageError: INVALID_PARAMS for an empty text or lone surrogates, TOO_LARGE.
     """
-    try:
-        size = len(text.encode("utf-8"))
-    except UnicodeEncodeError:
-        raise UsageError("The text is not valid Unicode.", data={"param": "text"}) from None
+    if not is_unicode(text):
+        raise UsageError("The text is not valid Unicode.", data={"param": "text"})
+    size = len(text.encode("utf-8"))
     if size == 0:
         raise UsageError("The text is empty.", data={"param": "text"})
     if size > context.params.text_bytes:

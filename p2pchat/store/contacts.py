@@ -12,13 +12,16 @@ from p2pchat.store.meta import decode_addresses, encode_addresses
 
 _SELECT: Final = (
     "SELECT id, uid, name, number, state, trust, root, epoch_ms, highest_ms, next_n, claimants, last_seen_ms, "
-    "pending_until_s, flight_after_s, matched_s FROM contact"
+    "pending_until_s, flight_after_s, matched_s, presence_n FROM contact"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ContactRow:
-    """A person in the address book. ``state`` and ``trust`` are the words of the control API."""
+    """A person in the address book. ``state`` and ``trust`` are the words of the control API.
+
+    ``root``: whom Reach was given to, later who is matched; ``presence_n``: the own presence that they have.
+    """
 
     id: int
     uid: ContactId
@@ -35,11 +38,23 @@ class ContactRow:
     pending_until_s: int | None
     flight_after_s: int
     matched_s: int | None
+    presence_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Somebody who has shown a valid card for a contact's pair of numbers."""
+
+    root: RootKey
+    first_seen_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class ContactPeer:
-    """A node of a contact. ``published``: its PeerID stood in the contact's own Reach, so its Nacks are believed."""
+    """A node of a contact.
+
+    ``published``: its PeerID stood in the contact's own Reach or presence, so its Nacks are believed.
+    """
 
     contact: int
     peer: PeerId
@@ -66,6 +81,7 @@ def _row(row: Row) -> ContactRow:
         pending_until_s=row[12],
         flight_after_s=row[13],
         matched_s=row[14],
+        presence_n=row[15],
     )
 
 
@@ -92,6 +108,10 @@ def everyone(tx: Tx, state: str | None = None) -> list[ContactRow]:
     return [_row(row) for row in tx.all(_SELECT + " WHERE state = ? ORDER BY id", (state,))]
 
 
+def any_matched(tx: Tx) -> bool:
+    return tx.one("SELECT 1 FROM contact WHERE state = 'matched' LIMIT 1") is not None
+
+
 def by_number(tx: Tx, number: str) -> ContactRow | None:
     row = tx.one(_SELECT + " WHERE number = ?", (number,))
     return None if row is None else _row(row)
@@ -115,6 +135,22 @@ def set_matched(tx: Tx, contact: int) -> None:
     tx.execute("UPDATE contact SET state = 'matched', matched_s = ? WHERE id = ?", (tx.now_s, contact))
 
 
+def choose(tx: Tx, contact: int, root: RootKey, pending_until_s: int) -> None:
+    """Make ``root`` the contact in place of whoever was: nothing that was agreed with another holds any more."""
+    for table in ("session", "contact_peer", "contact_presence"):
+        tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
+    tx.execute(
+        "UPDATE contact SET root = ?, epoch_ms = 0, state = 'pending', trust = 'claimed', pending_until_s = ?, "
+        "flight_after_s = 0, matched_s = NULL, presence_n = 0 WHERE id = ?",
+        (bytes(root), pending_until_s, contact),
+    )
+
+
+def set_presence_n(tx: Tx, contact: int, n: int) -> None:
+    """The contact has acked the own presence ``n``."""
+    tx.execute("UPDATE contact SET presence_n = max(presence_n, ?) WHERE id = ?", (n, contact))
+
+
 def raise_highest_ms(tx: Tx, contact: int, ms: int, epoch_ms: int) -> None:
     """Note the ms of a first flight and the peer's epoch: neither may go back (PROTOCOL.md 4.2, 1.1)."""
     tx.execute(
@@ -136,7 +172,7 @@ def take_n(tx: Tx, contact: int) -> int:
 
 
 def seen(tx: Tx, contact: int, at_ms: int) -> None:
-    tx.execute("UPDATE contact SET last_seen_ms = ? WHERE id = ?", (at_ms, contact))
+    tx.execute("UPDATE contact SET last_seen_ms = max(coalesce(last_seen_ms, 0), ?) WHERE id = ?", (at_ms, contact))
 
 
 def overdue(tx: Tx) -> list[int]:
@@ -166,8 +202,8 @@ def add_claimant(tx: Tx, contact: int, root: RootKey, cert: bytes) -> bool:
     if known is None and len(claimants(tx, contact)) >= CLAIMANTS_PER_CONTACT:
         return False  # that there are several is all that matters, and it is known
     tx.execute(
-        "INSERT INTO claimant VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cert = excluded.cert",
-        (contact, bytes(root), cert),
+        "INSERT INTO claimant VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET cert = excluded.cert",
+        (contact, bytes(root), cert, tx.now_ms),
     )
     tx.execute(
         "UPDATE contact SET claimants = (SELECT count(*) FROM claimant WHERE contact = ?) WHERE id = ?",
@@ -176,25 +212,36 @@ def add_claimant(tx: Tx, contact: int, root: RootKey, cert: bytes) -> bool:
     return known is None
 
 
-def claimants(tx: Tx, contact: int) -> dict[RootKey, bytes]:
-    """Root → cert of everyone who has shown a valid card."""
-    rows = tx.all("SELECT root, cert FROM claimant WHERE contact = ?", (contact,))
-    return {RootKey(root): bytes(cert) for root, cert in rows}
+def claimants(tx: Tx, contact: int) -> list[Claimant]:
+    """Everyone who has shown a valid card, the first one first."""
+    rows = tx.all("SELECT root, first_seen_ms FROM claimant WHERE contact = ? ORDER BY first_seen_ms, root", (contact,))
+    return [Claimant(RootKey(root), first_seen_ms) for root, first_seen_ms in rows]
 
 
-def save_peer(tx: Tx, contact: int, peer: PeerId, addresses: tuple[Address, ...], ask: bytes) -> bool:
-    """A node that the contact's Reach names; whether that is new. Beyond the bound the unproven ones go."""
+def save_peer(tx: Tx, contact: int, peer: PeerId, addresses: tuple[Address, ...], ask: bytes, seq: int) -> bool:
+    """A node that a Reach or presence of the contact names; whether that is new. Beyond the bound unproven ones go.
+
+    Args:
+        seq: unix seconds, of the record that said so: of two that tell of one node the later one counts.
+    """
     rows = peers(tx, contact)
     if ContactPeer(contact, peer, addresses, ask, published=True) in rows:
+        tx.execute(
+            "UPDATE contact_peer SET seq = max(seq, ?) WHERE contact = ? AND peer = ?", (seq, contact, bytes(peer))
+        )
+        return False
+    known = tx.one("SELECT seq FROM contact_peer WHERE contact = ? AND peer = ?", (contact, bytes(peer)))
+    if known is not None and known[0] > seq:
         return False
     if len(rows) >= NODES_PER_CONTACT:
         tx.execute("DELETE FROM contact_peer WHERE contact = ? AND NOT proven", (contact,))
     if len(peers(tx, contact)) >= NODES_PER_CONTACT:
         tx.execute("DELETE FROM contact_peer WHERE contact = ?", (contact,))
     tx.execute(
-        "INSERT INTO contact_peer (contact, peer, addresses, ask, published) VALUES (?, ?, ?, ?, 1) "
-        "ON CONFLICT DO UPDATE SET addresses = excluded.addresses, ask = excluded.ask, published = 1",
-        (contact, bytes(peer), encode_addresses(addresses), ask),
+        "INSERT INTO contact_peer (contact, peer, addresses, ask, published, seq) VALUES (?, ?, ?, ?, 1, ?) "
+        "ON CONFLICT DO UPDATE SET addresses = excluded.addresses, ask = excluded.ask, published = 1, "
+        "seq = excluded.seq",
+        (contact, bytes(peer), encode_addresses(addresses), ask, seq),
     )
     return True
 
@@ -214,7 +261,11 @@ def prove_peer(tx: Tx, contact: int, peer: PeerId) -> None:
 
 
 def peers(tx: Tx, contact: int) -> list[ContactPeer]:
-    rows = tx.all("SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE contact = ?", (contact,))
+    """Where a contact can be reached, what was learnt last first."""
+    rows = tx.all(
+        "SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE contact = ? ORDER BY seq DESC, peer",
+        (contact,),
+    )
     return [_peer(row) for row in rows]
 
 

@@ -85,6 +85,8 @@ class Tx:
 
 
 Job = Callable[[Tx], T]
+AfterCommit = Callable[[], None]
+Finisher = Callable[[Tx, list[DomainEvent]], AfterCommit | None]
 
 
 @dataclass(slots=True)
@@ -111,6 +113,7 @@ class Database:
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[list[DomainEvent]], None]] = []
+        self._finisher: Finisher | None = None
         self._thread: threading.Thread | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._closed = False
@@ -144,6 +147,17 @@ class Database:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def finish_with(self, finisher: Finisher | None) -> None:
+        """Let ``finisher`` add to every transaction, after its jobs; None ends that.
+
+        It is given the events so far, and what it returns is called on the trio thread after the commit, before the
+        listeners. What it raises undoes its own part alone, and is not told: whatever it does must be done again by
+        somebody who finds it undone.
+
+        Concurrency: it runs where the jobs run, on the store's thread.
+        """
+        self._finisher = finisher
+
     async def run(self, job: Job[T]) -> T:
         """Run ``job`` in the next transaction and return its result after the commit.
 
@@ -156,7 +170,7 @@ class Database:
         if self._thread is None:
             await trio.lowlevel.checkpoint()
             pending: _Pending[T] = _Pending(job, lambda _: None)
-            self._tell(self._commit([pending]))
+            self._tell(*self._commit([pending]))
             assert pending.result is not None  # noqa: S101  _commit fills every result
             return pending.result.unwrap()
         task = trio.lowlevel.current_task()
@@ -205,8 +219,7 @@ class Database:
             jobs = [pending for pending in batch if pending is not None]
             if jobs:
                 dirty = True
-                events = self._commit(jobs)
-                self._post(jobs, events)
+                self._post(jobs, *self._commit(jobs))
             if len(jobs) < len(batch):
                 return
 
@@ -218,14 +231,20 @@ class Database:
             return False
         return True
 
-    def _commit(self, jobs: Sequence[_Pending[Any]]) -> list[DomainEvent]:
-        """Run the jobs in one transaction, fill their results, return the events to tell."""
+    def _commit(self, jobs: Sequence[_Pending[Any]]) -> tuple[list[DomainEvent], AfterCommit | None]:
+        """Run the jobs in one transaction, fill their results, return the events to tell and what comes before them."""
         events: list[DomainEvent] = []
+        after: AfterCommit | None = None
+        finisher = self._finisher
         try:
             with store_errors():
                 self._connection.execute("BEGIN IMMEDIATE")
                 for pending in jobs:
                     pending.result, told = self._one(pending.job)
+                    events += told
+                if finisher is not None and events:
+                    finished, told = self._one(lambda tx: finisher(tx, events))
+                    after = finished.value if isinstance(finished, outcome.Value) else None
                     events += told
                 self._connection.execute("COMMIT")
         except Exception as error:
@@ -236,8 +255,8 @@ class Database:
                 driver_error
             ):  # SQLite may have rolled back itself; if not, the next BEGIN fails, and says so
                 self._connection.execute("ROLLBACK")
-            return []
-        return events
+            return [], None
+        return events, after
 
     def _one(self, job: Job[T]) -> tuple[outcome.Outcome[T], list[DomainEvent]]:
         tx = Tx(self._connection, self._now_ms())
@@ -254,12 +273,12 @@ class Database:
         self._connection.execute("RELEASE job")
         return outcome.Value(value), tx.events
 
-    def _post(self, jobs: Sequence[_Pending[Any]], events: list[DomainEvent]) -> None:
+    def _post(self, jobs: Sequence[_Pending[Any]], events: list[DomainEvent], after: AfterCommit | None) -> None:
         def answer() -> None:
             for pending in jobs:
                 assert pending.result is not None  # noqa: S101  _commit fills every result
                 pending.done(pending.result)
-            self._tell(events)
+            self._tell(events, after)
 
         assert self._token is not None  # noqa: S101  set with the thread
         try:
@@ -267,7 +286,9 @@ class Database:
         except trio.RunFinishedError:
             return  # the loop ended while the last transaction committed: there is nobody left to tell
 
-    def _tell(self, events: list[DomainEvent]) -> None:
+    def _tell(self, events: list[DomainEvent], after: AfterCommit | None) -> None:
+        if after is not None:
+            after()
         if events:
             for listener in self._listeners:
                 listener(events)

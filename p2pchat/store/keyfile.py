@@ -19,6 +19,7 @@ from nacl import pwhash, secret
 from nacl.exceptions import CryptoError
 
 from p2pchat.base.errors import Corrupt, StoreError, WrongPassphrase
+from p2pchat.base.silent import Silent
 
 KEY_BYTES: Final = 32
 _OPS: Final = pwhash.argon2id.OPSLIMIT_MODERATE
@@ -27,11 +28,11 @@ _MEMORY_MAX: Final = 1 << 30  # a forged file must not make the daemon ask for a
 _OPS_MAX: Final = 16
 
 
-class _Plain(msgspec.Struct, frozen=True, array_like=True, tag=0, forbid_unknown_fields=True):
+class _Plain(Silent, msgspec.Struct, frozen=True, array_like=True, tag=0, forbid_unknown_fields=True):
     key: Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 
 
-class _Wrapped(msgspec.Struct, frozen=True, array_like=True, tag=1, forbid_unknown_fields=True):
+class _Wrapped(Silent, msgspec.Struct, frozen=True, array_like=True, tag=1, forbid_unknown_fields=True):
     salt: Annotated[bytes, Meta(min_length=16, max_length=16)]
     ops: Annotated[int, Meta(ge=1, le=_OPS_MAX)]
     memory: Annotated[int, Meta(ge=8192, le=_MEMORY_MAX)]

@@ -80,7 +80,7 @@ def published(tx: Tx, loc: bytes) -> Published | None:
     return Published(bytes(row[0]), bytes(row[1]), row[2], row[3], record, row[5])
 
 
-def save_published(tx: Tx, contact: int, entry: Published) -> None:
+def save_published(tx: Tx, contact: int | None, entry: Published) -> None:
     tx.execute(
         "INSERT INTO published VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data, "
         "seq = excluded.seq, bits = excluded.bits, record = excluded.record, republish_s = excluded.republish_s",

@@ -7,6 +7,7 @@ large, are written only when they changed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from p2pchat.base.limits import SESSIONS_PER_CONTACT
 from p2pchat.core.ratchet_state import hints
@@ -16,11 +17,12 @@ from p2pchat.store.db import Row, Tx
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session with a contact. ``sealed_n``: the highest message number that was sealed in it."""
+    """A session with a contact. ``sealed_n``: the highest message number sealed in it; ``presence_n``: own presence."""
 
     id: int
     contact: int
     sealed_n: int
+    presence_n: int
     session: Session = field(repr=False)
 
 
@@ -35,8 +37,24 @@ class EnvelopeRow:
     n1: int
 
 
+@dataclass(frozen=True, slots=True)
+class SentRow:
+    """An own envelope without its bytes. ``ack``: the 16 bytes that settle it; ``n0`` to ``n1``: its messages."""
+
+    id: int
+    session: int
+    contact: int
+    ack: bytes = field(repr=False)
+    n0: int
+    n1: int
+    presence_n: int
+
+
+_SELECT: Final = "SELECT id, contact, sealed_n, presence_n, core, skipped FROM session"
+
+
 def _row(row: Row) -> SessionRow:
-    return SessionRow(row[0], row[1], row[2], load_session(bytes(row[3]), bytes(row[4])))
+    return SessionRow(row[0], row[1], row[2], row[3], load_session(bytes(row[4]), bytes(row[5])))
 
 
 def add(tx: Tx, contact: int, session: Session) -> SessionRow:
@@ -51,22 +69,22 @@ def add(tx: Tx, contact: int, session: Session) -> SessionRow:
         "(SELECT id FROM session WHERE contact = ?1 ORDER BY id DESC LIMIT ?2)",
         (contact, SESSIONS_PER_CONTACT),
     )
-    return SessionRow(row_id, contact, 0, session)
+    return SessionRow(row_id, contact, 0, 0, session)
 
 
-def save(tx: Tx, row: SessionRow, session: Session, sealed_n: int | None = None) -> SessionRow:
-    """Write what changed between ``row.session`` and ``session``."""
-    n = row.sealed_n if sealed_n is None else sealed_n
+def save(tx: Tx, row: SessionRow, session: Session, sealed_n: int = 0, presence_n: int = 0) -> SessionRow:
+    """Write what changed between ``row.session`` and ``session``; the numbers are those sealed now, 0 for none."""
+    n, given = max(row.sealed_n, sealed_n), max(row.presence_n, presence_n)
     tx.execute(
-        "UPDATE session SET core = ?, sealed_n = ?, used_s = ? WHERE id = ?",
-        (dump_session(session), n, tx.now_s, row.id),
+        "UPDATE session SET core = ?, sealed_n = ?, presence_n = ?, used_s = ? WHERE id = ?",
+        (dump_session(session), n, given, tx.now_s, row.id),
     )
     if session.ratchet.skipped is not row.session.ratchet.skipped:
         tx.execute("UPDATE session SET skipped = ? WHERE id = ?", (dump_skipped(session), row.id))
     if hints(session.ratchet) != hints(row.session.ratchet):
         tx.execute("DELETE FROM session_hint WHERE session = ?", (row.id,))
         _write_hints(tx, row.id, session)
-    return SessionRow(row.id, row.contact, n, session)
+    return SessionRow(row.id, row.contact, n, given, session)
 
 
 def _write_hints(tx: Tx, row_id: int, session: Session) -> None:
@@ -74,22 +92,18 @@ def _write_hints(tx: Tx, row_id: int, session: Session) -> None:
 
 
 def of_contact(tx: Tx, contact: int) -> list[SessionRow]:
-    rows = tx.all("SELECT id, contact, sealed_n, core, skipped FROM session WHERE contact = ? ORDER BY id", (contact,))
+    rows = tx.all(_SELECT + " WHERE contact = ? ORDER BY id", (contact,))
     return [_row(row) for row in rows]
 
 
 def by_hint(tx: Tx, hint: bytes) -> list[SessionRow]:
     """The sessions that would try a key on an envelope with this hint: one, but for chance."""
-    rows = tx.all(
-        "SELECT s.id, s.contact, s.sealed_n, s.core, s.skipped FROM session_hint h JOIN session s ON s.id = h.session "
-        "WHERE h.hint = ?",
-        (hint,),
-    )
+    rows = tx.all(_SELECT + " JOIN session_hint ON session = id WHERE hint = ?", (hint,))
     return [_row(row) for row in rows]
 
 
 def get(tx: Tx, session: int) -> SessionRow | None:
-    row = tx.one("SELECT id, contact, sealed_n, core, skipped FROM session WHERE id = ?", (session,))
+    row = tx.one(_SELECT + " WHERE id = ?", (session,))
     return None if row is None else _row(row)
 
 
@@ -99,10 +113,11 @@ def prune(tx: Tx, used_before_s: int, sending: set[int]) -> None:
     tx.many("DELETE FROM session WHERE id = ?", [(session,) for session in idle - sending])
 
 
-def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int) -> EnvelopeRow:
+def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int, presence_n: int = 0) -> EnvelopeRow:
+    """Store what was sealed: messages ``n0`` to ``n1`` (0 and 0: none), and an own presence (0: none)."""
     envelope_id = tx.insert(
-        "INSERT INTO envelope (session, contact, eid, ack, n0, n1, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (row.id, row.contact, sealed.eid, sealed.ack, n0, n1, sealed.envelope),
+        "INSERT INTO envelope (session, contact, eid, ack, n0, n1, presence_n, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (row.id, row.contact, sealed.eid, sealed.ack, n0, n1, presence_n, sealed.envelope),
     )
     return EnvelopeRow(envelope_id, sealed.eid, sealed.envelope, n0, n1)
 
@@ -117,10 +132,13 @@ def unacknowledged(tx: Tx, session: int, after: int, limit: int) -> list[Envelop
     return [EnvelopeRow(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4]) for row in rows]
 
 
-def sent(tx: Tx, eid: bytes) -> tuple[int, int, int, bytes, int, int] | None:
-    """(envelope id, session, contact, ack16, n0, n1) of an own envelope that is still unacknowledged."""
-    row = tx.one("SELECT id, session, contact, ack, n0, n1 FROM envelope WHERE eid = ? AND bytes IS NOT NULL", (eid,))
-    return None if row is None else (row[0], row[1], row[2], bytes(row[3]), row[4], row[5])
+def sent(tx: Tx, eid: bytes) -> SentRow | None:
+    """What is kept of an own envelope that is still unacknowledged."""
+    row = tx.one(
+        "SELECT id, session, contact, ack, n0, n1, presence_n FROM envelope WHERE eid = ? AND bytes IS NOT NULL",
+        (eid,),
+    )
+    return None if row is None else SentRow(row[0], row[1], row[2], bytes(row[3]), row[4], row[5], row[6])
 
 
 def settle(tx: Tx, envelope: int) -> None:

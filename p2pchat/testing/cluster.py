@@ -26,6 +26,7 @@ from p2pchat.services.connect import Connector
 from p2pchat.services.context import Bus, Context
 from p2pchat.services.join import NodeAddress, join
 from p2pchat.services.match import Seeker
+from p2pchat.services.presence import Herald
 from p2pchat.services.send import send
 from p2pchat.store import messages, meta
 from p2pchat.store.contacts import ContactRow
@@ -185,8 +186,14 @@ class Cluster:
             offload=_at_once,
         )
         connector = Connector(context)
-        seeker = Seeker(context, connector.hurry)
+        seeker = Seeker(context, connector.hurry, connector.online)
+        herald = Herald(context)
         context.dht.on_push = seeker.pushed
+
+        def joined() -> None:
+            seeker.nudge_all()
+            herald.nudge()
+
         gone = trio.Event()
         try:
             with trio.CancelScope() as scope:
@@ -194,8 +201,9 @@ class Cluster:
                     await nursery.start(context.dht.run)
                     await nursery.start(connector.run)
                     await nursery.start(seeker.run)
+                    await nursery.start(herald.run)
                     nursery.start_soon(upkeep.run, context)
-                    nursery.start_soon(join, context, self._others(node), seeker.nudge_all)
+                    nursery.start_soon(join, context, self._others(node), joined)
                     node.running = Running(context, connector, scope, gone)
                     task_status.started()
                     await trio.sleep_forever()

@@ -108,6 +108,7 @@ class MemoryNetwork:
         self._cut: set[frozenset[PeerId]] = set()
         self._stalled: set[frozenset[PeerId]] = set()
         self._healed = trio.Event()
+        self._moves = 0
 
     @classmethod
     @asynccontextmanager
@@ -183,6 +184,16 @@ class MemoryNetwork:
         """Let it be reached again, under the same PeerID and address."""
         node.is_up = True
 
+    def move(self, node: MemoryNode) -> None:
+        """Give a node another address of 10.0.0.0/8: its connections break, and nobody is told."""
+        self._moves += 1
+        address = from_socket(f"10.1.{self._moves >> 8}.{self._moves & 255}", _PORT)
+        for other in self._nodes:
+            self._break_between(node, other)
+        del self._by_address[node.addresses()[0]]
+        self._by_address[address] = node
+        node.moved(address)
+
     # for nodes and connections
 
     def is_stalled(self, a: MemoryNode, b: MemoryNode) -> bool:
@@ -254,6 +265,10 @@ class MemoryNode(Network):
     def addresses(self) -> tuple[Address, ...]:
         """The one that the network gave it."""
         return (self._address,)
+
+    def moved(self, address: Address) -> None:
+        """The network gave it another one."""
+        self._address = address
 
     def handle(self, protocol: str, handler: StreamHandler) -> None:
         """At most ``limits.STREAMS_PER_PEER`` streams a protocol and peer run at once."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from p2pchat.base.errors import SchemaTooNew
-from p2pchat.store import migrate
+from p2pchat.store import contacts, migrate
+from p2pchat.store.db import Tx
 from p2pchat.store.sqlite import Connection, connect
 
 KEY = bytes(32)
@@ -53,4 +54,24 @@ def test_a_failure_in_the_middle_leaves_the_schema_before_it(tmp_path: Path, mon
         migrate.migrate(connection)
     assert tables(connection) == before
     assert connection.execute("PRAGMA user_version").fetchone() == (len(broken) - 1,)
+    connection.close()
+
+
+def test_what_the_first_schema_held_is_there_after_the_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = migrate.migrations()
+    connection = connect(tmp_path / "x.db", KEY)
+    monkeypatch.setattr(migrate, "migrations", lambda: known[:1])
+    migrate.migrate(connection)
+    connection.execute(
+        "INSERT INTO contact (uid, name, number, state, trust) VALUES (x'0102030405060708', 'Bob', '+1', 'matched', '')"
+    )
+    connection.execute("INSERT INTO contact_peer (contact, peer, addresses, published) VALUES (1, x'00', x'90', 1)")
+    connection.execute("INSERT INTO claimant VALUES (1, zeroblob(32), x'00')")
+    monkeypatch.setattr(migrate, "migrations", lambda: known)
+    migrate.migrate(connection)
+    tx = Tx(connection, 0)
+    (row,) = contacts.everyone(tx)
+    assert (row.name, row.state, row.presence_n) == ("Bob", "matched", 0)
+    assert [peer.published for peer in contacts.peers(tx, row.id)] == [True]
+    assert [claimant.first_seen_ms for claimant in contacts.claimants(tx, row.id)] == [0]
     connection.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -10,10 +12,11 @@ from p2pchat.core.params import DAY_S
 from p2pchat.core.wire import TEXT, Item, Text, encode_text
 from p2pchat.net.dht import Dht, WalkResult
 from p2pchat.services import contacts as book
-from p2pchat.services import receive
+from p2pchat.services import link, receive
 from p2pchat.store import contacts, messages
+from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
-from p2pchat.testing.cluster import Cluster, Node, eventually
+from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.memnet import fixed_schedule
 
 ALICE, BOB = "+821012345678", "+821098765432"
@@ -109,18 +112,34 @@ async def test_a_contact_removed_and_added_again_days_later_matches_anew(autojum
             await eventually(arrived, within_s=9 * DAY_S, step_s=3600)
 
 
-@pytest.mark.slow
-async def test_after_a_match_the_slot_is_used_once_an_epoch_for_four_epochs(autojump_clock: MockClock) -> None:
+SHORT = dataclasses.replace(CHEAP, epoch_s=DAY_S, read_previous_s=6 * 3600)
+
+
+def epochs(tx: Tx) -> int:
+    return len(tx.all("SELECT DISTINCT era, epoch FROM pair_slot"))
+
+
+async def test_after_a_match_the_slot_is_used_once_an_epoch_for_four_epochs(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "HEARTBEAT_S", 6 * 3600.0)  # days of pings every 15 s would take long
+    monkeypatch.setattr(link, "SILENCE_S", 12 * 3600.0)
     with fixed_schedule(3):
-        async with Cluster.running(seed=3) as cluster:
+        async with Cluster.running(seed=3, params=SHORT) as cluster:
+            alice, _ = await meet(cluster)
+            await trio.sleep(10 * DAY_S)
+            assert 4 <= await alice.database.run(epochs) <= 6
+
+
+async def test_who_was_not_reached_for_three_days_is_looked_for_in_the_pair_slot_again(
+    autojump_clock: MockClock,
+) -> None:
+    with fixed_schedule(3):
+        async with Cluster.running(seed=3, params=SHORT) as cluster:
             alice, bob = await meet(cluster)
             await cluster.crash(bob)
-            await trio.sleep(60 * DAY_S)
-
-            def epochs(tx: Tx) -> int:
-                return len(tx.all("SELECT DISTINCT era, epoch FROM pair_slot"))
-
-            assert 4 <= await alice.database.run(epochs) <= 6
+            await trio.sleep(10 * DAY_S)
+            assert 9 <= await alice.database.run(epochs) <= 12
 
 
 async def test_numbers_and_times_beyond_what_a_column_holds_poison_nothing(autojump_clock: MockClock) -> None:
@@ -170,16 +189,20 @@ async def test_a_restart_does_not_look_again_for_those_who_are_found(
             alice, _ = await meet(cluster)
             await trio.sleep(3 * 3600)
             await cluster.crash(alice)
-            walks: list[float] = []
+            walks: list[bytes] = []
             walk = Dht.walk
 
             async def counted(
                 self: Dht, loc: bytes, *, put: bytes | None = None, get: bool = True, watch_s: int = 0
             ) -> WalkResult:
-                walks.append(trio.current_time())
+                walks.append(loc)
                 return await walk(self, loc, put=put, get=get, watch_s=watch_s)
 
             monkeypatch.setattr(Dht, "walk", counted)
             await cluster.start(alice)
             await trio.sleep(3 * 3600)
-            assert walks == []
+            own = await alice.database.run(store.own)
+            assert own is not None
+            presence_loc = own.slot(int(cluster.now()), CHEAP).loc
+            assert set(walks) == {presence_loc}  # told once to the storers, and once more when the network was there
+            assert len(walks) <= 3

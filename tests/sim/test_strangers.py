@@ -226,7 +226,7 @@ async def test_a_contact_that_publishes_anothers_peer_id_takes_no_messages_away(
             alice, bob = await cluster.add("Alice", ALICE), await cluster.add("Bob", BOB)
             mallory = await alice.add("+821055556666", "Mallory")  # added first: its row comes first, too
             bobs, where = bob.network.peer_id, bob.network.addresses()
-            await alice.database.run(lambda tx: contacts.save_peer(tx, mallory.id, bobs, where, bytes(32)))
+            await alice.database.run(lambda tx: contacts.save_peer(tx, mallory.id, bobs, where, bytes(32), 0))
             await alice.add(BOB, "Bob")
             await bob.add(ALICE, "Alice")
             for number in range(5):

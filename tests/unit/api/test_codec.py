@@ -170,6 +170,23 @@ def test_malformed_msgpack_is_refused(frame: bytes) -> None:
         MSGPACK_FRAMES.decode(frame)
 
 
+@pytest.mark.parametrize(
+    ("framing", "frame"),
+    [
+        (JSON_LINES, b'{"text":"canary \xff"}'),
+        (JSON_LINES, b'{"text":"canary \\ud800"'),
+        (JSON_LINES, b'{"canary":NaN}'),
+        (MSGPACK_FRAMES, b"\xa8canary \xff"),
+        (MSGPACK_FRAMES, b"\xa8canary"),
+    ],
+)
+def test_no_error_holds_what_was_malformed(framing: Framing, frame: bytes) -> None:
+    with pytest.raises(ParseError) as caught:
+        framing.decode(frame)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert "canary" not in repr(caught.value)
+
+
 def test_a_lone_surrogate_escape_is_passed_on() -> None:
     assert JSON_LINES.decode(b'{"text":"\\ud800"}') == {"text": "\ud800"}
     assert JSON_LINES.decode(b'{"text":"\\ud83d\\ude42"}') == {"text": "🙂"}

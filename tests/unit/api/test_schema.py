@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import typing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -115,6 +116,29 @@ def test_null_is_sent_and_replayed_is_not_unless_it_happened() -> None:
     assert "replayed" not in shown
     contact.replayed = True
     assert msgspec.to_builtins(contact)["replayed"] is True
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {**SEND, "canary text": 1},
+        {**SEND, "canary \ud800": 1},
+        {**SEND, "wait": "canary"},
+        {**SEND, "text": ["canary"]},
+        {**SEND, "text": "canary \ud800"},
+        {"to": "canary", "timeout_ms": "canary"},
+    ],
+)
+def test_no_error_quotes_what_is_in_the_wrong_place(params: dict[str, object]) -> None:
+    error: BaseException | None = refused("message.send", params)
+    while error is not None:
+        assert "canary" not in f"{error!r} {error}"
+        error = error.__context__
+
+
+def test_a_parameter_that_is_no_text_is_unknown() -> None:
+    params: dict[Any, object] = {**SEND, 5: 1}
+    assert refused("message.send", params).data["param"] == "5"
 
 
 def structs() -> list[type[msgspec.Struct]]:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from p2pchat.api import objects
 from p2pchat.api.errors import TABLE
 from p2pchat.base.errors import UsageError
 from p2pchat.cli import listen as listen_module
@@ -69,6 +70,12 @@ def test_error_replies_have_their_exit_status(cli: Cli, node: Served, row: tuple
     assert outcome.out == ""
     assert outcome.err.startswith(f"{name}: ")
     assert outcome.err.count("\n") == 1
+
+
+def test_near_names_are_shown_beside_the_message(cli: Cli, node: Served) -> None:
+    near: dict[str, object] = {"near": ["Bob", "Bo\x1bb"]}
+    node.api.fail["node.status"] = UsageError("Nobody.", name="CONTACT_NOT_FOUND", data=near)
+    assert cli("status").err == "CONTACT_NOT_FOUND: Nobody. Near: Bob, Bo\\x1bb.\n"
 
 
 def test_a_defect_of_the_daemon_is_internal(cli: Cli, node: Served) -> None:
@@ -259,6 +266,24 @@ def test_contacts_are_added_renamed_and_removed(cli: Cli, node: Served) -> None:
     assert cli("contacts", "list", "--state", "matched").out == ""
     assert cli("contacts", "remove", "Robert", "--json").lines[0]["name"] == "Robert"
     assert cli("contacts", "show", "Robert").status == 66
+
+
+def test_claimants_are_shown_and_one_is_chosen(cli: Cli, node: Served) -> None:
+    node.api.contact("Bob", "+821098765432", "pending")
+    node.api.claimants = [
+        objects.Claimant(id="aa" * 32, first_seen_ms=1_700_000_000_000, chosen=False),
+        objects.Claimant(id="bb" * 32, first_seen_ms=1_700_000_001_000, chosen=True),
+    ]
+    shown = [line for line in cli("contacts", "show", "Bob").out.splitlines() if line.startswith("claimant")]
+    assert [line.split()[1] for line in shown] == ["aa" * 32, "bb" * 32]
+    assert [line.endswith("chosen") for line in shown] == [False, True]
+    assert cli("contacts", "choose", "Bob", "bbbb").out.startswith("Bob")
+    assert node.api.calls[-1] == ("contacts.choose", {"to": "Bob", "claimant": "bbbb"})
+    outcome = cli("contacts", "choose", "Bob", "xyz!")
+    assert (outcome.status, outcome.err.startswith("INVALID_PARAMS: claimant: ")) == (65, True)
+    node.api.fail["contacts.choose"] = UsageError("Several claim to be this contact: …", name="AMBIGUOUS")
+    outcome = cli("contacts", "choose", "Bob")
+    assert (outcome.status, outcome.err.startswith("AMBIGUOUS: Several")) == (66, True)
 
 
 # -- send ----------------------------------------------------------------------------------------------------------
