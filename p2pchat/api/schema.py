@@ -237,6 +237,8 @@ def parse(method: str, params: Mapping[str, object]) -> Params:
         value = msgspec.convert(params, spec.params)
     except msgspec.ValidationError as error:
         raise _explained(str(error), method, spec.params) from None
+    except UnicodeEncodeError:  # a lone surrogate where no text belongs: msgspec fails at quoting it
+        raise _explained("", method, spec.params) from None
     for field in value.__struct_fields__:
         text = getattr(value, field)
         if isinstance(text, str) and not is_unicode(text):

@@ -93,6 +93,13 @@ def test_a_refusal_does_not_repeat_what_was_sent() -> None:
         assert canary not in refused("events.fetch", {"since": value}).message
 
 
+@pytest.mark.parametrize("value", ["\ud800", ["\ud800"], {"\ud800": 1}], ids=["text", "list", "map"])
+def test_half_a_surrogate_pair_is_refused_wherever_it_stands(value: object) -> None:
+    for method, spec in METHODS.items():
+        for field in spec.params.__struct_fields__:
+            assert refused(method, {field: value}).error_name == "INVALID_PARAMS", (method, field)
+
+
 def test_an_unknown_method_is_not_found() -> None:
     assert refused("message.sned", {}).error_name == "METHOD_NOT_FOUND"
 
