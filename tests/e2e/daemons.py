@@ -37,12 +37,12 @@ def run(home: Path, *arguments: str, stdin: bytes | None = None) -> subprocess.C
     )
 
 
-def until(condition: Callable[[], object], what: str, within_s: float = DEADLINE_S) -> None:
+def until(condition: Callable[[], object], what: str, within_s: float = DEADLINE_S, *, every_s: float = 0.05) -> None:
     """Poll real processes until ``condition`` is true; AssertionError naming ``what`` if it never is."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 class Daemon:
@@ -60,6 +60,15 @@ class Daemon:
 
     def start(self, *arguments: str) -> None:
         """Start and wait until it answers."""
+        self.launch(*arguments)
+        self.become_ready()
+
+    def become_ready(self) -> None:
+        """Wait until it answers."""
+        until(self._answers, f"the daemon does not answer: {self.log.read_text()[-2000:]}")
+
+    def launch(self, *arguments: str) -> None:
+        """Start and wait for nothing."""
         listen = () if "--listen" in arguments else ("--listen", "/ip4/127.0.0.1/tcp/0")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -69,7 +78,6 @@ class Daemon:
                 stdout=log,
                 stderr=log,
             )
-        until(self._answers, f"the daemon does not answer: {self.log.read_text()[-2000:]}")
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -104,16 +112,25 @@ class Daemon:
     def state_of(self, to: str) -> str:
         return str(self.call("contacts.get", to=to)["state"])
 
-    def texts(self, to: str) -> list[str]:
-        """Every received text of the conversation, in order."""
-        found: list[str] = []
+    def history(self, to: str, after: int = 0) -> list[dict[str, Any]]:
+        """The messages of the conversation whose ``position`` is higher than ``after``, in order."""
+        found: list[dict[str, Any]] = []
         before: int | None = None
         while True:
             page = self.call("message.list", to=to, limit=1000, **({} if before is None else {"before": before}))
-            found = [row["text"] for row in page["messages"] if row["direction"] == "in"] + found
+            rows = [row for row in page["messages"] if row["position"] > after]
+            found = rows + found
             before = page["next"]
-            if before is None:
+            if before is None or len(rows) < len(page["messages"]):
                 return found
+
+    def texts(self, to: str) -> list[str]:
+        """Every received text of the conversation, in order."""
+        return [row["text"] for row in self.history(to) if row["direction"] == "in"]
+
+    def outbox(self) -> int:
+        """How many messages are not delivered yet."""
+        return int(self.call("node.status")["outbox"])
 
 
 @contextmanager

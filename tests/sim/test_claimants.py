@@ -107,9 +107,14 @@ async def test_who_sees_another_in_the_own_role_is_warned_once_but_not_right_aft
 async def test_what_cannot_be_chosen_is_refused(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
         alice, bob, _ = await two_claim_at_once(cluster)
-        with pytest.raises(UsageError, match=root_of(bob)[:16]) as several:
+        assert alice.running is not None
+        context = alice.running.context
+        with pytest.raises(UsageError, match="Several claim") as several:
             await choose(alice, "Bob", None)
         assert several.value.error_name == "AMBIGUOUS"
+        found = await alice.database.run(lambda tx: contacts.claimants(tx, book.resolve(tx, context, "Bob").id))
+        assert several.value.data == {"claimants": [claimant.root.hex() for claimant in found]}
+        assert root_of(bob) in several.value.data["claimants"]
         with pytest.raises(UsageError, match="No claimant") as nobody:
             await choose(alice, "Bob", "0000")
         assert nobody.value.error_name == "INVALID_PARAMS"

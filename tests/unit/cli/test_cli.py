@@ -281,9 +281,10 @@ def test_claimants_are_shown_and_one_is_chosen(cli: Cli, node: Served) -> None:
     assert node.api.calls[-1] == ("contacts.choose", {"to": "Bob", "claimant": "bbbb"})
     outcome = cli("contacts", "choose", "Bob", "xyz!")
     assert (outcome.status, outcome.err.startswith("INVALID_PARAMS: claimant: ")) == (65, True)
-    node.api.fail["contacts.choose"] = UsageError("Several claim to be this contact: …", name="AMBIGUOUS")
+    several = {"claimants": ["aa" * 32, "bb" * 32]}
+    node.api.fail["contacts.choose"] = UsageError("Several claim.", name="AMBIGUOUS", data=several)
     outcome = cli("contacts", "choose", "Bob")
-    assert (outcome.status, outcome.err.startswith("AMBIGUOUS: Several")) == (66, True)
+    assert (outcome.status, outcome.err.splitlines()) == (66, ["AMBIGUOUS: Several claim.", "aa" * 32, "bb" * 32])
 
 
 # -- send ----------------------------------------------------------------------------------------------------------
