@@ -106,11 +106,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _sentence(error: P2PChatError) -> str:
-    """The error's own, and the names that may have been meant: they come beside the message, which holds no name."""
+    """The error's own, and what may have been meant: it comes beside the message, which holds no name and no key."""
     near = texts(error.data, "near") if "near" in error.data else []
-    return f"{error.message} Near: {', '.join(near)}." if near else error.message
-
-
-def _forget_stdout() -> None:
-    """What could not be written must not be tried once more by the interpreter when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    claimants = texts(error.data, "claimants") if "claimants" in error.data else []
+    meant = f" Near: {', '.join(near)}." if near else ""
+    return error.message + meant + "".join(f"\n{claimant}" for claimant in claimants)

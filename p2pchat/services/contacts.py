@@ -19,7 +19,6 @@ from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
 _SHOWN_MATCHES: Final = 3
-_SHOWN_DIGITS: Final = 16
 
 
 def contact_event(tx: Tx, kind: EventKind, contact: int) -> DomainEvent:
@@ -94,10 +93,9 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
     if not fitting:
         raise UsageError("No claimant's root key begins like that.", data={"param": "claimant"})
     if len(fitting) > 1:
-        shown = ", ".join(root[:_SHOWN_DIGITS] for root in fitting)
         raise UsageError(
-            f"Several claim to be this contact: {shown}. Name one by the beginning of its root key, which the contact "
-            "sees in: p2pchat id show",
+            "Several claim to be this contact. Name one by the beginning of its root key, which the contact sees in: "
+            "p2pchat id show",
             name="AMBIGUOUS",
             data={"claimants": fitting},
         )
