@@ -108,6 +108,11 @@ def run(arguments: list[str]) -> int:
 def _sentence(error: P2PChatError) -> str:
     """The error's own, and what may have been meant: it comes beside the message, which holds no name and no key."""
     near = texts(error.data, "near") if "near" in error.data else []
-    claimants = texts(error.data, "claimants") if "claimants" in error.data else []
-    meant = f" Near: {', '.join(near)}." if near else ""
-    return error.message + meant + "".join(f"\n{claimant}" for claimant in claimants)
+    claimants = [root[:16] for root in texts(error.data, "claimants")] if "claimants" in error.data else []
+    shown = [f" {title}: {', '.join(meant)}." for title, meant in (("Near", near), ("Claimants", claimants)) if meant]
+    return error.message + "".join(shown)
+
+
+def _forget_stdout() -> None:
+    """What could not be written must not be tried once more by the interpreter when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

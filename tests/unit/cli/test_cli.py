@@ -284,7 +284,8 @@ def test_claimants_are_shown_and_one_is_chosen(cli: Cli, node: Served) -> None:
     several = {"claimants": ["aa" * 32, "bb" * 32]}
     node.api.fail["contacts.choose"] = UsageError("Several claim.", name="AMBIGUOUS", data=several)
     outcome = cli("contacts", "choose", "Bob")
-    assert (outcome.status, outcome.err.splitlines()) == (66, ["AMBIGUOUS: Several claim.", "aa" * 32, "bb" * 32])
+    assert outcome.status == 66
+    assert outcome.err == f"AMBIGUOUS: Several claim. Claimants: {'aa' * 8}, {'bb' * 8}.\n"
 
 
 # -- send ----------------------------------------------------------------------------------------------------------
