@@ -114,7 +114,6 @@ async def test_what_cannot_be_chosen_is_refused(autojump_clock: MockClock) -> No
         assert several.value.error_name == "AMBIGUOUS"
         found = await alice.database.run(lambda tx: contacts.claimants(tx, book.resolve(tx, context, "Bob").id))
         assert several.value.data == {"claimants": [claimant.root.hex() for claimant in found]}
-        assert root_of(bob) in several.value.data["claimants"]
         with pytest.raises(UsageError, match="No claimant") as nobody:
             await choose(alice, "Bob", "0000")
         assert nobody.value.error_name == "INVALID_PARAMS"

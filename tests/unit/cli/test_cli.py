@@ -281,7 +281,7 @@ def test_claimants_are_shown_and_one_is_chosen(cli: Cli, node: Served) -> None:
     assert node.api.calls[-1] == ("contacts.choose", {"to": "Bob", "claimant": "bbbb"})
     outcome = cli("contacts", "choose", "Bob", "xyz!")
     assert (outcome.status, outcome.err.startswith("INVALID_PARAMS: claimant: ")) == (65, True)
-    several = {"claimants": ["aa" * 32, "bb" * 32]}
+    several: dict[str, object] = {"claimants": ["aa" * 32, "bb" * 32]}
     node.api.fail["contacts.choose"] = UsageError("Several claim.", name="AMBIGUOUS", data=several)
     outcome = cli("contacts", "choose", "Bob")
     assert outcome.status == 66
