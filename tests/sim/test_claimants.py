@@ -106,7 +106,7 @@ async def test_who_sees_another_in_the_own_role_is_warned_once_but_not_right_aft
 
 async def test_what_cannot_be_chosen_is_refused(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
-        alice, bob, _ = await two_claim_at_once(cluster)
+        alice, _, _ = await two_claim_at_once(cluster)
         assert alice.running is not None
         context = alice.running.context
         with pytest.raises(UsageError, match="Several claim") as several:

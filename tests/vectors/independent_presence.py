@@ -48,7 +48,7 @@ def said(n: int, addresses: list[bytes]) -> bytes:
 
 def contents() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     mailbox = [PEER_ID, TCP, seed("token")]
-    full = [4, PEER_ID, seed("mailbox"), seed("bundle key"), ASK, 1, [TCP] * 3, [TCP] * 2, [mailbox] * 2]
+    full: list[object] = [4, PEER_ID, seed("mailbox"), seed("bundle key"), ASK, 1, [TCP] * 3, [TCP] * 2, [mailbox] * 2]
     written: list[dict[str, object]] = [
         {
             "peer_id": PEER_ID.hex(),
