@@ -51,7 +51,6 @@ WATCHES_PER_WALK: Final = 4
 WATCHES_PER_SLOT: Final = 64
 WATCHES: Final = 2_000
 PUSHES_QUEUED: Final = 64  # for one watcher; beyond it its watches are dropped
-PUSHES_REMEMBERED: Final = 8_192  # so that the same record from several storers is told once
 REFRESH_AFTER_S: Final = 3_600.0  # of a bucket that no walk has touched
 REFRESH_CHECK_S: Final = 60.0
 

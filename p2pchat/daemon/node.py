@@ -136,8 +136,8 @@ async def _node(start: Start, database: Database, stop: trio.Event) -> None:
             message_prefix=entropy.bytes(8),
         )
         connector = Connector(context)
-        seeker = Seeker(context, connector.hurry, connector.online)
-        herald = Herald(context)
+        seeker = Seeker(context, connector.hurry)
+        herald = Herald(context, connector.wake_all)
         dht.on_push = seeker.pushed
 
         def joined() -> None:

@@ -205,8 +205,11 @@ def classify(address: Address) -> Path:
 
 
 def dialable(address: Address) -> bool:
-    """Whether the address names one host and port: not unspecified, multicast, broadcast or port 0."""
-    end = endpoint(address)
+    """Whether the address names one host and port: not malformed, unspecified, multicast, broadcast or port 0."""
+    try:
+        end = endpoint(address)
+    except DecodeError:
+        return False  # a reach or presence holds any bytes at all
     if end.port == 0:
         return False
     if end.kind in ("dns4", "dns6"):
@@ -219,6 +222,14 @@ def dial_order(addresses: Iterable[Address]) -> list[Address]:
     """Each dialable address once: LAN first, then the wide net, loopback last (usually a peer's is not ours)."""
     rank = {Scope.PRIVATE: 0, Scope.GLOBAL: 1, Scope.LOOPBACK: 2}
     return sorted(filter(dialable, dict.fromkeys(addresses)), key=lambda a: rank[scope_of(endpoint(a).host)])
+
+
+def varied(addresses: Iterable[Address], count: int) -> tuple[Address, ...]:
+    """``count`` addresses at most, in their order, of every kind and reach the first before any second."""
+    known = tuple(addresses)
+    first = {(end.kind, scope_of(end.host)): address for address in reversed(known) for end in (endpoint(address),)}
+    chosen = sorted(known, key=lambda address: address not in first.values())[:count]
+    return tuple(address for address in known if address in chosen)
 
 
 def visible_to(host: str, addresses: Iterable[Address]) -> tuple[Address, ...]:

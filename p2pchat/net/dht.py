@@ -10,17 +10,14 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final
 
 import trio
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.core.crypto import blake2b_plain
 from p2pchat.core.dht_wire import ToldPeer
 from p2pchat.core.findings import Findings, WalkResult, newest_of_each_writer
 from p2pchat.core.lookup import Lookup, position
@@ -34,12 +31,11 @@ from p2pchat.net.kad import KAD, KadClient, KadServer
 from p2pchat.net.keeper import Keeper, Watcher
 from p2pchat.net.meeting import Meetings
 from p2pchat.net.records import RECORDS, RecordsClient, RecordsServer
+from p2pchat.net.told import Told
 from p2pchat.net.transport import Network, Stream
 from p2pchat.net.walk import Answer, Walker
 
 __all__ = ["Dht", "WalkResult"]
-
-_SEEN_HASH_BYTES: Final = 16
 
 
 class Dht:
@@ -81,7 +77,7 @@ class Dht:
         self._records = RecordsClient(network, self._on_remote_push)
         self._kad = KadClient(network)
         self._local = _LocalWatcher(self._tell)
-        self._told: OrderedDict[bytes, None] = OrderedDict()
+        self._told = Told()
         self._walks = trio.Semaphore(limits.WALKS)
         self._nursery: trio.Nursery | None = None
         self._looked_for_self_at = float("-inf")
@@ -212,7 +208,7 @@ class Dht:
         findings = Findings()
         own_stored = put is not None and self._keeper.put(loc, put, prefix=OWN_PREFIX, by=self._local)
         watch_s = min(watch_s, self._params.watch_max_s)
-        self._keeper.watch(loc, self._local, watch_s)
+        self._watch_here(loc, watch_s)
         async with self._walks:
             ask = partial(self._ask, loc, put, get, findings)
             machine = await self._walker.run(position(loc), ask, self._running, storers_only=True)
@@ -221,8 +217,8 @@ class Dht:
         if get:
             findings.add_records(self._keeper.get(loc))
         result = self._result(loc, machine, findings, own_stored)
-        for record in result.records:
-            self._is_news(record)  # told by this; a push need not tell it again
+        for record in (*result.records, *((put,) if put is not None else ())):
+            self._told.note(loc, record)  # a push need not tell it again
         return result
 
     async def watch(self, loc: bytes, watch_s: int) -> None:
@@ -232,14 +228,24 @@ class Dht:
 
         Raises:
             NetError: the DHT is not running.
+
+        Concurrency: counts as a walk.
         """
         self._running()
-        self._keeper.watch(loc, self._local, watch_s)
+        watch_s = min(watch_s, self._params.watch_max_s)
+        self._watch_here(loc, watch_s)
         count, findings = limits.WATCHES_PER_WALK, Findings()
-        closest = self._table.closest(position(loc), count, trio.current_time(), storers_only=True)
-        await self._watch_at((facts.peer for facts in closest), loc, watch_s, True, findings)
+        async with self._walks:
+            closest = self._table.closest(position(loc), count, trio.current_time(), storers_only=True)
+            await self._watch_at((facts.peer for facts in closest), loc, watch_s, True, findings)
         for record in findings.records(loc, self._check, int(self._now())):
             self._tell(loc, record)
+
+    def _watch_here(self, loc: bytes, watch_s: int) -> None:
+        self._keeper.watch(loc, self._local, watch_s)
+        if watch_s:
+            now = trio.current_time()
+            self._told.lease(loc, now + watch_s, now)
 
     async def _ask(self, loc: bytes, put: bytes | None, get: bool, findings: Findings, facts: PeerFacts) -> Answer:
         """Ask a storer about the slot, or for the way a peer that is none."""
@@ -287,23 +293,14 @@ class Dht:
         )
 
     def _on_remote_push(self, loc: bytes, raw: bytes) -> None:
-        if _seen(raw) in self._told:
+        if self._told.has(loc, raw):
             return  # before the signatures are checked
         for record in newest_of_each_writer(loc, (raw,), self._check, int(self._now())):
             self._tell(loc, record)
 
     def _tell(self, loc: bytes, record: bytes) -> None:
-        if self._is_news(record):
+        if self._told.note(loc, record):
             self.on_push(loc, record)
-
-    def _is_news(self, record: bytes) -> bool:
-        seen = _seen(record)
-        if seen in self._told:
-            return False
-        self._told[seen] = None
-        if len(self._told) > limits.PUSHES_REMEMBERED:
-            self._told.popitem(last=False)
-        return True
 
 
 class _LocalWatcher(Watcher):
@@ -320,7 +317,3 @@ class _LocalWatcher(Watcher):
 
 def _ignore(_loc: bytes, _record: bytes) -> None:
     """What is pushed before anyone has asked to be told."""
-
-
-def _seen(record: bytes) -> bytes:
-    return blake2b_plain(record, _SEEN_HASH_BYTES)

@@ -9,13 +9,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 import trio
 
 from p2pchat.base.errors import NetError, StoreError
+from p2pchat.base.limits import NODES_PER_CONTACT
 from p2pchat.core.delivery import retry_after_s
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.net.transport import Stream
@@ -33,11 +36,33 @@ _STORE_RETRY_S: Final = 30.0
 _HURRY_S: Final = 2.0  # not more often than this, however many messages are queued
 
 _SEEK_MIN_S: Final = 60.0
-_SEEK_MAX_S: Final = 3600.0
+_SEEK_MAX_S: Final = 6 * 3600.0
+_SEEK_HURRY_S: Final = 10.0  # a message to send does not wait longer for a reading
+_SEEKS_AT_ONCE: Final = 4
 
 _WAKING: Final = {EventKind.MESSAGE_QUEUED, EventKind.CONTACT_MATCHED, EventKind.CONTACT_CLAIMED}
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Readings:
+    """When a contact's presence is read next, on trio's clock: ever more rarely, unless nobody answered."""
+
+    count: int = 0
+    last_at: float = float("-inf")
+    next_at: float = float("-inf")
+
+    def due_after(self) -> float:
+        """Seconds until the next one; infinite where it is due already and only waits for a reason."""
+        wait_s = self.next_at - trio.current_time()
+        return wait_s if wait_s > 0 else float("inf")
+
+    def read(self, jitter: float, *, counts: bool) -> None:
+        self.last_at = trio.current_time()
+        pause_s = min(_SEEK_MAX_S, _SEEK_MIN_S * 2.0 ** min(self.count, 16)) if counts else _SEEK_HURRY_S
+        self.next_at = self.last_at + pause_s * (0.8 + 0.4 * jitter)
+        self.count += counts
 
 
 class Connector:
@@ -52,6 +77,8 @@ class Connector:
         self._keepers: dict[int, trio.CancelScope] = {}
         self._hurry: dict[int, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
+        self._forgotten: Counter[int] = Counter()  # how often; a stream that is about to be admitted must notice
+        self._seeking = trio.CapacityLimiter(_SEEKS_AT_ONCE)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve ``/p2pchat/msg/1`` and keep the contacts connected, until cancelled."""
@@ -78,6 +105,12 @@ class Connector:
         self._hurry.setdefault(contact, trio.Event()).set()
         for link in self._links.get(contact, ()):
             link.wake()
+
+    def wake_all(self) -> None:
+        """Something may wait for everybody."""
+        for links in self._links.values():
+            for link in links:
+                link.wake()
 
     def _news(self, event: DomainEvent) -> None:
         if event.contact is None:
@@ -114,6 +147,8 @@ class Connector:
             self._nursery.start_soon(self._keeper, contact, scope)
 
     def _forget(self, contact: int) -> None:
+        self._forgotten[contact] += 1
+        self._hurry.pop(contact, None)
         scope = self._keepers.pop(contact, None)
         if scope is not None:
             scope.cancel()
@@ -126,29 +161,27 @@ class Connector:
 
     async def _keeper(self, contact: int, scope: trio.CancelScope) -> None:
         """One contact's outbound side: connect when there is no link, wait while there is one."""
-        tries = seeks = 0
-        seek_at = 0.0
+        tries = 0
+        readings = _Readings()
         with scope:
             while True:
                 hurry = self._hurry[contact] = trio.Event()
+                if self.online(contact):
+                    readings = _Readings()  # whoever was here, wherever it came from, is looked for anew
                 await self._until_offline(contact)
                 started = trio.current_time()
                 peers = await self._peers(contact)
                 reachable = [row for row in peers if row.addresses]
-                reached = [await self._try(row) for row in reachable]
-                lived = trio.current_time() - started
-                tries = 0 if lived >= _LIVED_S else tries + 1
-                if any(reached):
-                    seeks, seek_at = 0, 0.0
-                elif trio.current_time() >= seek_at:
-                    found = await self._seek(contact)
-                    seek_at = trio.current_time() + min(_SEEK_MAX_S, _SEEK_MIN_S * 2.0 ** min(seeks, 16))
-                    seeks += 1
-                    if found:
-                        continue
+                lived_s = [await self._try(row) for row in reachable]
+                tries = 0 if any(s is not None and s >= _LIVED_S for s in lived_s) else tries + 1
+                if any(s is not None for s in lived_s):
+                    readings = _Readings()
+                elif trio.current_time() >= readings.next_at and await self._seek(contact, readings):
+                    continue
                 pause = retry_after_s(tries, self._context.jitter(), self._context.params) if peers else float("inf")
-                with trio.move_on_after(pause):
+                with trio.move_on_after(min(pause, readings.due_after())):
                     await hurry.wait()
+                    readings.next_at = min(readings.next_at, readings.last_at + _SEEK_HURRY_S)
                     if reachable:
                         await trio.sleep_until(started + _HURRY_S)
 
@@ -160,28 +193,32 @@ class Connector:
                 log.warning("connect.store_failed", error=cause(error))
                 await trio.sleep(_STORE_RETRY_S)
 
-    async def _seek(self, contact: int) -> bool:
+    async def _seek(self, contact: int, readings: _Readings) -> bool:
         """Whether its presence says where ``contact`` is, and that is new."""
+        found: bool | None = None
         try:
-            return await presence.seek(self._context, contact)
+            async with self._seeking:
+                found = await presence.seek(self._context, contact)
         except (NetError, StoreError) as error:
             log.debug("presence.not_read", error=cause(error))
-            return False
+        readings.read(self._context.jitter(), counts=found is not None)
+        return bool(found)
 
     async def _until_offline(self, contact: int) -> None:
         while self.online(contact):
             await self._context.bus.edge()()
 
-    async def _try(self, row: ContactPeer) -> bool:
-        """Dial a contact's node and live the stream to its end; whether it could be dialled."""
+    async def _try(self, row: ContactPeer) -> float | None:
+        """Dial a contact's node and live the stream to its end: for how many seconds; None if it cannot be dialled."""
         try:
             await self._context.network.dial(row.peer, row.addresses)
             stream = await self._context.network.open(row.peer, MSG_PROTOCOL)
         except NetError as error:
             log.debug("dial.failed", error=error.error_name)
-            return False
+            return None
+        began = trio.current_time()
         await self._live(Link(self._context, stream, outbound=True))
-        return True
+        return trio.current_time() - began
 
     async def _live(self, link: Link) -> None:
         try:
@@ -197,6 +234,9 @@ class Connector:
         await link.ready.wait()
         await link.known.wait()  # a stranger becomes known by a first flight, or never
         assert link.contact is not None  # noqa: S101  that is what known means
+        if not await self._is_theirs(link, link.contact):
+            await link.bye()
+            return
         links = self._links.setdefault(link.contact, [])
         links.insert(0, link)
         if len(links) == 1:
@@ -204,6 +244,15 @@ class Connector:
         for other in [each for each in links if self._superfluous(each, links)]:
             await other.bye()
         await self._seen(link)
+
+    async def _is_theirs(self, link: Link, contact: int) -> bool:
+        """Whether the contact still has that node: it may have been removed, or another chosen, since it was found."""
+        while True:
+            count = self._forgotten[contact]
+            rows = await self._peers(contact)
+            if count == self._forgotten[contact]:
+                # a node beyond the bound is not written down; whoever was forgotten has none left
+                return len(rows) >= NODES_PER_CONTACT or any(row.peer == link.stream.peer for row in rows)
 
     async def _seen(self, link: Link) -> None:
         """Note when the contact was last heard."""

@@ -19,6 +19,7 @@ from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
 _SHOWN_MATCHES: Final = 3
+ROOT_BYTES: Final = 32
 
 
 def contact_event(tx: Tx, kind: EventKind, contact: int) -> DomainEvent:
@@ -81,11 +82,14 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
     """Settle which of those who claim to be ``row`` it is; whatever was agreed with another is void.
 
     Args:
-        claimant: the beginning of the root of one of them, 4 hex digits or more; None where there is only one.
+        claimant: the beginning of the root of one of them, 4 hex digits or more; a whole root may also be of somebody
+            who was not seen yet; None where there is only one.
 
     Raises:
         UsageError: CONTACT_NOT_FOUND nobody claims it, AMBIGUOUS several fit, INVALID_PARAMS none fits.
     """
+    if claimant is not None and len(claimant) == 2 * ROOT_BYTES:
+        contacts.expect_claimant(tx, row.id, RootKey(bytes.fromhex(claimant)))
     everyone = [known.root.hex() for known in contacts.claimants(tx, row.id)]
     if not everyone:
         raise UsageError("Nobody has claimed to be this contact yet.", name="CONTACT_NOT_FOUND")
@@ -100,8 +104,12 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
             data={"claimants": fitting},
         )
     chosen = RootKey(bytes.fromhex(fitting[0]))
+    until_s = tx.now_s + context.params.pending_life_s
     if chosen != row.root:
-        contacts.choose(tx, row.id, chosen, tx.now_s + context.params.pending_life_s)
+        contacts.choose(tx, row.id, chosen, until_s)
+        tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
+    elif row.state == "pending":
+        contacts.set_pending_until(tx, row.id, until_s)
         tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
     return _again(tx, row)
 

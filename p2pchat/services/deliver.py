@@ -7,12 +7,15 @@ bytes. Every function with a ``tx`` is one transaction of the store; what it ret
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from p2pchat.core.crypto import equal
 from p2pchat.core.delivery import Window
 from p2pchat.core.events import EventKind
+from p2pchat.core.params import DAY_S
 from p2pchat.core.session import choose_sending, seal
 from p2pchat.core.wire import (
+    OPEN,
     PRESENCE,
     TEXT,
     Ack,
@@ -32,6 +35,8 @@ from p2pchat.store import contacts, messages, sessions
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.sessions import EnvelopeRow, SessionRow
+
+_QUIET_MS: Final = DAY_S * 1000
 
 
 @dataclass(slots=True)
@@ -92,7 +97,8 @@ def left(cursor: Cursor, window: Window, outgoing: Outgoing) -> None:
     if any(isinstance(frame, Flight) for frame in outgoing.frames):
         cursor.flown.add(outgoing.session)
     for envelope in outgoing.envelopes:
-        window.left(envelope.eid, len(envelope.envelope))
+        if envelope.n1:  # one without messages may stay unanswered: whoever has forgotten this node answers none
+            window.left(envelope.eid, len(envelope.envelope))
 
 
 def _within(stored: list[EnvelopeRow], window: Window) -> list[EnvelopeRow]:
@@ -117,6 +123,8 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
     items = [_item(message) for message in waiting]
     if given is not None:
         items.insert(0, Item(context.message_id(), PRESENCE, given.body))
+    elif not items and _is_quiet(tx, row):
+        items.append(Item(context.message_id(), OPEN, b""))
     groups = pack_items(items)
     for group in groups:
         size = sum(len(item.body) for item in group)
@@ -129,11 +137,22 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
         n0, n1 = (members[0], members[-1]) if members else (0, 0)
         session, sealed = seal(row.session, encode_content(group), context.entropy, context.params)
         row = sessions.save(tx, row, session, n1, presence_n)
-        sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1, presence_n))
+        sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1))
         room -= len(sealed.envelope)
         for message in messages.mark_sent(tx, row.contact, n0, n1):
             tx.emit(message_event(EventKind.MESSAGE_SENT, message, row.contact))
     return sealed_rows, len(sealed_rows) < len(groups) or len(waiting) == context.params.content_items or room <= 0
+
+
+def _is_quiet(tx: Tx, row: SessionRow) -> bool:
+    """Whether nothing came of the contact for a day: an empty item asks for an ack, or for the Nack that heals."""
+    contact = contacts.get(tx, row.contact)
+    return (
+        contact is not None
+        and contact.state == "matched"
+        and not 0 <= tx.now_ms - contact.heard_ms <= _QUIET_MS
+        and not sessions.unacknowledged(tx, row.id, 0, 1)
+    )
 
 
 def _item(message: MessageRow) -> Item:
@@ -170,9 +189,7 @@ def settle(tx: Tx, ack: Ack) -> list[bytes]:
         _confirm(tx, known.session, known.contact)
         for message in messages.mark_delivered(tx, known.contact, known.n0, known.n1):
             tx.emit(message_event(EventKind.MESSAGE_DELIVERED, message, known.contact))
-        if known.presence_n:
-            contacts.set_presence_n(tx, known.contact, known.presence_n)
-        contacts.seen(tx, known.contact, tx.now_ms)
+        contacts.heard(tx, known.contact)
     return settled
 
 

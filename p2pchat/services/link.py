@@ -42,6 +42,7 @@ from p2pchat.store.db import Tx
 
 MSG_PROTOCOL: Final = "/p2pchat/msg/1"
 _CLOSE_S: Final = 1.0
+_PINGS_A_PROBE: Final = 240  # once an hour it is looked whether a quiet contact is to be asked for a sign of life
 _STALL_S: Final = 60.0  # an ack that takes longer than this on a live stream will not come on it
 
 log = structlog.get_logger()
@@ -240,6 +241,7 @@ class Link:
                     if deliver.has_left(self._cursor, outgoing):
                         continue  # it was found in the store before it was handed over
                 else:
+                    self._more = True  # what is settled while the store looks makes room that it has not seen
                     outgoing = await self._context.db.run(self.next_outgoing)
                 self._more = outgoing.more or bool(self._handed)
                 if outgoing.envelopes:
@@ -325,4 +327,6 @@ class Link:
                 raise PeerError("the peer answers, but does not acknowledge")
             ping_at = now + HEARTBEAT_S
             token += 1
+            if token % _PINGS_A_PROBE == 0:
+                self.wake()
             await self._send([Ping(token)])

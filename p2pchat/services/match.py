@@ -65,15 +65,13 @@ class Seeker:
 
     Args:
         reached: called when it was read where a contact is reached.
-        online: whether a contact is.
 
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    def __init__(self, context: Context, reached: Callable[[int], None], online: Callable[[int], bool]) -> None:
+    def __init__(self, context: Context, reached: Callable[[int], None]) -> None:
         self._context = context
         self._reached = reached
-        self._online = online
         self._nursery: trio.Nursery | None = None
         self._tasks: dict[int, trio.CancelScope] = {}
         self._nudges: dict[int, trio.Event] = {}
@@ -107,9 +105,16 @@ class Seeker:
         if contact is not None and contact in self._nudges:
             self._nudge(contact)
 
+    def _drop(self, contact: int) -> None:
+        self._nudges.pop(contact, None)
+        self._leased.pop(contact, None)
+        self._meant.discard(contact)
+
     def _nudge(self, contact: int) -> None:
-        self._meant.add(contact)
-        self._nudges[contact].set()
+        nudge = self._nudges.get(contact)
+        if nudge is not None:  # else its task is about to begin, and with a poll
+            self._meant.add(contact)
+            nudge.set()
 
     def _news(self, event: DomainEvent) -> None:
         if event.contact is None:
@@ -120,6 +125,7 @@ class Seeker:
             scope = self._tasks.pop(event.contact, None)
             if scope is not None:
                 scope.cancel()
+            self._drop(event.contact)
 
     def _start(self, contact: int) -> None:
         if contact in self._tasks:
@@ -138,13 +144,16 @@ class Seeker:
                 log.warning("poll.failed", error=cause(error))
                 matched = []
             for row in matched:
-                if row.id not in self._tasks and self._is_lost(row):
+                if row.id not in self._tasks and self._unheard_s(row) > _LOST_AFTER_S:
                     self._start(row.id)
             await trio.sleep(_LOST_CHECK_S)
 
-    def _is_lost(self, row: ContactRow) -> bool:
-        unseen_ms = self._context.now() * 1000 - (row.last_seen_ms or 0)
-        return not self._online(row.id) and unseen_ms > _LOST_AFTER_S * 1000
+    def _unheard_s(self, row: ContactRow) -> float:
+        """For how long nothing came that only the contact can have sent; a clock that was ahead counts as long, too.
+
+        That some stream is open says nothing: what is at its other end may have forgotten this node.
+        """
+        return abs(self._context.now() - row.heard_ms / 1000)
 
     async def _seek(self, contact: int, scope: trio.CancelScope) -> None:
         search = Search(PollSchedule(self._context.params))
@@ -155,8 +164,8 @@ class Seeker:
                 if not await self._turn(contact, search):
                     if nudge.is_set():
                         continue  # added again, or something came, while this search was about to end
-                    for kept in (self._tasks, self._nudges, self._leased):
-                        kept.pop(contact, None)
+                    self._tasks.pop(contact, None)
+                    self._drop(contact)
                     return
                 with trio.move_on_after(search.pause_s(self._context.jitter())):
                     await self._until_nudged(contact, nudge, watching=not search.renewing)
@@ -216,7 +225,9 @@ class Seeker:
                 return (row, False) if row.pending_until_s is not None else None
             if row.state != "matched":
                 return None
-            if self._is_lost(row) or not any(peer.published for peer in contacts.peers(tx, contact)):
+            if self._unheard_s(row) > params.pending_life_s:
+                return row, True  # as long as one that was never found: from then on once an epoch
+            if self._unheard_s(row) > _LOST_AFTER_S or not any(peer.published for peer in contacts.peers(tx, contact)):
                 return row, False
             fresh = row.matched_s is not None and tx.now_s < row.matched_s + _EPOCHS_AFTER_MATCH * params.epoch_s
             return (row, True) if fresh and row.trust == "claimed" else None

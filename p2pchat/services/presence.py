@@ -1,11 +1,12 @@
 """Presence: tell contacts where this node is reached, and learn where they are (PROTOCOL.md 3.4).
 
-*Given* inside sessions: whatever is sealed for a matched contact carries the key of the own presence first, until an
-ack says that they have it. *Published* as one record for all of them. *Sought* when a contact cannot be reached.
+*Given* inside sessions: the first envelope that is sealed in a session with a matched contact carries the key of the
+own presence. *Published* as one record for all of them. *Sought* when a contact cannot be reached.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -17,6 +18,7 @@ from p2pchat.base.errors import DecodeError, P2PChatError, PeerError
 from p2pchat.base.ids import Address
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.presence import (
+    PRESENCE_ADDRESSES,
     OwnPresence,
     Presence,
     Sighting,
@@ -26,6 +28,7 @@ from p2pchat.core.presence import (
     open_presence,
     presence_epoch,
 )
+from p2pchat.net.addresses import varied
 from p2pchat.services import announce
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause
@@ -53,13 +56,15 @@ class Given:
 
 
 def to_give(tx: Tx, context: Context, session: SessionRow) -> Given | None:
-    """The own presence, if the contact is matched, has not acked it, and it is not under way in this session."""
+    """The own presence, if the contact is matched and this session has not carried it yet.
+
+    Once a session, for whoever opens a new one may have lost everything.
+    """
     contact = contacts.get(tx, session.contact)
     if contact is None or contact.state != "matched":
         return None
-    has_n = max(contact.presence_n, session.presence_n)
     known = store.own(tx)
-    if known is not None and known.n <= has_n:
+    if known is not None and known.n <= session.presence_n:
         return None
     presence = own(tx, context)
     published = pairs.published(tx, presence.slot(tx.now_s, context.params).loc)
@@ -113,8 +118,10 @@ def take(tx: Tx, contact: int, device_ms: int, body: bytes) -> bool:
 # -- sought ------------------------------------------------------------------------------------------------------------
 
 
-async def seek(context: Context, contact: int) -> bool:
-    """Read where ``contact`` is reached now; whether that is new. False, too, if it has given no presence.
+async def seek(context: Context, contact: int) -> bool | None:
+    """Read where ``contact`` is reached now; whether that is new, or None if no other node has answered.
+
+    False, too, if it has given no presence.
 
     Raises:
         NetError, StoreError: the walk or the store failed.
@@ -131,7 +138,7 @@ async def seek(context: Context, contact: int) -> bool:
             continue  # whoever wrote it, it is not the contact's
     newest = max(sightings, key=lambda sighting: sighting.seq, default=None)
     if newest is None or newest.seq <= held.seq:
-        return False
+        return False if result.answered > 1 else None
     return await context.db.run(partial(_keep, contact, held, newest))
 
 
@@ -149,12 +156,17 @@ def _keep(contact: int, held: HeldPresence, newest: Sighting, tx: Tx) -> bool:
 class Herald:
     """Keeps the own presence published, as soon as there is a contact to read it.
 
+    Args:
+        wake: called when contacts have to be given another one.
+
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, wake: Callable[[], None]) -> None:
         self._context = context
+        self._wake = wake
         self._news = trio.Event()
+        self._told_n: int | None = None
 
     def nudge(self) -> None:
         """There is a new reason to publish: a first contact, or the network is back."""
@@ -176,11 +188,15 @@ class Herald:
             self.nudge()
 
     async def _until_moved(self, told: tuple[Address, ...]) -> None:
-        """Until a nudge, or until this node has other addresses than ``told``."""
-        while self._context.network.addresses() == told:
+        """Until a nudge, until this node has other addresses than ``told``, or its clock was set."""
+        offset_s = self._offset_s()
+        while self._context.network.addresses() == told and abs(self._offset_s() - offset_s) < _CHECK_S:
             with trio.move_on_after(_CHECK_S):
                 await self._news.wait()
                 return
+
+    def _offset_s(self) -> float:
+        return self._context.now() - trio.current_time()
 
     async def _publish(self) -> float:
         """Put the record where it belongs, anew if it is time to; seconds until the next time."""
@@ -190,6 +206,9 @@ class Herald:
             presence = await context.db.run(partial(_wanted, context))
             if presence is None:
                 return every_s
+            if self._told_n not in (None, presence.n):
+                self._wake()
+            self._told_n = presence.n
             result = await announce.publish_and_read(context, self._draft(presence), watch_s=0)
         except P2PChatError as error:
             log.warning("presence.failed", error=cause(error))
@@ -199,7 +218,8 @@ class Herald:
 
     def _draft(self, presence: OwnPresence) -> announce.Draft:
         context, network = self._context, self._context.network
-        said = Presence(network.peer_id, context.profile.ask, presence.n, network.addresses())
+        addresses = varied(network.addresses(), PRESENCE_ADDRESSES)
+        said = Presence(network.peer_id, context.profile.ask, presence.n, addresses)
         every_s = context.params.presence_every_s
         return announce.Draft(
             loc=presence.given(presence.epoch, context.params).loc,

@@ -55,7 +55,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         answer.acks.append((eid, ack))
         answer.contacts.add(contact)
     for contact in answer.contacts:
-        contacts.seen(tx, contact, tx.now_ms)
+        contacts.heard(tx, contact)
         contacts.prove_peer(tx, contact, peer)
     return answer
 

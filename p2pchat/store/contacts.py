@@ -12,7 +12,7 @@ from p2pchat.store.meta import decode_addresses, encode_addresses
 
 _SELECT: Final = (
     "SELECT id, uid, name, number, state, trust, root, epoch_ms, highest_ms, next_n, claimants, last_seen_ms, "
-    "pending_until_s, flight_after_s, matched_s, presence_n FROM contact"
+    "pending_until_s, flight_after_s, matched_s, heard_ms FROM contact"
 )
 
 
@@ -20,7 +20,8 @@ _SELECT: Final = (
 class ContactRow:
     """A person in the address book. ``state`` and ``trust`` are the words of the control API.
 
-    ``root``: whom Reach was given to, later who is matched; ``presence_n``: the own presence that they have.
+    ``root``: whom Reach was given to, later who is matched. ``last_seen_ms``: when a node of theirs last said anything;
+    ``heard_ms``: when anything last came that only they can have sent.
     """
 
     id: int
@@ -38,7 +39,7 @@ class ContactRow:
     pending_until_s: int | None
     flight_after_s: int
     matched_s: int | None
-    presence_n: int
+    heard_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _row(row: Row) -> ContactRow:
         pending_until_s=row[12],
         flight_after_s=row[13],
         matched_s=row[14],
-        presence_n=row[15],
+        heard_ms=row[15],
     )
 
 
@@ -141,14 +142,9 @@ def choose(tx: Tx, contact: int, root: RootKey, pending_until_s: int) -> None:
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
     tx.execute(
         "UPDATE contact SET root = ?, epoch_ms = 0, state = 'pending', trust = 'claimed', pending_until_s = ?, "
-        "flight_after_s = 0, matched_s = NULL, presence_n = 0 WHERE id = ?",
+        "flight_after_s = 0, matched_s = NULL, heard_ms = 0 WHERE id = ?",
         (bytes(root), pending_until_s, contact),
     )
-
-
-def set_presence_n(tx: Tx, contact: int, n: int) -> None:
-    """The contact has acked the own presence ``n``."""
-    tx.execute("UPDATE contact SET presence_n = max(presence_n, ?) WHERE id = ?", (n, contact))
 
 
 def raise_highest_ms(tx: Tx, contact: int, ms: int, epoch_ms: int) -> None:
@@ -172,7 +168,16 @@ def take_n(tx: Tx, contact: int) -> int:
 
 
 def seen(tx: Tx, contact: int, at_ms: int) -> None:
-    tx.execute("UPDATE contact SET last_seen_ms = max(coalesce(last_seen_ms, 0), ?) WHERE id = ?", (at_ms, contact))
+    """A node of the contact said something at ``at_ms``; what a clock that was ahead has noted is forgotten."""
+    tx.execute(
+        "UPDATE contact SET last_seen_ms = ?1 WHERE id = ?2 AND coalesce(last_seen_ms, 0) NOT BETWEEN ?1 AND ?3",
+        (at_ms, contact, tx.now_ms),
+    )
+
+
+def heard(tx: Tx, contact: int) -> None:
+    """Something came now that only the contact can have sent: a sealed envelope, or an ack that proves itself."""
+    tx.execute("UPDATE contact SET last_seen_ms = ?1, heard_ms = ?1 WHERE id = ?2", (tx.now_ms, contact))
 
 
 def overdue(tx: Tx) -> list[int]:
@@ -210,6 +215,11 @@ def add_claimant(tx: Tx, contact: int, root: RootKey, cert: bytes) -> bool:
         (contact, contact),
     )
     return known is None
+
+
+def expect_claimant(tx: Tx, contact: int, root: RootKey) -> None:
+    """Count ``root`` among those who claim to be the contact, before its card is seen and beyond any bound."""
+    tx.execute("INSERT INTO claimant VALUES (?, ?, x'', ?) ON CONFLICT DO NOTHING", (contact, bytes(root), tx.now_ms))
 
 
 def claimants(tx: Tx, contact: int) -> list[Claimant]:

@@ -47,7 +47,6 @@ class SentRow:
     ack: bytes = field(repr=False)
     n0: int
     n1: int
-    presence_n: int
 
 
 _SELECT: Final = "SELECT id, contact, sealed_n, presence_n, core, skipped FROM session"
@@ -113,11 +112,11 @@ def prune(tx: Tx, used_before_s: int, sending: set[int]) -> None:
     tx.many("DELETE FROM session WHERE id = ?", [(session,) for session in idle - sending])
 
 
-def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int, presence_n: int = 0) -> EnvelopeRow:
-    """Store what was sealed: messages ``n0`` to ``n1`` (0 and 0: none), and an own presence (0: none)."""
+def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int) -> EnvelopeRow:
+    """Store what was sealed: messages ``n0`` to ``n1``; 0 and 0: none."""
     envelope_id = tx.insert(
-        "INSERT INTO envelope (session, contact, eid, ack, n0, n1, presence_n, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (row.id, row.contact, sealed.eid, sealed.ack, n0, n1, presence_n, sealed.envelope),
+        "INSERT INTO envelope (session, contact, eid, ack, n0, n1, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (row.id, row.contact, sealed.eid, sealed.ack, n0, n1, sealed.envelope),
     )
     return EnvelopeRow(envelope_id, sealed.eid, sealed.envelope, n0, n1)
 
@@ -134,11 +133,8 @@ def unacknowledged(tx: Tx, session: int, after: int, limit: int) -> list[Envelop
 
 def sent(tx: Tx, eid: bytes) -> SentRow | None:
     """What is kept of an own envelope that is still unacknowledged."""
-    row = tx.one(
-        "SELECT id, session, contact, ack, n0, n1, presence_n FROM envelope WHERE eid = ? AND bytes IS NOT NULL",
-        (eid,),
-    )
-    return None if row is None else SentRow(row[0], row[1], row[2], bytes(row[3]), row[4], row[5], row[6])
+    row = tx.one("SELECT id, session, contact, ack, n0, n1 FROM envelope WHERE eid = ? AND bytes IS NOT NULL", (eid,))
+    return None if row is None else SentRow(row[0], row[1], row[2], bytes(row[3]), row[4], row[5])
 
 
 def settle(tx: Tx, envelope: int) -> None:

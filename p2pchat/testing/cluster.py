@@ -186,8 +186,8 @@ class Cluster:
             offload=_at_once,
         )
         connector = Connector(context)
-        seeker = Seeker(context, connector.hurry, connector.online)
-        herald = Herald(context)
+        seeker = Seeker(context, connector.hurry)
+        herald = Herald(context, connector.wake_all)
         context.dht.on_push = seeker.pushed
 
         def joined() -> None:

@@ -71,7 +71,7 @@ def test_what_the_first_schema_held_is_there_after_the_second(tmp_path: Path, mo
     migrate.migrate(connection)
     tx = Tx(connection, 0)
     (row,) = contacts.everyone(tx)
-    assert (row.name, row.state, row.presence_n) == ("Bob", "matched", 0)
+    assert (row.name, row.state, row.heard_ms) == ("Bob", "matched", 0)
     assert [peer.published for peer in contacts.peers(tx, row.id)] == [True]
     assert [claimant.first_seen_ms for claimant in contacts.claimants(tx, row.id)] == [0]
     connection.close()

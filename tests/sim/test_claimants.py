@@ -152,7 +152,7 @@ async def test_an_impostor_who_came_first_is_replaced_when_the_user_says_so(auto
         await trio.sleep(120)
         await choose(alice, "Bob", root_of(bob))
         row = await alice.contact("Bob")
-        assert (row.state, row.trust, row.presence_n) == ("pending", "claimed", 0)
+        assert (row.state, row.trust, row.heard_ms) == ("pending", "claimed", 0)
         assert await alice.database.run(lambda tx: sessions.of_contact(tx, row.id)) == []
         await cluster.start(mallory)
         await eventually(lambda: is_matched(alice, "Bob"), within_s=2 * 86_400)

@@ -124,6 +124,7 @@ async def test_after_a_match_the_slot_is_used_once_an_epoch_for_four_epochs(
 ) -> None:
     monkeypatch.setattr(link, "HEARTBEAT_S", 6 * 3600.0)  # days of pings every 15 s would take long
     monkeypatch.setattr(link, "SILENCE_S", 12 * 3600.0)
+    monkeypatch.setattr(link, "_PINGS_A_PROBE", 1)
     with fixed_schedule(3):
         async with Cluster.running(seed=3, params=SHORT) as cluster:
             alice, _ = await meet(cluster)

@@ -17,8 +17,7 @@ CREATE TABLE contact_presence ( -- what a contact gave in a session; seq: of the
     seq       INTEGER NOT NULL DEFAULT 0
 );
 
-ALTER TABLE contact ADD COLUMN presence_n INTEGER NOT NULL DEFAULT 0;      -- the highest own presence they have acked
+ALTER TABLE contact ADD COLUMN heard_ms INTEGER NOT NULL DEFAULT 0;        -- when anything authenticated last came
 ALTER TABLE session ADD COLUMN presence_n INTEGER NOT NULL DEFAULT 0;      -- the highest own presence sealed in it
-ALTER TABLE envelope ADD COLUMN presence_n INTEGER NOT NULL DEFAULT 0;     -- that it carries; 0: none
 ALTER TABLE contact_peer ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;        -- of the record that told of it
 ALTER TABLE claimant ADD COLUMN first_seen_ms INTEGER NOT NULL DEFAULT 0;
