@@ -129,7 +129,11 @@ class ContactsChoose(Mutation, kw_only=True, frozen=True):
     """``to`` as in ``contacts.get``; ``claimant``: the beginning of an id, needed where there are several."""
 
     to: Target
-    claimant: Annotated[str, Meta(min_length=4, max_length=64, pattern="^[0-9a-fA-F]+$")] | None = None
+    claimant: Annotated[str, Meta(max_length=128)] | None = None
+
+    def check(self) -> None:
+        if self.claimant is not None and not _ROOT_BEGINNING.fullmatch(self.claimant):
+            raise _invalid("claimant", "is no beginning of a root key, 4 to 64 hexadecimal digits")
 
 
 class MessageSend(Mutation, kw_only=True, frozen=True):
@@ -255,6 +259,7 @@ def type_matches(patterns: Sequence[str] | None, event_type: str) -> bool:
     return any(pattern in wide for pattern in patterns)
 
 
+_ROOT_BEGINNING: Final = re.compile("[0-9a-fA-F]{4,64}")
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _NUMBER: Final = "a whole number"
 _WORD: Final = re.compile(r"\w{1,64}", re.ASCII)

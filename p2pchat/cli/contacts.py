@@ -80,7 +80,8 @@ def choose(invocation: Invocation, to: str, claimant: str | None, idempotency_ke
     """Settle who a contact is, where several claim to be.
 
     CLAIMANT is the beginning of the root key that `p2pchat contacts show` lists and that the person sees in
-    `p2pchat id show`: ask them, not through this program. Messages go to nobody else from then on.
+    `p2pchat id show`: ask them, not through this program. The whole of it may be given before it is listed. Messages
+    go to nobody else from then on.
     """
     chosen = invocation.call("contacts.choose", to=to, claimant=claimant, idempotency_key=idempotency_key)
     _show_result(invocation, chosen)
