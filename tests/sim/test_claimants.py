@@ -19,11 +19,6 @@ from p2pchat.testing.memnet import fixed_schedule
 ALICE, BOB = "+821012345678", "+821098765432"
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 @pytest.fixture(autouse=True)
 def _schedule() -> Iterator[None]:
     with fixed_schedule(11):

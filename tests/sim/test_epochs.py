@@ -19,11 +19,6 @@ HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 @pytest.fixture(autouse=True)
 def _schedule() -> Iterator[None]:
     with fixed_schedule(13):

@@ -25,11 +25,6 @@ ALICE, BOB = "+821012345678", "+821098765432"
 MESSAGES = 60
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 class Wire:
     """The envelopes that left, however often. The ack stands for the message key that it comes from."""
 

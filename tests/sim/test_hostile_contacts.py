@@ -34,11 +34,6 @@ SHORT = dataclasses.replace(CHEAP, epoch_s=DAY_S, read_previous_s=6 * HOUR_S)
 T = TypeVar("T")
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 @pytest.fixture(autouse=True)
 def _schedule() -> Iterator[None]:
     with fixed_schedule(17):

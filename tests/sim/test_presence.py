@@ -26,11 +26,6 @@ DAY_S = 86_400
 SHORT = dataclasses.replace(CHEAP, epoch_s=DAY_S, read_previous_s=6 * 3600)  # a week is a day
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 @pytest.fixture(autouse=True)
 def _schedule() -> Iterator[None]:
     with fixed_schedule(5):

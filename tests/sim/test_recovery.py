@@ -22,11 +22,6 @@ from p2pchat.testing.memnet import fixed_schedule
 ALICE, BOB = "+821012345678", "+821098765432"
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 async def matched(alice: Node, bob: Node) -> bool:
     states = [(await alice.contact("Bob")).state, (await bob.contact("Alice")).state]
     return states == ["matched", "matched"]

@@ -16,11 +16,6 @@ from p2pchat.testing.cluster import Cluster
 from p2pchat.testing.memnet import fixed_schedule
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 async def heard(stream: Stream) -> list[tuple[float, Frame]]:
     """Every frame with the time at which it came, until the stream ends however."""
     reader = FrameReader(stream, 1 << 20)

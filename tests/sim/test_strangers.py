@@ -41,11 +41,6 @@ from p2pchat.testing.memnet import MemoryNode, fixed_schedule
 ALICE, BOB = "+821012345678", "+821098765432"
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 class Stranger:
     """A peer that speaks frames as it likes."""
 

@@ -14,11 +14,6 @@ from p2pchat.testing.memnet import fixed_schedule
 ALICE, BOB = "+821012345678", "+821098765432"
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 async def matched(*sides: tuple[Node, str]) -> bool:
     return all([(await node.contact(name)).state == "matched" for node, name in sides])
 

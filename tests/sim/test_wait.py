@@ -17,11 +17,6 @@ ALICE, BOB = "+821012345678", "+821098765432"
 WAITS = 60
 
 
-@pytest.fixture
-def autojump_clock() -> MockClock:
-    return MockClock(autojump_threshold=0.0)
-
-
 class Caller:
     """Calls the methods of a node."""
 
