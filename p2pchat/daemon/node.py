@@ -143,6 +143,7 @@ async def _node(start: Start, database: Database, stop: trio.Event) -> None:
         def joined() -> None:
             seeker.nudge_all()
             herald.nudge()
+            connector.hurry_all()
 
         dispatch = Dispatch(context, connector, start.paths.profile, stop)
         server = Server(dispatch, path=start.socket)

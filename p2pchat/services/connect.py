@@ -59,10 +59,12 @@ class _Readings:
         return wait_s if wait_s > 0 else float("inf")
 
     def read(self, jitter: float, *, counts: bool) -> None:
+        if not counts:
+            return  # it stays due, for the next dial that fails
         self.last_at = trio.current_time()
-        pause_s = min(_SEEK_MAX_S, _SEEK_MIN_S * 2.0 ** min(self.count, 16)) if counts else _SEEK_HURRY_S
+        pause_s = min(_SEEK_MAX_S, _SEEK_MIN_S * 2.0 ** min(self.count, 16))
         self.next_at = self.last_at + pause_s * (0.8 + 0.4 * jitter)
-        self.count += counts
+        self.count += 1
 
 
 class Connector:
@@ -105,6 +107,12 @@ class Connector:
         self._hurry.setdefault(contact, trio.Event()).set()
         for link in self._links.get(contact, ()):
             link.wake()
+
+    def hurry_all(self) -> None:
+        """This node is in the network again: whoever was out of reach may not be any more."""
+        for contact in self._keepers:
+            if not self.online(contact):
+                self.hurry(contact)
 
     def wake_all(self) -> None:
         """Something may wait for everybody."""

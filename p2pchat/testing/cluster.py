@@ -193,6 +193,7 @@ class Cluster:
         def joined() -> None:
             seeker.nudge_all()
             herald.nudge()
+            connector.hurry_all()
 
         gone = trio.Event()
         try:
