@@ -52,8 +52,3 @@ def hold(tx: Tx, contact: int, presence: HeldPresence) -> None:
         "INSERT OR REPLACE INTO contact_presence VALUES (?, ?, ?, ?, ?, ?, ?)",
         (contact, presence.device_ms, key.n, key.gate, key.epoch, key.key, presence.seq),
     )
-
-
-def drop(tx: Tx, contact: int) -> None:
-    """Forget what ``contact`` gave."""
-    tx.execute("DELETE FROM contact_presence WHERE contact = ?", (contact,))
