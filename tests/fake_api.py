@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from p2pchat.api import objects, schema
+from p2pchat.api import calls, objects, schema
 from p2pchat.base.errors import UsageError
 from p2pchat.control.server import Connection, Server
 
@@ -100,44 +100,44 @@ class FakeApi:
             raise self.fail[method]
         await trio.lowlevel.checkpoint()
         match checked:
-            case schema.NodeHello() | schema.NoParams():
+            case calls.NodeHello() | calls.NoParams():
                 return self._about(method)
-            case schema.ContactsAdd():
+            case calls.ContactsAdd():
                 known = [each for each in self.contacts if each.number == checked.number]
                 contact = known[0] if known else self.contact(checked.name or checked.number, checked.number, "pending")
                 self.emit("contact.added", contact)
                 self.added(contact)
                 return contact
-            case schema.ContactsList():
+            case calls.ContactsList():
                 state = checked.state
                 return objects.Contacts(contacts=[each for each in self.contacts if state in (None, each.state)])
-            case schema.ContactsGet() if method == "contacts.claimants":
+            case calls.ContactsGet() if method == "contacts.claimants":
                 return objects.Claimants(claimants=self.claimants)
-            case schema.ContactsGet():
+            case calls.ContactsGet():
                 return self._find(checked.to)
-            case schema.ContactsRename():
+            case calls.ContactsRename():
                 found = self._find(checked.to)
                 found.name = checked.name
                 return found
-            case schema.ContactsChoose():
+            case calls.ContactsChoose():
                 return self._find(checked.to)
-            case schema.ContactsRemove():
+            case calls.ContactsRemove():
                 found = self._find(checked.to)
                 self.contacts.remove(found)
                 return found
-            case schema.MessageSend():
+            case calls.MessageSend():
                 message = self.message(self._find(checked.to), checked.text, incoming=False)
                 self.sent(message)
                 return message
-            case schema.MessageList():
+            case calls.MessageList():
                 return self._page(checked)
-            case schema.EventsFetch():
+            case calls.EventsFetch():
                 return objects.Events(events=self._after(checked.since, checked.types)[: checked.limit])
-            case schema.EventsSubscribe():
+            case calls.EventsSubscribe():
                 cursor = len(self.events) if checked.since == "now" else checked.since
                 connection.after_reply(self._pump, connection, cursor, checked.types)
                 return objects.Subscription(subscription="s1", cursor=cursor)
-            case schema.NetDial():
+            case calls.NetDial():
                 return objects.Peer(peer_id="12D3KooWPeer", path="lan", rtt_ms=None, since_ms=NOW_MS)
             case _:
                 raise UsageError("not faked", name="METHOD_NOT_FOUND")
@@ -183,7 +183,7 @@ class FakeApi:
                 return contact
         raise UsageError("No contact has that name, number or id.", name="CONTACT_NOT_FOUND")
 
-    def _page(self, params: schema.MessageList) -> objects.Messages:
+    def _page(self, params: calls.MessageList) -> objects.Messages:
         contact = self._find(params.to)
         fitting = [
             each

@@ -17,17 +17,35 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from p2pchat.api.calls import (
+    ContactsAdd,
+    ContactsChoose,
+    ContactsGet,
+    ContactsList,
+    ContactsRemove,
+    ContactsRename,
+    EventsFetch,
+    EventsSubscribe,
+    EventsUnsubscribe,
+    MessageGet,
+    MessageList,
+    MessageSend,
+    NetDial,
+    NodeHello,
+    NoParams,
+    Params,
+    invalid,
+)
 from p2pchat.api.objects import (
     Addresses,
     Claimants,
     Contact,
     Contacts,
-    ContactState,
     Empty,
     Events,
     Hello,
@@ -39,158 +57,11 @@ from p2pchat.api.objects import (
     Status,
     Subscription,
 )
-from p2pchat.api.text import TEXT_BYTES, is_safe, is_unicode
+from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
-from p2pchat.base.silent import Silent
 
 API_MAJOR: Final = 1
 API_MINOR: Final = 0
-
-Key = Annotated[str, Meta(min_length=1, max_length=128)]
-Target = Annotated[str, Meta(min_length=1, max_length=256)]
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
-HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9a-f]+$")]
-Multiaddr = Annotated[str, Meta(min_length=1, max_length=1024)]
-Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-PageSize = Annotated[int, Meta(ge=1, le=1000)]
-EventPattern = Annotated[str, Meta(max_length=64, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$")]
-EventPatterns = Annotated[list[EventPattern], Meta(min_length=1, max_length=64)]
-Wait = Literal["queued", "sent", "held", "delivered", "read"]
-
-
-class Params(Silent, Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The named parameters of one method."""
-
-    def check(self) -> None:
-        """What the types do not say.
-
-        Raises:
-            UsageError: INVALID_PARAMS or TOO_LARGE.
-        """
-
-
-class Mutation(Params, kw_only=True, frozen=True):
-    """Parameters of a method that changes the store."""
-
-    idempotency_key: Key | None = None
-
-
-class NoParams(Params, kw_only=True, frozen=True):
-    """A method without parameters."""
-
-
-class NodeHello(Params, kw_only=True, frozen=True):
-    """``client`` names the program, ``api`` the major version that it speaks."""
-
-    client: Annotated[str, Meta(max_length=128)] | None = None
-    api: Annotated[int, Meta(ge=0, le=65_535)] | None = None
-
-
-class ContactsAdd(Mutation, kw_only=True, frozen=True):
-    """``number`` in any form that a person writes; ``name`` is the user's own word for the contact."""
-
-    number: Annotated[str, Meta(min_length=1, max_length=64)]
-    name: Name | None = None
-
-    def check(self) -> None:
-        if self.name is not None:
-            _check_name(self.name)
-
-
-class ContactsList(Params, kw_only=True, frozen=True):
-    """``state`` leaves the contacts in that state alone."""
-
-    state: ContactState | None = None
-
-
-class ContactsGet(Params, kw_only=True, frozen=True):
-    """``to`` is a name, a number or the beginning of an id."""
-
-    to: Target
-
-
-class ContactsRename(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``."""
-
-    to: Target
-    name: Name
-
-    def check(self) -> None:
-        _check_name(self.name)
-
-
-class ContactsRemove(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``."""
-
-    to: Target
-
-
-class ContactsChoose(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``; ``claimant``: the beginning of an id, needed where there are several."""
-
-    to: Target
-    claimant: Annotated[str, Meta(max_length=128)] | None = None
-
-    def check(self) -> None:
-        if self.claimant is not None and not _ROOT_BEGINNING.fullmatch(self.claimant):
-            raise _invalid("claimant", "is no beginning of a root key, 4 to 64 hexadecimal digits")
-
-
-class MessageSend(Mutation, kw_only=True, frozen=True):
-    """``wait`` holds the reply back until the message has come that far, or TIMEOUT after ``timeout_ms``."""
-
-    to: Target
-    text: str
-    wait: Wait | None = None
-    timeout_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 60_000
-
-    def check(self) -> None:
-        if not self.text:
-            raise _invalid("text", "is empty")
-        if len(self.text.encode()) > TEXT_BYTES:
-            raise UsageError(f"text: is longer than {TEXT_BYTES} bytes", name="TOO_LARGE", data={"param": "text"})
-
-
-class MessageList(Params, kw_only=True, frozen=True):
-    """The newest ``limit`` messages at positions below ``before``; ``search`` keeps those that hold it."""
-
-    to: Target
-    before: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
-    limit: PageSize = 100
-    search: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
-
-
-class MessageGet(Params, kw_only=True, frozen=True):
-    """``id`` is the whole id of a message."""
-
-    id: HexId
-
-
-class EventsSubscribe(Params, kw_only=True, frozen=True):
-    """Events after ``since`` (a ``seq``, 0 for all, or ``now``) whose type fits one of ``types``."""
-
-    since: Seq | Literal["now"] = "now"
-    types: EventPatterns | None = None
-
-
-class EventsUnsubscribe(Params, kw_only=True, frozen=True):
-    """``subscription`` is one of this connection."""
-
-    subscription: Annotated[str, Meta(min_length=1, max_length=64)]
-
-
-class EventsFetch(Params, kw_only=True, frozen=True):
-    """As ``events.subscribe``, but answered at once."""
-
-    since: Seq
-    types: EventPatterns | None = None
-    limit: PageSize = 100
-
-
-class NetDial(Params, kw_only=True, frozen=True):
-    """``address`` is a multiaddr that ends in ``/p2p/`` and a peer id."""
-
-    address: Multiaddr
 
 
 class MethodSpec(NamedTuple):
@@ -246,7 +117,7 @@ def parse(method: str, params: Mapping[str, object]) -> Params:
     for field in value.__struct_fields__:
         text = getattr(value, field)
         if isinstance(text, str) and not is_unicode(text):
-            raise _invalid(field, "holds half of a surrogate pair, which is no character")
+            raise invalid(field, "holds half of a surrogate pair, which is no character")
     value.check()
     return value
 
@@ -259,7 +130,6 @@ def type_matches(patterns: Sequence[str] | None, event_type: str) -> bool:
     return any(pattern in wide for pattern in patterns)
 
 
-_ROOT_BEGINNING: Final = re.compile("[0-9a-fA-F]{4,64}")
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _NUMBER: Final = "a whole number"
 _WORD: Final = re.compile(r"\w{1,64}", re.ASCII)
@@ -268,9 +138,9 @@ _AT: Final = re.compile(r"^(.*) - at `\$\.(\w+)", re.DOTALL)
 
 def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
     if found := _MISSING.search(report):
-        return _invalid(found[1], "is required")
+        return invalid(found[1], "is required")
     if found := _AT.search(report):
-        return _invalid(found[2], found[1][0].lower() + found[1][1:])
+        return invalid(found[2], found[1][0].lower() + found[1][1:])
     return _unknown("", method, kind)
 
 
@@ -282,13 +152,13 @@ def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Ma
     for name, (words, choices) in _words(kind).items():
         value = params.get(name)
         if isinstance(value, str) and value not in words:
-            raise _invalid(name, f"must be one of: {', '.join(choices)}")
+            raise invalid(name, f"must be one of: {', '.join(choices)}")
 
 
 def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
     names = ", ".join(kind.__struct_fields__) or "none"
     if _WORD.fullmatch(name):
-        return _invalid(name, f"is no parameter of {method}, which knows {names}")
+        return invalid(name, f"is no parameter of {method}, which knows {names}")
     return UsageError(f"params: {method} knows {names}", data={"param": "params"})
 
 
@@ -307,12 +177,3 @@ def _choices(hint: object) -> list[str]:
     if hint is int:
         return [_NUMBER]
     return [value for inner in typing.get_args(hint) for value in _choices(inner)]
-
-
-def _invalid(param: str, why: str) -> UsageError:
-    return UsageError(f"{param}: {why}", data={"param": param})
-
-
-def _check_name(name: str) -> None:
-    if not name.strip() or not is_safe(name):
-        raise _invalid("name", "must be visible and free of control characters")

@@ -10,6 +10,7 @@ from p2pchat.api.objects import Message
 from p2pchat.base.errors import UsageError
 from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.dispatch import Dispatch
+from p2pchat.control.message_methods import MessageMethods
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
 
@@ -23,10 +24,12 @@ class Caller:
     def __init__(self, node: Node) -> None:
         assert node.running is not None
         self._dispatch = Dispatch(node.running.context, node.running.connector, "default", trio.Event())
+        methods = self._dispatch.families["message"]
+        assert isinstance(methods, MessageMethods)
         self._connection = Connection(Channel.__new__(Channel))  # these methods do nothing with it
         self.reads = 0
-        self._look = self._dispatch._found
-        self._dispatch._found = self._counted  # type: ignore[method-assign]
+        self._look = methods._found
+        methods._found = self._counted  # type: ignore[method-assign]
 
     async def send(self, text: str, wait: str) -> Message:
         params: dict[str, object] = {"to": "Bob", "text": text, "wait": wait, "timeout_ms": 60_000}

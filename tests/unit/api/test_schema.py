@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from p2pchat.api import objects, schema
-from p2pchat.api.schema import METHODS, MessageSend, parse, type_matches
+from p2pchat.api.calls import MessageSend, Params
+from p2pchat.api.schema import METHODS, parse, type_matches
 from p2pchat.base.errors import UsageError
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "CONTROL-API.md"
@@ -202,7 +203,7 @@ def test_the_documentation_lists_every_method_parameter_and_result() -> None:
     assert documented() == implemented
 
 
-OBJECTS = [struct for struct in structs() if not issubclass(struct, schema.Params)]
+OBJECTS = [struct for struct in structs() if not issubclass(struct, Params)]
 
 
 @pytest.mark.parametrize("struct", OBJECTS, ids=lambda struct: struct.__name__)

@@ -1,0 +1,180 @@
+"""The parameters of every method: their types and bounds, and what the types do not say.
+
+Rules:
+
+- Whatever changes the store takes an ``idempotency_key``.
+- A sentence about a wrong value begins with the parameter's name, which also stands in ``data.param``; it never quotes
+  the value.
+
+Source: docs/CONTROL-API.md, "Methods".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from p2pchat.api.objects import ContactState
+from p2pchat.api.text import TEXT_BYTES, is_safe
+from p2pchat.base.errors import UsageError
+from p2pchat.base.silent import Silent
+
+_ROOT_BEGINNING: Final = re.compile("[0-9a-fA-F]{4,64}")
+
+Key = Annotated[str, Meta(min_length=1, max_length=128)]
+Target = Annotated[str, Meta(min_length=1, max_length=256)]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9a-f]+$")]
+Multiaddr = Annotated[str, Meta(min_length=1, max_length=1024)]
+Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+PageSize = Annotated[int, Meta(ge=1, le=1000)]
+EventPattern = Annotated[str, Meta(max_length=64, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$")]
+EventPatterns = Annotated[list[EventPattern], Meta(min_length=1, max_length=64)]
+Wait = Literal["queued", "sent", "held", "delivered", "read"]
+
+
+class Params(Silent, Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The named parameters of one method."""
+
+    def check(self) -> None:
+        """What the types do not say.
+
+        Raises:
+            UsageError: INVALID_PARAMS or TOO_LARGE.
+        """
+
+
+class Mutation(Params, kw_only=True, frozen=True):
+    """Parameters of a method that changes the store."""
+
+    idempotency_key: Key | None = None
+
+
+class NoParams(Params, kw_only=True, frozen=True):
+    """A method without parameters."""
+
+
+class NodeHello(Params, kw_only=True, frozen=True):
+    """``client`` names the program, ``api`` the major version that it speaks."""
+
+    client: Annotated[str, Meta(max_length=128)] | None = None
+    api: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+
+
+class ContactsAdd(Mutation, kw_only=True, frozen=True):
+    """``number`` in any form that a person writes; ``name`` is the user's own word for the contact."""
+
+    number: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: Name | None = None
+
+    def check(self) -> None:
+        if self.name is not None:
+            _check_name(self.name)
+
+
+class ContactsList(Params, kw_only=True, frozen=True):
+    """``state`` leaves the contacts in that state alone."""
+
+    state: ContactState | None = None
+
+
+class ContactsGet(Params, kw_only=True, frozen=True):
+    """``to`` is a name, a number or the beginning of an id."""
+
+    to: Target
+
+
+class ContactsRename(Mutation, kw_only=True, frozen=True):
+    """``to`` as in ``contacts.get``."""
+
+    to: Target
+    name: Name
+
+    def check(self) -> None:
+        _check_name(self.name)
+
+
+class ContactsRemove(Mutation, kw_only=True, frozen=True):
+    """``to`` as in ``contacts.get``."""
+
+    to: Target
+
+
+class ContactsChoose(Mutation, kw_only=True, frozen=True):
+    """``to`` as in ``contacts.get``; ``claimant``: the beginning of an id, needed where there are several."""
+
+    to: Target
+    claimant: Annotated[str, Meta(max_length=128)] | None = None
+
+    def check(self) -> None:
+        if self.claimant is not None and not _ROOT_BEGINNING.fullmatch(self.claimant):
+            raise invalid("claimant", "is no beginning of a root key, 4 to 64 hexadecimal digits")
+
+
+class MessageSend(Mutation, kw_only=True, frozen=True):
+    """``wait`` holds the reply back until the message has come that far, or TIMEOUT after ``timeout_ms``."""
+
+    to: Target
+    text: str
+    wait: Wait | None = None
+    timeout_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 60_000
+
+    def check(self) -> None:
+        if not self.text:
+            raise invalid("text", "is empty")
+        if len(self.text.encode()) > TEXT_BYTES:
+            raise UsageError(f"text: is longer than {TEXT_BYTES} bytes", name="TOO_LARGE", data={"param": "text"})
+
+
+class MessageList(Params, kw_only=True, frozen=True):
+    """The newest ``limit`` messages at positions below ``before``; ``search`` keeps those that hold it."""
+
+    to: Target
+    before: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
+    limit: PageSize = 100
+    search: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+
+
+class MessageGet(Params, kw_only=True, frozen=True):
+    """``id`` is the whole id of a message."""
+
+    id: HexId
+
+
+class EventsSubscribe(Params, kw_only=True, frozen=True):
+    """Events after ``since`` (a ``seq``, 0 for all, or ``now``) whose type fits one of ``types``."""
+
+    since: Seq | Literal["now"] = "now"
+    types: EventPatterns | None = None
+
+
+class EventsUnsubscribe(Params, kw_only=True, frozen=True):
+    """``subscription`` is one of this connection."""
+
+    subscription: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class EventsFetch(Params, kw_only=True, frozen=True):
+    """As ``events.subscribe``, but answered at once."""
+
+    since: Seq
+    types: EventPatterns | None = None
+    limit: PageSize = 100
+
+
+class NetDial(Params, kw_only=True, frozen=True):
+    """``address`` is a multiaddr that ends in ``/p2p/`` and a peer id."""
+
+    address: Multiaddr
+
+
+def invalid(param: str, why: str) -> UsageError:
+    """INVALID_PARAMS, of a parameter."""
+    return UsageError(f"{param}: {why}", data={"param": param})
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or not is_safe(name):
+        raise invalid("name", "must be visible and free of control characters")

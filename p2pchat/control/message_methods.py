@@ -1,0 +1,90 @@
+"""``message.*``: send and read."""
+
+from __future__ import annotations
+
+import trio
+
+from p2pchat.api import calls, objects
+from p2pchat.base.errors import UsageError
+from p2pchat.control import render
+from p2pchat.control.once import once
+from p2pchat.control.progress import RANK, Progress
+from p2pchat.control.server import Connection
+from p2pchat.services import contacts as book
+from p2pchat.services.context import Context
+from p2pchat.services.send import send
+from p2pchat.store import contacts, messages
+from p2pchat.store.db import Tx
+from p2pchat.store.messages import MessageRow
+
+
+class MessageMethods:
+    """One method of the API each."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._progress = Progress(context.bus)
+
+    async def send(self, params: calls.MessageSend, _: Connection) -> objects.Message:
+        def queue(tx: Tx) -> objects.Message:
+            to = book.resolve(tx, self._context, params.to)
+            return self._message(send(tx, self._context, to, params.text), to.uid.hex())
+
+        queued = await once(self._context, "message.send", params, objects.Message, queue)
+        if params.wait is None:
+            return queued
+        return await self._wait(queued, params.wait, params.timeout_ms)
+
+    async def list(self, params: calls.MessageList, _: Connection) -> objects.Messages:
+        def page(tx: Tx) -> objects.Messages:
+            to = book.resolve(tx, self._context, params.to)
+            rows = messages.page(tx, to.id, params.before, params.limit + 1, params.search)
+            shown: list[objects.Message] = []
+            size = 0
+            for row in rows[: params.limit]:
+                message = self._message(row, to.uid.hex())
+                size += render.size_of(message)
+                if shown and size > render.PAGE_BYTES:
+                    break
+                shown.append(message)
+            more = len(shown) < len(rows)
+            return objects.Messages(messages=shown[::-1], next=shown[-1].position if more else None)
+
+        return await self._context.db.run(page)
+
+    async def get(self, params: calls.MessageGet, _: Connection) -> objects.Message:
+        return await self._context.db.run(lambda tx: self._found(tx, params.id))
+
+    def _found(self, tx: Tx, text: str) -> objects.Message:
+        row_id = render.message_row(self._context.profile.store_id, text)
+        row = messages.get(tx, row_id) if row_id is not None else None
+        owner = contacts.get(tx, row.contact) if row is not None else None
+        if row is None or owner is None:
+            raise UsageError("No message has that id.", name="MESSAGE_NOT_FOUND")
+        return self._message(row, owner.uid.hex())
+
+    def _message(self, row: MessageRow, contact_uid: str) -> objects.Message:
+        return render.message(row, contact_uid, self._context.profile.store_id)
+
+    async def _wait(self, queued: objects.Message, state: str, timeout_ms: int) -> objects.Message:
+        """The message once it has come as far as ``state``.
+
+        Raises:
+            UsageError: TIMEOUT (it stays queued and goes on), or that it ended otherwise.
+        """
+        told = queued
+        with trio.move_on_after(timeout_ms / 1000):
+            while RANK.get(told.state, -1) < RANK[state]:
+                if told.state not in RANK:
+                    raise UsageError(f"The message is {told.state}.", name="PEER_OFFLINE", data={"id": queued.id})
+                edge = self._progress.edge(queued.position, state)
+                told = await self._context.db.run(lambda tx: self._found(tx, queued.id))
+                if RANK.get(told.state, -1) < RANK[state] and told.state in RANK:
+                    await edge.wait()
+            told.replayed = queued.replayed
+            return told
+        raise UsageError(
+            f"The message is not {state} yet; it stays in the outbox and goes on.",
+            name="TIMEOUT",
+            data={"id": queued.id, "state": told.state},
+        )

@@ -1,0 +1,60 @@
+"""``net.*``: the nodes around this one."""
+
+from __future__ import annotations
+
+from p2pchat.api import calls, objects
+from p2pchat.base.errors import NetError, UsageError
+from p2pchat.control.server import Connection
+from p2pchat.net.addresses import format_address, format_peer_id, parse_address
+from p2pchat.services.context import Context
+
+
+def addresses(context: Context) -> list[str]:
+    """Where others can reach this node, as text."""
+    return [format_address(address, context.network.peer_id) for address in context.network.addresses()]
+
+
+class NetMethods:
+    """One method of the API each."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def peers(self, _params: calls.NoParams, _: Connection) -> objects.Peers:
+        links = self._context.network.links()
+        return objects.Peers(
+            peers=[
+                objects.Peer(
+                    peer_id=format_peer_id(link.peer), path=link.path, rtt_ms=None, since_ms=int(link.since_s * 1000)
+                )
+                for link in links
+            ]
+        )
+
+    async def addrs(self, _params: calls.NoParams, _: Connection) -> objects.Addresses:
+        return objects.Addresses(addresses=addresses(self._context))
+
+    async def dial(self, params: calls.NetDial, _: Connection) -> objects.Peer:
+        address, peer = parse_address(params.address)
+        if peer is None:
+            raise UsageError("address: must end in /p2p/ and a peer id", data={"param": "address"})
+        try:
+            await self._context.network.dial(peer, [address])
+        except NetError as error:
+            raise UsageError(error.message, name="PEER_OFFLINE") from error
+        link = next((link for link in self._context.network.links() if link.peer == peer), None)
+        if link is None:
+            raise UsageError("The node closed the connection at once.", name="PEER_OFFLINE")
+        return objects.Peer(
+            peer_id=format_peer_id(peer), path=link.path, rtt_ms=None, since_ms=int(link.since_s * 1000)
+        )
+
+    async def bootstrap(self, params: calls.NetDial, connection: Connection) -> objects.Peer:
+        shown = await self.dial(params, connection)
+        address, peer = parse_address(params.address)
+        assert peer is not None  # noqa: S101  dialled just now
+        try:
+            await self._context.dht.bootstrap([(peer, (address,))])
+        except NetError as error:
+            raise UsageError("The node answers, but takes no part in the DHT.", name="PEER_OFFLINE") from error
+        return shown

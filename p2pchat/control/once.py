@@ -1,0 +1,37 @@
+"""A method that changes the store runs once for its idempotency key, in one transaction with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from p2pchat.api import calls, objects
+from p2pchat.services.context import Context
+from p2pchat.store import idempotency
+from p2pchat.store.db import Tx
+
+R = TypeVar("R", objects.Contact, objects.Message)
+
+
+async def once(context: Context, method: str, params: calls.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:
+    """Run ``effect`` once for its idempotency key, in one transaction with it."""
+    key = params.idempotency_key
+    if key is None:
+        return await context.db.run(effect)
+    fields = msgspec.structs.asdict(params) | {"idempotency_key": None, "wait": None, "timeout_ms": None}
+    digest = hashlib.blake2b(msgspec.msgpack.encode((method, fields), order="sorted"), digest_size=32).digest()
+
+    def effected(tx: Tx) -> R:
+        known = idempotency.recall(tx, key, digest)
+        if known is not None:
+            repeated = msgspec.json.decode(known, type=kind)
+            repeated.replayed = True
+            return repeated
+        result = effect(tx)
+        idempotency.remember(tx, key, digest, msgspec.json.encode(result))
+        return result
+
+    return await context.db.run(effected)
