@@ -7,7 +7,6 @@ from p2pchat.control import render
 from p2pchat.control.once import once
 from p2pchat.control.server import Connection
 from p2pchat.services import contacts as book
-from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
 from p2pchat.store import contacts
 from p2pchat.store.db import Tx
@@ -16,9 +15,9 @@ from p2pchat.store.db import Tx
 class ContactMethods:
     """One method of the API each."""
 
-    def __init__(self, context: Context, connector: Connector) -> None:
+    def __init__(self, context: Context, online: render.Online) -> None:
         self._context = context
-        self._connector = connector
+        self._online = online
 
     async def add(self, params: calls.ContactsAdd, _: Connection) -> objects.Contact:
         return await once(
@@ -66,4 +65,4 @@ class ContactMethods:
         return await once(self._context, "contacts.remove", params, objects.Contact, remove)
 
     def _contact(self, row: contacts.ContactRow) -> objects.Contact:
-        return render.contact(row, self._connector.online)
+        return render.contact(row, self._online)

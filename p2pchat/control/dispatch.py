@@ -17,8 +17,8 @@ from p2pchat.control.event_methods import EventMethods
 from p2pchat.control.message_methods import MessageMethods
 from p2pchat.control.net_methods import NetMethods
 from p2pchat.control.node_methods import IdentityMethods, NodeMethods
+from p2pchat.control.render import Online
 from p2pchat.control.server import Connection
-from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
 
 Handler = Callable[[calls.Params, Connection], Awaitable[msgspec.Struct]]
@@ -28,16 +28,17 @@ class Dispatch:
     """The node behind the socket.
 
     Args:
+        online: whether a live stream to a contact exists.
         stop: set to end the daemon.
     """
 
-    def __init__(self, context: Context, connector: Connector, profile: str, stop: trio.Event) -> None:
+    def __init__(self, context: Context, online: Online, profile: str, stop: trio.Event) -> None:
         self.families: dict[str, object] = {
             "node": NodeMethods(context, profile, stop),
             "identity": IdentityMethods(context, profile),
-            "contacts": ContactMethods(context, connector),
+            "contacts": ContactMethods(context, online),
             "message": MessageMethods(context),
-            "events": EventMethods(context, connector.online),
+            "events": EventMethods(context, online),
             "net": NetMethods(context),
         }
 

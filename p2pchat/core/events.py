@@ -28,6 +28,7 @@ class EventKind(StrEnum):
     PEER_OFFLINE = "peer.offline"
     DISCOVERY_PROGRESS = "discovery.progress"
     NODE_STARTED = "node.started"
+    NODE_RENEWED = "node.renewed"
     NODE_WARNING = "node.warning"
 
 

@@ -1,7 +1,7 @@
 """The composition root: everything that runs, wired together under the only top nursery.
 
-Order of life: store, network, DHT, connector, seeker, upkeep, and last the socket, so that whoever can connect finds a
-node that works. It ends in the opposite order, and the store last: what was accepted is on disk.
+Order: store, the half that others see (:mod:`p2pchat.services.life`), and last the socket, so that whoever can connect
+finds a node that works. It ends in the opposite order, and the store last: what was accepted is on disk.
 """
 
 from __future__ import annotations
@@ -30,15 +30,12 @@ from p2pchat.daemon.config import Config
 from p2pchat.daemon.miner import ChildMiner
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
 from p2pchat.net.addresses import parse_address
-from p2pchat.net.dht import Dht
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.services import upkeep
-from p2pchat.services.connect import Connector
 from p2pchat.services.context import Bus, Context
 from p2pchat.services.defects import report_defect
-from p2pchat.services.join import NodeAddress, join
-from p2pchat.services.match import Seeker
-from p2pchat.services.presence import Herald
+from p2pchat.services.join import NodeAddress
+from p2pchat.services.life import Life
 from p2pchat.store import meta
 from p2pchat.store.db import Database
 
@@ -117,43 +114,26 @@ async def _main(start: Start) -> None:
 
 async def _node(start: Start, database: Database, stop: trio.Event) -> None:
     profile = await database.run(meta.load_profile)
-    async with _listening(start.settings, profile.node_seed, database) as host, ChildMiner.running() as miner:
+    async with ChildMiner.running() as miner:
         bus = Bus()
         database.listen(bus.committed)
         entropy = SystemEntropy()
-        dht = Dht(host, PRODUCTION, time.time)
         context = Context(
             db=database,
-            network=host,
-            dht=dht,
             miner=miner,
             entropy=entropy,
             params=PRODUCTION,
             now=time.time,
             identity=load_identity(profile.identity),
-            profile=profile,
             bus=bus,
             message_prefix=entropy.bytes(8),
         )
-        connector = Connector(context)
-        seeker = Seeker(context, connector.hurry)
-        herald = Herald(context, connector.wake_all)
-        dht.on_push = seeker.pushed
-
-        def joined() -> None:
-            seeker.nudge_all()
-            herald.nudge()
-            connector.hurry_all()
-
-        dispatch = Dispatch(context, connector, start.paths.profile, stop)
+        settings = start.settings
+        life = Life(context, partial(_listening, settings, database), lambda: settings.bootstrap)
+        dispatch = Dispatch(context, life.online, start.paths.profile, stop)
         server = Server(dispatch, path=start.socket)
         async with trio.open_nursery() as services:
-            await services.start(dht.run)
-            await services.start(connector.run)
-            services.start_soon(join, context, start.settings.bootstrap, joined)
-            await services.start(seeker.run)
-            await services.start(herald.run)
-            services.start_soon(upkeep.run, context)
+            await services.start(life.run)
             await services.start(server.serve)
             await database.run(lambda tx: tx.emit(DomainEvent(EventKind.NODE_STARTED)))
             log.info("node.ready", version=p2pchat.__version__)
@@ -166,7 +146,7 @@ async def _node(start: Start, database: Database, stop: trio.Event) -> None:
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, seed: bytes, database: Database) -> AsyncIterator[Libp2pHost]:
+async def _listening(settings: Settings, database: Database, seed: bytes) -> AsyncIterator[Libp2pHost]:
     """The host, on the addresses asked for; a port that the system chose once is asked for again.
 
     Contacts remember the port (Reach). Where it was taken meanwhile and the user had named none, another one is better

@@ -86,7 +86,7 @@ class Connector:
         """Serve ``/p2pchat/msg/1`` and keep the contacts connected, until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._context.bus.hook(self._news)
+            unhook = self._context.bus.hook(self._news)
             self._context.db.finish_with(self._seal_at_once)
             self._context.network.handle(MSG_PROTOCOL, self._inbound)
             try:
@@ -95,7 +95,8 @@ class Connector:
                 task_status.started()
                 await trio.sleep_forever()
             finally:
-                self._nursery = None  # news may still come while the rest of the node ends
+                unhook()
+                self._nursery = None
                 self._context.db.finish_with(None)
 
     def online(self, contact: int) -> bool:

@@ -56,14 +56,19 @@ class Bus:
         self._transient: deque[tuple[int, DomainEvent]] = deque(maxlen=_TRANSIENT_KEPT)
         self._count = 0
 
-    def hook(self, hook: Callable[[DomainEvent], None]) -> None:
-        """Call ``hook`` on the trio thread for every committed event; it must not block or raise."""
+    def hook(self, hook: Callable[[DomainEvent], None]) -> Callable[[], None]:
+        """Call ``hook`` on the trio thread for every committed event; it must not block or raise.
+
+        Returns:
+            What ends that.
+        """
         self._hooks.append(hook)
+        return lambda: self._hooks.remove(hook)
 
     def committed(self, events: list[DomainEvent]) -> None:
         """The database's listener."""
         for event in events:
-            for hook in self._hooks:
+            for hook in tuple(self._hooks):
                 hook(event)
         self._ring()
 
@@ -93,21 +98,25 @@ class Health:
     clock_ok: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """The node as its services see it."""
+    """The node as its services see it.
+
+    Attributes:
+        profile, network, dht: of the life that the node leads now: replaced, with the node key, by :mod:`life` alone.
+    """
 
     db: Database
-    network: Network
-    dht: Dht
     miner: Miner
     entropy: Entropy
     params: Params
     now: Callable[[], float]
     identity: Identity
-    profile: Profile
     bus: Bus
     message_prefix: bytes
+    profile: Profile = field(init=False, repr=False)
+    network: Network = field(init=False, repr=False)
+    dht: Dht = field(init=False, repr=False)
     health: Health = field(default_factory=Health)
     offload: Offload = in_thread
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))

@@ -85,14 +85,15 @@ class Seeker:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._context.bus.hook(self._news)
+            unhook = self._context.bus.hook(self._news)
             try:
                 for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
                     self._start(row.id)
                 task_status.started()
                 await self._sweep()
             finally:
-                self._nursery = None  # news may still come while the rest of the node ends
+                unhook()
+                self._nursery = None
 
     def nudge_all(self) -> None:
         """The network has changed for the better: the schedule of everyone not found yet starts again."""

@@ -174,14 +174,17 @@ class Herald:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
-        self._context.bus.hook(self._heard)
+        unhook = self._context.bus.hook(self._heard)
         task_status.started()
-        while True:
-            self._news = trio.Event()
-            told = self._context.network.addresses()
-            pause_s = await self._publish()
-            with trio.move_on_after(pause_s):
-                await self._until_moved(told)
+        try:
+            while True:
+                self._news = trio.Event()
+                told = self._context.network.addresses()
+                pause_s = await self._publish()
+                with trio.move_on_after(pause_s):
+                    await self._until_moved(told)
+        finally:
+            unhook()
 
     def _heard(self, event: DomainEvent) -> None:
         if event.kind is EventKind.CONTACT_MATCHED:

@@ -11,22 +11,22 @@ import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
 
+from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.events import DomainEvent
 from p2pchat.core.keys import create_identity, dump_identity, load_identity
 from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.core.work import mine
-from p2pchat.net.dht import Dht
+from p2pchat.net.addresses import peer_id_from_key
+from p2pchat.net.transport import Network
 from p2pchat.services import contacts as book
-from p2pchat.services import upkeep
-from p2pchat.services.connect import Connector
 from p2pchat.services.context import Bus, Context
-from p2pchat.services.join import NodeAddress, join
-from p2pchat.services.match import Seeker
-from p2pchat.services.presence import Herald
+from p2pchat.services.join import NodeAddress
+from p2pchat.services.life import Life
 from p2pchat.services.send import send
 from p2pchat.store import messages, meta
 from p2pchat.store.contacts import ContactRow
@@ -53,7 +53,7 @@ class InlineMiner:
 
 @dataclass(slots=True)
 class Node:
-    """One person's node. ``running`` is None while it is down."""
+    """One person's node. ``running`` is None while it is down; ``seed``: of its node key in ``network``."""
 
     name: str
     number: str
@@ -61,6 +61,7 @@ class Node:
     database: Database
     profile: meta.Profile
     entropy: SeededEntropy
+    seed: bytes = field(repr=False)
     events: list[DomainEvent] = field(default_factory=list[DomainEvent])
     running: Running | None = None
 
@@ -107,7 +108,7 @@ class Running:
     """What a crash takes away."""
 
     context: Context
-    connector: Connector
+    life: Life
     scope: trio.CancelScope
     gone: trio.Event
 
@@ -148,7 +149,8 @@ class Cluster:
             store_id=entropy.bytes(8),
         )
         database = Database.open(None, bytes(32), lambda: int(self.now() * 1000), threaded=False)
-        node = Node(name, number, self.network.node(), database, profile, entropy)
+        node = Node(name, number, self.network.node(), database, profile, entropy, profile.node_seed)
+        await database.run(lambda tx: meta.save_profile(tx, profile))
         database.listen(node.events.extend)
         self.nodes[name] = node
         await self.start(node)
@@ -156,7 +158,6 @@ class Cluster:
 
     async def start(self, node: Node) -> None:
         """Start a node that is new or was stopped."""
-        self.network.up(node.network)
         await self._nursery.start(self._live, node)
 
     async def crash(self, node: Node) -> None:
@@ -173,44 +174,38 @@ class Cluster:
         unlisten = node.database.listen(bus.committed)
         context = Context(
             db=node.database,
-            network=node.network,
-            dht=Dht(node.network, self._params, self.now, entropy=node.entropy.bytes),
             miner=InlineMiner(),
             entropy=node.entropy,
             params=self._params,
             now=self.now,
             identity=load_identity(node.profile.identity),
-            profile=node.profile,
             bus=bus,
             message_prefix=node.entropy.bytes(8),
             offload=_at_once,
         )
-        connector = Connector(context)
-        seeker = Seeker(context, connector.hurry)
-        herald = Herald(context, connector.wake_all)
-        context.dht.on_push = seeker.pushed
-
-        def joined() -> None:
-            seeker.nudge_all()
-            herald.nudge()
-            connector.hurry_all()
-
+        life = Life(context, partial(self._listening, node), partial(self._others, node))
         gone = trio.Event()
         try:
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
-                    await nursery.start(context.dht.run)
-                    await nursery.start(connector.run)
-                    await nursery.start(seeker.run)
-                    await nursery.start(herald.run)
-                    nursery.start_soon(upkeep.run, context)
-                    nursery.start_soon(join, context, self._others(node), joined)
-                    node.running = Running(context, connector, scope, gone)
+                    await nursery.start(life.run)
+                    node.running = Running(context, life, scope, gone)
                     task_status.started()
                     await trio.sleep_forever()
         finally:
             unlisten()
             gone.set()
+
+    @asynccontextmanager
+    async def _listening(self, node: Node, seed: bytes) -> AsyncGenerator[Network]:
+        if seed != node.seed:
+            node.seed = seed
+            node.network = self.network.node(peer_id_from_key(ed25519_pair(seed).public))
+        self.network.up(node.network)
+        try:
+            yield node.network
+        finally:
+            self.network.down(node.network)
 
     def _others(self, node: Node) -> list[NodeAddress]:
         return [

@@ -23,7 +23,7 @@ class Caller:
 
     def __init__(self, node: Node) -> None:
         assert node.running is not None
-        self._dispatch = Dispatch(node.running.context, node.running.connector, "default", trio.Event())
+        self._dispatch = Dispatch(node.running.context, node.running.life.online, "default", trio.Event())
         methods = self._dispatch.families["message"]
         assert isinstance(methods, MessageMethods)
         self._connection = Connection(Channel.__new__(Channel))  # these methods do nothing with it
