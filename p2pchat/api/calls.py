@@ -102,6 +102,12 @@ class ContactsRemove(Mutation, kw_only=True, frozen=True):
     to: Target
 
 
+class ContactsBlock(Mutation, kw_only=True, frozen=True):
+    """``to`` as in ``contacts.get``."""
+
+    to: Target
+
+
 class ContactsChoose(Mutation, kw_only=True, frozen=True):
     """``to`` as in ``contacts.get``; ``claimant``: the beginning of an id, needed where there are several."""
 

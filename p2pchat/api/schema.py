@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from p2pchat.api.calls import (
     ContactsAdd,
+    ContactsBlock,
     ContactsChoose,
     ContactsGet,
     ContactsList,
@@ -84,6 +85,8 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "contacts.rename": MethodSpec(ContactsRename, Contact, True, "Gives a contact another name."),
     "contacts.claimants": MethodSpec(ContactsGet, Claimants, False, "Lists who claims to be a contact."),
     "contacts.choose": MethodSpec(ContactsChoose, Contact, True, "Settles which claimant a contact is."),
+    "contacts.block": MethodSpec(ContactsBlock, Contact, True, "Ends every exchange with a contact."),
+    "contacts.unblock": MethodSpec(ContactsBlock, Contact, True, "Looks for a blocked contact again."),
     "contacts.remove": MethodSpec(ContactsRemove, Contact, True, "Forgets a contact; replies with what it was."),
     "message.send": MethodSpec(MessageSend, Message, True, "Commits a text for a contact, to be delivered."),
     "message.list": MethodSpec(MessageList, Messages, False, "Reads a conversation, page by page, from its end."),

@@ -108,6 +108,30 @@ def remove(invocation: Invocation, to: str, idempotency_key: str | None) -> None
     _show_result(invocation, invocation.call("contacts.remove", to=to, idempotency_key=idempotency_key))
 
 
+@contacts.command()
+@click.argument("to", metavar="TO")
+@click.option("--idempotency-key", metavar="K", help="The same key blocks once.")
+@json_option
+@pass_invocation
+def block(invocation: Invocation, to: str, idempotency_key: str | None) -> None:
+    """End every exchange with a contact.
+
+    Your node takes another key, and another port if you named none, so that what the contact knew of it leads nowhere;
+    your other contacts learn the new ones by themselves. What waits for the contact fails; the conversation stays.
+    """
+    _show_result(invocation, invocation.call("contacts.block", to=to, idempotency_key=idempotency_key))
+
+
+@contacts.command()
+@click.argument("to", metavar="TO")
+@click.option("--idempotency-key", metavar="K", help="The same key unblocks once.")
+@json_option
+@pass_invocation
+def unblock(invocation: Invocation, to: str, idempotency_key: str | None) -> None:
+    """Look for a blocked contact again."""
+    _show_result(invocation, invocation.call("contacts.unblock", to=to, idempotency_key=idempotency_key))
+
+
 def _show_result(invocation: Invocation, contact: Mapping[str, object]) -> None:
     if invocation.as_json:
         emit(contact)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from p2pchat.api import calls, objects
 from p2pchat.control import render
 from p2pchat.control.once import once
 from p2pchat.control.server import Connection
+from p2pchat.services import block
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
 from p2pchat.store import contacts
+from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
 
@@ -59,10 +63,24 @@ class ContactMethods:
     async def remove(self, params: calls.ContactsRemove, _: Connection) -> objects.Contact:
         def remove(tx: Tx) -> objects.Contact:
             row = book.resolve(tx, self._context, params.to)
-            book.remove(tx, row)
+            book.remove(tx, self._context, row)
             return self._contact(row)
 
         return await once(self._context, "contacts.remove", params, objects.Contact, remove)
+
+    async def block(self, params: calls.ContactsBlock, _: Connection) -> objects.Contact:
+        return await self._on_one("contacts.block", params, block.block)
+
+    async def unblock(self, params: calls.ContactsBlock, _: Connection) -> objects.Contact:
+        return await self._on_one("contacts.unblock", params, block.unblock)
+
+    async def _on_one(
+        self, method: str, params: calls.ContactsBlock, verb: Callable[[Tx, Context, ContactRow], ContactRow]
+    ) -> objects.Contact:
+        def effect(tx: Tx) -> objects.Contact:
+            return self._contact(verb(tx, self._context, book.resolve(tx, self._context, params.to)))
+
+        return await once(self._context, method, params, objects.Contact, effect)
 
     def _contact(self, row: contacts.ContactRow) -> objects.Contact:
         return render.contact(row, self._online)

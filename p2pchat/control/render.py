@@ -21,6 +21,7 @@ _STATE_OF = {
     EventKind.MESSAGE_SENT: "sent",
     EventKind.MESSAGE_DELIVERED: "delivered",
     EventKind.MESSAGE_EXPIRED: "expired",
+    EventKind.MESSAGE_FAILED: "failed",
 }
 PAGE_BYTES: Final = 4 << 20
 """Texts in one reply: far below what a frame can carry, however they are escaped in it."""

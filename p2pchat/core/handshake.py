@@ -39,6 +39,7 @@ from p2pchat.core.wire import SENDER_MAX_BYTES
 _TRANSCRIPT: Final = b"p2pchat/1 x\0"
 _SESSION: Final = b"p2pchat/1 PQXDH"
 _SENDER: Final = b"p2pchat/1 sender"
+_RENDEZVOUS: Final = b"p2pchat/1 rdv"
 _ONES: Final = b"\xff" * 32
 _NO_NONCE: Final = bytes(NONCE_BYTES)
 
@@ -63,10 +64,11 @@ class FlightPart:
 
 @dataclass(frozen=True, slots=True)
 class Initiated:
-    """What the initiator has: the flight to send, and the session's name ``ad`` (32 bytes) and ratchet."""
+    """What the initiator has: the flight to send, and the session's name ``ad``, its ``rdv`` (32 bytes) and ratchet."""
 
     flight: FlightPart
     ad: bytes = field(repr=False)
+    rdv: bytes = field(repr=False)
     ratchet: RatchetState
 
 
@@ -77,6 +79,7 @@ class Accepted:
     cert: Cert
     ms: int
     ad: bytes = field(repr=False)
+    rdv: bytes = field(repr=False)
     ratchet: RatchetState
     replay_tag: bytes = field(repr=False)
 
@@ -108,7 +111,7 @@ def initiate(identity: Identity, bundle: Bundle, ms: int, entropy: Entropy, para
     ad = _transcript_hash(ms, identity.cert.c, bundle.cert.c, bundle.raw, e.public, kem_ciphertext)
     sk = _session_key(dh0 + dh1 + dh2 + dh3 + dh4, ss, ad)
     flight = FlightPart(e.public, kem_ciphertext, bundle.prekey_id, sender)
-    return Initiated(flight, ad, start_initiator(sk, bundle.spk, entropy, params))
+    return Initiated(flight, ad, _rendezvous(sk), start_initiator(sk, bundle.spk, entropy, params))
 
 
 def accept(identity: Identity, secret: PrekeySecret, flight: FlightPart, now_ms: int, params: Params) -> Accepted:
@@ -143,7 +146,7 @@ def accept(identity: Identity, secret: PrekeySecret, flight: FlightPart, now_ms:
     dh4 = b"" if secret.opk is None else x25519(secret.opk.secret, flight.ephemeral)
     ad = _transcript_hash(sender.ms, cert.c, identity.cert.c, secret.bundle, flight.ephemeral, flight.kem_ciphertext)
     sk = _session_key(dh0 + dh1 + dh2 + dh3 + dh4, ss, ad)
-    return Accepted(cert, sender.ms, ad, start_responder(sk, secret.spk), replay_tag(flight))
+    return Accepted(cert, sender.ms, ad, _rendezvous(sk), start_responder(sk, secret.spk), replay_tag(flight))
 
 
 def replay_tag(flight: FlightPart) -> bytes:
@@ -162,6 +165,11 @@ def _transcript_hash(ms: int, c_a: bytes, c_b: bytes, bundle: bytes, ephemeral: 
 
 def _session_key(dh: bytes, ss: bytes, ad: bytes) -> bytes:
     return hkdf(ZERO32, _ONES + dh + ss, _SESSION + ad, 32)
+
+
+def _rendezvous(sk: bytes) -> bytes:
+    """The root of the slots where the two ends of a session find each other again. Source: PROTOCOL.md 3.4."""
+    return hkdf(ZERO32, sk, _RENDEZVOUS, 32)
 
 
 def _sender_key(dh2: bytes, dh3: bytes, ss: bytes) -> bytes:

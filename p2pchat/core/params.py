@@ -44,6 +44,10 @@ class Params:
     # 3.4 presence
     presence_every_s: int = 12 * 3600
     presence_steps: int = 1_040
+    presence_life_s: int = 28 * DAY_S
+    presence_kept_s: int = 30 * DAY_S
+    rendezvous_after_s: int = 600
+    rendezvous_every_s: int = 6 * 3600
     # 3.7 walk
     alpha: int = 10
     k: int = 20

@@ -94,12 +94,21 @@ class OwnPresence:
         seed: 32 bytes, pseed.
         epoch: the week that ``key`` is of.
         key: 32 bytes.
+        ask: 32 bytes, which its records tell (PROTOCOL.md 4.1).
+        made_s: unix seconds.
     """
 
     n: int
     seed: bytes = field(repr=False)
     epoch: int
     key: bytes = field(repr=False)
+    ask: bytes = field(repr=False)
+    made_s: int
+
+    @property
+    def loc(self) -> bytes:
+        """32 bytes, where its records stand; the same as long as the presence lasts."""
+        return blake2b("dcd1/loc", self.gate().public, 32)
 
     def gate(self) -> KeyPair:
         """The Ed25519 pair that is gate and writer."""

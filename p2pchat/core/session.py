@@ -46,6 +46,8 @@ class Session:
         initiator: whether this side made the flight.
         ms: the session's time, by which several are ordered.
         ad: 32 bytes, BLAKE2b of the transcript.
+        rdv: 32 bytes, the root of the slots where both ends find each other again (PROTOCOL.md 3.4); None of a session
+            that a version before it has made.
         ratchet: the keys.
         confirmed: whether anything authenticated was received on it.
         flight: what precedes the first envelope until then.
@@ -56,6 +58,7 @@ class Session:
     initiator: bool
     ms: int
     ad: bytes = field(repr=False)
+    rdv: bytes | None = field(repr=False)
     ratchet: RatchetState
     confirmed: bool
     flight: FlightPart | None = field(repr=False)
@@ -108,6 +111,7 @@ def open_session(identity: Identity, bundle: Bundle, ms: int, entropy: Entropy, 
         initiator=True,
         ms=ms,
         ad=initiated.ad,
+        rdv=initiated.rdv,
         ratchet=initiated.ratchet,
         confirmed=False,
         flight=initiated.flight,
@@ -154,6 +158,7 @@ def accept_session(
         initiator=False,
         ms=accepted.ms,
         ad=accepted.ad,
+        rdv=accepted.rdv,
         ratchet=ratchet,
         confirmed=True,
         flight=None,
@@ -207,7 +212,7 @@ class _Flight(Form, frozen=True):
 
 
 class _Session(Form, frozen=True):
-    version: Literal[1]
+    version: Literal[1, 2]
     peer_root: Bytes32
     peer_epoch_ms: Positive
     initiator: bool
@@ -218,7 +223,12 @@ class _Session(Form, frozen=True):
     ratchet: Annotated[bytes, Meta(max_length=CORE_MAX_BYTES)]
 
 
-_sessions: Decoder[_Session] = Decoder(_Session, _STORED_MAX_BYTES)
+class _SessionWithRdv(_Session, frozen=True):  # version 2
+    rdv: Bytes32
+
+
+_sessions: Decoder[_SessionWithRdv] = Decoder(_SessionWithRdv, _STORED_MAX_BYTES)
+_earlier: Decoder[_Session] = Decoder(_Session, _STORED_MAX_BYTES)
 
 
 def dump_session(session: Session) -> bytes:
@@ -227,9 +237,8 @@ def dump_session(session: Session) -> bytes:
     if part is not None:
         flight = _Flight(part.ephemeral, part.kem_ciphertext, part.prekey_id, part.sender)
     root, epoch_ms, core = bytes(session.peer_root), session.peer_epoch_ms, dr.dump_core(session.ratchet)
-    return encode(
-        _Session(1, root, epoch_ms, session.initiator, session.ms, session.ad, session.confirmed, flight, core)
-    )
+    rest = (root, epoch_ms, session.initiator, session.ms, session.ad, session.confirmed, flight, core)
+    return encode(_Session(1, *rest) if session.rdv is None else _SessionWithRdv(2, *rest, session.rdv))
 
 
 def dump_skipped(session: Session) -> bytes:
@@ -243,7 +252,7 @@ def load_session(core: bytes, skipped: bytes) -> Session:
     Raises:
         Corrupt: these are not such bytes.
     """
-    stored = load(_sessions, core)
+    stored: _Session = load(_earlier, core) if core[1:2] == b"\x01" else load(_sessions, core)
     part, flight = stored.flight, None
     if part is not None:
         flight = FlightPart(part.ephemeral, part.kem_ciphertext, part.prekey_id, part.sender)
@@ -253,6 +262,7 @@ def load_session(core: bytes, skipped: bytes) -> Session:
         initiator=stored.initiator,
         ms=stored.ms,
         ad=stored.ad,
+        rdv=stored.rdv if isinstance(stored, _SessionWithRdv) else None,
         ratchet=dr.load(stored.ratchet, skipped),
         confirmed=stored.confirmed,
         flight=flight,

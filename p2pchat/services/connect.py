@@ -40,6 +40,8 @@ _SEEK_MAX_S: Final = 6 * 3600.0
 _SEEK_HURRY_S: Final = 10.0  # a message to send does not wait longer for a reading
 _SEEKS_AT_ONCE: Final = 4
 
+_PARTING: Final = {EventKind.CONTACT_REMOVED, EventKind.CONTACT_BLOCKED, EventKind.CONTACT_CHOSEN}
+_BEGINNING: Final = {EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN, EventKind.CONTACT_UNBLOCKED}
 _WAKING: Final = {EventKind.MESSAGE_QUEUED, EventKind.CONTACT_MATCHED, EventKind.CONTACT_CLAIMED}
 
 log = structlog.get_logger()
@@ -124,9 +126,9 @@ class Connector:
     def _news(self, event: DomainEvent) -> None:
         if event.contact is None:
             return
-        if event.kind in (EventKind.CONTACT_REMOVED, EventKind.CONTACT_CHOSEN):
+        if event.kind in _PARTING:
             self._forget(event.contact)
-        if event.kind in (EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN):
+        if event.kind in _BEGINNING:
             self._keep(event.contact)
         elif event.kind in _WAKING:
             self.hurry(event.contact)

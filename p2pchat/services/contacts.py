@@ -14,6 +14,7 @@ from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.names import checked_name
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.services.context import Context
+from p2pchat.services.renewal import renew
 from p2pchat.store import contacts, eventlog, idempotency
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -63,6 +64,7 @@ def add(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
     until_s = tx.now_s + context.params.pending_life_s
     known = contacts.by_number(tx, number)
     if known is not None:
+        refuse_blocked(known)
         if known.state == "pending":
             contacts.set_pending_until(tx, known.id, until_s)
             tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, known.id))
@@ -75,7 +77,7 @@ def add(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
 
 def rename(tx: Tx, row: ContactRow, name: str) -> ContactRow:
     contacts.set_name(tx, row.id, checked_name(name))
-    return _again(tx, row)
+    return again(tx, row)
 
 
 def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> ContactRow:
@@ -88,6 +90,7 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
     Raises:
         UsageError: CONTACT_NOT_FOUND nobody claims it, AMBIGUOUS several fit, INVALID_PARAMS none fits.
     """
+    refuse_blocked(row)
     if claimant is not None and len(claimant) == 2 * ROOT_BYTES:
         contacts.expect_claimant(tx, row.id, RootKey(bytes.fromhex(claimant)))
     everyone = [known.root.hex() for known in contacts.claimants(tx, row.id)]
@@ -108,19 +111,27 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
     if chosen != row.root:
         contacts.choose(tx, row.id, chosen, until_s)
         tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
+        renew(tx, context, row)
     elif row.state == "pending":
         contacts.set_pending_until(tx, row.id, until_s)
         tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
-    return _again(tx, row)
+    return again(tx, row)
 
 
-def _again(tx: Tx, row: ContactRow) -> ContactRow:
+def again(tx: Tx, row: ContactRow) -> ContactRow:
+    """``row`` as it is by now."""
     found = contacts.get(tx, row.id)
     assert found is not None  # noqa: S101  held in this transaction
     return found
 
 
-def remove(tx: Tx, row: ContactRow) -> None:
+def refuse_blocked(row: ContactRow) -> None:
+    """Raises: UsageError: BLOCKED."""
+    if row.state == "blocked":
+        raise UsageError("This contact is blocked. To hear from it again: p2pchat contacts unblock", name="BLOCKED")
+
+
+def remove(tx: Tx, context: Context, row: ContactRow) -> None:
     """Delete the contact, its messages and sessions, and what events and idempotency keys kept of it.
 
     What was published for it is not renewed.
@@ -130,6 +141,8 @@ def remove(tx: Tx, row: ContactRow) -> None:
     gone = replace(row, number=None)
     tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone), row.id))
     contacts.remove(tx, row.id)
+    if row.state != "blocked":
+        renew(tx, context, row)
 
 
 def resolve(tx: Tx, context: Context, to: str) -> ContactRow:

@@ -32,6 +32,7 @@ from p2pchat.services import presence
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, message_event
 from p2pchat.store import contacts, messages, sessions
+from p2pchat.store import presence as presence_store
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.sessions import EnvelopeRow, SessionRow
@@ -137,7 +138,7 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
         n0, n1 = (members[0], members[-1]) if members else (0, 0)
         session, sealed = seal(row.session, encode_content(group), context.entropy, context.params)
         row = sessions.save(tx, row, session, n1, presence_n)
-        sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1))
+        sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1, presence_n))
         room -= len(sealed.envelope)
         for message in messages.mark_sent(tx, row.contact, n0, n1):
             tx.emit(message_event(EventKind.MESSAGE_SENT, message, row.contact))
@@ -187,6 +188,8 @@ def settle(tx: Tx, ack: Ack) -> list[bytes]:
         sessions.settle(tx, known.id)
         settled.append(eid)
         _confirm(tx, known.session, known.contact)
+        if known.presence_n:
+            presence_store.acknowledged(tx, known.contact, known.presence_n)
         for message in messages.mark_delivered(tx, known.contact, known.n0, known.n1):
             tx.emit(message_event(EventKind.MESSAGE_DELIVERED, message, known.contact))
         contacts.heard(tx, known.contact)

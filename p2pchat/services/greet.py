@@ -15,7 +15,7 @@ from p2pchat.core.wire import OPEN, Item, encode_content
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context
 from p2pchat.services.deliver import sending_session
-from p2pchat.store import contacts, prekeys, sessions
+from p2pchat.store import contacts, prekeys, presence, sessions
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -24,8 +24,8 @@ REFUSED = b""
 
 def answer_request(tx: Tx, context: Context, proof: bytes, requester: PeerId) -> bytes:
     """A fresh bundle for whoever proves to hold ask32, else the constant refusal."""
-    expected = ask_proof(context.profile.ask, context.network.peer_id, requester)
-    if not equal(expected, proof):
+    asks = [own.ask for own in presence.all_own(tx)] or [context.profile.ask]
+    if not any(equal(ask_proof(ask, context.network.peer_id, requester), proof) for ask in asks):
         return REFUSED
     spk = prekeys.newest_spk(tx)
     if spk is None or spk.made_s + context.params.spk_replaced_s <= tx.now_s:

@@ -18,9 +18,10 @@ from p2pchat.net.transport import Network
 from p2pchat.services import upkeep
 from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
+from p2pchat.services.herald import Herald
 from p2pchat.services.join import NodeAddress, join
 from p2pchat.services.match import Seeker
-from p2pchat.services.presence import Herald
+from p2pchat.services.rendezvous import Rendezvous
 from p2pchat.store import meta
 
 Listen = Callable[[bytes], AbstractAsyncContextManager[Network]]
@@ -81,6 +82,7 @@ class Life:
             self.connector = connector = Connector(context)
             seeker = Seeker(context, connector.hurry)
             herald = Herald(context, connector.wake_all)
+            rendezvous = Rendezvous(context, connector.hurry)
             context.dht.on_push = seeker.pushed
 
             def joined() -> None:
@@ -94,6 +96,7 @@ class Life:
                 nursery.start_soon(join, context, self._bootstrap(), joined)
                 await nursery.start(seeker.run)
                 await nursery.start(herald.run)
+                nursery.start_soon(rendezvous.run)
                 nursery.start_soon(upkeep.run, context)
                 task_status.started()
                 await self._renewed.wait()

@@ -133,6 +133,7 @@ class Link:
     def _is(self, contact: int) -> None:
         self.contact = contact
         self.known.set()
+        self.wake()  # what waits for the contact can leave on this stream, too
 
     # -- in ---------------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from p2pchat.core.matching import (
 from p2pchat.core.pair import PairState, dump_pair, waiting_in
 from p2pchat.core.slots import next_slot_s
 from p2pchat.net.dht import WalkResult
-from p2pchat.services import announce
+from p2pchat.services import announce, presence
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, innermost, report_defect
@@ -55,7 +55,8 @@ _LOST_AFTER_S: Final = 72 * 3600
 _LOST_CHECK_AFTER_S: Final = 600.0
 _LOST_CHECK_S: Final = 6 * 3600.0
 
-_BEGINNING: Final = {EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN}
+_BEGINNING: Final = {EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN, EventKind.CONTACT_UNBLOCKED}
+_PARTING: Final = {EventKind.CONTACT_REMOVED, EventKind.CONTACT_BLOCKED}
 
 log = structlog.get_logger()
 
@@ -122,7 +123,7 @@ class Seeker:
             return
         if event.kind in _BEGINNING:
             self._start(event.contact)
-        elif event.kind is EventKind.CONTACT_REMOVED:
+        elif event.kind in _PARTING:
             scope = self._tasks.pop(event.contact, None)
             if scope is not None:
                 scope.cancel()
@@ -301,7 +302,7 @@ class Seeker:
             return await context.dht.walk(walk.slot.loc, put=None, watch_s=watch_s)
         known = await context.db.run(lambda tx: pairs.published(tx, walk.slot.loc))
         now_s = int(context.now())
-        data = self._content(place.state, walk, now_s)
+        data = await self._content(place.state, walk, now_s)
         if walk.kind is WalkKind.CARD and known is not None and known.republish_s > now_s:
             data = known.data  # a card carries a time, but it is renewed with its record only
         slot, params = walk.slot, context.params
@@ -309,14 +310,15 @@ class Seeker:
         draft = announce.Draft(slot.loc, lambda _seq: slot, walk.writer, data, contact, renew_s)
         return await announce.publish_and_read(context, draft, watch_s)
 
-    def _content(self, state: PairState, walk: Walk, now_s: int) -> bytes:
+    async def _content(self, state: PairState, walk: Walk, now_s: int) -> bytes:
         context = self._context
         if walk.kind is WalkKind.HELLO:
             return encode_hello(state.role, state.own.eph.public)
         if walk.kind is WalkKind.CARD:
             return make_card(context.identity, walk.slot, state.role, now_s)
         network = context.network
-        return encode_reach(Reach(network.peer_id, network.addresses(), context.profile.ask))
+        ask = await context.db.run(lambda tx: presence.own(tx, context).ask)
+        return encode_reach(Reach(network.peer_id, network.addresses(), ask))
 
     # -- what is known ----------------------------------------------------------------------------------------------
 

@@ -1,37 +1,28 @@
 """Presence: tell contacts where this node is reached, and learn where they are (PROTOCOL.md 3.4).
 
 *Given* inside sessions: the first envelope that is sealed in a session with a matched contact carries the key of the
-own presence. *Published* as one record for all of them. *Sought* when a contact cannot be reached.
+own presence. *Sought* when a contact cannot be reached. It is published by :mod:`p2pchat.services.herald`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 import structlog
-import trio
 
-from p2pchat.base.errors import DecodeError, P2PChatError, PeerError
-from p2pchat.base.ids import Address
-from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.base.errors import DecodeError, PeerError
+from p2pchat.core.params import Params
 from p2pchat.core.presence import (
-    PRESENCE_ADDRESSES,
     OwnPresence,
-    Presence,
     Sighting,
     decode_presence_key,
-    encode_presence,
     encode_presence_key,
     open_presence,
     presence_epoch,
 )
-from p2pchat.net.addresses import varied
-from p2pchat.services import announce
 from p2pchat.services.context import Context
-from p2pchat.services.defects import cause
 from p2pchat.store import contacts, pairs
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
@@ -75,28 +66,58 @@ def to_give(tx: Tx, context: Context, session: SessionRow) -> Given | None:
 
 
 def own(tx: Tx, context: Context) -> OwnPresence:
-    """The own presence; a new one where none is, or where a clock that was ahead has made the last one unusable."""
+    """The own presence; a new one where none is, where it is 28 days old, or where a clock that was ahead has made it
+    unusable. The one before stays for another 30 days: who was away reads it still.
+    """
     params = context.params
     known = store.own(tx)
+    if known is None or not _is_usable(tx, known, params):
+        return replace_own(tx, context)
+    if not known.made_s - params.skew_s <= tx.now_s < known.made_s + params.presence_life_s:
+        new = _make(tx, context, known)
+        store.end_own(tx, new.n, tx.now_s + params.presence_kept_s)
+        return new
+    return known
+
+
+def _is_usable(tx: Tx, known: OwnPresence, params: Params) -> bool:
     week = presence_epoch(tx.now_s, params)
-    if known is not None and week - params.presence_steps <= known.epoch <= week:
-        published = pairs.published(tx, known.slot(tx.now_s, params).loc)
-        if published is None or published.seq <= tx.now_s + params.skew_s:
-            return known
-    entropy = context.entropy
-    new = OwnPresence(known.n + 1 if known is not None else 1, entropy.bytes(32), week, entropy.bytes(32))
-    store.save_own(tx, new)
-    store.forget_own_before(tx, new.n)
+    if not week - params.presence_steps <= known.epoch <= week:
+        return False
+    published = pairs.published(tx, known.slot(tx.now_s, params).loc)
+    return published is None or published.seq <= tx.now_s + params.skew_s
+
+
+def replace_own(tx: Tx, context: Context) -> OwnPresence:
+    """Another presence at once: every earlier one ends, and its ask32 with it."""
+    new = _make(tx, context, store.own(tx))
+    store.end_own(tx, new.n, tx.now_s)
+    forget_ended(tx)
     return new
+
+
+def _make(tx: Tx, context: Context, before: OwnPresence | None) -> OwnPresence:
+    entropy, week = context.entropy, presence_epoch(tx.now_s, context.params)
+    # the first ask32 was made with the profile
+    n, ask = (1, context.profile.ask) if before is None else (before.n + 1, entropy.bytes(32))
+    new = OwnPresence(n, entropy.bytes(32), week, entropy.bytes(32), ask, tx.now_s)
+    store.add_own(tx, new)
+    return new
+
+
+def forget_ended(tx: Tx) -> None:
+    """The presences whose end has come are published no more."""
+    for ended in store.ended_own(tx):
+        pairs.forget_published(tx, ended.loc)
+        store.forget_own(tx, ended.n)
 
 
 def forget_keys(tx: Tx, context: Context) -> None:
     """The own key of a week goes 72 h after it: who takes this disk reads nothing older."""
-    known = store.own(tx)
-    if known is not None:
+    for known in store.all_own(tx):
         week = presence_epoch(tx.now_s - context.params.read_previous_s, context.params)
         if known.epoch < week <= known.epoch + context.params.presence_steps:
-            store.save_own(tx, known.forget_before(week, context.params))
+            store.step_own(tx, known.forget_before(week, context.params))
 
 
 def take(tx: Tx, contact: int, device_ms: int, body: bytes) -> bool:
@@ -148,91 +169,3 @@ def _keep(contact: int, held: HeldPresence, newest: Sighting, tx: Tx) -> bool:
     store.hold(tx, contact, replace(held, seq=newest.seq, key=newest.key))
     said = newest.presence
     return contacts.save_peer(tx, contact, said.peer_id, said.addresses, said.ask, newest.seq)
-
-
-# -- published ---------------------------------------------------------------------------------------------------------
-
-
-class Herald:
-    """Keeps the own presence published, as soon as there is a contact to read it.
-
-    Args:
-        wake: called when contacts have to be given another one.
-
-    Resource handling: everything runs inside :meth:`run`.
-    """
-
-    def __init__(self, context: Context, wake: Callable[[], None]) -> None:
-        self._context = context
-        self._wake = wake
-        self._news = trio.Event()
-        self._told_n: int | None = None
-
-    def nudge(self) -> None:
-        """There is a new reason to publish: a first contact, or the network is back."""
-        self._news.set()
-
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled."""
-        unhook = self._context.bus.hook(self._heard)
-        task_status.started()
-        try:
-            while True:
-                self._news = trio.Event()
-                told = self._context.network.addresses()
-                pause_s = await self._publish()
-                with trio.move_on_after(pause_s):
-                    await self._until_moved(told)
-        finally:
-            unhook()
-
-    def _heard(self, event: DomainEvent) -> None:
-        if event.kind is EventKind.CONTACT_MATCHED:
-            self.nudge()
-
-    async def _until_moved(self, told: tuple[Address, ...]) -> None:
-        """Until a nudge, until this node has other addresses than ``told``, or its clock was set."""
-        offset_s = self._offset_s()
-        while self._context.network.addresses() == told and abs(self._offset_s() - offset_s) < _CHECK_S:
-            with trio.move_on_after(_CHECK_S):
-                await self._news.wait()
-                return
-
-    def _offset_s(self) -> float:
-        return self._context.now() - trio.current_time()
-
-    async def _publish(self) -> float:
-        """Put the record where it belongs, anew if it is time to; seconds until the next time."""
-        context = self._context
-        every_s = context.params.presence_every_s
-        try:
-            presence = await context.db.run(partial(_wanted, context))
-            if presence is None:
-                return every_s
-            if self._told_n not in (None, presence.n):
-                self._wake()
-            self._told_n = presence.n
-            result = await announce.publish_and_read(context, self._draft(presence), watch_s=0)
-        except P2PChatError as error:
-            log.warning("presence.failed", error=cause(error))
-            return _RETRY_S
-        # storers that this node does not know yet must not be without it for long
-        return every_s + 1 if result.stored > 1 else _RETRY_S
-
-    def _draft(self, presence: OwnPresence) -> announce.Draft:
-        context, network = self._context, self._context.network
-        addresses = varied(network.addresses(), PRESENCE_ADDRESSES)
-        said = Presence(network.peer_id, context.profile.ask, presence.n, addresses)
-        every_s = context.params.presence_every_s
-        return announce.Draft(
-            loc=presence.given(presence.epoch, context.params).loc,
-            place=lambda seq: presence.slot(seq, context.params),
-            writer=presence.gate(),
-            data=encode_presence(said),
-            contact=None,
-            renew_s=(every_s, every_s),
-        )
-
-
-def _wanted(context: Context, tx: Tx) -> OwnPresence | None:
-    return own(tx, context) if contacts.any_matched(tx) else None

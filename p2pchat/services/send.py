@@ -5,6 +5,7 @@ from __future__ import annotations
 from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
 from p2pchat.core.events import EventKind
+from p2pchat.services.contacts import refuse_blocked
 from p2pchat.services.context import Context, message_event
 from p2pchat.store import contacts, messages
 from p2pchat.store.contacts import ContactRow
@@ -19,8 +20,9 @@ def send(tx: Tx, context: Context, to: ContactRow, text: str) -> MessageRow:
         text: 1 to ``params.text_bytes`` bytes of UTF-8, every code point kept.
 
     Raises:
-        UsageError: INVALID_PARAMS for an empty text or lone surrogates, TOO_LARGE.
+        UsageError: BLOCKED; INVALID_PARAMS for an empty text or lone surrogates, TOO_LARGE.
     """
+    refuse_blocked(to)
     if not is_unicode(text):
         raise UsageError("The text is not valid Unicode.", data={"param": "text"})
     size = len(text.encode("utf-8"))

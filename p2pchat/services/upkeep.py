@@ -60,6 +60,7 @@ def upkeep(tx: Tx, context: Context) -> None:
     for contact in contacts.overdue(tx):
         contacts.set_pending_until(tx, contact, None)
         tx.emit(contact_event(tx, EventKind.CONTACT_EXPIRED, contact))
+    presence.forget_ended(tx)
     presence.forget_keys(tx, context)
     prekeys.prune(tx, tx.now_s, tx.now_s - params.spk_kept_s)
     sessions.prune_received(tx, tx.now_s)

@@ -136,13 +136,29 @@ def set_matched(tx: Tx, contact: int) -> None:
     tx.execute("UPDATE contact SET state = 'matched', matched_s = ? WHERE id = ?", (tx.now_s, contact))
 
 
+def block(tx: Tx, contact: int) -> None:
+    """Forget what leads to ``contact`` and what was looked for; who it is stays known."""
+    for table in ("session", "contact_peer", "contact_presence", "pair_root", "pair_slot", "published"):
+        tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
+    tx.execute(
+        "UPDATE contact SET state = 'blocked', pending_until_s = NULL, flight_after_s = 0, matched_s = NULL, "
+        "heard_ms = 0, acked_n = 0 WHERE id = ?",
+        (contact,),
+    )
+
+
+def unblock(tx: Tx, contact: int, pending_until_s: int) -> None:
+    """Pending again, for whoever it was."""
+    tx.execute("UPDATE contact SET state = 'pending', pending_until_s = ? WHERE id = ?", (pending_until_s, contact))
+
+
 def choose(tx: Tx, contact: int, root: RootKey, pending_until_s: int) -> None:
     """Make ``root`` the contact in place of whoever was: nothing that was agreed with another holds any more."""
     for table in ("session", "contact_peer", "contact_presence"):
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
     tx.execute(
         "UPDATE contact SET root = ?, epoch_ms = 0, state = 'pending', trust = 'claimed', pending_until_s = ?, "
-        "flight_after_s = 0, matched_s = NULL, heard_ms = 0 WHERE id = ?",
+        "flight_after_s = 0, matched_s = NULL, heard_ms = 0, acked_n = 0 WHERE id = ?",
         (bytes(root), pending_until_s, contact),
     )
 

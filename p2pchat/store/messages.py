@@ -136,6 +136,16 @@ def expire(tx: Tx, before_ms: int) -> list[int]:
     return sorted(row[0] for row in rows)
 
 
+def fail(tx: Tx, contact: int, reason: str) -> list[int]:
+    """What waits for ``contact`` → failed; the row ids that changed."""
+    rows = tx.all(
+        "UPDATE message SET state = 'failed', reason = ? WHERE incoming = 0 AND contact = ? "
+        "AND state IN ('queued', 'sent') RETURNING id",
+        (reason, contact),
+    )
+    return sorted(row[0] for row in rows)
+
+
 def outbox_size(tx: Tx) -> int:
     row = tx.one("SELECT count(*) FROM message WHERE incoming = 0 AND state IN ('queued', 'sent')")
     return int(row[0]) if row else 0

@@ -68,6 +68,11 @@ def save_listening(tx: Tx, asked: tuple[Address, ...], bound: tuple[Address, ...
     put(tx, "listening", msgspec.msgpack.encode((encode_addresses(asked), encode_addresses(bound))))
 
 
+def forget_listening(tx: Tx) -> None:
+    """Listen anew where the system chose."""
+    tx.execute("DELETE FROM meta WHERE key = 'listening'")
+
+
 def load_listening(tx: Tx, asked: tuple[Address, ...]) -> tuple[Address, ...]:
     """What was bound last, if the same was asked for; else nothing."""
     data = get(tx, "listening")

@@ -88,6 +88,11 @@ def save_published(tx: Tx, contact: int | None, entry: Published) -> None:
     )
 
 
+def forget_published(tx: Tx, loc: bytes) -> None:
+    """Forget the own record of a slot: it is not renewed."""
+    tx.execute("DELETE FROM published WHERE loc = ?", (loc,))
+
+
 def prune_published(tx: Tx, before_s: int) -> None:
     """Forget own records that have long expired: their slots' epochs are over, so no seq can clash."""
     tx.execute("DELETE FROM published WHERE republish_s < ?", (before_s,))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from p2pchat.core.presence import OwnPresence, PresenceKey
+from p2pchat.store import meta
 from p2pchat.store.db import Row, Tx
+
+_SELECT_OWN = "SELECT n, seed, epoch, key, ask, made_s FROM presence_own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +22,43 @@ class HeldPresence:
 
 def own(tx: Tx) -> OwnPresence | None:
     """The newest own presence, if one was made."""
-    row = tx.one("SELECT n, seed, epoch, key FROM presence_own ORDER BY n DESC LIMIT 1")
-    return None if row is None else OwnPresence(row[0], bytes(row[1]), row[2], bytes(row[3]))
+    row = tx.one(_SELECT_OWN + " ORDER BY n DESC LIMIT 1")
+    return None if row is None else _own(tx, row)
 
 
-def save_own(tx: Tx, presence: OwnPresence) -> None:
-    """Keep ``presence`` as it is now; the keys of weeks that it no longer has are gone."""
-    tx.execute(
-        "INSERT INTO presence_own VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET epoch = ?3, key = ?4",
-        (presence.n, presence.seed, presence.epoch, presence.key),
-    )
+def all_own(tx: Tx) -> list[OwnPresence]:
+    """The own presences that are still published, the newest first."""
+    return [_own(tx, row) for row in tx.all(_SELECT_OWN + " ORDER BY n DESC")]
 
 
-def forget_own_before(tx: Tx, n: int) -> None:
-    tx.execute("DELETE FROM presence_own WHERE n < ?", (n,))
+def _own(tx: Tx, row: Row) -> OwnPresence:
+    ask = bytes(row[4]) if row[4] is not None else meta.load_profile(tx).ask  # made before each had one of its own
+    return OwnPresence(row[0], bytes(row[1]), row[2], bytes(row[3]), ask, row[5])
+
+
+def add_own(tx: Tx, presence: OwnPresence) -> None:
+    """Make ``presence`` the newest."""
+    values = (presence.n, presence.seed, presence.epoch, presence.key, presence.ask, presence.made_s)
+    tx.execute("INSERT INTO presence_own (n, seed, epoch, key, ask, made_s) VALUES (?, ?, ?, ?, ?, ?)", values)
+
+
+def step_own(tx: Tx, presence: OwnPresence) -> None:
+    """Keep the key of ``presence`` as it is now: those of weeks that it no longer has are gone."""
+    tx.execute("UPDATE presence_own SET epoch = ?, key = ? WHERE n = ?", (presence.epoch, presence.key, presence.n))
+
+
+def end_own(tx: Tx, before_n: int, at_s: int) -> None:
+    """The presences below that number end at unix second ``at_s``, unless they end earlier."""
+    tx.execute("UPDATE presence_own SET ends_s = ?1 WHERE n < ?2 AND coalesce(ends_s, ?1) >= ?1", (at_s, before_n))
+
+
+def ended_own(tx: Tx) -> list[OwnPresence]:
+    """Those whose end has come."""
+    return [_own(tx, row) for row in tx.all(_SELECT_OWN + " WHERE ends_s <= ?", (tx.now_s,))]
+
+
+def forget_own(tx: Tx, n: int) -> None:
+    tx.execute("DELETE FROM presence_own WHERE n = ?", (n,))
 
 
 def held(tx: Tx, contact: int) -> HeldPresence | None:
@@ -52,3 +78,13 @@ def hold(tx: Tx, contact: int, presence: HeldPresence) -> None:
         "INSERT OR REPLACE INTO contact_presence VALUES (?, ?, ?, ?, ?, ?, ?)",
         (contact, presence.device_ms, key.n, key.gate, key.epoch, key.key, presence.seq),
     )
+
+
+def acknowledged(tx: Tx, contact: int, n: int) -> None:
+    """``contact`` has the own presence of number ``n``, and needs none before it."""
+    tx.execute("UPDATE contact SET acked_n = max(acked_n, ?) WHERE id = ?", (n, contact))
+
+
+def without(tx: Tx, n: int) -> list[int]:
+    """The matched contacts that have not acknowledged the own presence of number ``n``."""
+    return [row[0] for row in tx.all("SELECT id FROM contact WHERE state = 'matched' AND acked_n < ?", (n,))]

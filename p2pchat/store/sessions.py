@@ -39,7 +39,8 @@ class EnvelopeRow:
 
 @dataclass(frozen=True, slots=True)
 class SentRow:
-    """An own envelope without its bytes. ``ack``: the 16 bytes that settle it; ``n0`` to ``n1``: its messages."""
+    """An own envelope without its bytes. ``ack``: the 16 bytes that settle it; ``n0`` to ``n1``: its messages;
+    ``presence_n``: the own presence in it, or 0."""
 
     id: int
     session: int
@@ -47,6 +48,7 @@ class SentRow:
     ack: bytes = field(repr=False)
     n0: int
     n1: int
+    presence_n: int
 
 
 _SELECT: Final = "SELECT id, contact, sealed_n, presence_n, core, skipped FROM session"
@@ -112,11 +114,11 @@ def prune(tx: Tx, used_before_s: int, sending: set[int]) -> None:
     tx.many("DELETE FROM session WHERE id = ?", [(session,) for session in idle - sending])
 
 
-def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int) -> EnvelopeRow:
-    """Store what was sealed: messages ``n0`` to ``n1``; 0 and 0: none."""
+def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int, presence_n: int = 0) -> EnvelopeRow:
+    """Store what was sealed: messages ``n0`` to ``n1`` and the own presence ``presence_n``; 0: none."""
     envelope_id = tx.insert(
-        "INSERT INTO envelope (session, contact, eid, ack, n0, n1, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (row.id, row.contact, sealed.eid, sealed.ack, n0, n1, sealed.envelope),
+        "INSERT INTO envelope (session, contact, eid, ack, n0, n1, bytes, presence_n) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (row.id, row.contact, sealed.eid, sealed.ack, n0, n1, sealed.envelope, presence_n),
     )
     return EnvelopeRow(envelope_id, sealed.eid, sealed.envelope, n0, n1)
 
@@ -133,8 +135,10 @@ def unacknowledged(tx: Tx, session: int, after: int, limit: int) -> list[Envelop
 
 def sent(tx: Tx, eid: bytes) -> SentRow | None:
     """What is kept of an own envelope that is still unacknowledged."""
-    row = tx.one("SELECT id, session, contact, ack, n0, n1 FROM envelope WHERE eid = ? AND bytes IS NOT NULL", (eid,))
-    return None if row is None else SentRow(row[0], row[1], row[2], bytes(row[3]), row[4], row[5])
+    row = tx.one(
+        "SELECT id, session, contact, ack, n0, n1, presence_n FROM envelope WHERE eid = ? AND bytes IS NOT NULL", (eid,)
+    )
+    return None if row is None else SentRow(row[0], row[1], row[2], bytes(row[3]), *row[4:])
 
 
 def settle(tx: Tx, envelope: int) -> None:

@@ -67,7 +67,7 @@ async def choose(node: Node, claimant: RootKey | None) -> ContactRow:
 async def remove(node: Node) -> None:
     assert node.running is not None
     context = node.running.context
-    await node.database.run(lambda tx: book.remove(tx, book.resolve(tx, context, "Bob")))
+    await node.database.run(lambda tx: book.remove(tx, context, book.resolve(tx, context, "Bob")))
 
 
 def root_of(node: Node) -> RootKey:

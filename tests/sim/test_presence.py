@@ -169,7 +169,7 @@ async def test_a_clock_that_was_ahead_costs_a_presence_and_no_contact(autojump_c
         context = bob.running.context
         first = await own(bob)
         ahead = first.forget_before(first.epoch + 3, CHEAP)
-        await bob.database.run(lambda tx: store.save_own(tx, ahead))
+        await bob.database.run(lambda tx: store.step_own(tx, ahead))
         renewed = await bob.database.run(lambda tx: presence.own(tx, context))
         assert renewed.n == 2
         assert renewed.seed != first.seed

@@ -94,7 +94,9 @@ async def test_a_contact_removed_and_added_again_days_later_matches_anew(autojum
         async with Cluster.running(seed=2) as cluster:
             alice, bob = await meet(cluster)
             row = await bob.contact("Alice")
-            await bob.database.run(lambda tx: book.remove(tx, row))
+            assert bob.running is not None
+            context = bob.running.context
+            await bob.database.run(lambda tx: book.remove(tx, context, row))
             await alice.send("Bob", "are you there?")
             await cluster.crash(bob)
             await trio.sleep(5 * DAY_S)

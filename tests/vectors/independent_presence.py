@@ -13,6 +13,7 @@ from typing import Final
 
 import nacl.bindings as sodium
 
+from tests.vectors import independent_discovery as slots
 from tests.vectors.independent_discovery import NOW, Vectors, complete, h, pack, padded, public, seed, signed
 
 PATH: Final = Path(__file__).with_name("presence.json")
@@ -125,6 +126,40 @@ def sightings() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     return accepted, refused
 
 
+def rendezvous() -> list[dict[str, object]]:
+    """What A leaves for B in the slots of a session's rdv, and what B is to make of the records there."""
+    rdv, mine, theirs = seed("rdv"), seed("idsec A"), seed("idsec B")
+    epoch = (NOW + slots.offset(rdv)) // 604_800
+    begins = epoch * 604_800 - slots.offset(rdv)
+
+    def given(n: int, *more: object) -> bytes:
+        return pack([5, n, GATE, WEEK, K, *more])
+
+    def case(name: str, now: int, entries: list[tuple[bytes, int, bytes]], read: list[int]) -> dict[str, object]:
+        records = [slots.record(rdv, epoch, idsec, seq, data).hex() for idsec, seq, data in entries]
+        return {"name": name, "now_s": now, "records": records, "read": read, **where}
+
+    where: dict[str, object] = {
+        "rdv": rdv.hex(),
+        "epoch": epoch,
+        "era": begins // 7_862_400,
+        "begins_s": begins,
+        "loc": slots.loc(rdv, epoch).hex(),
+        "idsec": theirs.hex(),
+        "data": given(3).hex(),
+        "key": [3, GATE.hex(), WEEK, K.hex()],
+    }
+    return [
+        case("the other's", NOW, [(mine, NOW, given(3))], [3]),
+        case("the own is no news", NOW, [(theirs, NOW, given(9)), (mine, NOW, given(3))], [3]),
+        case("an older and a newer one", NOW, [(mine, NOW, given(4)), (seed("C"), NOW - 9, given(3))], [3, 4]),
+        case("expired", NOW + 259_200, [(mine, NOW, given(3))], []),
+        case("a hello", NOW, [(mine, NOW, pack([1, 0, K]))], []),
+        case("number 0", NOW, [(mine, NOW, given(0))], []),
+        case("one element more", NOW, [(mine, NOW, given(3, 0))], []),
+    ]
+
+
 def make() -> Vectors:
     """All vectors, the same at every run."""
     content, content_refused = contents()
@@ -138,6 +173,7 @@ def make() -> Vectors:
         "key_refused": key_refused,
         "sighting": sighting,
         "sighting_refused": sighting_refused,
+        "rendezvous": rendezvous(),
     }
 
 

@@ -323,6 +323,7 @@ def session() -> Json:
         },
         "flight": parts,
         "ad": flight.ad,
+        "rdv": ind.hkdf(bytes(32), flight.sk, b"p2pchat/1 rdv", 32),
         "replay_tag": ind.blake2b(flight.ephemeral + flight.kem_ciphertext, 16),
         "steps": made["steps"],
         "refused_flights": refused_flights(),

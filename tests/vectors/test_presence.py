@@ -21,6 +21,8 @@ from p2pchat.core.presence import (
     open_presence,
 )
 from p2pchat.core.record import finish, prepare_record
+from p2pchat.core.rendezvous import encode_rendezvous, era_of, read_rendezvous, rendezvous_slots
+from p2pchat.core.slots import Slot
 from p2pchat.core.work import mine
 from tests.vectors import independent_presence
 
@@ -80,7 +82,7 @@ def test_the_item_is_refused(case: Case) -> None:
 def test_a_record_is_made_and_read(case: Case) -> None:
     raw = bytes.fromhex(case["record"])
     if "pseed" in case:
-        own = OwnPresence(1, bytes.fromhex(case["pseed"]), case["week"], bytes.fromhex(case["key"]))
+        own = OwnPresence(1, bytes.fromhex(case["pseed"]), case["week"], bytes.fromhex(case["key"]), bytes(32), 0)
         place = own.slot(case["seq"], PRODUCTION)
         data, nonce24 = bytes.fromhex(case["data"]), bytes.fromhex(case["nonce24"])
         unmined = prepare_record(place, own.gate(), data, case["seq"], nonce24, PRODUCTION)
@@ -98,8 +100,32 @@ def test_a_record_is_refused(case: Case) -> None:
     assert refused.value.error_name == case["expect"]
 
 
+@pytest.mark.parametrize("case", cases("rendezvous"))
+def test_a_rendezvous(case: Case) -> None:
+    begins_s, rdv, idsec = case["begins_s"], bytes.fromhex(case["rdv"]), bytes.fromhex(case["idsec"])
+    slot = Slot(rdv, case["epoch"])
+    assert slot.loc.hex() == case["loc"]
+    assert era_of(slot, PRODUCTION) == case["era"]
+    hour_s = 3600
+    active = {at: rendezvous_slots(rdv, begins_s + at * hour_s, PRODUCTION) for at in (-3, -1, 0, 71, 73, 165, 167)}
+    before, after = Slot(rdv, case["epoch"] - 1), Slot(rdv, case["epoch"] + 1)
+    assert active == {
+        -3: ((before, True),),
+        -1: ((before, True), (slot, True)),
+        0: ((before, False), (slot, True)),
+        71: ((before, False), (slot, True)),
+        73: ((slot, True),),
+        165: ((slot, True),),
+        167: ((slot, True), (after, True)),
+    }
+    n, gate, week, key = case["key"]
+    assert encode_rendezvous(PresenceKey(n, bytes.fromhex(gate), week, bytes.fromhex(key))).hex() == case["data"]
+    records = [bytes.fromhex(raw) for raw in case["records"]]
+    assert [read.n for read in read_rendezvous(slot, records, idsec, case["now_s"], PRODUCTION)] == case["read"]
+
+
 def test_secrets_are_not_shown() -> None:
-    own = OwnPresence(1, b"s" * 32, 7, b"k" * 32)
+    own = OwnPresence(1, b"s" * 32, 7, b"k" * 32, bytes(32), 0)
     shown = repr([own, own.given(7, PRODUCTION), own.slot(7 * 604_800, PRODUCTION)])
     assert "sss" not in shown
     assert "kkk" not in shown

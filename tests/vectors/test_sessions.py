@@ -163,7 +163,7 @@ class End:
             bundle = open_bundle(secret.bundle, identity_of(SESSION["b"]).cert.root, NOW_S, PRODUCTION)
             self.session = open_session(a, bundle, SESSION["ms"], self.entropy, PRODUCTION)
             assert self.session.flight == flight_of(SESSION["flight"])
-            assert self.session.ad == H(SESSION["ad"])
+            assert (self.session.ad, self.session.rdv) == (H(SESSION["ad"]), H(SESSION["rdv"]))
 
     def reload(self) -> Session:
         assert self.session is not None
@@ -186,7 +186,8 @@ class End:
             b = identity_of(SESSION["b"])
             accepted = accept_session(b, prekey_secret(), flight, envelope, NOW_S * 1000, self.entropy, PRODUCTION)
             self.session, content, ack = accepted
-            assert (self.session.ad, self.session.ms) == (H(SESSION["ad"]), SESSION["ms"])
+            session = self.session
+            assert (session.ad, session.rdv, session.ms) == (H(SESSION["ad"]), H(SESSION["rdv"]), SESSION["ms"])
         else:
             assert envelope[:8] in hints(self.session.ratchet)
             self.session, content, ack = open_envelope(self.reload(), envelope, NOW_S, self.entropy, PRODUCTION)

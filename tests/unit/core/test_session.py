@@ -200,6 +200,16 @@ def test_a_session_survives_the_disk(entropy: SeededEntropy) -> None:
     assert type(reload(a).peer_root) is type(a.peer_root)
 
 
+def test_a_session_that_was_stored_before_there_was_an_rdv(entropy: SeededEntropy) -> None:
+    a, b = session_pair(entropy)
+    old = replace(a, rdv=None)
+    assert ss.dump_session(old)[1] == 1  # the version of the form: the older one
+    assert reload(old) == old
+    assert a.rdv is not None
+    assert a.rdv == b.rdv  # at both ends of one session, and of no other
+    assert session_pair(entropy)[0].rdv != a.rdv
+
+
 def test_dump_session_leaves_skipped_keys_out(entropy: SeededEntropy) -> None:
     a, b = session_pair(entropy)
     for _ in range(900):
