@@ -115,6 +115,13 @@ class FakeApi:
                 return objects.Claimants(claimants=self.claimants)
             case calls.ContactsGet():
                 return self._find(checked.to)
+            case calls.ContactsImport():
+                return self._import(checked)
+            case calls.ContactsFind():
+                sought = self.contacts if checked.to is None else [self._find(to) for to in checked.to]
+                for each in sought:
+                    each.searching = each.state == "pending"
+                return objects.Contacts(contacts=sought)
             case calls.ContactsRename():
                 found = self._find(checked.to)
                 found.name = checked.name
@@ -176,6 +183,18 @@ class FakeApi:
                 return objects.Peers(peers=[peer])
             case _:
                 return objects.Addresses(addresses=self.addresses)
+
+    def _import(self, params: calls.ContactsImport) -> objects.Import:
+        result = objects.Import(added=0, known=0, refused=[])
+        for entry in params.entries:
+            if not entry.number.lstrip("+").isdecimal():
+                result.refused.append(objects.Refusal(line=entry.line, reason="This is not a phone number."))
+            elif any(each.number == entry.number for each in self.contacts):
+                result.known += 1
+            else:
+                self.contact(entry.name or entry.number, entry.number, "pending")
+                result.added += 1
+        return result
 
     def _find(self, to: str) -> objects.Contact:
         for contact in self.contacts:

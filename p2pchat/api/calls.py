@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from p2pchat.api.objects import ContactState
-from p2pchat.api.text import TEXT_BYTES, is_safe
+from p2pchat.api.text import TEXT_BYTES, is_safe, is_unicode
 from p2pchat.base.errors import UsageError
 from p2pchat.base.silent import Silent
 
@@ -72,6 +72,34 @@ class ContactsAdd(Mutation, kw_only=True, frozen=True):
     def check(self) -> None:
         if self.name is not None:
             _check_name(self.name)
+
+
+class BookEntry(Silent, Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """One number of an address book. ``line``: where it stands there; what is wrong with it is told with that."""
+
+    line: Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
+    number: Annotated[str, Meta(max_length=256)]
+    name: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+class ContactsImport(Mutation, kw_only=True, frozen=True):
+    """``entries`` of an address book."""
+
+    entries: Annotated[list[BookEntry], Meta(min_length=1, max_length=500)]
+
+    def check(self) -> None:
+        if not all(is_unicode(entry.number) and is_unicode(entry.name or "") for entry in self.entries):
+            raise invalid("entries", "holds half of a surrogate pair, which is no character")
+
+
+class ContactsFind(Mutation, kw_only=True, frozen=True):
+    """``to``: each as in ``contacts.get``; left out: everybody who is not looked for."""
+
+    to: Annotated[list[Target], Meta(min_length=1, max_length=100)] | None = None
+
+    def check(self) -> None:
+        if not all(map(is_unicode, self.to or ())):
+            raise invalid("to", "holds half of a surrogate pair, which is no character")
 
 
 class ContactsList(Params, kw_only=True, frozen=True):

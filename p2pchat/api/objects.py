@@ -22,11 +22,13 @@ ContactState = Literal["pending", "matched", "request", "blocked"]
 Trust = Literal["claimed", "number_verified", "in_person"]
 MessageState = Literal["queued", "sent", "held", "delivered", "read", "received", "failed", "expired", "cancelled"]
 Reachability = Literal["lan", "public", "relayed", "none"]
+Step = Literal["root", "candidate", "card", "reach"]
 PathKind = Literal["lan", "direct", "relayed"]
 
 
 class Contact(Silent, Struct, kw_only=True):
-    """A person whom the user added. ``claimants`` counts the roots that claim the pair of numbers."""
+    """A person whom the user added. ``claimants`` counts the roots that claim the pair of numbers; ``searching``: the
+    node looks for the contact, who is not found yet."""
 
     id: str
     name: str
@@ -36,7 +38,16 @@ class Contact(Silent, Struct, kw_only=True):
     claimants: int
     online: bool
     last_seen_ms: int | None
+    searching: bool = False
     replayed: bool | UnsetType = UNSET
+
+
+class Progress(Contact, kw_only=True):
+    """A step of the search for a contact. ``roots_done`` of ``roots_total`` are derived, of all who are looked for."""
+
+    step: Step
+    roots_done: int
+    roots_total: int
 
 
 class Claimant(Silent, Struct, kw_only=True):
@@ -145,9 +156,26 @@ class Hello(Silent, Struct, kw_only=True):
 
 
 class Contacts(Silent, Struct, kw_only=True):
-    """The reply of ``contacts.list``."""
+    """The reply of ``contacts.list`` and ``contacts.find``."""
 
     contacts: list[Contact]
+    replayed: bool | UnsetType = UNSET
+
+
+class Refusal(Silent, Struct, kw_only=True):
+    """An entry of an address book that was not understood; ``reason``: a sentence without the number."""
+
+    line: int
+    reason: str
+
+
+class Import(Silent, Struct, kw_only=True):
+    """What became of an address book: so many contacts are new, so many were in the book."""
+
+    added: int
+    known: int
+    refused: list[Refusal]
+    replayed: bool | UnsetType = UNSET
 
 
 class Claimants(Silent, Struct, kw_only=True):

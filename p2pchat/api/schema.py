@@ -26,7 +26,9 @@ from p2pchat.api.calls import (
     ContactsAdd,
     ContactsBlock,
     ContactsChoose,
+    ContactsFind,
     ContactsGet,
+    ContactsImport,
     ContactsList,
     ContactsRemove,
     ContactsRename,
@@ -51,6 +53,7 @@ from p2pchat.api.objects import (
     Events,
     Hello,
     Identity,
+    Import,
     Message,
     Messages,
     Peer,
@@ -80,6 +83,8 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "node.shutdown": MethodSpec(NoParams, Empty, False, "Ends the daemon after the reply."),
     "identity.show": MethodSpec(NoParams, Identity, False, "Shows who this profile is."),
     "contacts.add": MethodSpec(ContactsAdd, Contact, True, "Adds a person by phone number and looks for them."),
+    "contacts.import": MethodSpec(ContactsImport, Import, True, "Puts an address book's entries into the book."),
+    "contacts.find": MethodSpec(ContactsFind, Contacts, True, "Begins to look for contacts in the book."),
     "contacts.list": MethodSpec(ContactsList, Contacts, False, "Lists the contacts."),
     "contacts.get": MethodSpec(ContactsGet, Contact, False, "Shows one contact."),
     "contacts.rename": MethodSpec(ContactsRename, Contact, True, "Gives a contact another name."),
@@ -143,6 +148,8 @@ def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
     if found := _MISSING.search(report):
         return invalid(found[1], "is required")
     if found := _AT.search(report):
+        if "unknown field" in report:  # of an object within: its name is the caller's
+            return invalid(found[2], "holds a field that is not known")
         return invalid(found[2], found[1][0].lower() + found[1][1:])
     return _unknown("", method, kind)
 

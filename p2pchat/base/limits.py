@@ -58,6 +58,8 @@ REFRESH_CHECK_S: Final = 60.0
 PREKEYS_PER_PEER: Final = 8
 PREKEYS: Final = 1024
 
+CONTACTS: Final = 20_000  # as many as one reply can list; only an import comes near it
+
 # what one contact may make this node keep
 SESSIONS_PER_CONTACT: Final = 16
 CLAIMANTS_PER_CONTACT: Final = 16

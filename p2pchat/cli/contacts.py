@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import click
 
+from p2pchat.cli.book import find, import_
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note, table
 from p2pchat.cli.reading import clock, objects, text
@@ -15,6 +16,10 @@ from p2pchat.cli.reading import clock, objects, text
 @json_option
 def contacts() -> None:
     """The people you write to."""
+
+
+contacts.add_command(import_)
+contacts.add_command(find)
 
 
 @contacts.command()
@@ -67,6 +72,8 @@ def show(invocation: Invocation, to: str) -> None:
     for claimant in objects(invocation.call("contacts.claimants", to=text(contact, "id")), "claimants"):
         chosen = "  chosen" if claimant.get("chosen") else ""
         line(f"claimant {text(claimant, 'id')}  since {clock(claimant.get('first_seen_ms'))}{chosen}")
+    if contact.get("state") == "pending" and not contact.get("searching"):
+        line(f"not looked for: p2pchat contacts find {text(contact, 'id')}")
     line("online" if contact.get("online") else f"last seen {clock(contact.get('last_seen_ms'))}")
 
 

@@ -13,7 +13,7 @@ import click
 from p2pchat.api.errors import ApiError
 from p2pchat.api.text import TEXT_BYTES
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
-from p2pchat.cli.output import block, emit, line
+from p2pchat.cli.output import block, emit, line, note
 from p2pchat.cli.reading import clock, number, objects, text
 from p2pchat.client.blocking import Client
 
@@ -58,10 +58,18 @@ def send(
     # how long a wait takes is the daemon's to say
     with invocation.client(timeout_s=30.0 if wait is None else None) as client:
         sent = client.call("message.send", **given(params))
+        if sent.get("state") == "queued" and not (invocation.as_json or invocation.quiet):
+            _say_if_nobody_looks(client, text(sent, "contact_id"))
     if invocation.as_json:
         emit(sent)
     elif not invocation.quiet:
         line(f"{text(sent, 'state')}  {text(sent, 'id')}")
+
+
+def _say_if_nobody_looks(client: Client, contact_id: str) -> None:
+    contact = client.call("contacts.get", to=contact_id)
+    if contact.get("state") == "pending" and not contact.get("searching"):
+        note(f"This waits: nobody looks for this contact yet. To begin: p2pchat contacts find {contact_id}")
 
 
 def _standard_input() -> str:

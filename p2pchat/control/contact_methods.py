@@ -8,7 +8,7 @@ from p2pchat.api import calls, objects
 from p2pchat.control import render
 from p2pchat.control.once import once
 from p2pchat.control.server import Connection
-from p2pchat.services import block
+from p2pchat.services import address_book, block
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
 from p2pchat.store import contacts
@@ -31,6 +31,24 @@ class ContactMethods:
             objects.Contact,
             lambda tx: self._contact(book.add(tx, self._context, params.number, params.name)),
         )
+
+    async def import_(self, params: calls.ContactsImport, _: Connection) -> objects.Import:
+        raw = ((entry.line, entry.name, entry.number) for entry in params.entries)
+        entries = await address_book.read(self._context.profile, raw)
+        return await once(
+            self._context,
+            "contacts.import",
+            params,
+            objects.Import,
+            lambda tx: render.imported(address_book.add_all(tx, self._context, entries)),
+        )
+
+    async def find(self, params: calls.ContactsFind, _: Connection) -> objects.Contacts:
+        def find(tx: Tx) -> objects.Contacts:
+            found = address_book.find(tx, self._context, params.to)
+            return objects.Contacts(contacts=[self._contact(row) for row in found])
+
+        return await once(self._context, "contacts.find", params, objects.Contacts, find)
 
     async def list(self, params: calls.ContactsList, _: Connection) -> objects.Contacts:
         rows = await self._context.db.run(lambda tx: contacts.everyone(tx, params.state))

@@ -7,6 +7,7 @@ store does so in one transaction, together with its idempotency key and the resu
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from keyword import iskeyword
 
 import msgspec
 import trio
@@ -50,5 +51,5 @@ class Dispatch:
         """
         checked = schema.parse(method, params)
         family, _, name = method.partition(".")
-        handler: Handler = getattr(self.families[family], name)
+        handler: Handler = getattr(self.families[family], name + "_" if iskeyword(name) else name)
         return await handler(checked, connection)

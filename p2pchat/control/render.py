@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, cast
 
-from p2pchat.api.objects import Claimant, Contact, ContactState, Event, Message, MessageState, Trust
+import msgspec
+
+from p2pchat.api.objects import (
+    Claimant,
+    Contact,
+    ContactState,
+    Event,
+    Import,
+    Message,
+    MessageState,
+    Progress,
+    Refusal,
+    Trust,
+)
 from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.services.address_book import Outcome
 from p2pchat.services.contacts import open_snapshot
+from p2pchat.services.steps import open_step
 from p2pchat.store import contacts, messages
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -40,7 +55,14 @@ def contact(row: ContactRow, online: Online) -> Contact:
         claimants=row.claimants,
         online=online(row.id),
         last_seen_ms=row.last_seen_ms,
+        searching=row.searching,
     )
+
+
+def imported(outcome: Outcome) -> Import:
+    """What became of an address book."""
+    refused = [Refusal(line=each.line, reason=each.reason) for each in outcome.refused]
+    return Import(added=outcome.added, known=outcome.known, refused=refused)
 
 
 def claimant(found: contacts.Claimant, row: ContactRow) -> Claimant:
@@ -93,6 +115,9 @@ def transient(tx: Tx, told: DomainEvent, online: Online) -> Event:
     """An event that is not stored: ``seq`` is null."""
     row = contacts.get(tx, told.subject) if told.subject is not None else None
     data: Contact | dict[str, object] = contact(row, online) if row is not None else {}
+    if isinstance(data, Contact) and told.kind is EventKind.DISCOVERY_PROGRESS:
+        step, done, total = open_step(told.detail)
+        data = Progress(**msgspec.structs.asdict(data), step=step, roots_done=done, roots_total=total)
     return Event(seq=None, ts=tx.now_ms, type=told.kind.value, data=data)
 
 
@@ -100,16 +125,19 @@ def _data(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Message | C
     if row.kind.startswith("message.") and row.subject is not None:
         return _message_then(tx, row, row.subject, store_id)
     if row.detail is not None and row.subject is not None:
-        uid, name, number, state, trust, claimants, last_seen_ms = open_snapshot(row.detail)
+        then = open_snapshot(row.detail)
+        # events of before there was an import lack it: who was pending was looked for, until that ended
+        assumed = then.state == "pending" and row.kind not in (EventKind.CONTACT_EXPIRED, EventKind.CONTACT_REMOVED)
         return Contact(
-            id=uid.hex(),
-            name=name,
-            number=number,
-            state=cast("ContactState", state),
-            trust=cast("Trust", trust),
-            claimants=claimants,
+            id=then.uid.hex(),
+            name=then.name,
+            number=then.number,
+            state=cast("ContactState", then.state),
+            trust=cast("Trust", then.trust),
+            claimants=then.claimants,
             online=online(row.subject),
-            last_seen_ms=last_seen_ms,
+            last_seen_ms=then.last_seen_ms,
+            searching=assumed if then.searching is None else then.searching,
         )
     return {}
 

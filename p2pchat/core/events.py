@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     MESSAGE_EXPIRED = "message.expired"
     MESSAGE_FAILED = "message.failed"
     CONTACT_ADDED = "contact.added"
+    CONTACT_SOUGHT = "contact.sought"
     CONTACT_MATCHED = "contact.matched"
     CONTACT_CLAIMED = "contact.claimed"
     CONTACT_KEY_CHANGED = "contact.key_changed"

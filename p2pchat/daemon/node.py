@@ -27,6 +27,7 @@ from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import load_identity
 from p2pchat.core.params import PRODUCTION
 from p2pchat.daemon.config import Config
+from p2pchat.daemon.deriver import ChildDeriver
 from p2pchat.daemon.miner import ChildMiner
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
 from p2pchat.net.addresses import parse_address
@@ -114,13 +115,14 @@ async def _main(start: Start) -> None:
 
 async def _node(start: Start, database: Database, stop: trio.Event) -> None:
     profile = await database.run(meta.load_profile)
-    async with ChildMiner.running() as miner:
+    async with ChildMiner.running() as miner, ChildDeriver.running() as deriver:
         bus = Bus()
         database.listen(bus.committed)
         entropy = SystemEntropy()
         context = Context(
             db=database,
             miner=miner,
+            deriver=deriver,
             entropy=entropy,
             params=PRODUCTION,
             now=time.time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
@@ -10,6 +11,7 @@ import msgspec
 
 from p2pchat.base.errors import UsageError
 from p2pchat.base.ids import ContactId, RootKey
+from p2pchat.base.silent import Silent
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.names import checked_name
 from p2pchat.core.numbers import Number, parse_number
@@ -22,6 +24,9 @@ from p2pchat.store.db import Tx
 _SHOWN_MATCHES: Final = 3
 ROOT_BYTES: Final = 32
 
+NO_NUMBER: Final = "This profile has no number, so it cannot be found by number: its contacts would need an invite."
+OWN_NUMBER: Final = "That is this profile's own number."
+
 
 def contact_event(tx: Tx, kind: EventKind, contact: int) -> DomainEvent:
     """An event that carries the contact as it is now: later changes, or its removal, must not alter what was told."""
@@ -33,15 +38,36 @@ def contact_event(tx: Tx, kind: EventKind, contact: int) -> DomainEvent:
 def snapshot(row: ContactRow) -> bytes:
     """The contact as an event keeps it; :func:`open_snapshot` is the inverse."""
     return msgspec.msgpack.encode(
-        (bytes(row.uid), row.name, row.number, row.state, row.trust, row.claimants, row.last_seen_ms)
+        Snapshot(
+            uid=bytes(row.uid),
+            name=row.name,
+            number=row.number,
+            state=row.state,
+            trust=row.trust,
+            claimants=row.claimants,
+            last_seen_ms=row.last_seen_ms,
+            searching=row.searching,
+        )
     )
 
 
-_Snapshot = tuple[bytes, str, str | None, str, str, int, int | None]
-_snapshot: Final[msgspec.msgpack.Decoder[_Snapshot]] = msgspec.msgpack.Decoder(_Snapshot)
+class Snapshot(Silent, msgspec.Struct, array_like=True):
+    """A contact as it was. What was added later stands at the end and has a default: older events lack it."""
+
+    uid: bytes
+    name: str
+    number: str | None
+    state: str
+    trust: str
+    claimants: int
+    last_seen_ms: int | None
+    searching: bool | None = None
 
 
-def open_snapshot(data: bytes) -> _Snapshot:
+_snapshot: Final[msgspec.msgpack.Decoder[Snapshot]] = msgspec.msgpack.Decoder(Snapshot)
+
+
+def open_snapshot(data: bytes) -> Snapshot:
     return _snapshot.decode(data)
 
 
@@ -55,12 +81,9 @@ def add(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
     profile = context.profile
     number = parse_number(text, profile.region or None)
     if not profile.number:
-        raise UsageError(
-            "This profile has no number, so it cannot be found by number: its contacts would need an invite.",
-            data={"param": "number"},
-        )
+        raise UsageError(NO_NUMBER, data={"param": "number"})
     if number == profile.number:
-        raise UsageError("That is this profile's own number.", data={"param": "number"})
+        raise UsageError(OWN_NUMBER, data={"param": "number"})
     until_s = tx.now_s + context.params.pending_life_s
     known = contacts.by_number(tx, number)
     if known is not None:
@@ -151,7 +174,11 @@ def resolve(tx: Tx, context: Context, to: str) -> ContactRow:
     Raises:
         UsageError: CONTACT_NOT_FOUND with near matches, AMBIGUOUS.
     """
-    everyone = contacts.everyone(tx)
+    return pick(contacts.everyone(tx), tx, context, to)
+
+
+def pick(everyone: Sequence[ContactRow], tx: Tx, context: Context, to: str) -> ContactRow:
+    """The one of ``everyone`` in the book that ``to`` names, as :func:`resolve`."""
     found = [row for row in everyone if row.name == to.strip()]
     found = found or [row for row in everyone if row.name.casefold() == to.strip().casefold()]
     found = found or _by_number(tx, context, to)

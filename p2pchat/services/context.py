@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import trio
 
@@ -19,10 +19,7 @@ from p2pchat.net.transport import Network
 from p2pchat.store.db import Database
 from p2pchat.store.meta import Profile
 
-T = TypeVar("T")
-
 _TRANSIENT_KEPT: Final = 256
-_HEAVY: Final = trio.CapacityLimiter(1)
 
 
 class Miner(Protocol):
@@ -33,15 +30,16 @@ class Miner(Protocol):
         ...
 
 
-class Offload(Protocol):
-    """Where what would block the loop for long runs: a worker thread, one such call at a time."""
+class Deriver(Protocol):
+    """Roots of pairs, outside this process: half a second and 256 MiB each."""
 
-    async def __call__(self, work: Callable[[], T], /) -> T: ...
+    async def derive(self, own: str, other: str, era: int) -> bytes:
+        """The 32-byte root R of two numbers in an era. Source: PROTOCOL.md 3.1.
 
-
-async def in_thread(work: Callable[[], T], /) -> T:
-    """The :class:`Offload` of a real node."""
-    return await trio.to_thread.run_sync(work, limiter=_HEAVY, abandon_on_cancel=True)
+        Raises:
+            InternalError: not now.
+        """
+        ...
 
 
 class Bus:
@@ -108,6 +106,7 @@ class Context:
 
     db: Database
     miner: Miner
+    deriver: Deriver
     entropy: Entropy
     params: Params
     now: Callable[[], float]
@@ -118,7 +117,6 @@ class Context:
     network: Network = field(init=False, repr=False)
     dht: Dht = field(init=False, repr=False)
     health: Health = field(default_factory=Health)
-    offload: Offload = in_thread
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def message_id(self) -> bytes:

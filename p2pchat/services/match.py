@@ -40,7 +40,9 @@ from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, innermost, report_defect
 from p2pchat.services.places import Place, is_new_epoch, places_of
+from p2pchat.services.roots import Roots
 from p2pchat.services.search import Search
+from p2pchat.services.steps import FOUND_BY, step_event
 from p2pchat.store import contacts, pairs
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -55,7 +57,12 @@ _LOST_AFTER_S: Final = 72 * 3600
 _LOST_CHECK_AFTER_S: Final = 600.0
 _LOST_CHECK_S: Final = 6 * 3600.0
 
-_BEGINNING: Final = {EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN, EventKind.CONTACT_UNBLOCKED}
+_BEGINNING: Final = {
+    EventKind.CONTACT_ADDED,
+    EventKind.CONTACT_SOUGHT,
+    EventKind.CONTACT_CHOSEN,
+    EventKind.CONTACT_UNBLOCKED,
+}
 _PARTING: Final = {EventKind.CONTACT_REMOVED, EventKind.CONTACT_BLOCKED}
 
 log = structlog.get_logger()
@@ -81,6 +88,7 @@ class Seeker:
         self._warned: set[int] = set()
         self._meant: set[int] = set()  # nudged for a reason of their own
         self._walking = trio.CapacityLimiter(_WALKS_AT_ONCE)
+        self._roots = Roots(context, self._nudge)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
@@ -88,6 +96,7 @@ class Seeker:
             self._nursery = nursery
             unhook = self._context.bus.hook(self._news)
             try:
+                nursery.start_soon(self._roots.run)
                 for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
                     self._start(row.id)
                 task_status.started()
@@ -122,6 +131,7 @@ class Seeker:
         if event.contact is None:
             return
         if event.kind in _BEGINNING:
+            self._roots.wake()
             self._start(event.contact)
         elif event.kind in _PARTING:
             scope = self._tasks.pop(event.contact, None)
@@ -198,7 +208,7 @@ class Seeker:
                 return False
             row, renewing = sought
             search.turns_to(renewing=renewing)
-            if search.renewing and not search.running and not await is_new_epoch(self._context, row):
+            if search.renewing and not search.running and not await is_new_epoch(self._context, self._roots, row):
                 return True
             progress = await self._poll(row, search)
         except Exception as error:  # one contact's search must not stop the others
@@ -241,7 +251,7 @@ class Seeker:
     async def _poll(self, row: ContactRow, search: Search) -> bool:
         """The three rounds; True if anything new was found."""
         context = self._context
-        places = await places_of(context, row)
+        places = await places_of(context, self._roots, row)
         next_s = min((next_slot_s(p.state.root, int(context.now()), context.params) for p in places), default=0)
         search.slot_begins_at = trio.current_time() + next_s + _SPREAD_S * context.jitter()
         self._leased[row.id] = set()
@@ -287,7 +297,7 @@ class Seeker:
             self._reached(contact)
         progress = any(made_progress(old, place.state) for old, place in zip(before, places, strict=True))
         if progress:
-            context.bus.transient(DomainEvent(EventKind.DISCOVERY_PROGRESS, contact, contact=contact))
+            context.bus.transient(step_event(contact, FOUND_BY[kind], self._roots.counts))
         return progress
 
     async def _walk(self, contact: int, place: Place, walk: Walk) -> WalkResult:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from p2pchat.core.pair import PairState, load_pair
-from p2pchat.core.slots import active_epochs, active_eras, derive_root, next_idsec, role
+from p2pchat.core.slots import active_epochs, active_eras, next_idsec, role
+from p2pchat.core.slots import era as era_of
 from p2pchat.services.context import Context
+from p2pchat.services.roots import Roots
 from p2pchat.store import pairs
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -23,12 +25,19 @@ class Place:
     state: PairState
 
 
-async def places_of(context: Context, row: ContactRow) -> list[Place]:
-    """The active slots of a contact's pair of numbers, begun where hellos are published."""
+async def places_of(context: Context, roots: Roots, row: ContactRow) -> list[Place]:
+    """The active slots of a contact's pair of numbers, begun where hellos are published.
+
+    It waits for the root of the current era alone. The next era's is asked for; while there is none this era's slots
+    must not wait for it.
+    """
     now_s = int(context.now())
     places: list[Place] = []
+    current = era_of(now_s, context.params)
     for era, era_publish in active_eras(now_s, context.params):
-        root = await pair_root(context, row, era)
+        root = await roots.root(row, era) if era == current else await roots.known(row, era, ask=era_publish)
+        if root is None:
+            continue
         idsec = await context.db.run(partial(idsec_of, context, era))
         for epoch, epoch_publish in active_epochs(root, now_s, context.params):
             publish = era_publish and epoch_publish
@@ -36,17 +45,6 @@ async def places_of(context: Context, row: ContactRow) -> list[Place]:
             if state is not None:
                 places.append(Place(era, epoch, publish, state))
     return places
-
-
-async def pair_root(context: Context, row: ContactRow, era: int) -> bytes:
-    """R of the pair, derived once an era: half a second of Argon2id, one at a time, off the trio thread."""
-    own, number = context.profile.number, row.number or ""
-    known = await context.db.run(lambda tx: pairs.root(tx, row.id, own, number, era))
-    if known is not None:
-        return known
-    root = await context.offload(partial(derive_root, own, number, era, context.params))
-    await context.db.run(lambda tx: pairs.save_root(tx, row.id, own, number, era, root))
-    return root
 
 
 async def _state(
@@ -59,15 +57,17 @@ async def _state(
     return PairState(role(own, number), root, era, epoch, idsec) if begin else None
 
 
-async def is_new_epoch(context: Context, row: ContactRow) -> bool:
+async def is_new_epoch(context: Context, roots: Roots, row: ContactRow) -> bool:
     """Whether a slot that is published in now was not begun."""
     now_s = int(context.now())
     own, number = context.profile.number, row.number or ""
     for era, era_publish in active_eras(now_s, context.params):
-        root = await pair_root(context, row, era)
+        if not era_publish:
+            continue
+        root = await roots.root(row, era)
         for epoch, publish in active_epochs(root, now_s, context.params):
             kept = await context.db.run(partial(_slot, row.id, own, number, era, epoch))
-            if era_publish and publish and kept is None:
+            if publish and kept is None:
                 return True
     return False
 

@@ -41,6 +41,11 @@ class ContactRow:
     matched_s: int | None
     heard_ms: int
 
+    @property
+    def searching(self) -> bool:
+        """Whether the node looks for this contact, who is not found yet."""
+        return self.state == "pending" and self.number is not None and self.pending_until_s is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
@@ -86,8 +91,8 @@ def _row(row: Row) -> ContactRow:
     )
 
 
-def add(tx: Tx, uid: ContactId, name: str, number: str, pending_until_s: int) -> ContactRow:
-    """A new contact, pending until the DHT has matched it."""
+def add(tx: Tx, uid: ContactId, name: str, number: str, pending_until_s: int | None) -> ContactRow:
+    """A new contact, pending until the DHT has matched it; None: nobody looks for it yet."""
     row_id = tx.insert(
         "INSERT INTO contact (uid, name, number, state, trust, pending_until_s) "
         "VALUES (?, ?, ?, 'pending', 'claimed', ?)",
@@ -107,6 +112,11 @@ def everyone(tx: Tx, state: str | None = None) -> list[ContactRow]:
     if state is None:
         return [_row(row) for row in tx.all(_SELECT + " ORDER BY id")]
     return [_row(row) for row in tx.all(_SELECT + " WHERE state = ? ORDER BY id", (state,))]
+
+
+def names(tx: Tx) -> list[str]:
+    """The names of all contacts."""
+    return [row[0] for row in tx.all("SELECT name FROM contact")]
 
 
 def any_matched(tx: Tx) -> bool:

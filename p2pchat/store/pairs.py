@@ -20,6 +20,15 @@ class Published:
     republish_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rootless:
+    """A contact without a root in some era. ``until_s``: until when it is looked for, 0 where it is matched."""
+
+    contact: int
+    number: str = field(repr=False)
+    until_s: int
+
+
 def idsec(tx: Tx, era: int) -> bytes | None:
     row = tx.one("SELECT secret FROM idsec WHERE era = ?", (era,))
     return None if row is None else bytes(row[0])
@@ -49,6 +58,28 @@ def root(tx: Tx, contact: int, own: str, number: str, era: int) -> bytes | None:
 def save_root(tx: Tx, contact: int, own: str, number: str, era: int, value: bytes) -> None:
     values = (contact, own, number, era, value)
     tx.execute("INSERT INTO pair_root VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+
+
+def rootless(tx: Tx, own: str, era: int, until_s: int) -> tuple[list[Rootless], int]:
+    """The contacts that are looked for beyond ``until_s`` and have no root in ``era``, and how many are looked for."""
+    rows = tx.all(
+        "SELECT id, number, pending_until_s, EXISTS (SELECT 1 FROM pair_root WHERE contact = contact.id AND own = ? "
+        "AND pair_root.number = contact.number AND era = ?) FROM contact "
+        "WHERE state = 'pending' AND number IS NOT NULL AND pending_until_s > ?",
+        (own, era, until_s),
+    )
+    return [Rootless(*row[:3]) for row in rows if not row[3]], len(rows)
+
+
+def rootless_matched(tx: Tx, own: str, era: int) -> list[Rootless]:
+    """The matched contacts that have no root in ``era``."""
+    rows = tx.all(
+        "SELECT id, number, 0 FROM contact WHERE state = 'matched' AND number IS NOT NULL AND NOT EXISTS "
+        "(SELECT 1 FROM pair_root WHERE contact = contact.id AND own = ? AND pair_root.number = contact.number "
+        "AND era = ?)",
+        (own, era),
+    )
+    return [Rootless(*row) for row in rows]
 
 
 def slot(tx: Tx, contact: int, own: str, number: str, era: int, epoch: int) -> bytes | None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 
@@ -20,11 +20,12 @@ from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.events import DomainEvent
 from p2pchat.core.keys import create_identity, dump_identity, load_identity
 from p2pchat.core.params import PRODUCTION, Params
+from p2pchat.core.slots import derive_root
 from p2pchat.core.work import mine
 from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.transport import Network
 from p2pchat.services import contacts as book
-from p2pchat.services.context import Bus, Context
+from p2pchat.services.context import Bus, Context, Deriver
 from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
 from p2pchat.services.send import send
@@ -38,8 +39,6 @@ from p2pchat.testing.memnet import MemoryNetwork, MemoryNode
 CHEAP: Final = dataclasses.replace(PRODUCTION, work_bits=4, work_bits_max=8, argon2_ops=1, argon2_memory_bytes=8192)
 """The protocol with next to no work: for tests; no user can reach it."""
 
-T = TypeVar("T")
-
 START_S: Final = 1_800_000_000
 
 
@@ -49,6 +48,17 @@ class InlineMiner:
     async def mine(self, digest: bytes, bits: int) -> bytes:
         await trio.lowlevel.checkpoint()
         return mine(digest, bits)
+
+
+class InlineDeriver:
+    """Derives in this process: cheap parameters only."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+
+    async def derive(self, own: str, other: str, era: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return derive_root(own, other, era, self._params)
 
 
 @dataclass(slots=True)
@@ -114,7 +124,11 @@ class Running:
 
 
 class Cluster:
-    """Several nodes on one memory network. Made by :meth:`running`."""
+    """Several nodes on one memory network. Made by :meth:`running`.
+
+    Attributes:
+        deriver: of every node started from now on; None: their own, which takes no time.
+    """
 
     def __init__(self, network: MemoryNetwork, nursery: trio.Nursery, params: Params, seed: int) -> None:
         self.network = network
@@ -123,6 +137,7 @@ class Cluster:
         self._params = params
         self._seed = seed
         self._epoch_s = START_S - trio.current_time()
+        self.deriver: Deriver | None = None
 
     @classmethod
     @asynccontextmanager
@@ -175,13 +190,13 @@ class Cluster:
         context = Context(
             db=node.database,
             miner=InlineMiner(),
+            deriver=self.deriver or InlineDeriver(self._params),
             entropy=node.entropy,
             params=self._params,
             now=self.now,
             identity=load_identity(node.profile.identity),
             bus=bus,
             message_prefix=node.entropy.bytes(8),
-            offload=_at_once,
         )
         life = Life(context, partial(self._listening, node), partial(self._others, node))
         gone = trio.Event()
@@ -211,12 +226,6 @@ class Cluster:
         return [
             (other.network.peer_id, other.network.addresses()) for other in self.nodes.values() if other is not node
         ]
-
-
-async def _at_once(work: Callable[[], T], /) -> T:
-    """In this thread: cheap parameters only."""
-    await trio.lowlevel.checkpoint()
-    return work()
 
 
 async def eventually(
