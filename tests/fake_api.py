@@ -104,7 +104,8 @@ class FakeApi:
                 return self._about(method)
             case calls.ContactsAdd():
                 known = [each for each in self.contacts if each.number == checked.number]
-                contact = known[0] if known else self.contact(checked.name or checked.number, checked.number, "pending")
+                name = checked.name or checked.number or "Contact 01234567"
+                contact = known[0] if known else self.contact(name, checked.number, "pending")
                 self.emit("contact.added", contact)
                 self.added(contact)
                 return contact

@@ -63,13 +63,30 @@ class NodeHello(Params, kw_only=True, frozen=True):
     api: Annotated[int, Meta(ge=0, le=65_535)] | None = None
 
 
-class ContactsAdd(Mutation, kw_only=True, frozen=True):
-    """``number`` in any form that a person writes; ``name`` is the user's own word for the contact."""
+class IdentityInvite(Mutation, kw_only=True, frozen=True):
+    """``uses``: for how many people; ``expires_s``: in how many seconds; ``ask``: each of them waits to be accepted."""
 
-    number: Annotated[str, Meta(min_length=1, max_length=64)]
+    uses: Annotated[int, Meta(ge=1, le=100)] = 1
+    expires_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 604_800
+    ask: bool = False
+
+
+class IdentityRevoke(Mutation, kw_only=True, frozen=True):
+    """``id`` of an invite."""
+
+    id: HexId
+
+
+class ContactsAdd(Mutation, kw_only=True, frozen=True):
+    """``number`` in any form that a person writes, or ``invite``, a link; ``name`` is the user's own word for them."""
+
+    number: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    invite: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
     name: Name | None = None
 
     def check(self) -> None:
+        if (self.number is None) == (self.invite is None):
+            raise invalid("number", "or invite is required, and not both")
         if self.name is not None:
             _check_name(self.name)
 
@@ -134,6 +151,12 @@ class ContactsBlock(Mutation, kw_only=True, frozen=True):
     """``to`` as in ``contacts.get``."""
 
     to: Target
+
+
+class ContactsAnswer(Mutation, kw_only=True, frozen=True):
+    """``id`` of a contact in the state request, or its beginning."""
+
+    id: HexId
 
 
 class ContactsChoose(Mutation, kw_only=True, frozen=True):

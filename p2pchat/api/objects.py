@@ -178,6 +178,25 @@ class Import(Silent, Struct, kw_only=True):
     replayed: bool | UnsetType = UNSET
 
 
+class Invite(Silent, Struct, kw_only=True):
+    """An invite; ``invite``: its link. ``used`` of ``uses`` people came through it; an ``open`` one lets others in."""
+
+    id: str
+    invite: str
+    uses: int
+    used: int
+    ask: bool
+    open: bool
+    expires_ms: int
+    replayed: bool | UnsetType = UNSET
+
+
+class Invites(Silent, Struct, kw_only=True):
+    """The reply of ``identity.invites``, the oldest first."""
+
+    invites: list[Invite]
+
+
 class Claimants(Silent, Struct, kw_only=True):
     """The reply of ``contacts.claimants``, the first one first."""
 

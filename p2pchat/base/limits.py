@@ -64,3 +64,6 @@ CONTACTS: Final = 20_000  # as many as one reply can list; only an import comes 
 SESSIONS_PER_CONTACT: Final = 16
 CLAIMANTS_PER_CONTACT: Final = 16
 NODES_PER_CONTACT: Final = 8
+
+INVITES: Final = 100  # open at the same time
+REQUESTS_PER_INVITE: Final = 16  # that wait for an answer: whoever has the link can make as many roots as they like

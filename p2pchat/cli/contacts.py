@@ -23,24 +23,26 @@ contacts.add_command(find)
 
 
 @contacts.command()
-@click.argument("number")
+@click.argument("who", metavar="NUMBER|INVITE")
 @click.option("--name", metavar="NAME", help="What you call them.")
 @click.option("--idempotency-key", metavar="K", help="The same key adds once.")
 @json_option
 @pass_invocation
-def add(invocation: Invocation, number: str, name: str | None, idempotency_key: str | None) -> None:
-    """Add a person by phone number.
+def add(invocation: Invocation, who: str, name: str | None, idempotency_key: str | None) -> None:
+    """Add a person by phone number, or by the link that they gave you.
 
-    You find each other when both of you have added the other and both nodes run. From then on whoever knows both
-    numbers can learn that you looked for each other.
+    By number you find each other when both of you have added the other and both nodes run. From then on whoever knows
+    both numbers can learn that you looked for each other.
     """
-    added = invocation.call("contacts.add", number=number, name=name, idempotency_key=idempotency_key)
+    by = "invite" if who.strip().lstrip("<").lower().startswith("p2pchat:") else "number"
+    added = invocation.call("contacts.add", **{by: who}, name=name, idempotency_key=idempotency_key)
     if invocation.as_json:
         emit(added)
         return
     _print(added)
     if added.get("state") == "pending" and not invocation.quiet:
-        note("You find each other when they have added your number too.")
+        number = "You find each other when they have added your number too."
+        note(number if by == "number" else "You are matched as soon as both nodes run, if the invite is still good.")
 
 
 @contacts.command(name="list")
@@ -137,6 +139,30 @@ def block(invocation: Invocation, to: str, idempotency_key: str | None) -> None:
 def unblock(invocation: Invocation, to: str, idempotency_key: str | None) -> None:
     """Look for a blocked contact again."""
     _show_result(invocation, invocation.call("contacts.unblock", to=to, idempotency_key=idempotency_key))
+
+
+@contacts.command()
+@click.argument("to", metavar="TO")
+@click.option("--idempotency-key", metavar="K", help="The same key accepts once.")
+@json_option
+@pass_invocation
+def accept(invocation: Invocation, to: str, idempotency_key: str | None) -> None:
+    """Become a contact of somebody who used an invite that asks."""
+    asked = invocation.call("contacts.get", to=to)
+    accepted = invocation.call("contacts.accept", id=text(asked, "id"), idempotency_key=idempotency_key)
+    _show_result(invocation, accepted)
+
+
+@contacts.command()
+@click.argument("to", metavar="TO")
+@click.option("--idempotency-key", metavar="K", help="The same key refuses once.")
+@json_option
+@pass_invocation
+def refuse(invocation: Invocation, to: str, idempotency_key: str | None) -> None:
+    """Forget somebody who used an invite that asks. They are told nothing."""
+    asked = invocation.call("contacts.get", to=to)
+    refused = invocation.call("contacts.refuse", id=text(asked, "id"), idempotency_key=idempotency_key)
+    _show_result(invocation, refused)
 
 
 def _show_result(invocation: Invocation, contact: Mapping[str, object]) -> None:

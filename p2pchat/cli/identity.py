@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from p2pchat.cli.invites import invite, invites, revoke
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line
 from p2pchat.cli.reading import text
@@ -27,3 +28,7 @@ def show(invocation: Invocation) -> None:
     line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
     line(f"root key {text(shown, 'root')}")
     line(f"peer id  {text(shown, 'peer_id')}")
+
+
+for command in (invite, invites, revoke):
+    identity.add_command(command)

@@ -8,7 +8,8 @@ from p2pchat.api import calls, objects
 from p2pchat.control import render
 from p2pchat.control.once import once
 from p2pchat.control.server import Connection
-from p2pchat.services import address_book, block
+from p2pchat.core.invite import decode_invite
+from p2pchat.services import address_book, block, invites
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
 from p2pchat.store import contacts
@@ -24,13 +25,31 @@ class ContactMethods:
         self._online = online
 
     async def add(self, params: calls.ContactsAdd, _: Connection) -> objects.Contact:
-        return await once(
-            self._context,
-            "contacts.add",
-            params,
-            objects.Contact,
-            lambda tx: self._contact(book.add(tx, self._context, params.number, params.name)),
-        )
+        def add(tx: Tx) -> objects.Contact:
+            if params.invite is not None:
+                return self._contact(invites.redeem(tx, self._context, params.invite, params.name))
+            return self._contact(book.add(tx, self._context, params.number or "", params.name))
+
+        added = await once(self._context, "contacts.add", params, objects.Contact, add)
+        if params.invite is not None:
+            invite = decode_invite(params.invite)
+            self._context.dht.add_peer(invite.peer_id, invite.addresses)
+        return added
+
+    async def accept(self, params: calls.ContactsAnswer, _: Connection) -> objects.Contact:
+        def accept(tx: Tx) -> objects.Contact:
+            row = book.by_id(tx, params.id)
+            return self._contact(invites.accept(tx, self._context, row))
+
+        return await once(self._context, "contacts.accept", params, objects.Contact, accept)
+
+    async def refuse(self, params: calls.ContactsAnswer, _: Connection) -> objects.Contact:
+        def refuse(tx: Tx) -> objects.Contact:
+            row = book.by_id(tx, params.id)
+            invites.refuse(tx, row)
+            return self._contact(row)
+
+        return await once(self._context, "contacts.refuse", params, objects.Contact, refuse)
 
     async def import_(self, params: calls.ContactsImport, _: Connection) -> objects.Import:
         raw = ((entry.line, entry.name, entry.number) for entry in params.entries)

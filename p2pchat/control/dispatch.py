@@ -15,9 +15,10 @@ import trio
 from p2pchat.api import calls, schema
 from p2pchat.control.contact_methods import ContactMethods
 from p2pchat.control.event_methods import EventMethods
+from p2pchat.control.identity_methods import IdentityMethods
 from p2pchat.control.message_methods import MessageMethods
 from p2pchat.control.net_methods import NetMethods
-from p2pchat.control.node_methods import IdentityMethods, NodeMethods
+from p2pchat.control.node_methods import NodeMethods
 from p2pchat.control.render import Online
 from p2pchat.control.server import Connection
 from p2pchat.services.context import Context

@@ -1,4 +1,4 @@
-"""``node.*`` and ``identity.*``: what runs here, and whose it is."""
+"""``node.*``: what runs here."""
 
 from __future__ import annotations
 
@@ -69,21 +69,3 @@ class NodeMethods:
     async def shutdown(self, _params: calls.NoParams, _: Connection) -> objects.Empty:
         self._stop.set()
         return objects.Empty()
-
-
-class IdentityMethods:
-    """One method of the API each."""
-
-    def __init__(self, context: Context, profile: str) -> None:
-        self._context = context
-        self._profile = profile
-
-    async def show(self, _params: calls.NoParams, _: Connection) -> objects.Identity:
-        context = self._context
-        return objects.Identity(
-            profile=self._profile,
-            name=context.profile.name,
-            number=context.profile.number or None,
-            root=context.identity.root.public.hex(),
-            peer_id=format_peer_id(context.network.peer_id),
-        )

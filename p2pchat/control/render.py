@@ -13,6 +13,7 @@ from p2pchat.api.objects import (
     ContactState,
     Event,
     Import,
+    Invite,
     Message,
     MessageState,
     Progress,
@@ -27,6 +28,7 @@ from p2pchat.store import contacts, messages
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.eventlog import EventRow
+from p2pchat.store.invites import InviteRow
 from p2pchat.store.messages import MessageRow
 
 Online = Callable[[int], bool]
@@ -68,6 +70,19 @@ def imported(outcome: Outcome) -> Import:
 def claimant(found: contacts.Claimant, row: ContactRow) -> Claimant:
     """Somebody who claims to be the contact ``row``."""
     return Claimant(id=found.root.hex(), first_seen_ms=found.first_seen_ms, chosen=found.root == row.root)
+
+
+def invite(row: InviteRow, link: str) -> Invite:
+    """An invite as it is now."""
+    return Invite(
+        id=row.uid.hex(),
+        invite=link,
+        uses=row.uses,
+        used=row.used,
+        ask=row.ask,
+        open=not row.closed,
+        expires_ms=row.expires_s * 1000,
+    )
 
 
 def message_id(store_id: bytes, row_id: int) -> str:
@@ -124,6 +139,8 @@ def transient(tx: Tx, told: DomainEvent, online: Online) -> Event:
 def _data(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Message | Contact | dict[str, object]:
     if row.kind.startswith("message.") and row.subject is not None:
         return _message_then(tx, row, row.subject, store_id)
+    if row.kind.startswith("invite.") and row.detail is not None:
+        return {"id": row.detail.hex()}
     if row.detail is not None and row.subject is not None:
         then = open_snapshot(row.detail)
         # events of before there was an import lack it: who was pending was looked for, until that ended

@@ -158,7 +158,14 @@ def made_progress(before: PairState, after: PairState) -> bool:
 
 
 def walks(
-    state: PairState, now_s: int, poll: int, reach_for: frozenset[RootKey], publish_hello: bool, params: Params
+    state: PairState,
+    now_s: int,
+    poll: int,
+    reach_for: frozenset[RootKey],
+    publish_hello: bool,
+    params: Params,
+    *,
+    only: RootKey | None = None,
 ) -> tuple[Walk, ...]:
     """What this poll reads and publishes, as far as it is known yet, HELLO first, then CARDs, then REACHes.
 
@@ -169,6 +176,7 @@ def walks(
         reach_for: of :func:`may_reach`.
         publish_hello: as ``active_eras`` and ``active_epochs`` say.
         params: the consensus constants.
+        only: the one root that gets my card, after its own was seen: that of an invite's link (PROTOCOL.md 3.5).
 
     Source: PROTOCOL.md 3.1, 3.3.
     """
@@ -179,7 +187,8 @@ def walks(
     reaches: list[Walk] = []
     for candidate in _whose_turn(state, poll, reach_for, params):
         q = reply_root(state.root, state.epoch, state.own.eph, candidate.eph)
-        cards.append(_walk(state, WalkKind.CARD, q, True, candidate))
+        known = candidate.cert.root if candidate.cert is not None else None
+        cards.append(_walk(state, WalkKind.CARD, q, only is None or only == known, candidate))
         if candidate.cert is not None:
             publish = candidate.cert.root in reach_for
             reaches.append(_walk(state, WalkKind.REACH, reach_root(q), publish, candidate))
@@ -213,7 +222,7 @@ def observe(
 def _is_read(state: PairState, now_s: int, params: Params) -> bool:
     eras = (era for era, _ in active_eras(now_s, params))
     epochs = (epoch for epoch, _ in active_epochs(state.root, now_s, params))
-    return state.era in eras and state.epoch in epochs
+    return (state.by_invite or state.era in eras) and state.epoch in epochs
 
 
 def _walk(state: PairState, kind: WalkKind, root: bytes, publish: bool, candidate: Candidate) -> Walk:

@@ -65,6 +65,7 @@ class PairState:
         claimants: roots with a valid card, in the order in which they came.
         progress: how often something new was found, up to a bound.
         refused: how many entries were not what they should be, up to a bound.
+        by_invite: ``root`` is that of an invite, which no era ends; ``era`` is then the one in which the epoch began.
         slot: that of (root, epoch).
         own: my keys in ``slot``.
     """
@@ -78,6 +79,7 @@ class PairState:
     claimants: tuple[RootKey, ...] = ()
     progress: int = 0
     refused: int = 0
+    by_invite: bool = False
     slot: Slot = field(init=False, repr=False, compare=False)
     own: OwnKeys = field(init=False, repr=False, compare=False)
 
@@ -143,8 +145,8 @@ def dump_pair(state: PairState) -> bytes:
     )
 
 
-def load_pair(raw: bytes, idsec: bytes) -> PairState:
-    """The inverse of :func:`dump_pair`, with the idsec (32 bytes) of the state's era.
+def load_pair(raw: bytes, idsec: bytes, *, by_invite: bool = False) -> PairState:
+    """The inverse of :func:`dump_pair`, with the idsec (32 bytes) of the state's era, and what its place says.
 
     Raises:
         Corrupt: not what :func:`dump_pair` made.
@@ -160,6 +162,7 @@ def load_pair(raw: bytes, idsec: bytes) -> PairState:
         tuple(map(RootKey, stored.claimants)),
         stored.progress,
         stored.refused,
+        by_invite,
     )
 
 

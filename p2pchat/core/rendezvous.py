@@ -14,7 +14,7 @@ from p2pchat.core import codec
 from p2pchat.core.params import Params
 from p2pchat.core.presence import Count, PresenceKey
 from p2pchat.core.record import open_record
-from p2pchat.core.slots import Slot, active_epochs, era, offset, own_writer
+from p2pchat.core.slots import Slot, active_epochs, era_of_epoch, own_writer
 from p2pchat.core.structs import U32, Bytes32, Form
 
 _DATA_BYTES: Final = 128
@@ -41,7 +41,7 @@ def rendezvous_slots(rdv: bytes, now_s: int, params: Params) -> tuple[tuple[Slot
 
 def era_of(slot: Slot, params: Params) -> int:
     """The era in which the slot's epoch begins: its idsec makes the writer."""
-    return era(max(0, slot.epoch * params.epoch_s - offset(slot.root, params)), params)
+    return era_of_epoch(slot.root, slot.epoch, params)
 
 
 def encode_rendezvous(key: PresenceKey) -> bytes:

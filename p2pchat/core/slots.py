@@ -107,6 +107,14 @@ def epoch(root: bytes, t: int, params: Params) -> int:
     return (t + offset(root, params)) // params.epoch_s
 
 
+def era_of_epoch(root: bytes, epoch: int, params: Params) -> int:
+    """The era in which an epoch of ``root`` (32 bytes) begins: its idsec makes the own keys where no era ends the root.
+
+    Source: PROTOCOL.md 3.1.
+    """
+    return era(max(0, epoch * params.epoch_s - offset(root, params)), params)
+
+
 def own_keys(slot: Slot, idsec: bytes) -> OwnKeys:
     """My writer and eph in ``slot``, from the ``idsec`` (32 bytes) of the pair root's era. Source: PROTOCOL.md 3.1."""
     return OwnKeys(own_writer(slot, idsec), x25519_pair(blake2b("dcd1/eph", slot.loc, 32, idsec)))

@@ -177,6 +177,25 @@ def resolve(tx: Tx, context: Context, to: str) -> ContactRow:
     return pick(contacts.everyone(tx), tx, context, to)
 
 
+def by_id(tx: Tx, uid: str) -> ContactRow:
+    """The contact whose id begins with ``uid``, 4 hex digits or more.
+
+    Raises:
+        UsageError: CONTACT_NOT_FOUND, AMBIGUOUS.
+    """
+    found = [row for row in contacts.everyone(tx) if len(uid) >= 4 and row.uid.hex().startswith(uid)]
+    if not found:
+        raise UsageError("No contact has that id.", name="CONTACT_NOT_FOUND", data={"near": []})
+    if len(found) > 1:
+        raise _several(found)
+    return found[0]
+
+
+def _several(found: Sequence[ContactRow]) -> UsageError:
+    ids = [row.uid.hex() for row in found]
+    return UsageError("Several contacts fit: use a number or an id.", name="AMBIGUOUS", data={"ids": ids})
+
+
 def pick(everyone: Sequence[ContactRow], tx: Tx, context: Context, to: str) -> ContactRow:
     """The one of ``everyone`` in the book that ``to`` names, as :func:`resolve`."""
     found = [row for row in everyone if row.name == to.strip()]
@@ -188,8 +207,7 @@ def pick(everyone: Sequence[ContactRow], tx: Tx, context: Context, to: str) -> C
         near = get_close_matches(to, [row.name for row in everyone], n=_SHOWN_MATCHES)
         raise UsageError("No contact has that name, number or id.", name="CONTACT_NOT_FOUND", data={"near": near})
     if len(found) > 1:
-        ids = [row.uid.hex() for row in found]
-        raise UsageError("Several contacts fit: use a number or an id.", name="AMBIGUOUS", data={"ids": ids})
+        raise _several(found)
     return found[0]
 
 

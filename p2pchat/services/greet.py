@@ -39,7 +39,7 @@ def answer_request(tx: Tx, context: Context, proof: bytes, requester: PeerId) ->
 def may_open(tx: Tx, context: Context, contact: int) -> bool:
     """Whether a new session with ``contact`` may be opened now: whom Reach named, and once in 10 minutes."""
     row = contacts.get(tx, contact)
-    if row is None or row.root is None or row.state == "blocked":
+    if row is None or row.root is None or row.state in ("blocked", "request"):
         return False
     # a time farther off than the gap was set by a clock that was ahead
     return not tx.now_s < row.flight_after_s <= tx.now_s + context.params.new_session_gap_s

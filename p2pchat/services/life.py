@@ -20,8 +20,8 @@ from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
 from p2pchat.services.herald import Herald
 from p2pchat.services.join import NodeAddress, join
-from p2pchat.services.match import Seeker
 from p2pchat.services.rendezvous import Rendezvous
+from p2pchat.services.seek import Seeker
 from p2pchat.store import meta
 
 Listen = Callable[[bytes], AbstractAsyncContextManager[Network]]

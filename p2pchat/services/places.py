@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from p2pchat.core.invite import invite_root
 from p2pchat.core.pair import PairState, load_pair
-from p2pchat.core.slots import active_epochs, active_eras, next_idsec, role
+from p2pchat.core.slots import active_epochs, active_eras, era_of_epoch, next_idsec, role
 from p2pchat.core.slots import era as era_of
 from p2pchat.services.context import Context
 from p2pchat.services.roots import Roots
@@ -45,6 +47,33 @@ async def places_of(context: Context, roots: Roots, row: ContactRow) -> list[Pla
             if state is not None:
                 places.append(Place(era, epoch, publish, state))
     return places
+
+
+async def invite_places(
+    context: Context, secret: bytes, role: int, kept: Callable[[Tx, int, int], bytes | None]
+) -> list[Place]:
+    """The active slots of an invite, begun where hellos are published.
+
+    Args:
+        secret: the invite's, 32 bytes.
+        role: the own one.
+        kept: (tx, era, epoch) → the state of that slot, if it was begun.
+    """
+    root, params = invite_root(secret), context.params
+    places: list[Place] = []
+    for epoch, publish in active_epochs(root, int(context.now()), params):
+        era = era_of_epoch(root, epoch, params)
+        idsec = await context.db.run(partial(idsec_of, context, era))
+        state = await context.db.run(partial(_kept, kept, era, epoch))
+        if state is not None:
+            places.append(Place(era, epoch, publish, load_pair(state, idsec, by_invite=True)))
+        elif publish:
+            places.append(Place(era, epoch, publish, PairState(role, root, era, epoch, idsec, by_invite=True)))
+    return places
+
+
+def _kept(kept: Callable[[Tx, int, int], bytes | None], era: int, epoch: int, tx: Tx) -> bytes | None:
+    return kept(tx, era, epoch)
 
 
 async def _state(

@@ -86,7 +86,7 @@ def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int]:
         context.identity, secret, part, flight.envelope, tx.now_ms, context.entropy, context.params
     )
     contact = contacts.by_root(tx, session.peer_root)
-    if contact is None or contact.state == "blocked":
+    if contact is None or contact.state in ("blocked", "request"):
         raise HandshakeError("nobody that this node expects")
     if session.peer_epoch_ms < contact.epoch_ms:
         raise HandshakeError("an older device of this contact")

@@ -23,6 +23,8 @@ def send(tx: Tx, context: Context, to: ContactRow, text: str) -> MessageRow:
         UsageError: BLOCKED; INVALID_PARAMS for an empty text or lone surrogates, TOO_LARGE.
     """
     refuse_blocked(to)
+    if to.state == "request":
+        raise UsageError("They asked to become a contact: accept it first.", data={"param": "to"})
     if not is_unicode(text):
         raise UsageError("The text is not valid Unicode.", data={"param": "text"})
     size = len(text.encode("utf-8"))

@@ -12,7 +12,7 @@ from p2pchat.base.errors import StoreError
 from p2pchat.core.events import EventKind
 from p2pchat.core.params import DAY_S
 from p2pchat.core.slots import era
-from p2pchat.services import presence
+from p2pchat.services import invites, presence
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, message_event
 from p2pchat.services.defects import cause
@@ -60,6 +60,7 @@ def upkeep(tx: Tx, context: Context) -> None:
     for contact in contacts.overdue(tx):
         contacts.set_pending_until(tx, contact, None)
         tx.emit(contact_event(tx, EventKind.CONTACT_EXPIRED, contact))
+    invites.upkeep(tx)
     presence.forget_ended(tx)
     presence.forget_keys(tx, context)
     prekeys.prune(tx, tx.now_s, tx.now_s - params.spk_kept_s)

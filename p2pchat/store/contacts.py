@@ -12,7 +12,7 @@ from p2pchat.store.meta import decode_addresses, encode_addresses
 
 _SELECT: Final = (
     "SELECT id, uid, name, number, state, trust, root, epoch_ms, highest_ms, next_n, claimants, last_seen_ms, "
-    "pending_until_s, flight_after_s, matched_s, heard_ms FROM contact"
+    "pending_until_s, flight_after_s, matched_s, heard_ms, invite, invite_secret FROM contact"
 )
 
 
@@ -21,7 +21,8 @@ class ContactRow:
     """A person in the address book. ``state`` and ``trust`` are the words of the control API.
 
     ``root``: whom Reach was given to, later who is matched. ``last_seen_ms``: when a node of theirs last said anything;
-    ``heard_ms``: when anything last came that only they can have sent.
+    ``heard_ms``: when anything last came that only they can have sent. ``invite``: the one of this node through which
+    they came; ``invite_secret``: of the one of theirs that is looked for.
     """
 
     id: int
@@ -40,11 +41,14 @@ class ContactRow:
     flight_after_s: int
     matched_s: int | None
     heard_ms: int
+    invite: int | None
+    invite_secret: bytes | None = field(repr=False)
 
     @property
     def searching(self) -> bool:
         """Whether the node looks for this contact, who is not found yet."""
-        return self.state == "pending" and self.number is not None and self.pending_until_s is not None
+        by = self.number is not None or self.invite is not None or self.invite_secret is not None
+        return self.state == "pending" and by and self.pending_until_s is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,13 @@ def _row(row: Row) -> ContactRow:
         flight_after_s=row[13],
         matched_s=row[14],
         heard_ms=row[15],
+        invite=row[16],
+        invite_secret=bytes(row[17]) if row[17] is not None else None,
     )
 
 
-def add(tx: Tx, uid: ContactId, name: str, number: str, pending_until_s: int | None) -> ContactRow:
-    """A new contact, pending until the DHT has matched it; None: nobody looks for it yet."""
+def add(tx: Tx, uid: ContactId, name: str, number: str | None, pending_until_s: int | None) -> ContactRow:
+    """A new contact, pending until the DHT has matched it; until None: nobody looks for it yet."""
     row_id = tx.insert(
         "INSERT INTO contact (uid, name, number, state, trust, pending_until_s) "
         "VALUES (?, ?, ?, 'pending', 'claimed', ?)",
@@ -128,6 +134,17 @@ def by_number(tx: Tx, number: str) -> ContactRow | None:
     return None if row is None else _row(row)
 
 
+def of_invite(tx: Tx, invite: int) -> list[ContactRow]:
+    """Who came through an invite of this node."""
+    return [_row(row) for row in tx.all(_SELECT + " WHERE invite = ? ORDER BY id", (invite,))]
+
+
+def count_requests(tx: Tx, invite: int) -> int:
+    """How many of them wait for an answer."""
+    row = tx.one("SELECT count(*) FROM contact WHERE invite = ? AND state = 'request'", (invite,))
+    return int(row[0]) if row else 0
+
+
 def by_root(tx: Tx, root: RootKey) -> ContactRow | None:
     row = tx.one(_SELECT + " WHERE root = ?", (bytes(root),))
     return None if row is None else _row(row)
@@ -159,7 +176,27 @@ def block(tx: Tx, contact: int) -> None:
 
 def unblock(tx: Tx, contact: int, pending_until_s: int) -> None:
     """Pending again, for whoever it was."""
-    tx.execute("UPDATE contact SET state = 'pending', pending_until_s = ? WHERE id = ?", (pending_until_s, contact))
+    set_pending(tx, contact, pending_until_s)
+
+
+def set_invite(tx: Tx, contact: int, invite: int) -> None:
+    """It came through that invite of this node."""
+    tx.execute("UPDATE contact SET invite = ? WHERE id = ?", (invite, contact))
+
+
+def set_invite_secret(tx: Tx, contact: int, secret: bytes) -> None:
+    """It is looked for in the slots of an invite of its own (32 bytes)."""
+    tx.execute("UPDATE contact SET invite_secret = ? WHERE id = ?", (secret, contact))
+
+
+def set_request(tx: Tx, contact: int) -> None:
+    """Whoever it is asks to become a contact."""
+    tx.execute("UPDATE contact SET state = 'request', pending_until_s = NULL WHERE id = ?", (contact,))
+
+
+def set_pending(tx: Tx, contact: int, until_s: int) -> None:
+    """It is looked for until then."""
+    tx.execute("UPDATE contact SET state = 'pending', pending_until_s = ? WHERE id = ?", (until_s, contact))
 
 
 def choose(tx: Tx, contact: int, root: RootKey, pending_until_s: int) -> None:

@@ -99,5 +99,13 @@ def save_known_peers(tx: Tx, peers: tuple[tuple[PeerId, tuple[Address, ...]], ..
     )
 
 
+def add_known_peer(tx: Tx, peer: PeerId, addresses: tuple[Address, ...]) -> None:
+    """One more node to start from."""
+    tx.execute(
+        "INSERT INTO known_peer VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET addresses = excluded.addresses",
+        (bytes(peer), encode_addresses(addresses), tx.now_s),
+    )
+
+
 def load_known_peers(tx: Tx) -> list[tuple[PeerId, tuple[Address, ...]]]:
     return [(PeerId(peer), decode_addresses(data)) for peer, data in tx.all("SELECT peer, addresses FROM known_peer")]

@@ -6,3 +6,31 @@ ALTER TABLE presence_own ADD COLUMN ends_s INTEGER;                        -- NU
 UPDATE presence_own SET made_s = CAST(strftime('%s', 'now') AS INTEGER);
 ALTER TABLE contact ADD COLUMN acked_n INTEGER NOT NULL DEFAULT 0;         -- the highest own presence that it has
 ALTER TABLE envelope ADD COLUMN presence_n INTEGER NOT NULL DEFAULT 0;     -- the own presence that it carries
+
+CREATE TABLE invite (           -- PROTOCOL.md 3.5: the ones that this node has made
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid       BLOB NOT NULL UNIQUE,
+    secret    BLOB NOT NULL,
+    uses      INTEGER NOT NULL,
+    used      INTEGER NOT NULL DEFAULT 0,
+    ask       INTEGER NOT NULL,
+    expires_s INTEGER NOT NULL,
+    closed    INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE invite_slot (      -- the matching machine of one of its slots
+    invite INTEGER NOT NULL REFERENCES invite ON DELETE CASCADE,
+    era    INTEGER NOT NULL,
+    epoch  INTEGER NOT NULL,
+    state  BLOB NOT NULL,
+    PRIMARY KEY (invite, era, epoch)
+) WITHOUT ROWID;
+
+CREATE TABLE invite_refused (   -- roots that the user did not accept
+    invite INTEGER NOT NULL REFERENCES invite ON DELETE CASCADE,
+    root   BLOB NOT NULL,
+    PRIMARY KEY (invite, root)
+) WITHOUT ROWID;
+
+ALTER TABLE contact ADD COLUMN invite INTEGER REFERENCES invite ON DELETE SET NULL;  -- through which it came
+ALTER TABLE contact ADD COLUMN invite_secret BLOB;                                   -- of the link that it gave

@@ -120,7 +120,7 @@ def test_reprs_show_no_secret() -> None:
     state = replace(met(), candidates=())
     assert repr(state) == (
         f"PairState(role=0, era={ERA}, epoch={EPOCH}, candidates=(), claimants={state.claimants!r}, "
-        f"progress={state.progress}, refused=0)"
+        f"progress={state.progress}, refused=0, by_invite=False)"
     )
     shown = repr(met().candidates[0])
     assert codec.encode(shown).count(b"\\x") == 0
