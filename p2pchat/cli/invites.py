@@ -53,9 +53,8 @@ def invite(
         return
     line(text(made, "invite"))
     if not invocation.quiet:
-        note(
-            f"Good for {text(made, 'uses')}, until {clock(made.get('expires_ms'))}. They type: p2pchat contacts add LINK"
-        )
+        until = clock(made.get("expires_ms"))
+        note(f"Good for {text(made, 'uses')}, until {until}. They type: p2pchat contacts add LINK")
 
 
 @click.command()

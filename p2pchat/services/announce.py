@@ -51,15 +51,20 @@ async def publish_and_read(context: Context, draft: Draft, watch_s: int) -> Walk
     return result
 
 
+def is_fresh(known: Published, now_s: int, least_s: int) -> bool:
+    """Whether a record is too young to be written anew: all that are old enough are, when one of them has to be."""
+    return now_s < known.republish_s and now_s < known.seq + least_s
+
+
 async def current_record(context: Context, draft: Draft) -> Published:
     """The record to put now: the one that is there, or a new one with its work done."""
     known = await context.db.run(lambda tx: pairs.published(tx, draft.loc))
     now_s = int(context.now())
-    if known is not None and known.record is not None and known.data == draft.data and known.republish_s > now_s:
+    least_s, most_s = draft.renew_s
+    if known is not None and known.record is not None and known.data == draft.data and is_fresh(known, now_s, least_s):
         return known
     bits = known.bits if known is not None else context.params.work_bits
     seq = next_seq(now_s, known.seq if known is not None else None)
-    least_s, most_s = draft.renew_s
     republish_s = now_s + least_s + int((most_s - least_s) * context.jitter())
     entry = Published(draft.loc, draft.data, seq, bits, None, republish_s)
     await context.db.run(lambda tx: pairs.save_published(tx, draft.contact, entry))

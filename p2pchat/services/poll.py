@@ -125,9 +125,9 @@ class Poller:
         known = await context.db.run(lambda tx: pairs.published(tx, walk.slot.loc))
         now_s = int(context.now())
         data = await self._content(state, walk, now_s)
-        if walk.kind is WalkKind.CARD and known is not None and known.republish_s > now_s:
-            data = known.data  # a card carries a time, but it is renewed with its record only
         slot, params = walk.slot, context.params
+        if walk.kind is WalkKind.CARD and known is not None and announce.is_fresh(known, now_s, params.republish_min_s):
+            data = known.data  # a card carries a time, but it is renewed with its record only
         renew_s = (params.republish_min_s, params.republish_max_s)
         draft = announce.Draft(slot.loc, lambda _seq: slot, walk.writer, data, contact, renew_s)
         return await announce.publish_and_read(context, draft, watch_s)

@@ -10,6 +10,7 @@ import trio
 from p2pchat.core.matching import PollSchedule
 
 _EPOCH_CHECK_S: Final = 6 * 3600.0
+_TOGETHER_S: Final = 12 * 3600.0
 _NUDGE_MIN_S: Final = 0.25
 _NUDGE_MAX_S: Final = 300.0
 
@@ -24,6 +25,7 @@ class Search:
         running: still within this schedule.
         renewing: found already, so the schedule ends and begins again with the next epoch.
         slot_begins_at: when the next slot is begun, on trio's clock.
+        renewal_at: when the first own record has to be written anew, on trio's clock.
         idle_nudges: pushes in a row that brought nothing: each next one waits longer.
     """
 
@@ -33,6 +35,7 @@ class Search:
     running: bool = False
     renewing: bool = False
     slot_begins_at: float = float("inf")
+    renewal_at: float = float("inf")
     idle_nudges: int = 0
 
     def turns_to(self, *, renewing: bool) -> None:
@@ -54,6 +57,10 @@ class Search:
             pause_s = _EPOCH_CHECK_S * (0.9 + 0.2 * jitter)
         else:
             pause_s = self.schedule.next_poll_s(self.count, 0.0, jitter)
+            renewal_s = self.renewal_at - trio.current_time()
+            # the records are to be renewed in time; where that is soon after a poll, one of the two is enough
+            if renewal_s < pause_s or (not self.running and renewal_s < pause_s + _TOGETHER_S):
+                pause_s = renewal_s
         return max(0.0, min(pause_s, self.slot_begins_at - trio.current_time()))
 
     def nudged(self, *, meant: bool) -> float:

@@ -24,7 +24,7 @@ from p2pchat.services.places import Place
 from p2pchat.services.poll import Poller, Quest
 from p2pchat.services.roots import Roots
 from p2pchat.services.search import Search
-from p2pchat.store import contacts, invites
+from p2pchat.store import contacts, invites, pairs
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -204,7 +204,7 @@ class Seeker:
 
     async def _turn(self, key: Key, target: Target, search: Search) -> bool:
         """Poll if it is time to; False when there is nothing more to look for."""
-        search.slot_begins_at = float("inf")
+        search.slot_begins_at = search.renewal_at = float("inf")
         try:
             renewing = await target.look()
             if renewing is None:
@@ -236,7 +236,11 @@ class Seeker:
             if lease:
                 leased.add(loc)
 
-        return await self._poller.poll(target, places, search.turn, watched)
+        progress = await self._poller.poll(target, places, search.turn, watched)
+        due_s = await context.db.run(lambda tx: pairs.next_renewal_s(tx, leased))
+        if due_s is not None:
+            search.renewal_at = trio.current_time() + max(0.0, due_s - context.now())
+        return progress
 
 
 def _everything(tx: Tx) -> list[Key]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from p2pchat.store.db import Tx
@@ -117,6 +118,12 @@ def save_published(tx: Tx, contact: int | None, entry: Published) -> None:
         "seq = excluded.seq, bits = excluded.bits, record = excluded.record, republish_s = excluded.republish_s",
         (entry.loc, contact, entry.data, entry.seq, entry.bits, entry.record, entry.republish_s),
     )
+
+
+def next_renewal_s(tx: Tx, locs: Iterable[bytes]) -> int | None:
+    """When the first of the own records in these slots has to be written anew, unix seconds."""
+    found = [published(tx, loc) for loc in locs]
+    return min((entry.republish_s for entry in found if entry is not None), default=None)
 
 
 def forget_published(tx: Tx, loc: bytes) -> None:

@@ -63,7 +63,9 @@ class InlineDeriver:
 
 @dataclass(slots=True)
 class Node:
-    """One person's node. ``running`` is None while it is down; ``seed``: of its node key in ``network``."""
+    """One person's node. ``running`` is None while it is down; ``seed``: of its node key in ``network``; ``now``: its
+    clock, unix seconds.
+    """
 
     name: str
     number: str
@@ -72,6 +74,7 @@ class Node:
     profile: meta.Profile
     entropy: SeededEntropy
     seed: bytes = field(repr=False)
+    now: Callable[[], float]
     events: list[DomainEvent] = field(default_factory=list[DomainEvent])
     running: Running | None = None
 
@@ -151,20 +154,24 @@ class Cluster:
         """The virtual clock in unix seconds."""
         return self._epoch_s + trio.current_time()
 
-    async def add(self, name: str, number: str = "") -> Node:
-        """A new node with a new identity, started."""
+    async def add(self, name: str, number: str = "", *, skew_s: float = 0.0) -> Node:
+        """A new node with a new identity, started; its clock goes wrong by ``skew_s``."""
+
+        def now() -> float:
+            return self.now() + skew_s
+
         entropy = SeededEntropy(self._seed * 1000 + len(self.nodes))
         profile = meta.Profile(
             name=name,
             number=number,
             region="",
-            identity=dump_identity(create_identity(entropy, int(self.now() * 1000))),
+            identity=dump_identity(create_identity(entropy, int(now() * 1000))),
             node_seed=entropy.bytes(32),
             ask=entropy.bytes(32),
             store_id=entropy.bytes(8),
         )
-        database = Database.open(None, bytes(32), lambda: int(self.now() * 1000), threaded=False)
-        node = Node(name, number, self.network.node(), database, profile, entropy, profile.node_seed)
+        database = Database.open(None, bytes(32), lambda: int(now() * 1000), threaded=False)
+        node = Node(name, number, self.network.node(), database, profile, entropy, profile.node_seed, now)
         await database.run(lambda tx: meta.save_profile(tx, profile))
         database.listen(node.events.extend)
         self.nodes[name] = node
@@ -193,7 +200,7 @@ class Cluster:
             deriver=self.deriver or InlineDeriver(self._params),
             entropy=node.entropy,
             params=self._params,
-            now=self.now,
+            now=node.now,
             identity=load_identity(node.profile.identity),
             bus=bus,
             message_prefix=node.entropy.bytes(8),
