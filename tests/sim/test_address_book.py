@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -53,7 +54,7 @@ class Caller:
 
     def __init__(self, node: Node) -> None:
         assert node.running is not None
-        self._dispatch = Dispatch(node.running.context, node.running.connector, "default", trio.Event())
+        self._dispatch = Dispatch(node.running.context, node.running.life.online, "default", trio.Event())
         self._connection = Connection(Channel.__new__(Channel))  # these methods do nothing with it
 
     async def __call__(self, method: str, **params: object) -> msgspec.Struct:
@@ -81,7 +82,7 @@ def people(count: int) -> list[tuple[str | None, str]]:
 
 
 async def rows(node: Node, table: str) -> int:
-    counted = await node.database.run(lambda tx: tx.one(f"SELECT count(*) FROM {table}"))
+    counted = await node.database.run(lambda tx: tx.one(f"SELECT count(*) FROM {table}"))  # noqa: S608  ours
     assert counted is not None
     return int(counted[0])
 
@@ -335,7 +336,7 @@ async def test_the_next_eras_roots_are_there_before_it_begins_and_the_old_ones_g
             "who is matched, too; who is not sought is not"
         )
         times = sorted(at for _, at in ahead)
-        assert all(later - earlier >= APART_S for earlier, later in zip(times, times[1:], strict=False))
+        assert all(later - earlier >= APART_S for earlier, later in pairwise(times))
         assert times[-1] - began < 21 * 3700
         so_far = len(deriver.derived)
         await trio.sleep(boundary_s - cluster.now() + 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,7 @@ def test_a_bar_is_drawn_on_a_terminal_alone_and_without_colour(
             return terminal
 
     stream = Stream()
-    monkeypatch.setattr(book.sys, "stderr", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
     assert cli("contacts", "import", "-", stdin=many(3)).status == 0
     assert ("Importing" in stream.getvalue()) is drawn
     assert "\x1b[3" not in stream.getvalue()
