@@ -116,12 +116,9 @@ def parse(method: str, params: Mapping[str, object]) -> Params:
     if spec is None:
         raise UsageError("there is no such method", name="METHOD_NOT_FOUND")
     _refuse_what_msgspec_would_quote(method, spec.params, params)
-    try:
-        value = msgspec.convert(params, spec.params)
-    except msgspec.ValidationError as error:
-        raise _explained(str(error), method, spec.params) from None
-    except UnicodeEncodeError:  # a lone surrogate where no text belongs: msgspec fails at quoting it
-        raise _explained("", method, spec.params) from None
+    value = _converted(method, spec.params, params)
+    if isinstance(value, UsageError):
+        raise value  # out here: what msgspec has raised quotes the caller, and would hang on to this
     for field in value.__struct_fields__:
         text = getattr(value, field)
         if isinstance(text, str) and not is_unicode(text):
@@ -142,6 +139,15 @@ _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _NUMBER: Final = "a whole number"
 _WORD: Final = re.compile(r"\w{1,64}", re.ASCII)
 _AT: Final = re.compile(r"^(.*) - at `\$\.(\w+)", re.DOTALL)
+
+
+def _converted(method: str, kind: type[Params], params: Mapping[str, object]) -> Params | UsageError:
+    try:
+        return msgspec.convert(params, kind)
+    except msgspec.ValidationError as error:
+        return _explained(str(error), method, kind)
+    except UnicodeEncodeError:  # a lone surrogate where no text belongs: msgspec fails at quoting it
+        return _explained("", method, kind)
 
 
 def _explained(report: str, method: str, kind: type[Params]) -> UsageError:

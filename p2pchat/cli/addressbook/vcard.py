@@ -93,7 +93,7 @@ class _Property:
 
     line: int
     name: str = field(repr=False)
-    kinds: frozenset[str]
+    kinds: frozenset[str] = field(repr=False)
     value: str = field(repr=False)
 
 
