@@ -85,9 +85,12 @@ async def test_a_question_that_is_given_up_is_not_answered_to_the_next() -> None
 
 @pytest.mark.parametrize("module", [MINING, "p2pchat.daemon.deriving_child"])
 def test_a_child_ends_with_its_parent_and_ignores_the_terminal(module: str) -> None:
-    process = subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == 10, "it does not lower its priority")
-    process.send_signal(signal.SIGINT)
-    process.stdin.close()
-    assert process.wait(10) == 0
+    with subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        try:
+            until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == 10, "it does not lower its priority")
+            process.send_signal(signal.SIGINT)
+            process.stdin.close()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
