@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
@@ -116,9 +116,12 @@ def parse(method: str, params: Mapping[str, object]) -> Params:
     if spec is None:
         raise UsageError("there is no such method", name="METHOD_NOT_FOUND")
     _refuse_what_msgspec_would_quote(method, spec.params, params)
-    value = _converted(method, spec.params, params)
-    if isinstance(value, UsageError):
-        raise value  # out here: what msgspec has raised quotes the caller, and would hang on to this
+    try:
+        value = msgspec.convert(params, spec.params)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), method, spec.params) from None
+    except UnicodeEncodeError:  # a lone surrogate where no text belongs: msgspec fails at quoting it
+        raise _explained("", method, spec.params) from None
     for field in value.__struct_fields__:
         text = getattr(value, field)
         if isinstance(text, str) and not is_unicode(text):
@@ -141,21 +144,10 @@ _WORD: Final = re.compile(r"\w{1,64}", re.ASCII)
 _AT: Final = re.compile(r"^(.*) - at `\$\.(\w+)", re.DOTALL)
 
 
-def _converted(method: str, kind: type[Params], params: Mapping[str, object]) -> Params | UsageError:
-    try:
-        return msgspec.convert(params, kind)
-    except msgspec.ValidationError as error:
-        return _explained(str(error), method, kind)
-    except UnicodeEncodeError:  # a lone surrogate where no text belongs: msgspec fails at quoting it
-        return _explained("", method, kind)
-
-
 def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
     if found := _MISSING.search(report):
         return invalid(found[1], "is required")
     if found := _AT.search(report):
-        if "unknown field" in report:  # of an object within: its name is the caller's
-            return invalid(found[2], "holds a field that is not known")
         return invalid(found[2], found[1][0].lower() + found[1][1:])
     return _unknown("", method, kind)
 
@@ -165,6 +157,9 @@ def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Ma
     for name in params:
         if name not in kind.__struct_fields__:
             raise _unknown(str(name), method, kind)  # msgpack has other keys, too
+    for name, fields in _objects(kind).items():
+        if not all(fields.issuperset(each) for each in _dicts(params.get(name))):
+            raise invalid(name, f"has objects with {', '.join(sorted(fields))}, and nothing else")
     for name, (words, choices) in _words(kind).items():
         value = params.get(name)
         if isinstance(value, str) and value not in words:
@@ -176,6 +171,23 @@ def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
     if _WORD.fullmatch(name):
         return invalid(name, f"is no parameter of {method}, which knows {names}")
     return UsageError(f"params: {method} knows {names}", data={"param": "params"})
+
+
+@cache
+def _objects(kind: type[Params]) -> dict[str, frozenset[str]]:
+    """The parameters of ``kind`` that are lists of objects, and the fields of these."""
+    inner = {name: typing.get_args(hint)[:1] for name, hint in typing.get_type_hints(kind).items()}
+    return {
+        name: frozenset(struct.__struct_fields__)
+        for name, structs in inner.items()
+        for struct in structs
+        if isinstance(struct, type) and issubclass(struct, Struct)
+    }
+
+
+def _dicts(value: object) -> Iterable[dict[object, object]]:
+    found = typing.cast("list[object]", value) if isinstance(value, list) else []
+    return (typing.cast("dict[object, object]", each) for each in found if isinstance(each, dict))
 
 
 @cache
