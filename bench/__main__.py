@@ -1,4 +1,4 @@
-"""``scripts/bench basics [--runs N] [--json FILE] [--quick]``: measure this machine and the daemons on it.
+"""``scripts/bench basics|import [--runs N] [--json FILE] [--quick]``: measure this machine and the daemons on it.
 
 It is a measurement: a bar that is missed is said, and the exit status is 0. However it ends no process and no file
 stays, but for FILE.
@@ -9,13 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import basics
+from bench import basics, book
 from bench.measure import Samples
-from bench.report import document, machine, table
+from bench.report import Metric, document, machine, table
 from p2pchat.base.errors import P2PChatError
 from p2pchat.cli.sandbox import Interrupted, Sandbox, in_sandbox
+
+Measure = Callable[[Sandbox, Path, int, bool, Samples], None]
+"""(sandbox, its folder, runs, quick, where values go)."""
 
 
 def main() -> int:
@@ -24,8 +28,7 @@ def main() -> int:
     samples, before = Samples(), machine()
 
     def work(sandbox: Sandbox) -> None:
-        scale = basics.QUICK if arguments.quick else basics.Scale()
-        basics.run(sandbox, sandbox.open(), arguments.runs, scale, samples)
+        arguments.measure(sandbox, sandbox.open(), arguments.runs, arguments.quick, samples)
 
     try:
         in_sandbox("p2pchat-bench-", work)
@@ -34,10 +37,10 @@ def main() -> int:
     except P2PChatError as error:
         print(f"{error.error_name}: {error.message}", file=sys.stderr)
         return 1
-    print(", ".join(f"{name} {value}" for name, value in before.items()), *table(basics.METRICS, samples), sep="\n")
+    print(", ".join(f"{name} {value}" for name, value in before.items()), *table(arguments.metrics, samples), sep="\n")
     if arguments.json:
         arguments.json.write_text(
-            json.dumps(document(basics.METRICS, samples, before), indent=1) + "\n", encoding="utf-8"
+            json.dumps(document(arguments.metrics, samples, before), indent=1) + "\n", encoding="utf-8"
         )
     return 0
 
@@ -48,12 +51,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_subparsers(required=True, metavar="WHAT")
     command = what.add_parser("basics", help="start, memory, idle CPU, commands, messages, match")
-    command.add_argument("--runs", type=_at_least_one, default=5, metavar="N", help="values of each figure (5)")
+    _measured(command, _basics, basics.METRICS, runs=5)
+    command = what.add_parser("import", help="an address book of 500 people: CPU, memory, latency meanwhile")
+    _measured(command, book.run, book.METRICS, runs=1)
+    return parser
+
+
+def _measured(command: argparse.ArgumentParser, measure: Measure, metrics: Sequence[Metric], runs: int) -> None:
+    command.add_argument(
+        "--runs", type=_at_least_one, default=runs, metavar="N", help=f"values of each figure ({runs})"
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write every value there, too")
     command.add_argument(
         "--quick", action="store_true", help="as little as shows that it works; the figures mean little"
     )
-    return parser
+    command.set_defaults(measure=measure, metrics=metrics)
+
+
+def _basics(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
+    basics.run(sandbox, folder, runs, basics.QUICK if quick else basics.Scale(), samples)
 
 
 def _at_least_one(text: str) -> int:

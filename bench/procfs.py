@@ -32,3 +32,9 @@ def cpu_ns(pid: int) -> dict[str, int]:
 def between_ns(before: dict[str, int], after: dict[str, int]) -> int:
     """What was run between two answers of :func:`cpu_ns`; a thread that ended meanwhile is not counted."""
     return sum(ran - before.get(thread, 0) for thread, ran in after.items())
+
+
+def peak_mb(pid: int) -> float:
+    """The most that a process has had in memory, in MB."""
+    sizes = {line.split(":")[0]: line for line in Path(f"/proc/{pid}/status").read_text().splitlines()}
+    return _mb(sizes["VmHWM"])

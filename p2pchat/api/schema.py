@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
@@ -158,8 +158,6 @@ def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
     if found := _MISSING.search(report):
         return invalid(found[1], "is required")
     if found := _AT.search(report):
-        if "unknown field" in report:  # of an object within: its name is the caller's
-            return invalid(found[2], "holds a field that is not known")
         return invalid(found[2], found[1][0].lower() + found[1][1:])
     return _unknown("", method, kind)
 
@@ -169,6 +167,9 @@ def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Ma
     for name in params:
         if name not in kind.__struct_fields__:
             raise _unknown(str(name), method, kind)  # msgpack has other keys, too
+    for name, fields in _objects(kind).items():
+        if not all(fields.issuperset(each) for each in _dicts(params.get(name))):
+            raise invalid(name, f"has objects with {', '.join(sorted(fields))}, and nothing else")
     for name, (words, choices) in _words(kind).items():
         value = params.get(name)
         if isinstance(value, str) and value not in words:
@@ -180,6 +181,23 @@ def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
     if _WORD.fullmatch(name):
         return invalid(name, f"is no parameter of {method}, which knows {names}")
     return UsageError(f"params: {method} knows {names}", data={"param": "params"})
+
+
+@cache
+def _objects(kind: type[Params]) -> dict[str, frozenset[str]]:
+    """The parameters of ``kind`` that are lists of objects, and the fields of these."""
+    inner = {name: typing.get_args(hint)[:1] for name, hint in typing.get_type_hints(kind).items()}
+    return {
+        name: frozenset(struct.__struct_fields__)
+        for name, structs in inner.items()
+        for struct in structs
+        if isinstance(struct, type) and issubclass(struct, Struct)
+    }
+
+
+def _dicts(value: object) -> Iterable[dict[object, object]]:
+    found = typing.cast("list[object]", value) if isinstance(value, list) else []
+    return (typing.cast("dict[object, object]", each) for each in found if isinstance(each, dict))
 
 
 @cache

@@ -35,21 +35,21 @@ REVEALS: Final = (
 
 @dataclass(slots=True)
 class _Sum:
-    """What became of a file."""
+    """What became of a file. ``lines``: where each thing that was found stands; all else names them by their place."""
 
-    found: Sequence[Found]
+    lines: Sequence[int]
     added: int = 0
     known: int = 0
-    refused: dict[int, str] = field(default_factory=dict[int, str])
+    refused: dict[int, str] = field(default_factory=dict[int, str], repr=False)
 
     def take(self, reply: dict[str, object]) -> None:
-        """Add what became of a batch, whose lines are places in ``found``."""
+        """Add what became of a batch."""
         self.added += number(reply, "added")
         self.known += number(reply, "known")
         self.refused.update((number(each, "line"), text(each, "reason")) for each in objects(reply, "refused"))
 
     def result(self) -> dict[str, object]:
-        refused = [{"line": self.found[at].line, "reason": self.refused[at]} for at in sorted(self.refused)]
+        refused = [{"line": self.lines[at], "reason": self.refused[at]} for at in sorted(self.refused)]
         return {"added": self.added, "known": self.known, "refused": refused}
 
 
@@ -70,7 +70,8 @@ def import_(invocation: Invocation, file: Path, to: Sequence[str], idempotency_k
 
     found = _read(file)
     entries = [(at, each) for at, each in enumerate(found) if isinstance(each, Entry)]
-    total = _Sum(found, refused={at: each.reason for at, each in enumerate(found) if not isinstance(each, Entry)})
+    lines = [each.line for each in found]
+    total = _Sum(lines, refused={at: each.reason for at, each in enumerate(found) if not isinstance(each, Entry)})
     with invocation.client() as client:
         _send(client, entries, idempotency_key, total, visible=not invocation.quiet)
         _tell(total, invocation)

@@ -49,7 +49,7 @@ class Refusal:
     """Why an entry was not understood."""
 
     line: int
-    reason: str
+    reason: str = field(repr=False)
 
 
 @dataclass(slots=True)

@@ -91,6 +91,10 @@ def provoke_refusals(alice: Client, bobs_address: str) -> None:
     assert refused(alice, "contacts.add", number=ALICE_NUMBER) == "INVALID_PARAMS"
     assert refused(alice, "contacts.add", number=NOBODYS_NUMBER, name=f"{NAME}\x1b") == "INVALID_PARAMS"
     assert refused(alice, "contacts.add", number=NOBODYS_NUMBER, name=NAME * 20) == "INVALID_PARAMS"
+    assert refused(alice, "contacts.import", entries=[{"line": 1, "number": NO_NUMBER, TEXT: 1}]) == "INVALID_PARAMS"
+    assert refused(alice, "contacts.import", entries=[{"line": 1, "number": [NO_NUMBER]}]) == "INVALID_PARAMS"
+    assert refused(alice, "contacts.import", entries=[{"line": 1, "number": f"{NO_NUMBER}\ud83d"}]) == "INVALID_PARAMS"
+    assert refused(alice, "contacts.find", to=[NAME, NO_NAME]) == "CONTACT_NOT_FOUND"
     assert refused(alice, "contacts.get", to=NO_NAME) == "CONTACT_NOT_FOUND"
     assert refused(alice, "contacts.get", to=CAROL_NUMBER) == "CONTACT_NOT_FOUND"
     assert refused(alice, "contacts.rename", to=NAME, name="") == "INVALID_PARAMS"
@@ -129,6 +133,8 @@ def provoke(witness: Witness, story: WatchedStory) -> None:
         client.call("contacts.rename", to="Bob", name=NAME)
         client.call("contacts.add", number=NOBODYS_NUMBER, name="Carol")
         client.call("contacts.add", number=NOBODYS_NUMBER, name=f"{NAME} II")
+        entries = [{"line": 1, "name": NAME, "number": NO_NUMBER}, {"line": 2, "name": NAME, "number": NOBODYS_NUMBER}]
+        assert client.call("contacts.import", entries=entries)["known"] == 1
         sent = client.call("message.send", to=NAME, text=TEXT, idempotency_key="once", wait="delivered")
         assert client.call("message.list", to=NAME, search=TEXT)["messages"]
         assert client.call("message.get", id=sent["id"])["text"] == TEXT

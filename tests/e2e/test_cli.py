@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.client.blocking import Client
 from tests.e2e.daemons import ALICE, BOB, Daemon, daemons, environment, matched_pair, until
 
 pytestmark = pytest.mark.e2e
@@ -185,3 +186,28 @@ def test_listen_ends_with_the_daemon(tmp_path: Path) -> None:
         assert p2pchat(bob.home, "stop").returncode == 0
         status, _, err = listener.end()
         assert (status, err.split(b":")[0]) == (69, b"NO_DAEMON")
+
+
+def test_an_address_book_is_imported_and_then_looked_for(pair: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    alice, _ = pair
+    book = tmp_path / "book.vcf"
+    people = (("Bob the known", BOB), ("Carol", "+821033334444"), ("Shop", "+82 2-312-3456"), ("Dave", "+821044445555"))
+    cards = (f"BEGIN:VCARD\nVERSION:3.0\nFN:{name}\nTEL:{number}\nEND:VCARD\n" for name, number in people)
+    book.write_text("".join(cards))
+    (result,) = objects(p2pchat(alice.home, "contacts", "import", str(book), "--json"))
+    refused = [{"line": 14, "reason": "This is not a mobile phone number."}]
+    assert result == {"added": 2, "known": 1, "refused": refused}
+    assert b"not looked for" in p2pchat(alice.home, "contacts", "show", "Carol").stdout
+    assert b"This waits" in p2pchat(alice.home, "send", "Carol", "hello").stderr
+    with Client(alice.socket) as client:
+        progress = client.events(types=["discovery.progress"])
+        done = p2pchat(alice.home, "contacts", "find", "Carol", "--json")
+        assert [each["searching"] for each in objects(done)] == [True]
+        assert b"45 to 111 USD" in done.stderr
+        data = next(progress)["data"]
+    assert isinstance(data, dict)
+    assert (data["name"], data["step"], data["roots_done"], data["roots_total"]) == ("Carol", "root", 1, 1)
+    again = p2pchat(alice.home, "contacts", "import", "-", "--find", "all", stdin=book.read_bytes())
+    assert again.stdout.startswith(b"added 0, known 3, refused 1\n")
+    assert not [each for each in objects(p2pchat(alice.home, "contacts", "list", "--json")) if each["name"] == "Shop"]
+    assert {each["name"] for each in alice.call("contacts.list")["contacts"] if each["searching"]} == {"Carol", "Dave"}

@@ -23,6 +23,9 @@ from tests.fuzz.mutation import Tree, abyss, damaged, mutated, packed, scalar, s
 END_S: Final = 30.0
 _FEW_TYPES: Final[list[Tree]] = ["message.*", "peer.online"]
 _ALL_TYPES: Final[list[Tree]] = ["*"]
+_ENTRY: Final[Tree] = {"line": 1, "name": "Somebody", "number": "+999123456"}
+_ODD: Final[Tree] = {"line": -1, "name": "\u202e", "number": "x" * 257, "colour": "red"}
+_ENTRIES: Final[list[Tree]] = [_ENTRY] * 500
 _PEER: Final = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 _PLAUSIBLE: Final[dict[str, tuple[Tree, ...]]] = {
     "client": ("fuzz", "x" * 128),
@@ -31,6 +34,7 @@ _PLAUSIBLE: Final[dict[str, tuple[Tree, ...]]] = {
     "number": ("+1", "12345", "+999123456", "tel:", "+82 10 12", "٠١٢"),
     "name": ("Somebody", "x" * 100, "\u202ename"),
     "idempotency_key": ("k1", "k2", "k" * 128),
+    "entries": ([_ENTRY, _ENTRY], [_ODD], [], _ENTRIES, _ENTRIES * 2),
     "state": ("pending", "matched"),
     "text": ("hello", "\0", "x" * 65_537, "가" * 21_846, ""),
     "wait": ("queued", "delivered", "read"),

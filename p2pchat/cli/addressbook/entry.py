@@ -47,7 +47,7 @@ class Refusal:
     """Why what begins in ``line`` is no entry."""
 
     line: int
-    reason: str
+    reason: str = field(repr=False)
 
 
 Found = Entry | Refusal

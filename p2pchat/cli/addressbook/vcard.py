@@ -59,7 +59,7 @@ class _Card:
     """
 
     line: int
-    lines: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
+    lines: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]], repr=False)
     size: int = 0
     nested: int = 0
     agent: bool = False
@@ -92,8 +92,8 @@ class _Property:
     """A line of a card, decoded. ``kinds``: the words of its parameters in capitals."""
 
     line: int
-    name: str
-    kinds: frozenset[str]
+    name: str = field(repr=False)
+    kinds: frozenset[str] = field(repr=False)
     value: str = field(repr=False)
 
 

@@ -17,6 +17,7 @@ from p2pchat.base.errors import UsageError
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "CONTROL-API.md"
 SEND: dict[str, object] = {"to": "Bob", "text": "Hello"}
+ENTRY: dict[str, object] = {"line": 1, "number": "+821012345678"}
 
 
 def refused(method: str, params: dict[str, object]) -> UsageError:
@@ -53,6 +54,18 @@ def test_parameters_become_a_struct() -> None:
         ("contacts.add", {"number": "1", "name": "a\x1b[2J"}, "name"),
         ("contacts.add", {"number": "1", "name": "  "}, "name"),
         ("contacts.rename", {"to": "Bob", "name": "a\u202eb"}, "name"),
+        ("contacts.import", {"entries": []}, "entries"),
+        ("contacts.import", {"entries": [ENTRY] * 501}, "entries"),
+        ("contacts.import", {"entries": [{**ENTRY, "line": -1}]}, "entries"),
+        ("contacts.import", {"entries": [{**ENTRY, "number": "1" * 257}]}, "entries"),
+        ("contacts.import", {"entries": [{**ENTRY, "number": "1\ud800"}]}, "entries"),
+        ("contacts.import", {"entries": [{**ENTRY, "name": "\udfff"}]}, "entries"),
+        ("contacts.import", {"entries": [{**ENTRY, "colour": "red"}]}, "entries"),
+        ("contacts.import", {"entries": [[1, "1"]]}, "entries"),
+        ("contacts.find", {"to": []}, "to"),
+        ("contacts.find", {"to": "Bob"}, "to"),
+        ("contacts.find", {"to": ["Bob"] * 101}, "to"),
+        ("contacts.find", {"to": ["Bob", "\ud800"]}, "to"),
         ("contacts.list", {"state": "gone"}, "state"),
         ("contacts.choose", {"to": "Bob", "claimant": "abc"}, "claimant"),
         ("contacts.choose", {"to": "Bob", "claimant": "abcg"}, "claimant"),
@@ -141,7 +154,24 @@ def test_null_is_sent_and_replayed_is_not_unless_it_happened() -> None:
     ],
 )
 def test_no_error_quotes_what_is_in_the_wrong_place(params: dict[str, object]) -> None:
-    error: BaseException | None = refused("message.send", params)
+    _says_nothing_of_a_canary(refused("message.send", params))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {**ENTRY, "canary": 1},
+        {**ENTRY, "line": "canary"},
+        {"line": 1, "name": "canary"},
+        {"canary \ud800": 1},
+        "canary",
+    ],
+)
+def test_no_error_quotes_an_entry_of_a_book(entry: object) -> None:
+    _says_nothing_of_a_canary(refused("contacts.import", {"entries": [entry]}))
+
+
+def _says_nothing_of_a_canary(error: BaseException | None) -> None:
     while error is not None:
         assert "canary" not in f"{error!r} {error}"
         error = error.__context__

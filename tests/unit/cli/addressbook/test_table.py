@@ -17,7 +17,8 @@ lines, one ""note""",* myContacts,* ,minji@example.com,Mobile,+82 10-1234-5678 :
 Mail Only,Mail,,Only,,,* ,mail@example.com,,,,,
 '''
 
-GOOGLE_NEW = """First Name,Middle Name,Last Name,Phonetic First Name,Organization Name,Labels,Phone 1 - Label,Phone 1 - Value
+GOOGLE_NEW = """\
+First Name,Middle Name,Last Name,Phonetic First Name,Organization Name,Labels,Phone 1 - Label,Phone 1 - Value
 Minji,,Kim,,,* myContacts,Mobile,+82 10-1234-5678
 길동,,홍,,,* myContacts,,010-2345-6789
 """

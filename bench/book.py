@@ -1,0 +1,168 @@
+"""``import``: an address book of 500 people in a daemon with production parameters, and what it does meanwhile.
+
+One daemon with a number, one that only stores; a vCard file is imported by the command line, then everybody in it is
+looked for. All the while three clients call without a pause but for a tenth of a second: ``node.status``,
+``contacts.list`` (all 500) and ``message.send`` to one of them. At the end the daemon is started again.
+
+- *import*: the command, process and parsing included. *found*: from ``contacts find all`` to the last root.
+- *CPU*: seconds that the daemon's own process has run until then; its children (roots, work) beside it.
+- *RSS*: the kernel's high-water mark of the daemon; with its children the sum of their marks, pages that are shared
+  counted for each.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from bench.daemons import Node
+from bench.measure import Samples, quantile
+from bench.procfs import cpu_ns, family, peak_mb
+from bench.report import Metric
+from p2pchat.base.errors import P2PChatError
+from p2pchat.cli.program import interpreter
+from p2pchat.cli.reading import fields, number
+from p2pchat.cli.sandbox import Sandbox
+from p2pchat.client.blocking import Client
+
+PEOPLE: Final = 500
+QUICK: Final = 4
+_PAUSE_S: Final = 0.1
+_AFTER_START_S: Final = 30.0
+_WITHIN_S: Final = 3600.0
+_RPC_MS: Final = 100.0
+
+_CALLS: Final[dict[str, Callable[[Client], object]]] = {
+    "node.status": lambda client: client.call("node.status"),
+    "contacts.list": lambda client: client.call("contacts.list"),
+    "message.send": lambda client: client.call("message.send", to="Person 1", text="x" * 100),
+}
+_PHASES: Final = {"rest": "at rest", "import": "importing", "find": "while roots are derived", "start": "after a start"}
+
+
+def _latencies() -> Iterator[Metric]:
+    for phase, when in _PHASES.items():
+        for call in _CALLS:
+            if phase == "import" and call == "message.send":
+                continue  # there is nobody to write to yet
+            yield Metric(f"{phase} {call} p50", f"{call}, {when}, p50", "ms")
+            yield Metric(f"{phase} {call} p99", f"{call}, {when}, p99", "ms")
+            bar = None if phase == "rest" else _RPC_MS
+            yield Metric(f"{phase} {call} max", f"{call}, {when}, slowest", "ms", bar=bar)
+
+
+METRICS: Final = (
+    Metric("import s", "import of the file", "s"),
+    Metric("find s", "all roots derived", "s"),
+    Metric("root s", "a root", "s"),
+    Metric("daemon cpu s", "CPU of the daemon meanwhile", "s"),
+    Metric("children cpu s", "CPU of its children meanwhile", "s"),
+    Metric("daemon rss MB", "peak RSS of the daemon", "MB"),
+    Metric("family rss MB", "the same with its children's, added", "MB"),
+    *_latencies(),
+)
+
+
+def run(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
+    """Add ``runs`` values of everything."""
+    for index in range(runs):
+        _one(sandbox, folder / str(index), QUICK if quick else PEOPLE, samples)
+
+
+def _one(sandbox: Sandbox, folder: Path, people: int, samples: Samples) -> None:
+    folder.mkdir()
+    alice = Node(sandbox, folder / "a", "Alice", "+821012345678")
+    storer = Node(sandbox, folder / "s", "Storer", "+821098765432")
+    for node in (alice, storer):
+        node.init()
+        node.ended()
+    storer.start()
+    alice.start("--bootstrap", storer.address)
+    book = folder / "book.vcf"
+    book.write_text("".join(map(_card, range(people))), encoding="utf-8")
+    with _calling(alice, "import", samples, ["node.status", "contacts.list"]):
+        samples.add("import s", _command(alice, "import", str(book)))
+    with _calling(alice, "rest", samples):
+        time.sleep(3.0 if people == QUICK else _AFTER_START_S)
+    _find(alice, people, samples)
+    alice.stop()
+    alice.start("--bootstrap", storer.address)
+    with _calling(alice, "start", samples):
+        time.sleep(3.0 if people == QUICK else _AFTER_START_S)
+    for node in (alice, storer):
+        node.stop()
+
+
+def _card(index: int) -> str:
+    return f"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Person {index}\r\nTEL:+8210{20_000_000 + index}\r\nEND:VCARD\r\n"
+
+
+def _command(node: Node, *arguments: str) -> float:
+    began = time.perf_counter()
+    command = [*interpreter(), "-m", "p2pchat.cli", "contacts", *arguments]
+    subprocess.run(command, env=node.environment, capture_output=True, check=True)  # noqa: S603
+    return time.perf_counter() - began
+
+
+def _find(alice: Node, people: int, samples: Samples) -> None:
+    pid, highest = alice.process.pid, 0.0
+    before = cpu_ns(pid)
+    children: dict[str, int] = {}
+    began = time.perf_counter()
+    with Client(alice.socket) as client, _calling(alice, "find", samples):
+        events = client.events(types=["discovery.progress"])
+        _command(alice, "find", "all")
+        for event in events:
+            highest = max(highest, sum(peak_mb(member) for member in family(pid)))
+            children |= {task: ran for member in family(pid)[1:] for task, ran in cpu_ns(member).items()}
+            data = fields(event, "data")
+            if data.get("step") == "root" and number(data, "roots_done") == people:
+                break
+    took = time.perf_counter() - began
+    own = sum(ran - before.get(task, 0) for task, ran in cpu_ns(pid).items() if task not in children)
+    samples.add("find s", took)
+    samples.add("root s", took / people)
+    samples.add("daemon cpu s", own / 1e9)
+    samples.add("children cpu s", sum(ran - before.get(task, 0) for task, ran in children.items()) / 1e9)
+    samples.add("daemon rss MB", peak_mb(pid))
+    samples.add("family rss MB", highest)
+
+
+@contextmanager
+def _calling(node: Node, phase: str, samples: Samples, calls: list[str] | None = None) -> Iterator[None]:
+    """Call all the while, each kind on a connection of its own."""
+    over = threading.Event()
+    taken: dict[str, list[float]] = {name: [] for name in calls or _CALLS}
+    failed: list[P2PChatError] = []
+
+    def call(name: str) -> None:
+        try:
+            with Client(node.socket) as client:
+                while not over.wait(_PAUSE_S):
+                    began = time.perf_counter()
+                    _CALLS[name](client)
+                    taken[name].append((time.perf_counter() - began) * 1000)
+        except P2PChatError as error:  # told by the thread that measures
+            failed.append(error)
+
+    threads = [threading.Thread(target=call, args=(name,), name=name) for name in taken]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+        over.wait(2 * _PAUSE_S)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(_WITHIN_S)
+    if failed:
+        raise failed[0]
+    for name, values in taken.items():
+        samples.add(f"{phase} {name} p50", quantile(values, 0.5))
+        samples.add(f"{phase} {name} p99", quantile(values, 0.99))
+        samples.add(f"{phase} {name} max", max(values))
