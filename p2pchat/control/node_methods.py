@@ -12,6 +12,7 @@ from p2pchat.api import calls, objects, schema
 from p2pchat.control.net_methods import addresses
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_peer_id
+from p2pchat.services import verify
 from p2pchat.services.context import Context
 from p2pchat.store import contacts, eventlog, messages
 
@@ -77,6 +78,9 @@ class IdentityMethods:
     def __init__(self, context: Context, profile: str) -> None:
         self._context = context
         self._profile = profile
+
+    async def qr(self, _params: calls.NoParams, _: Connection) -> objects.Qr:
+        return objects.Qr(qr=verify.shown_link(self._context, None))
 
     async def show(self, _params: calls.NoParams, _: Connection) -> objects.Identity:
         context = self._context

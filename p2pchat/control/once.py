@@ -13,7 +13,7 @@ from p2pchat.services.context import Context
 from p2pchat.store import idempotency
 from p2pchat.store.db import Tx
 
-R = TypeVar("R", objects.Contact, objects.Message)
+R = TypeVar("R", objects.Contact, objects.Message, objects.SmsProof)
 
 
 async def once(context: Context, method: str, params: calls.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:

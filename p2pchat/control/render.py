@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, cast
 
+import msgspec
+
 from p2pchat.api.objects import Claimant, Contact, ContactState, Event, Message, MessageState, Trust
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services.contacts import open_snapshot
+from p2pchat.services.prove import open_result
 from p2pchat.store import contacts, messages
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -100,18 +103,26 @@ def _data(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Message | C
     if row.kind.startswith("message.") and row.subject is not None:
         return _message_then(tx, row, row.subject, store_id)
     if row.detail is not None and row.subject is not None:
-        uid, name, number, state, trust, claimants, last_seen_ms = open_snapshot(row.detail)
-        return Contact(
-            id=uid.hex(),
-            name=name,
-            number=number,
-            state=cast("ContactState", state),
-            trust=cast("Trust", trust),
-            claimants=claimants,
-            online=online(row.subject),
-            last_seen_ms=last_seen_ms,
-        )
+        if row.kind == EventKind.CONTACT_PROOF_RESULT:
+            detail, ok = open_result(row.detail)
+            told: dict[str, object] = msgspec.to_builtins(_contact_then(detail, row.subject, online))
+            return told | {"ok": ok}
+        return _contact_then(row.detail, row.subject, online)
     return {}
+
+
+def _contact_then(detail: bytes, subject: int, online: Online) -> Contact:
+    uid, name, number, state, trust, claimants, last_seen_ms = open_snapshot(detail)
+    return Contact(
+        id=uid.hex(),
+        name=name,
+        number=number,
+        state=cast("ContactState", state),
+        trust=cast("Trust", trust),
+        claimants=claimants,
+        online=online(subject),
+        last_seen_ms=last_seen_ms,
+    )
 
 
 def _message_then(tx: Tx, row: EventRow, subject: int, store_id: bytes) -> Message | dict[str, object]:
