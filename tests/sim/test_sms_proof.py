@@ -14,7 +14,9 @@ from p2pchat.base.errors import UsageError
 from p2pchat.core.events import EventKind
 from p2pchat.core.proof import Proof, ProofAsk, ProofResult, encode_proof, parse_code
 from p2pchat.core.wire import PROOF, PROOF_ASK, PROOF_RESULT, Item
+from p2pchat.services import contacts as book
 from p2pchat.services import prove
+from p2pchat.services.block import block
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, eventually
 from p2pchat.testing.memnet import fixed_schedule
@@ -158,6 +160,20 @@ async def test_who_cannot_be_asked_or_answered(autojump_clock: MockClock) -> Non
         await bob.change(lambda tx: tx.execute("UPDATE contact SET number = NULL WHERE id = ?", (alice_row.id,)))
         with pytest.raises(UsageError, match="to: has no number"):
             await bob.ask("Alice")
+
+
+async def test_a_block_ends_what_was_asked(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await people(cluster)
+        code = code_in(await bob.ask("Alice"))
+        await alice.until(ASKED, 1)
+        await alice.change(lambda tx: block(tx, alice.context, book.resolve(tx, alice.context, "Bob")))
+        for attempt in (alice.ask("Bob"), alice.prove("Bob", code)):
+            with pytest.raises(UsageError) as refusal:
+                await attempt
+            assert refusal.value.error_name == "BLOCKED"
+        with pytest.raises(AssertionError):
+            await alice.question("Bob", own=False)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -142,7 +142,7 @@ async def test_it_ends_with_the_root_that_it_was_of(autojump_clock: MockClock) -
         assert await alice.trust("Bob") == "claimed"
         with pytest.raises(AssertionError):  # what the other one had asked is forgotten, too
             await alice.question("Bob", own=False)
-        await alice.change(lambda tx: book.remove(tx, book.resolve(tx, alice.context, "Bob")))
+        await alice.change(lambda tx: book.remove(tx, alice.context, book.resolve(tx, alice.context, "Bob")))
         assert (await alice.node.add(BOB, "Bob")).trust == "claimed"
 
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pchat.base.errors import UsageError
-from p2pchat.core.proof import CODE_BYTES, ProofAsk, SmsCode, parse_code
+from p2pchat.base.errors import DecodeError, UsageError
+from p2pchat.core.proof import (
+    CODE_BYTES,
+    ProofAsk,
+    ProofItem,
+    SmsCode,
+    decode_ask,
+    decode_proof,
+    decode_result,
+    encode_proof,
+    parse_code,
+)
 
 CODES = st.binary(min_size=CODE_BYTES, max_size=CODE_BYTES).map(SmsCode)
 NOT_GSM_7 = set("[]\\^`{|}~")
@@ -45,6 +57,16 @@ def test_no_sign_is_read_as_another(sign: str) -> None:
     parse_code("ABCD-EFGH-JKLM-NPQR")
     with pytest.raises(UsageError, match="code: has 16"):
         parse_code(f"{sign}BCD-EFGH-JKLM-NPQR")
+
+
+@pytest.mark.parametrize("decode", [decode_ask, decode_proof, decode_result])
+@given(data=st.binary(max_size=80))
+def test_a_body_of_any_bytes_is_an_item_or_refused(decode: Callable[[bytes], ProofItem], data: bytes) -> None:
+    try:
+        item = decode(data)
+    except DecodeError:
+        return
+    assert encode_proof(item) == data
 
 
 def test_nothing_shows_the_code() -> None:

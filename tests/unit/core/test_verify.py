@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from p2pchat.base.errors import UsageError
 from p2pchat.base.ids import RootKey
-from p2pchat.core.verify import is_safety_number, safety_number
+from p2pchat.core.links import encode_link
+from p2pchat.core.verify import is_safety_number, read_verify_link, safety_number, verify_link
 
 ALICE, BOB, MALLORY = (RootKey(bytes([n]) * 32) for n in (1, 2, 3))
 NUMBER = safety_number(ALICE, BOB)
@@ -27,6 +30,15 @@ def test_one_digit_decides() -> None:
     for place in (0, 30, len(NUMBER) - 1):
         other = str((int(NUMBER[place]) + 1) % 10)
         assert not is_safety_number(NUMBER[:place] + other + NUMBER[place + 1 :], NUMBER)
+
+
+@given(payload=st.binary(min_size=1, max_size=100))
+def test_a_link_of_any_payload_is_one_to_verify_with_or_refused(payload: bytes) -> None:
+    try:
+        shown = read_verify_link(encode_link(payload), "scanned")
+    except UsageError:
+        return
+    assert verify_link(shown.root, shown.to) == encode_link(payload)
 
 
 @pytest.mark.parametrize("text", ["", NUMBER[:-1], NUMBER + "0", "x" + NUMBER[1:], "\u0661" + NUMBER[1:]])
