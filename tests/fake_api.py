@@ -15,13 +15,16 @@ from p2pchat.base.errors import UsageError
 from p2pchat.control.server import Connection, Server
 
 NOW_MS = 1_700_000_000_000
+SAFETY_NUMBER = " ".join(f"{n:05d}" for n in range(12))
+QR = "p2pchat:" + "sm2a" * 28
+SMS = "p2pchat ABCD-EFGH-JKLM-NPQR: type only into your p2pchat, tell nobody"
 
 
 class FakeApi:
     """The methods of the API over lists in memory.
 
-    ``sent``, ``added`` and ``told`` are called for a message that was sent, a contact that was added, and when a
-    subscriber has been told everything.
+    ``sent``, ``added``, ``asked`` and ``told`` are called for a message that was sent, a contact that was added, a
+    proof that was asked for or given, and when a subscriber has been told everything.
     """
 
     def __init__(self, name: str = "Alice", number: str | None = "+821012345678") -> None:
@@ -33,6 +36,8 @@ class FakeApi:
         self.calls: list[tuple[str, dict[str, object]]] = []
         self.fail: dict[str, UsageError] = {}
         self.sent: Callable[[objects.Message], None] = lambda message: None
+        self.sms: str | None = SMS
+        self.asked: Callable[[], None] = lambda: None
         self.told: Callable[[], None] = lambda: None
         self.added: Callable[[objects.Contact], None] = lambda contact: None
         self.addresses = ["/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWFake"]
@@ -84,9 +89,9 @@ class FakeApi:
         self.emit("message.received" if incoming else "message.queued", added)
         return added
 
-    def emit(self, kind: str, data: objects.Message | objects.Contact) -> None:
+    def emit(self, kind: str, data: objects.Message | objects.Contact | dict[str, object]) -> None:
         seq = len(self.events) + 1
-        copy = msgspec.convert(msgspec.to_builtins(data), type(data))
+        copy = data if isinstance(data, dict) else msgspec.convert(msgspec.to_builtins(data), type(data))
         self.events.append(objects.Event(seq=seq, ts=NOW_MS + seq, type=kind, data=copy))
         self._news.set()
         self._news = trio.Event()
@@ -114,6 +119,8 @@ class FakeApi:
                 return objects.Contacts(contacts=[each for each in self.contacts if state in (None, each.state)])
             case calls.ContactsGet() if method == "contacts.claimants":
                 return objects.Claimants(claimants=self.claimants)
+            case calls.ContactsGet() if method == "contacts.safety":
+                return objects.Safety(id=self._find(checked.to).id, safety_number=SAFETY_NUMBER, qr=QR)
             case calls.ContactsGet():
                 return self._find(checked.to)
             case calls.ContactsImport():
@@ -123,6 +130,16 @@ class FakeApi:
                 for each in sought:
                     each.searching = each.state == "pending"
                 return objects.Contacts(contacts=sought)
+            case calls.ContactsVerify():
+                found = self._find(checked.to)
+                found.trust = "in_person"
+                return found
+            case calls.ContactsSmsProof():
+                found = self._find(checked.to)
+                self.asked()
+                if checked.code is not None:
+                    return found
+                return objects.SmsProof(id=found.id, text=self.sms, expires_ms=NOW_MS + 600_000)
             case calls.ContactsRename():
                 found = self._find(checked.to)
                 found.name = checked.name
@@ -179,6 +196,8 @@ class FakeApi:
                 return objects.Identity(
                     profile="default", name=self.name, number=self.number, root="ab" * 32, peer_id="12D3KooWFake"
                 )
+            case "identity.qr":
+                return objects.Qr(qr=QR)
             case "net.peers":
                 peer = objects.Peer(peer_id="12D3KooWPeer", path="direct", rtt_ms=1.5, since_ms=NOW_MS)
                 return objects.Peers(peers=[peer])

@@ -27,6 +27,7 @@ Key = Annotated[str, Meta(min_length=1, max_length=128)]
 Target = Annotated[str, Meta(min_length=1, max_length=256)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9a-f]+$")]
+Link = Annotated[str, Meta(min_length=1, max_length=4096)]
 Multiaddr = Annotated[str, Meta(min_length=1, max_length=1024)]
 Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 PageSize = Annotated[int, Meta(ge=1, le=1000)]
@@ -168,6 +169,25 @@ class ContactsChoose(Mutation, kw_only=True, frozen=True):
     def check(self) -> None:
         if self.claimant is not None and not _ROOT_BEGINNING.fullmatch(self.claimant):
             raise invalid("claimant", "is no beginning of a root key, 4 to 64 hexadecimal digits")
+
+
+class ContactsVerify(Mutation, kw_only=True, frozen=True):
+    """``to`` as in ``contacts.get``; what was compared: ``safety_number``, or ``scanned``, the link on their screen."""
+
+    to: Target
+    safety_number: Annotated[str, Meta(max_length=256)] | None = None
+    scanned: Link | None = None
+
+    def check(self) -> None:
+        if (self.safety_number is None) == (self.scanned is None):
+            raise invalid("safety_number", "is to be given, or scanned, and not both")
+
+
+class ContactsSmsProof(Mutation, kw_only=True, frozen=True):
+    """``to`` as in ``contacts.get``; without ``code`` a proof is asked for, with it one is given."""
+
+    to: Target
+    code: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class MessageSend(Mutation, kw_only=True, frozen=True):

@@ -58,6 +58,29 @@ class Claimant(Silent, Struct, kw_only=True):
     chosen: bool
 
 
+class Safety(Silent, Struct, kw_only=True):
+    """What is compared face to face: ``safety_number`` has 12 groups of five digits, ``qr`` is the link to show."""
+
+    id: str
+    safety_number: str
+    qr: str
+
+
+class SmsProof(Silent, Struct, kw_only=True):
+    """A proof that was asked for. ``text`` is to be sent by SMS; it is told once, and null in a repeated reply."""
+
+    id: str
+    text: str | None
+    expires_ms: int
+    replayed: bool | UnsetType = UNSET
+
+
+class Qr(Silent, Struct, kw_only=True):
+    """A link to show as a QR code."""
+
+    qr: str
+
+
 class Holder(Silent, Struct, kw_only=True):
     """A node that holds a sealed message, and until when it said it would."""
 

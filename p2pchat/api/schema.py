@@ -17,6 +17,7 @@ import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from types import UnionType
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -33,6 +34,8 @@ from p2pchat.api.calls import (
     ContactsList,
     ContactsRemove,
     ContactsRename,
+    ContactsSmsProof,
+    ContactsVerify,
     EventsFetch,
     EventsSubscribe,
     EventsUnsubscribe,
@@ -63,6 +66,9 @@ from p2pchat.api.objects import (
     Messages,
     Peer,
     Peers,
+    Qr,
+    Safety,
+    SmsProof,
     Status,
     Subscription,
 )
@@ -77,7 +83,7 @@ class MethodSpec(NamedTuple):
     """One method: its types, whether it changes the store, and what it does in one sentence."""
 
     params: type[Params]
-    result: type[Struct]
+    result: type[Struct] | UnionType
     mutating: bool
     doc: str
 
@@ -87,6 +93,7 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "node.status": MethodSpec(NoParams, Status, False, "Shows the node at a glance."),
     "node.shutdown": MethodSpec(NoParams, Empty, False, "Ends the daemon after the reply."),
     "identity.show": MethodSpec(NoParams, Identity, False, "Shows who this profile is."),
+    "identity.qr": MethodSpec(NoParams, Qr, False, "Gives what others scan to verify this profile."),
     "identity.invite": MethodSpec(IdentityInvite, Invite, True, "Makes an invite."),
     "identity.invites": MethodSpec(NoParams, Invites, False, "Lists the invites."),
     "identity.revoke": MethodSpec(IdentityRevoke, Invite, True, "Closes an invite."),
@@ -102,6 +109,11 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "contacts.refuse": MethodSpec(ContactsAnswer, Contact, True, "Forgets whoever asked; replies with what it was."),
     "contacts.block": MethodSpec(ContactsBlock, Contact, True, "Ends every exchange with a contact."),
     "contacts.unblock": MethodSpec(ContactsBlock, Contact, True, "Looks for a blocked contact again."),
+    "contacts.safety": MethodSpec(ContactsGet, Safety, False, "Gives what is compared with a contact in person."),
+    "contacts.verify": MethodSpec(ContactsVerify, Contact, True, "Says that a contact was compared in person."),
+    "contacts.sms_proof": MethodSpec(
+        ContactsSmsProof, SmsProof | Contact, True, "Asks for a proof of a contact's number by SMS, or gives one."
+    ),
     "contacts.remove": MethodSpec(ContactsRemove, Contact, True, "Forgets a contact; replies with what it was."),
     "message.send": MethodSpec(MessageSend, Message, True, "Commits a text for a contact, to be delivered."),
     "message.list": MethodSpec(MessageList, Messages, False, "Reads a conversation, page by page, from its end."),

@@ -10,6 +10,7 @@ from p2pchat.cli.book import find, import_
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note, table
 from p2pchat.cli.reading import clock, objects, text
+from p2pchat.cli.verify import sms_proof, verify
 
 
 @click.group()
@@ -70,7 +71,7 @@ def show(invocation: Invocation, to: str) -> None:
         emit(contact)
         return
     _print(contact)
-    line(f"trust {text(contact, 'trust')}, claimed by {text(contact, 'claimants')}")
+    line(f"claimed by {text(contact, 'claimants')}")
     for claimant in objects(invocation.call("contacts.claimants", to=text(contact, "id")), "claimants"):
         chosen = "  chosen" if claimant.get("chosen") else ""
         line(f"claimant {text(claimant, 'id')}  since {clock(claimant.get('first_seen_ms'))}{chosen}")
@@ -165,6 +166,10 @@ def refuse(invocation: Invocation, to: str, idempotency_key: str | None) -> None
     _show_result(invocation, refused)
 
 
+contacts.add_command(verify)
+contacts.add_command(sms_proof)
+
+
 def _show_result(invocation: Invocation, contact: Mapping[str, object]) -> None:
     if invocation.as_json:
         emit(contact)
@@ -178,4 +183,4 @@ def _print(contact: Mapping[str, object]) -> None:
 
 def _row(contact: Mapping[str, object]) -> list[str]:
     online = "online" if contact.get("online") else ""
-    return [*(text(contact, field) for field in ("name", "number", "state", "id")), online]
+    return [*(text(contact, field) for field in ("name", "number", "state", "trust", "id")), online]

@@ -7,6 +7,7 @@ import click
 from p2pchat.cli.invites import invite, invites, revoke
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line
+from p2pchat.cli.qr import save_png, show_link
 from p2pchat.cli.reading import text
 
 
@@ -28,6 +29,21 @@ def show(invocation: Invocation) -> None:
     line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
     line(f"root key {text(shown, 'root')}")
     line(f"peer id  {text(shown, 'peer_id')}")
+
+
+@identity.command()
+@click.option("--png", metavar="FILE", help="Write it into a new file instead.")
+@json_option
+@pass_invocation
+def qr(invocation: Invocation, png: str | None) -> None:
+    """Show the QR code that others scan to verify you, with `p2pchat contacts verify`."""
+    shown = invocation.call("identity.qr")
+    if png is not None:
+        save_png(text(shown, "qr"), png)
+    if invocation.as_json:
+        emit(shown)
+    elif png is None:
+        show_link(text(shown, "qr"))
 
 
 for command in (invite, invites, revoke):

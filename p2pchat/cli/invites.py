@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Final
 
 import click
 
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note, table
+from p2pchat.cli.qr import save_png, show_link
 from p2pchat.cli.reading import clock, objects, text
 
 _UNITS_S: Final = {"m": 60, "h": 3600, "d": 86_400}
@@ -34,11 +36,17 @@ class Span(click.ParamType[int]):
 @click.option("--uses", type=int, metavar="N", help="For how many people, 1 to 100 (1).")
 @click.option("--expires", "expires_s", type=Span(), metavar="TIME", help="For how long: 30m, 12h, 7d (7d).")
 @click.option("--ask", is_flag=True, help="Ask me before anybody becomes a contact.")
+@click.option("--png", metavar="FILE", help="Write its QR code into a new file, too.")
 @click.option("--idempotency-key", metavar="K", help="The same key makes one invite.")
 @json_option
 @pass_invocation
 def invite(
-    invocation: Invocation, uses: int | None, expires_s: int | None, ask: bool, idempotency_key: str | None
+    invocation: Invocation,
+    uses: int | None,
+    expires_s: int | None,
+    ask: bool,
+    png: str | None,
+    idempotency_key: str | None,
 ) -> None:
     """Make a link with which others become your contacts, without a number.
 
@@ -50,9 +58,13 @@ def invite(
     )
     if invocation.as_json:
         emit(made)
-        return
-    line(text(made, "invite"))
-    if not invocation.quiet:
+    elif png is None and sys.stdout.isatty():
+        show_link(text(made, "invite"))
+    else:
+        line(text(made, "invite"))
+    if png is not None:
+        save_png(text(made, "invite"), png)
+    if not (invocation.quiet or invocation.as_json):
         until = clock(made.get("expires_ms"))
         note(f"Good for {text(made, 'uses')}, until {until}. They type: p2pchat contacts add LINK")
 

@@ -3,6 +3,7 @@
 Rules:
 
 - :func:`emit` writes UTF-8 JSON exactly as the daemon sent the object, whatever the locale.
+- :func:`drawing` is for what no one else wrote any part of.
 - :func:`line` escapes its whole text, :func:`block` all but the line breaks of the text: nothing that another person
   wrote acts on the terminal.
 """
@@ -38,6 +39,11 @@ def table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))] if shown else []
     for row in shown:
         _write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def drawing(text: str) -> None:
+    """One line of stdout that is this program's own altogether, escape sequences included."""
+    _write(text)
 
 
 def note(text: str) -> None:

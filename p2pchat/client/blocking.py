@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final, Self, cast
@@ -80,19 +81,22 @@ class Client:
             elif message.get("id") == self._last_id:
                 return _object(message.get("result"))
 
-    def events(self, *, since: int | str = "now", types: Sequence[str] | None = None) -> Iterator[dict[str, object]]:
+    def events(
+        self, *, since: int | str = "now", types: Sequence[str] | None = None, until: float | None = None
+    ) -> Iterator[dict[str, object]]:
         """Events as they happen, without end; the subscription runs when this returns.
 
         Args:
             since: ``now``, or the ``seq`` of the last event that is known (0: everything that is kept).
             types: which, such as ``message.*``; None for all.
+            until: a time of ``time.monotonic`` at which the wait ends; None for never.
 
         Raises:
-            ApiError: CURSOR_EXPIRED, or another error reply.
+            ApiError: CURSOR_EXPIRED, or another error reply; TIMEOUT at ``until`` (from the iterator).
             NoDaemon: the daemon ended (also from the iterator).
         """
         subscription = self.call("events.subscribe", since=since, types=types)["subscription"]
-        return self._notified(subscription)
+        return self._notified(subscription, until)
 
     def wait_closed(self, timeout_s: float) -> bool:
         """Whether the daemon closes the connection within ``timeout_s``."""
@@ -104,14 +108,27 @@ class Client:
         except ApiError:
             return False
 
-    def _notified(self, subscription: object) -> Iterator[dict[str, object]]:
+    def _notified(self, subscription: object, until: float | None) -> Iterator[dict[str, object]]:
         while True:
-            message = self._events.popleft() if self._events else self._receive(None)
+            message = self._events.popleft() if self._events else self._next(until)
             if "error" in message:
                 raise _api_error(message["error"])
             params = _object(message.get("params"))
             if params.pop("subscription", None) == subscription:
                 yield params
+
+    def _next(self, until: float | None) -> dict[str, object]:
+        if until is None:
+            return self._receive(None)
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            raise ApiError("TIMEOUT", "It has not happened in the time given.")
+        try:
+            return self._receive(left_s)
+        except NoDaemon:
+            raise
+        except ApiError:
+            raise ApiError("TIMEOUT", "It has not happened in the time given.") from None
 
     def _send(self, data: bytes) -> None:
         self._socket.settimeout(self._timeout_s)

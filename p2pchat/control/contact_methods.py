@@ -8,6 +8,7 @@ from p2pchat.api import calls, objects
 from p2pchat.control import render
 from p2pchat.control.once import once
 from p2pchat.control.server import Connection
+from p2pchat.control.verify_methods import VerifyMethods
 from p2pchat.core.invite import decode_invite
 from p2pchat.services import address_book, block, invites
 from p2pchat.services import contacts as book
@@ -17,12 +18,8 @@ from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
 
-class ContactMethods:
+class ContactMethods(VerifyMethods):
     """One method of the API each."""
-
-    def __init__(self, context: Context, online: render.Online) -> None:
-        self._context = context
-        self._online = online
 
     async def add(self, params: calls.ContactsAdd, _: Connection) -> objects.Contact:
         def add(tx: Tx) -> objects.Contact:
@@ -118,6 +115,3 @@ class ContactMethods:
             return self._contact(verb(tx, self._context, book.resolve(tx, self._context, params.to)))
 
         return await once(self._context, method, params, objects.Contact, effect)
-
-    def _contact(self, row: contacts.ContactRow) -> objects.Contact:
-        return render.contact(row, self._online)

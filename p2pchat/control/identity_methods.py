@@ -7,7 +7,7 @@ from p2pchat.control import render
 from p2pchat.control.once import once
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_peer_id
-from p2pchat.services import invites
+from p2pchat.services import invites, verify
 from p2pchat.services.context import Context
 from p2pchat.store import invites as store
 from p2pchat.store.db import Tx
@@ -30,6 +30,9 @@ class IdentityMethods:
             root=context.identity.root.public.hex(),
             peer_id=format_peer_id(context.network.peer_id),
         )
+
+    async def qr(self, _params: calls.NoParams, _: Connection) -> objects.Qr:
+        return objects.Qr(qr=verify.shown_link(self._context, None))
 
     async def invite(self, params: calls.IdentityInvite, _: Connection) -> objects.Invite:
         def create(tx: Tx) -> objects.Invite:

@@ -13,7 +13,15 @@ from p2pchat.services.context import Context
 from p2pchat.store import idempotency
 from p2pchat.store.db import Tx
 
-R = TypeVar("R", objects.Contact, objects.Contacts, objects.Import, objects.Invite, objects.Message)
+R = TypeVar(
+    "R",
+    objects.Contact,
+    objects.Contacts,
+    objects.Import,
+    objects.Invite,
+    objects.Message,
+    objects.SmsProof,
+)
 
 
 async def once(context: Context, method: str, params: calls.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:

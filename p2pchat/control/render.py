@@ -23,6 +23,7 @@ from p2pchat.api.objects import (
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services.address_book import Outcome
 from p2pchat.services.contacts import open_snapshot
+from p2pchat.services.prove import open_result
 from p2pchat.services.steps import open_step
 from p2pchat.store import contacts, messages
 from p2pchat.store.contacts import ContactRow
@@ -142,21 +143,29 @@ def _data(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Message | C
     if row.kind.startswith("invite.") and row.detail is not None:
         return {"id": row.detail.hex()}
     if row.detail is not None and row.subject is not None:
-        then = open_snapshot(row.detail)
-        # events of before there was an import lack it: who was pending was looked for, until that ended
-        assumed = then.state == "pending" and row.kind not in (EventKind.CONTACT_EXPIRED, EventKind.CONTACT_REMOVED)
-        return Contact(
-            id=then.uid.hex(),
-            name=then.name,
-            number=then.number,
-            state=cast("ContactState", then.state),
-            trust=cast("Trust", then.trust),
-            claimants=then.claimants,
-            online=online(row.subject),
-            last_seen_ms=then.last_seen_ms,
-            searching=assumed if then.searching is None else then.searching,
-        )
+        if row.kind == EventKind.CONTACT_PROOF_RESULT:
+            detail, ok = open_result(row.detail)
+            told: dict[str, object] = msgspec.to_builtins(_contact_then(detail, row.kind, row.subject, online))
+            return told | {"ok": ok}
+        return _contact_then(row.detail, row.kind, row.subject, online)
     return {}
+
+
+def _contact_then(detail: bytes, kind: str, subject: int, online: Online) -> Contact:
+    then = open_snapshot(detail)
+    # events of before there was an import lack it: who was pending was looked for, until that ended
+    assumed = then.state == "pending" and kind not in (EventKind.CONTACT_EXPIRED, EventKind.CONTACT_REMOVED)
+    return Contact(
+        id=then.uid.hex(),
+        name=then.name,
+        number=then.number,
+        state=cast("ContactState", then.state),
+        trust=cast("Trust", then.trust),
+        claimants=then.claimants,
+        online=online(subject),
+        last_seen_ms=then.last_seen_ms,
+        searching=assumed if then.searching is None else then.searching,
+    )
 
 
 def _message_then(tx: Tx, row: EventRow, subject: int, store_id: bytes) -> Message | dict[str, object]:

@@ -48,6 +48,9 @@ class Params:
     presence_kept_s: int = 30 * DAY_S
     rendezvous_after_s: int = 600
     rendezvous_every_s: int = 6 * 3600
+    # 3.6 ownership of a number
+    proof_life_s: int = 600
+    proof_tries: int = 3
     # 3.7 walk
     alpha: int = 10
     k: int = 20

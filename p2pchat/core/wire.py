@@ -24,6 +24,9 @@ from p2pchat.core.structs import U16, U64, Bytes16, Bytes32, Form, KemCiphertext
 OPEN: Final = 0
 TEXT: Final = 1
 PRESENCE: Final = 2
+PROOF_ASK: Final = 3
+PROOF: Final = 4
+PROOF_RESULT: Final = 5
 
 CONTENT_OVERHEAD_BYTES: Final = 28  # of a single item: list 1, array 1, id 18, type 3, length 5
 CONTENT_MAX_BYTES: Final = CONTENT_OVERHEAD_BYTES + PRODUCTION.item_bytes

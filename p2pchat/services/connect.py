@@ -42,7 +42,12 @@ _SEEKS_AT_ONCE: Final = 4
 
 _PARTING: Final = {EventKind.CONTACT_REMOVED, EventKind.CONTACT_BLOCKED, EventKind.CONTACT_CHOSEN}
 _BEGINNING: Final = {EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN, EventKind.CONTACT_UNBLOCKED}
-_WAKING: Final = {EventKind.MESSAGE_QUEUED, EventKind.CONTACT_MATCHED, EventKind.CONTACT_CLAIMED}
+_WAKING: Final = {
+    EventKind.MESSAGE_QUEUED,
+    EventKind.CONTACT_MATCHED,
+    EventKind.CONTACT_CLAIMED,
+    EventKind.CONTACT_PROOF_RESULT,
+}
 
 log = structlog.get_logger()
 
@@ -89,6 +94,7 @@ class Connector:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             unhook = self._context.bus.hook(self._news)
+            unwake = self._context.bus.on_wake(self.hurry)
             self._context.db.finish_with(self._seal_at_once)
             self._context.network.handle(MSG_PROTOCOL, self._inbound)
             try:
@@ -98,6 +104,7 @@ class Connector:
                 await trio.sleep_forever()
             finally:
                 unhook()
+                unwake()
                 self._nursery = None
                 self._context.db.finish_with(None)
 

@@ -51,6 +51,7 @@ class Bus:
     def __init__(self) -> None:
         self._event = trio.Event()
         self._hooks: list[Callable[[DomainEvent], None]] = []
+        self._wakers: list[Callable[[int], None]] = []
         self._transient: deque[tuple[int, DomainEvent]] = deque(maxlen=_TRANSIENT_KEPT)
         self._count = 0
 
@@ -62,6 +63,16 @@ class Bus:
         """
         self._hooks.append(hook)
         return lambda: self._hooks.remove(hook)
+
+    def on_wake(self, waker: Callable[[int], None]) -> Callable[[], None]:
+        """Call ``waker`` with each contact for which something waits that no event tells of; as :meth:`hook`."""
+        self._wakers.append(waker)
+        return lambda: self._wakers.remove(waker)
+
+    def wake(self, contact: int) -> None:
+        """A notice was committed for ``contact``."""
+        for waker in tuple(self._wakers):
+            waker(contact)
 
     def committed(self, events: list[DomainEvent]) -> None:
         """The database's listener."""

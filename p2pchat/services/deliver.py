@@ -31,7 +31,7 @@ from p2pchat.core.wire import (
 from p2pchat.services import presence
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, message_event
-from p2pchat.store import contacts, messages, sessions
+from p2pchat.store import contacts, messages, notices, sessions
 from p2pchat.store import presence as presence_store
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
@@ -121,10 +121,11 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
     waiting = messages.unsealed(tx, row.contact, row.sealed_n, context.params.content_items, max(room, 1))
     numbers = {message.wire_id: message.n for message in waiting}
     given = presence.to_give(tx, context, row)
-    items = [_item(message) for message in waiting]
-    if given is not None:
-        items.insert(0, Item(context.message_id(), PRESENCE, given.body))
-    elif not items and _is_quiet(tx, row):
+    told = notices.unsealed(tx, row.contact, row.id)
+    items = [Item(context.message_id(), PRESENCE, given.body)] if given is not None else []
+    items += [Item(notice.wire_id, notice.kind, notice.body) for notice in told]
+    items += [_item(message) for message in waiting]
+    if not items and _is_quiet(tx, row):
         items.append(Item(context.message_id(), OPEN, b""))
     groups = pack_items(items)
     for group in groups:
@@ -139,6 +140,8 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
         session, sealed = seal(row.session, encode_content(group), context.entropy, context.params)
         row = sessions.save(tx, row, session, n1, presence_n)
         sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1, presence_n))
+        if told:
+            notices.sealed(tx, row.contact, [item.message_id for item in group], sealed_rows[-1].id)
         room -= len(sealed.envelope)
         for message in messages.mark_sent(tx, row.contact, n0, n1):
             tx.emit(message_event(EventKind.MESSAGE_SENT, message, row.contact))
@@ -186,6 +189,7 @@ def settle(tx: Tx, ack: Ack) -> list[bytes]:
         if not equal(known.ack, proof):
             continue
         sessions.settle(tx, known.id)
+        notices.settle(tx, known.id)
         settled.append(eid)
         _confirm(tx, known.session, known.contact)
         if known.presence_n:

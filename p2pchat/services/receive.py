@@ -16,7 +16,7 @@ from p2pchat.core.handshake import FlightPart, replay_tag
 from p2pchat.core.session import accept_session, open_envelope
 from p2pchat.core.wire import OPEN, PRESENCE, TEXT, Flight, Item, decode_content, decode_text
 from p2pchat.core.wire import eid as envelope_eid
-from p2pchat.services import presence
+from p2pchat.services import presence, prove
 from p2pchat.services.context import Context, message_event
 from p2pchat.services.deliver import match
 from p2pchat.services.greet import note_device
@@ -67,7 +67,7 @@ def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes) ->
         except (DecryptionError, DecodeError, HandshakeError, LimitError):
             continue  # a chance hit of the hint, or junk: another session may fit
         sessions.save(tx, row, session)
-        _take(tx, row.contact, session.peer_epoch_ms, content)
+        _take(tx, context, row.contact, session.peer_epoch_ms, content)
         return ack, row.contact
     if isinstance(arrival, Flight):
         return _accept(tx, context, arrival)
@@ -94,11 +94,11 @@ def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int]:
     sessions.note_replay(tx, tag, tx.now_s + context.params.spk_kept_s)
     sessions.add(tx, contact.id, session)
     note_device(tx, contact, session.ms, session.peer_epoch_ms)
-    _take(tx, contact.id, session.peer_epoch_ms, content)
+    _take(tx, context, contact.id, session.peer_epoch_ms, content)
     return ack, contact.id
 
 
-def _take(tx: Tx, contact: int, device_ms: int, content: bytes) -> None:
+def _take(tx: Tx, context: Context, contact: int, device_ms: int, content: bytes) -> None:
     """Store what an authenticated envelope held. Undecodable items are kept and never fail the envelope.
 
     Args:
@@ -111,6 +111,8 @@ def _take(tx: Tx, contact: int, device_ms: int, content: bytes) -> None:
         items = ()  # authenticated, so a newer version wrote it: acknowledged, there is nothing to show
     for item in items:
         if item.kind == PRESENCE and presence.take(tx, contact, device_ms, item.body):
+            continue
+        if item.kind in prove.KINDS and prove.take(tx, context, contact, item):
             continue
         message = store_item(tx, contact, item)
         if message is not None:

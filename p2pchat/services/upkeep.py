@@ -12,7 +12,7 @@ from p2pchat.base.errors import StoreError
 from p2pchat.core.events import EventKind
 from p2pchat.core.params import DAY_S
 from p2pchat.core.slots import era
-from p2pchat.services import invites, presence
+from p2pchat.services import invites, presence, prove
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, message_event
 from p2pchat.services.defects import cause
@@ -63,6 +63,7 @@ def upkeep(tx: Tx, context: Context) -> None:
     invites.upkeep(tx)
     presence.forget_ended(tx)
     presence.forget_keys(tx, context)
+    prove.forget(tx, context)
     prekeys.prune(tx, tx.now_s, tx.now_s - params.spk_kept_s)
     sessions.prune_received(tx, tx.now_s)
     sending = (sending_session(tx, contact.id) for contact in contacts.everyone(tx))

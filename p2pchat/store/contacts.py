@@ -165,7 +165,16 @@ def set_matched(tx: Tx, contact: int) -> None:
 
 def block(tx: Tx, contact: int) -> None:
     """Forget what leads to ``contact`` and what was looked for; who it is stays known."""
-    for table in ("session", "contact_peer", "contact_presence", "pair_root", "pair_slot", "published"):
+    for table in (
+        "session",
+        "contact_peer",
+        "contact_presence",
+        "pair_root",
+        "pair_slot",
+        "published",
+        "notice",
+        "proof",
+    ):
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
     tx.execute(
         "UPDATE contact SET state = 'blocked', pending_until_s = NULL, flight_after_s = 0, matched_s = NULL, "
@@ -199,9 +208,13 @@ def set_pending(tx: Tx, contact: int, until_s: int) -> None:
     tx.execute("UPDATE contact SET state = 'pending', pending_until_s = ? WHERE id = ?", (until_s, contact))
 
 
+def set_trust(tx: Tx, contact: int, trust: str) -> None:
+    tx.execute("UPDATE contact SET trust = ? WHERE id = ?", (trust, contact))
+
+
 def choose(tx: Tx, contact: int, root: RootKey, pending_until_s: int) -> None:
     """Make ``root`` the contact in place of whoever was: nothing that was agreed with another holds any more."""
-    for table in ("session", "contact_peer", "contact_presence"):
+    for table in ("session", "contact_peer", "contact_presence", "notice", "proof"):
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
     tx.execute(
         "UPDATE contact SET root = ?, epoch_ms = 0, state = 'pending', trust = 'claimed', pending_until_s = ?, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -35,6 +36,24 @@ def run(home: Path, *arguments: str, stdin: bytes | None = None) -> subprocess.C
         timeout=DEADLINE_S,
         check=False,
     )
+
+
+def p2pchat(home: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """One command line, without a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "p2pchat.cli", *arguments],
+        env=environment(home),
+        input=stdin,
+        capture_output=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+def objects(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
+    """What a command that succeeded has printed with ``--json``."""
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def until(condition: Callable[[], object], what: str, within_s: float = DEADLINE_S, *, every_s: float = 0.05) -> None:

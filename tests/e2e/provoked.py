@@ -19,6 +19,7 @@ from p2pchat.cli.demo_story import ALICE_NUMBER
 from p2pchat.cli.reading import texts
 from p2pchat.client.blocking import Client
 from p2pchat.core.params import PRODUCTION
+from p2pchat.core.proof import parse_code
 from tests.e2e.capture import Capture, NotAllowed
 from tests.e2e.daemons import DEADLINE_S, environment, until
 from tests.e2e.secret_keys import data_key, secret_keys
@@ -116,6 +117,42 @@ def provoke_refusals(alice: Client, bobs_address: str) -> None:
     assert refused(alice, "net.bootstrap", address=f"/ip4/127.0.0.1/tcp/1/p2p/{wrong[-52:]}") == "PEER_OFFLINE"
 
 
+def verify_each_other(story: WatchedStory, alice: Client, bob: Client) -> None:
+    """In person and by SMS, wrongly and then rightly."""
+    note = story.evidence.secrets.add_text
+    for client, to in ((alice, NAME), (bob, "Alice")):
+        safety = client.call("contacts.safety", to=to)
+        note("a safety number", str(safety["safety_number"]))
+        note("a safety number", str(safety["safety_number"]).replace(" ", ""))
+        note("a verify link", str(safety["qr"]))
+    number = str(alice.call("contacts.safety", to=NAME)["safety_number"])
+    assert refused(alice, "contacts.verify", to=NAME, safety_number=number[::-1]) == "UNTRUSTED_KEY"
+    assert refused(alice, "contacts.verify", to=NAME, safety_number=f"{number}1") == "INVALID_PARAMS"
+    assert refused(alice, "contacts.verify", to=NAME, scanned=str(alice.call("identity.qr")["qr"])) == "INVALID_PARAMS"
+    assert refused(alice, "contacts.verify", to=NAME, scanned=f"{bob.call('identity.qr')['qr']}!") == "INVALID_PARAMS"
+    assert alice.call("contacts.verify", to=NAME, safety_number=number)["trust"] == "in_person"
+    sms = str(bob.call("contacts.sms_proof", to="Alice", idempotency_key="asked once")["text"])
+    code = sms.removeprefix("p2pchat ").partition(":")[0]
+    secret = parse_code(code)
+    for form in (code, code.replace("-", ""), code.lower()):
+        note("an SMS code", form)
+    story.evidence.secrets.add_key("an SMS code", secret.secret)
+    story.note_keys()
+    assert refused(alice, "contacts.sms_proof", to=NAME, code=f"{code}A") == "INVALID_PARAMS"
+    until(lambda: proven(alice, code[:-1] + ("A" if code[-1] != "A" else "B")), "the question does not come")
+    until(lambda: proven(alice, code), "it was answered before")
+    until(lambda: bob.call("contacts.get", to="Alice")["trust"] == "number_verified", "the number is not verified")
+
+
+def proven(client: Client, code: str) -> bool:
+    """Whether there is a question, so that a proof was given."""
+    try:
+        client.call("contacts.sms_proof", to=NAME, code=code)
+    except ApiError:
+        return False
+    return True
+
+
 def take_a_kem_step(story: WatchedStory, alice: Client) -> None:
     """So much to and fro that a chain advertises a KEM key; the keys of every step are noted."""
     with Client(story.people[1].paths.socket) as bob:
@@ -153,6 +190,8 @@ def provoke(witness: Witness, story: WatchedStory) -> None:
         story.restart_bob()
         until(lambda: client.call("node.status")["outbox"] == 0, "not everything is delivered")
         take_a_kem_step(story, client)
+        with Client(bob.paths.socket) as again:
+            verify_each_other(story, client, again)
     witness.look_at_files()
     for person in story.people:
         with Client(person.paths.socket) as client:

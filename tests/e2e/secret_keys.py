@@ -71,6 +71,11 @@ def _prekeys(tx: Tx) -> Named:
             yield "opk", prekey.opk.secret
 
 
+def _proofs(tx: Tx) -> Named:
+    for (key,) in tx.all("SELECT key FROM proof WHERE key IS NOT NULL"):
+        yield "the key of an SMS code", bytes(key)
+
+
 def _sessions(tx: Tx) -> Named:
     for core, skipped in tx.all("SELECT core, skipped FROM session"):
         yield from _ratchet(load_session(bytes(core), bytes(skipped)).ratchet)
@@ -92,4 +97,4 @@ def _ratchet(state: RatchetState) -> Named:
         yield "a skipped key", skipped.key
 
 
-_PARTS = (_own, _pairs, _prekeys, _sessions)
+_PARTS = (_own, _pairs, _prekeys, _proofs, _sessions)

@@ -12,28 +12,12 @@ from pathlib import Path
 import pytest
 
 from p2pchat.client.blocking import Client
-from tests.e2e.daemons import ALICE, BOB, Daemon, daemons, environment, matched_pair, until
+from tests.e2e.daemons import ALICE, BOB, Daemon, daemons, environment, matched_pair, objects, p2pchat, until
 
 pytestmark = pytest.mark.e2e
 
 DEADLINE_S = 60.0
 HEAVY = {"trio", "libp2p", "msgspec", "asyncio", "ssl", "structlog", "rich", "sqlcipher3", "nacl", "subprocess"}
-
-
-def p2pchat(home: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "p2pchat.cli", *arguments],
-        env=environment(home),
-        input=stdin,
-        capture_output=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-
-
-def objects(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, object]]:
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")

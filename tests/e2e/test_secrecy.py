@@ -23,6 +23,7 @@ KEYS = {
     *("the root's seed", "the device's seed", "ik", "the node's seed", "ask32", "idsec"),
     *("R", "kenc", "the gate's seed", "the writer's seed", "eph", "spk", "rk", "dhs", "nhks", "nhkr"),
     *("a header key", "a chain key", "a message key", "a KEM step's seed", "the key behind a passphrase"),
+    *("an SMS code", "the key of an SMS code", "a safety number", "a verify link"),
 }
 
 

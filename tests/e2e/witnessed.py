@@ -103,7 +103,7 @@ class WatchedStory(Story):
 
     def __init__(self, sandbox: Sandbox, home: Path, evidence: Evidence) -> None:
         super().__init__(sandbox, home, silent=True)
-        self._evidence = evidence
+        self.evidence = evidence
 
     @property
     def people(self) -> tuple[Person, Person, Person]:
@@ -116,7 +116,7 @@ class WatchedStory(Story):
     def note_keys(self) -> None:
         for person in self.people:
             for secret, name in secret_keys(person.paths.data_dir).items():
-                self._evidence.secrets.add_key(name, secret)
+                self.evidence.secrets.add_key(name, secret)
 
     def restart_bob(self) -> None:
         with Client(self._router.paths.socket) as self._router.client:
@@ -127,11 +127,11 @@ class WatchedStory(Story):
 
     def _exchange(self, writer: Person, reader: Person, said: str) -> None:
         super()._exchange(writer, reader, said)
-        self._evidence.secrets.add_text("a text", said)
+        self.evidence.secrets.add_text("a text", said)
         self.note_keys()
 
     def _send(self, writer: Person, reader: Person, said: str) -> None:
-        self._evidence.secrets.add_text("a text", said)
+        self.evidence.secrets.add_text("a text", said)
         super()._send(writer, reader, said)
 
 

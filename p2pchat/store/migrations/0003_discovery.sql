@@ -34,3 +34,26 @@ CREATE TABLE invite_refused (   -- roots that the user did not accept
 
 ALTER TABLE contact ADD COLUMN invite INTEGER REFERENCES invite ON DELETE SET NULL;  -- through which it came
 ALTER TABLE contact ADD COLUMN invite_secret BLOB;                                   -- of the link that it gave
+
+CREATE TABLE notice (          -- told to a contact in an envelope, until it is acked; one of a kind
+    contact  INTEGER NOT NULL REFERENCES contact ON DELETE CASCADE,
+    kind     INTEGER NOT NULL,
+    wire_id  BLOB NOT NULL,
+    body     BLOB NOT NULL,
+    until_s  INTEGER NOT NULL,
+    envelope INTEGER REFERENCES envelope ON DELETE SET NULL,   -- NULL: in none yet, or in one that is gone
+    PRIMARY KEY (contact, kind)
+) WITHOUT ROWID;
+CREATE INDEX notice_envelope ON notice (envelope);
+
+CREATE TABLE proof (           -- the newest question of each side, PROTOCOL.md 3.6
+    contact INTEGER NOT NULL REFERENCES contact ON DELETE CASCADE,
+    own     INTEGER NOT NULL,                   -- 1: this node asked, 0: the contact did
+    vid     BLOB NOT NULL,
+    key     BLOB,                               -- of the code; only where this node asked and it is open
+    until_s INTEGER NOT NULL,
+    tries   INTEGER NOT NULL DEFAULT 0,         -- proofs that were sent for it, or came
+    heard   BLOB NOT NULL DEFAULT x'',          -- message ids of the items that were taken for it
+    closed  INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (contact, own)
+) WITHOUT ROWID;
