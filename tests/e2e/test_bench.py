@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import book
 from bench.basics import METRICS
 from tests.e2e.runs import Run, starting
 
@@ -55,3 +56,15 @@ def test_an_interrupt_leaves_nothing(start: Callable[..., Run]) -> None:
     status, out, err = run.finish()
     assert (status, out, err) == (130, "", "")
     assert (run.directories(), run.processes()) == ([], [])
+
+
+@pytest.mark.slow
+def test_an_import_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "import.json"
+    with starting() as begin:
+        run = begin("-m", "bench", "import", "--quick", "--json", str(file))
+        assert run.finish()[::2] == (0, "")
+        rows = {row["name"]: row for row in json.loads(file.read_text())["rows"]}
+        assert list(rows) == [metric.name for metric in book.METRICS]
+        assert all(is_measured(name, row) for name, row in rows.items())
+        assert (run.directories(), run.processes()) == ([], [])
