@@ -18,6 +18,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.core.census import Census
 from p2pchat.core.dht_wire import ToldPeer
 from p2pchat.core.findings import Findings, WalkResult, newest_of_each_writer
 from p2pchat.core.lookup import Lookup, position
@@ -78,6 +79,7 @@ class Dht:
         self._kad = KadClient(network)
         self._local = _LocalWatcher(self._tell)
         self._told = Told()
+        self._census = Census(params.k)
         self._walks = trio.Semaphore(limits.WALKS)
         self._nursery: trio.Nursery | None = None
         self._looked_for_self_at = float("-inf")
@@ -169,18 +171,26 @@ class Dht:
         for index in self._table.stale(now, limits.REFRESH_AFTER_S):
             key = self._table.refresh_key(index, self._entropy(32))
             if key is not None:
-                await self._find(key)
+                answered = (await self._find(key)).answered()
+                routers = sum(self._book.of(peer).speaks(now) is Speaks.KAD for peer in answered)
+                self._census.note(position(key), answered, len(answered) - routers)
 
     async def _find_self(self) -> None:
         self._looked_for_self_at = trio.current_time()
         await self._find(self._own)
 
-    async def _find(self, key: bytes) -> None:
+    async def _find(self, key: bytes) -> Lookup:
         async def ask(facts: PeerFacts) -> Answer:
             peers, host = await self._kad.find_node(facts.peer, facts.addresses, key)
             return Answer(peers, host, counts=True)
 
-        await self._walker.run(position(key), ask, self._running, storers_only=False)
+        return await self._walker.run(position(key), ask, self._running, storers_only=False)
+
+    def _region(self) -> int:
+        """The distance within which k storers are to be expected, wherever; 0 where fewer are known."""
+        own = position(self._own)
+        nearest = self._table.closest(own, self._params.k, trio.current_time(), storers_only=True)
+        return self._census.region(nearest[-1].position ^ own if len(nearest) == self._params.k else 0)
 
     def _running(self) -> trio.Nursery:
         if self._nursery is None:
@@ -211,7 +221,9 @@ class Dht:
         self._watch_here(loc, watch_s)
         async with self._walks:
             ask = partial(self._ask, loc, put, get, findings)
-            machine = await self._walker.run(position(loc), ask, self._running, storers_only=True)
+            machine = await self._walker.run(
+                position(loc), ask, self._running, storers_only=True, region=self._region()
+            )
             if watch_s:
                 await self._watch_at(machine.answered()[: limits.WATCHES_PER_WALK], loc, watch_s, get, findings)
         if get:
