@@ -128,6 +128,10 @@ class RoutingTable:
                 return at_most
         return count
 
+    def distance(self, target: int) -> int:
+        """Of this node to ``target``."""
+        return self._position ^ target
+
     def usable(self, now: float) -> list[PeerFacts]:
         """All peers that may be asked."""
         return [facts for facts in self if self._is_usable(facts, now)]

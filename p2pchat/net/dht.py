@@ -18,7 +18,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.core.census import Census
+from p2pchat.core.census import Census, key_between
 from p2pchat.core.dht_wire import ToldPeer
 from p2pchat.core.findings import Findings, WalkResult, newest_of_each_writer
 from p2pchat.core.lookup import Lookup, position
@@ -26,7 +26,7 @@ from p2pchat.core.params import Params
 from p2pchat.core.peers import PeerBook, PeerFacts, Speaks
 from p2pchat.core.record import check_record
 from p2pchat.core.routing import RoutingTable
-from p2pchat.core.storer import OWN_PREFIX, Check
+from p2pchat.core.storer import OWN_PREFIX, Check, Storer
 from p2pchat.net.hearsay import passing
 from p2pchat.net.kad import KAD, KadClient, KadServer
 from p2pchat.net.keeper import Keeper, Watcher
@@ -49,7 +49,7 @@ class Dht:
         check: validation of a record; by default that of PROTOCOL.md 3.2.
         entropy: n → n random bytes, for the keys of bucket refreshes.
 
-    ``on_push`` is called with (loc, record) for each new valid entry of a watched slot, once a record; it must neither
+    ``storer`` is what this node keeps. ``on_push`` is called with (loc, record) for each new valid entry of a watched slot, once a record; it must neither
     block nor raise.
     """
 
@@ -72,14 +72,15 @@ class Dht:
         self._entropy = entropy
         self._book = PeerBook()
         self._table = RoutingTable(own, params)
-        self._keeper = Keeper(own, params, now, self._check, self._table)
+        self._census = Census(params.k)
+        self.storer = Storer(own, params, self._check)
+        self._keeper = Keeper(self.storer, params, now, self._table, self._region)
         self._meetings = Meetings(network, params, self._book, self._table)
         self._walker = Walker(own, params, self._book, self._table, self._meetings.meet)
         self._records = RecordsClient(network, self._on_remote_push)
         self._kad = KadClient(network)
         self._local = _LocalWatcher(self._tell)
         self._told = Told()
-        self._census = Census(params.k)
         self._walks = trio.Semaphore(limits.WALKS)
         self._nursery: trio.Nursery | None = None
         self._looked_for_self_at = float("-inf")
@@ -121,7 +122,9 @@ class Dht:
                     nursery.start_soon(contact, peer, addresses)
         if answered == 0:
             raise NetError("none of the known peers answered")
-        await self._find_self()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._find_self)
+            nursery.start_soon(self._sample, self._entropy(32))
         return answered
 
     def add_peer(self, peer: PeerId, addresses: Sequence[Address]) -> None:
@@ -171,9 +174,13 @@ class Dht:
         for index in self._table.stale(now, limits.REFRESH_AFTER_S):
             key = self._table.refresh_key(index, self._entropy(32))
             if key is not None:
-                answered = (await self._find(key)).answered()
-                routers = sum(self._book.of(peer).speaks(now) is Speaks.KAD for peer in answered)
-                self._census.note(position(key), answered, len(answered) - routers)
+                await (self._sample if index <= limits.CENSUS_BUCKETS else self._find)(key)
+
+    async def _sample(self, key: bytes) -> None:
+        """See how far those closest to a ``key`` are that nobody could foresee."""
+        answered, now = (await self._find(key)).answered(), trio.current_time()
+        routers = sum(self._book.of(peer).speaks(now) is Speaks.KAD for peer in answered)
+        self._census.note(position(key), answered, len(answered) - routers)
 
     async def _find_self(self) -> None:
         self._looked_for_self_at = trio.current_time()
@@ -186,11 +193,25 @@ class Dht:
 
         return await self._walker.run(position(key), ask, self._running, storers_only=False)
 
+    async def _survey(self, target: int, region: int) -> list[PeerId]:
+        """Peers in the half and the quarter of a crowded region that lie beside its target."""
+        found: list[PeerId] = []
+
+        async def look(key: bytes) -> None:
+            found.extend((await self._find(key)).answered())
+
+        async with trio.open_nursery() as nursery:
+            for distance in (region // 2, region // 4):
+                key = key_between(target, distance, 2 * distance, self._entropy(32))
+                if key is not None:
+                    nursery.start_soon(look, key)
+        return found
+
     def _region(self) -> int:
         """The distance within which k storers are to be expected, wherever; 0 where fewer are known."""
         own = position(self._own)
-        nearest = self._table.closest(own, self._params.k, trio.current_time(), storers_only=True)
-        return self._census.region(nearest[-1].position ^ own if len(nearest) == self._params.k else 0)
+        nearest = self._table.closest(own, 2 * self._params.k, trio.current_time(), storers_only=True)
+        return self._census.region([facts.position ^ own for facts in nearest])
 
     def _running(self) -> trio.Nursery:
         if self._nursery is None:
@@ -221,11 +242,13 @@ class Dht:
         self._watch_here(loc, watch_s)
         async with self._walks:
             ask = partial(self._ask, loc, put, get, findings)
+            region = self._region()
+            survey = partial(self._survey, position(loc), region)
             machine = await self._walker.run(
-                position(loc), ask, self._running, storers_only=True, region=self._region()
+                position(loc), ask, self._running, storers_only=True, region=region, survey=survey
             )
             if watch_s:
-                await self._watch_at(machine.answered()[: limits.WATCHES_PER_WALK], loc, watch_s, get, findings)
+                await self._watch_at(_spread(machine.answered()), loc, watch_s, get, findings)
         if get:
             findings.add_records(self._keeper.get(loc))
         result = self._result(loc, machine, findings, own_stored)
@@ -246,10 +269,10 @@ class Dht:
         self._running()
         watch_s = min(watch_s, self._params.watch_max_s)
         self._watch_here(loc, watch_s)
-        count, findings = limits.WATCHES_PER_WALK, Findings()
+        findings = Findings()
         async with self._walks:
-            closest = self._table.closest(position(loc), count, trio.current_time(), storers_only=True)
-            await self._watch_at((facts.peer for facts in closest), loc, watch_s, True, findings)
+            closest = self._table.closest(position(loc), self._params.k, trio.current_time(), storers_only=True)
+            await self._watch_at(_spread([facts.peer for facts in closest]), loc, watch_s, True, findings)
         for record in findings.records(loc, self._check, int(self._now())):
             self._tell(loc, record)
 
@@ -325,6 +348,12 @@ class _LocalWatcher(Watcher):
         """See :class:`Watcher`."""
         self._tell(loc, record)
         return True
+
+
+def _spread(storers: Sequence[PeerId]) -> list[PeerId]:
+    """Those that are watched, evenly from the closest on: who is nearer than all honest ones holds not every watch."""
+    count = min(limits.WATCHES_PER_WALK, len(storers))
+    return [storers[index * len(storers) // count] for index in range(count)]
 
 
 def _ignore(_loc: bytes, _record: bytes) -> None:

@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,6 +80,7 @@ class Walker:
         *,
         storers_only: bool,
         region: int = 0,
+        survey: Callable[[], Awaitable[Iterable[PeerId]]] | None = None,
     ) -> Lookup:
         """Walk toward ``target`` until the machine is done.
 
@@ -90,6 +91,7 @@ class Walker:
                 when the node has stopped.
             storers_only: peers known to be no storers are asked, but are not among the k.
             region: the distance within which k storers are to be expected; 0 where that is not known.
+            survey: looks for peers beside a crowded target: who is asked for those closest to it tells of the crowd alone.
 
         Raises:
             NetError: the node is stopping or has stopped.
@@ -109,7 +111,15 @@ class Walker:
         for index, facts in enumerate(self._table.closest(target, limits.PEERS_ASKED, now)):
             if index < params.k + _BEYOND_K or facts.position ^ target < region:
                 self._learn(walk, facts, now)
-        while not machine.done:
+        await self._finish(walk, running)
+        if survey is not None and machine.is_crowded:
+            for peer in await survey():
+                self._learn(walk, self._book.of(peer), trio.current_time())
+            await self._finish(walk, running)
+        return machine
+
+    async def _finish(self, walk: _Walk, running: Callable[[], trio.Nursery]) -> None:
+        while not walk.machine.done:
             self._ask_next(walk, running())
             with trio.move_on_at(min(walk.soft_deadlines.values(), default=float("inf"))):
                 await walk.news.wait()
@@ -117,7 +127,6 @@ class Walker:
             self._mark_slow(walk)
             if walk.is_cancelled:
                 raise NetError("the node is stopping")
-        return machine
 
     async def attempt(self, facts: PeerFacts, ask: Ask) -> Answer | None:
         """Ask one peer under the hard deadline and write down how it went; None: it did not answer."""

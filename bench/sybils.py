@@ -1,0 +1,206 @@
+"""Sybils around a loc: how many records are found although every nearest node lies (PROTOCOL.md 3.7).
+
+Honest nodes run the real DHT on the memory network, at global addresses. An attacker who knows a loc makes peers that are
+all nearer to it than every honest node, shows them to everyone, and lets them answer as well as they can: quick, telling
+of each other alone, taking every put and every watch, and keeping nothing. Then one honest node puts a record, another
+one reads the slot. Each trial is a network of its own; which nodes, delays and keys follows from its number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
+from statistics import fmean
+from typing import Final
+
+import msgspec
+import trio
+from trio.testing import MockClock
+
+from p2pchat.base import limits
+from p2pchat.core.codec import encode
+from p2pchat.core.crypto import ed25519_pair
+from p2pchat.core.dht_wire import REQUEST, REQUEST_MAX_BYTES, TOLD_PEERS, Reply, ToldPeer
+from p2pchat.core.framing import FrameReader, with_length
+from p2pchat.core.lookup import position
+from p2pchat.core.params import PRODUCTION
+from p2pchat.core.record import finish, prepare_record
+from p2pchat.core.slots import Slot
+from p2pchat.core.work import mine
+from p2pchat.net.addresses import peer_id_from_key
+from p2pchat.net.dht import Dht
+from p2pchat.net.kad import KAD, KadServer
+from p2pchat.net.records import RECORDS
+from p2pchat.net.transport import Stream
+from p2pchat.testing.entropy import SeededEntropy
+from p2pchat.testing.memnet import MemoryNetwork, MemoryNode, fixed_schedule
+
+PARAMS: Final = replace(PRODUCTION, work_bits=1)
+START_S: Final = 1_800_000_000
+HONEST: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """``sybils`` peers in ``prefixes`` /24s, evenly."""
+
+    sybils: int
+    prefixes: int
+
+    def __str__(self) -> str:
+        return f"{self.sybils} Sybils in {self.prefixes} /24"
+
+
+ATTACKS: Final = (Attack(0, 1), Attack(20, 1), Attack(20, 5), Attack(20, 20), Attack(40, 20), Attack(40, 40))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of one record.
+
+    Attributes:
+        found: whether the reader got it.
+        found_by_newcomer: whether one got it who joined when the Sybils were there.
+        watched: whether one who watched the slot before was pushed the record.
+        answered: how many storers the reader's result rests on, its own node among them.
+        holders: how many honest nodes other than the publisher said that they keep it.
+    """
+
+    found: bool
+    found_by_newcomer: bool
+    watched: bool
+    answered: int
+    holders: int
+
+
+def run(attack: Attack, trials: Sequence[int], honest: int = HONEST) -> list[Trial]:
+    """One trial a number, each on a clock that jumps over the waiting."""
+    made: list[Trial] = []
+    with fixed_schedule(honest):
+        trio.run(partial(_trials, attack, trials, honest, made), clock=MockClock(autojump_threshold=0.0))
+    return made
+
+
+async def _trials(attack: Attack, trials: Sequence[int], honest: int, made: list[Trial]) -> None:
+    """Let a network grow up, and try each attack on a copy of it: of the whole process, which costs next to nothing."""
+    random = Random(honest)
+    async with MemoryNetwork.run(seed=honest, now=_now) as net:
+        nodes = [await _honest(net, random, f"{20 + number}.1.1.1") for number in range(honest)]
+        for node in nodes[1:]:
+            await _join(node, nodes[0])
+        await trio.sleep(2 * limits.REFRESH_CHECK_S)
+        for number in trials:
+            read, write = os.pipe()
+            if os.fork() == 0:
+                trial = await _trial(net, attack, Random(number), nodes)
+                os.write(write, msgspec.json.encode(trial))
+                os._exit(0)
+            os.close(write)
+            with open(read, "rb") as pipe:
+                made.append(msgspec.json.decode(pipe.read(), type=Trial))
+            os.wait()
+
+
+async def _trial(net: MemoryNetwork, attack: Attack, random: Random, nodes: Sequence[_Node]) -> Trial:
+    slot = Slot(random.randbytes(32), 1)
+    await _attack(net, random, attack, slot.loc, nodes)
+    publisher, reader, watcher = random.sample(nodes, 3)
+    newcomer = await _honest(net, random, "19.1.1.1")
+    await _join(newcomer, random.choice(nodes))
+    record = _record(slot)
+    await watcher.dht.walk(slot.loc, watch_s=600)
+    await publisher.dht.walk(slot.loc, put=record)
+    await trio.sleep(1)
+    got, got_by_newcomer = await reader.dht.walk(slot.loc), await newcomer.dht.walk(slot.loc)
+    return Trial(
+        found=record in got.records,
+        found_by_newcomer=record in got_by_newcomer.records,
+        watched=record in watcher.pushed,
+        answered=got.answered,
+        holders=sum(record in node.dht.storer.get(slot.loc, int(_now())) for node in nodes if node is not publisher),
+    )
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    network: MemoryNode
+    dht: Dht
+    pushed: list[bytes]
+
+
+async def _honest(net: MemoryNetwork, random: Random, host: str) -> _Node:
+    network = net.node(host=host)
+    pushed: list[bytes] = []
+    dht = Dht(network, PARAMS, _now, entropy=SeededEntropy(random.getrandbits(32)).bytes)
+    dht.on_push = lambda _, record: pushed.append(record)
+    await net.nursery.start(dht.run)
+    return _Node(network, dht, pushed)
+
+
+async def _join(node: _Node, to: _Node) -> None:
+    await node.dht.bootstrap([(to.network.peer_id, to.network.addresses())])
+
+
+async def _attack(net: MemoryNetwork, random: Random, attack: Attack, loc: bytes, nodes: Sequence[_Node]) -> None:
+    """Make the Sybils, and let each knock at every honest node."""
+    target = position(loc)
+    nearest = min(position(node.network.peer_id) ^ target for node in nodes)
+    sybils: list[MemoryNode] = []
+    told: list[ToldPeer] = []
+    while len(sybils) < attack.sybils:
+        peer = peer_id_from_key(random.randbytes(32))
+        if position(peer) ^ target < nearest:
+            number = len(sybils)
+            sybil = net.node(peer, f"9.9.{number % attack.prefixes}.{1 + number // attack.prefixes}")
+            sybils.append(sybil)
+            told.append(ToldPeer(bytes(peer), tuple(map(bytes, sybil.addresses()))))
+    for sybil in sybils:
+        others = tuple(peer for peer in told if peer.peer_id != bytes(sybil.peer_id))
+        sybil.handle(RECORDS, partial(_serve, others, random))
+        sybil.handle(KAD, KadServer(partial(_others, others, random), lambda _: None).serve)
+    for sybil in sybils:
+        for node in random.sample(nodes, len(nodes)):
+            await sybil.dial(node.network.peer_id, node.network.addresses())
+            await sybil.open(node.network.peer_id, RECORDS)
+
+
+def _others(others: tuple[ToldPeer, ...], random: Random, _key: bytes, _stream: Stream) -> tuple[ToldPeer, ...]:
+    return tuple(random.sample(others, min(TOLD_PEERS, len(others))))
+
+
+async def _serve(others: tuple[ToldPeer, ...], random: Random, stream: Stream) -> None:
+    framing = FrameReader(REQUEST_MAX_BYTES)
+    while data := await stream.read(limits.STREAM_READ_BYTES):
+        framing.feed(data)
+        while (frame := framing.next_frame()) is not None:
+            asked = REQUEST.decode(frame)
+            stored = None if asked.put is None else True
+            reply = Reply(asked.id, stored, asked.watch_s, (), _others(others, random, asked.loc, stream))
+            await stream.write(with_length(encode(reply)))
+
+
+def _record(slot: Slot) -> bytes:
+    unmined = prepare_record(slot, ed25519_pair(bytes(32)), b"data", int(_now()), bytes(24), PARAMS)
+    return finish(unmined, mine(unmined.digest, PARAMS.work_bits))
+
+
+def _now() -> float:
+    return START_S + trio.current_time()
+
+
+def table(trials: int, honest: int = HONEST) -> list[str]:
+    """One row an attack: rates of ``trials`` and means."""
+    lines = [f"{honest} honest nodes, {trials} locs each: found, by a newcomer, pushed to a watcher, holders, answered"]
+    for attack in ATTACKS:
+        made = run(attack, range(trials), honest)
+
+        def rate(what: Callable[[Trial], bool], made: list[Trial] = made) -> str:
+            return f"{sum(map(what, made)) / len(made):>5.0%}"
+
+        rates = rate(lambda t: t.found), rate(lambda t: t.found_by_newcomer), rate(lambda t: t.watched)
+        means = (fmean(trial.holders for trial in made), fmean(trial.answered for trial in made))
+        lines.append(f"{attack!s:22}  {'  '.join(rates)}  {means[0]:5.1f}  {means[1]:5.1f}")
+    return lines
