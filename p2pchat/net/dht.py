@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import trio
@@ -122,9 +122,7 @@ class Dht:
                     nursery.start_soon(contact, peer, addresses)
         if answered == 0:
             raise NetError("none of the known peers answered")
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._find_self)
-            nursery.start_soon(self._sample, self._entropy(32))
+        await _together(self._find_self, partial(self._sample, self._entropy(32)))
         return answered
 
     def add_peer(self, peer: PeerId, addresses: Sequence[Address]) -> None:
@@ -200,11 +198,9 @@ class Dht:
         async def look(key: bytes) -> None:
             found.extend((await self._find(key)).answered())
 
-        async with trio.open_nursery() as nursery:
-            for distance in (region // 2, region // 4):
-                key = key_between(target, distance, 2 * distance, self._entropy(32))
-                if key is not None:
-                    nursery.start_soon(look, key)
+        halves = ((least, 2 * least) for least in (region // 2, region // 4))
+        keys = [key_between(target, least, most, self._entropy(32)) for least, most in halves]
+        await _together(*(partial(look, key) for key in keys if key is not None))
         return found
 
     def _region(self) -> int:
@@ -348,6 +344,23 @@ class _LocalWatcher(Watcher):
         """See :class:`Watcher`."""
         self._tell(loc, record)
         return True
+
+
+async def _together(*works: Callable[[], Awaitable[None]]) -> None:
+    """All at once. Raises: NetError: one of them did, alone and not in a group."""
+    failures: list[NetError] = []
+
+    async def one(work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except NetError as error:
+            failures.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for work in works:
+            nursery.start_soon(one, work)
+    if failures:
+        raise failures[0]
 
 
 def _spread(storers: Sequence[PeerId]) -> list[PeerId]:

@@ -6,7 +6,7 @@ Rules:
 - Newly accepted entries are pushed to those with a watch, except to the one who put them. A watcher that does not take
   its pushes loses all its watches: nothing is queued for it without bound.
 - A put from another peer is refused when this node knows 40 storers closer to loc than itself, unless it is so near that
-  no more than 40 honest ones are to be expected there: Sybils talk no storer out of its slots. The own is not refused.
+  only k are to be expected there: Sybils talk no storer out of its slots. The node's own put is not refused.
 """
 
 from __future__ import annotations
@@ -91,4 +91,4 @@ class Keeper:
         target, bound = position(loc), self._params.refuse_beyond_closer
         if self._table.closer_storers(target, trio.current_time(), at_most=bound) < bound:
             return False
-        return self._table.distance(target) >= self._region() * bound // self._params.k
+        return self._table.distance(target) >= self._region()

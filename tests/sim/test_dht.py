@@ -117,7 +117,7 @@ async def test_with_fewer_than_k_alive_a_walk_waits_for_the_silent_ones_up_to_th
         w.silence(peers[1:3])
         result, took_s = await timed_walk(peers[0])
         assert (result.answered, result.known, result.failed) == (3, 4, 2)
-        assert SMALL.hard_s <= took_s < SMALL.hard_s + 0.1
+        assert took_s == pytest.approx(SMALL.hard_s + 0.05, abs=0.05 + 1e-9)
 
 
 async def test_an_answer_after_the_soft_deadline_still_counts(autojump_clock: MockClock) -> None:
@@ -222,13 +222,13 @@ async def test_many_walks_at_once_share_one_stream_a_peer(autojump_clock: MockCl
 
 
 async def test_a_storer_refuses_when_it_knows_enough_closer_ones(autojump_clock: MockClock) -> None:
-    async with world(replace(SMALL, refuse_beyond_closer=7)) as w:
+    async with world(replace(SMALL, refuse_beyond_closer=9)) as w:
         peers = await w.grow(12)
         await trio.sleep(2 * limits.REFRESH_CHECK_S)
         by_distance = nearest(peers, 12)
         put = Request(1, LOC, record(1), True, 0)
         stored = [(await request(w.net.node(), peer.node, put)).stored for peer in by_distance]
-        assert stored == [True] * 7 + [False] * 5
+        assert stored == [True] * 9 + [False] * 3
         far = by_distance[-1]
         assert (await far.dht.walk(LOC, put=record(2))).stored == SMALL.k + 1  # its own it keeps wherever it stands
 
