@@ -27,7 +27,7 @@ from p2pchat.store.held import Key
 
 _EVERY_S: Final = 30.0
 _MANY: Final = 1_024  # changes that do not wait that long
-_ROWS: Final = 128  # at a time: neither the loop nor other transactions wait for more
+_ROWS: Final = 64  # at a time: neither the loop nor other transactions wait for more
 
 log = structlog.get_logger()
 
@@ -74,11 +74,11 @@ class Hold:
     async def _load(self) -> None:
         own = self._context.network.peer_id
         await self._context.db.run(partial(held.begin, own=own))
-        after = held.START
-        while rows := await self._context.db.run(partial(held.page, after=after, count=_ROWS)):
+        last, rows = await self._context.db.run(partial(held.page, after=0, count=_ROWS))
+        while rows:
             for row in rows:
                 self._restore(row)
-            after = rows[-1].loc, rows[-1].writer
+            last, rows = await self._context.db.run(partial(held.page, after=last, count=_ROWS))
 
     def _restore(self, row: Held) -> None:
         key = self._restoring = row.loc, row.writer

@@ -13,8 +13,6 @@ from p2pchat.store.db import Tx
 Key = tuple[bytes, bytes]
 """(loc, writer) of an entry."""
 
-START: Final[Key] = (b"", b"")
-
 _OWNER: Final = "held_by"
 
 
@@ -25,17 +23,19 @@ def begin(tx: Tx, own: PeerId) -> None:
         meta.put(tx, _OWNER, bytes(own))
 
 
-def page(tx: Tx, after: Key, count: int) -> list[Held]:
-    """At most ``count`` entries in the order of their keys, from the one that follows ``after``."""
+def page(tx: Tx, after: int, count: int) -> tuple[int, list[Held]]:
+    """At most ``count`` entries that follow row ``after``, from 0 on, and the row to go on from."""
     rows = tx.all(
-        "SELECT loc, record, prefix, writer, seq, expiry, work FROM held WHERE (loc, writer) > (?, ?)"
-        " ORDER BY loc, writer LIMIT ?",
-        (*after, count),
+        "SELECT id, loc, record, prefix, writer, seq, expiry, work FROM held WHERE id > ? ORDER BY id LIMIT ?",
+        (after, count),
     )
-    return [Held(*row) for row in rows]
+    return rows[-1][0] if rows else after, [Held(*row[1:]) for row in rows]
 
 
 def save(tx: Tx, entries: Sequence[Held], gone: Sequence[Key]) -> None:
     """Write ``entries`` over what was there, and forget those that are ``gone``."""
-    tx.many("INSERT OR REPLACE INTO held (loc, record, prefix, writer, seq, expiry, work) VALUES (?, ?, ?, ?, ?, ?, ?)", entries)
+    tx.many(
+        "INSERT OR REPLACE INTO held (loc, record, prefix, writer, seq, expiry, work) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        entries,
+    )
     tx.many("DELETE FROM held WHERE loc = ? AND writer = ?", gone)

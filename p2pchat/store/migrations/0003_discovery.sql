@@ -9,6 +9,7 @@ ALTER TABLE envelope ADD COLUMN presence_n INTEGER NOT NULL DEFAULT 0;     -- th
 -- What a node keeps for others survives a restart (PROTOCOL.md 3.2).
 
 CREATE TABLE held (             -- prefix: of the peer who put it, empty for our own
+    id     INTEGER PRIMARY KEY,
     loc    BLOB NOT NULL,
     writer BLOB NOT NULL,
     seq    INTEGER NOT NULL,
@@ -16,5 +17,5 @@ CREATE TABLE held (             -- prefix: of the peer who put it, empty for our
     work   INTEGER NOT NULL,
     prefix BLOB NOT NULL,
     record BLOB NOT NULL,
-    PRIMARY KEY (loc, writer)
-) WITHOUT ROWID;
+    UNIQUE (loc, writer)
+);
