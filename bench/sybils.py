@@ -1,20 +1,22 @@
-"""Sybils around a loc: how many records are found although every nearest node lies (PROTOCOL.md 3.7).
+"""``scripts/bench sybils [--trials N] [--attack SYBILS/PREFIXES …] [--json FILE]``: what is found although all nearest lie.
 
 Honest nodes run the real DHT on the memory network, at global addresses. An attacker who knows a loc makes peers that are
 all nearer to it than every honest node, shows them to everyone, and lets them answer as well as they can: quick, telling
 of each other alone, taking every put and every watch, and keeping nothing. Then one honest node puts a record, another
-one reads the slot. Each trial is a network of its own; which nodes, delays and keys follows from its number.
+one reads the slot. The network grows up once; each trial attacks another loc in a copy of it (PROTOCOL.md 3.7).
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 import trio
@@ -41,17 +43,24 @@ from p2pchat.testing.memnet import MemoryNetwork, MemoryNode, fixed_schedule
 PARAMS: Final = replace(PRODUCTION, work_bits=1)
 START_S: Final = 1_800_000_000
 HONEST: Final = 60
+_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """``sybils`` peers in ``prefixes`` /24s, evenly."""
+    """``sybils`` peers in ``prefixes`` /24s, evenly; in text ``sybils/prefixes``."""
 
     sybils: int
     prefixes: int
 
     def __str__(self) -> str:
-        return f"{self.sybils} Sybils in {self.prefixes} /24"
+        return f"{self.sybils}/{self.prefixes}"
+
+    @classmethod
+    def parse(cls, text: str) -> Attack:
+        """Raises: ValueError: not of that form."""
+        sybils, prefixes = map(int, text.split("/"))
+        return cls(sybils, prefixes)
 
 
 ATTACKS: Final = (Attack(0, 1), Attack(20, 1), Attack(20, 5), Attack(20, 20), Attack(40, 20), Attack(40, 40))
@@ -76,32 +85,58 @@ class Trial:
     holders: int
 
 
-def run(attack: Attack, trials: Sequence[int], honest: int = HONEST) -> list[Trial]:
-    """One trial a number, each on a clock that jumps over the waiting."""
+def main(arguments: Sequence[str]) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(prog="bench sybils", description="What is found although all nearest nodes lie.")
+    parser.add_argument("--trials", type=int, default=30, metavar="N", help="locs an attack (30)")
+    parser.add_argument("--attack", type=Attack.parse, nargs="+", default=ATTACKS, metavar="SYBILS/PREFIXES")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every trial there, too")
+    chosen = parser.parse_args(arguments)
+    made = run([(attack, number) for attack in chosen.attack for number in range(chosen.trials)])
+    rows = [(attack, made[index * chosen.trials :][: chosen.trials]) for index, attack in enumerate(chosen.attack)]
+    print(*table(rows), sep="\n")
+    if chosen.json:
+        chosen.json.write_bytes(msgspec.json.encode({str(attack): trials for attack, trials in rows}))
+    return 0
+
+
+def run(plan: Sequence[tuple[Attack, int]], honest: int = HONEST) -> list[Trial]:
+    """The trials of ``plan``, on a clock that jumps over the waiting. The number of one decides all that is random."""
     made: list[Trial] = []
     with fixed_schedule(honest):
-        trio.run(partial(_trials, attack, trials, honest, made), clock=MockClock(autojump_threshold=0.0))
+        trio.run(partial(_trials, plan, honest, made), clock=MockClock(autojump_threshold=0.0))
     return made
 
 
-async def _trials(attack: Attack, trials: Sequence[int], honest: int, made: list[Trial]) -> None:
-    """Let a network grow up, and try each attack on a copy of it: of the whole process, which costs next to nothing."""
+async def _trials(plan: Sequence[tuple[Attack, int]], honest: int, made: list[Trial]) -> None:
     random = Random(honest)
     async with MemoryNetwork.run(seed=honest, now=_now) as net:
         nodes = [await _honest(net, random, f"{20 + number}.1.1.1") for number in range(honest)]
         for node in nodes[1:]:
             await _join(node, nodes[0])
         await trio.sleep(2 * limits.REFRESH_CHECK_S)
-        for number in trials:
-            read, write = os.pipe()
-            if os.fork() == 0:
-                trial = await _trial(net, attack, Random(number), nodes)
-                os.write(write, msgspec.json.encode(trial))
-                os._exit(0)
-            os.close(write)
-            with open(read, "rb") as pipe:
-                made.append(msgspec.json.decode(pipe.read(), type=Trial))
-            os.wait()
+        for begin in range(0, len(plan), _AT_ONCE):
+            pipes: list[int] = []
+            for attack, number in plan[begin : begin + _AT_ONCE]:
+                read, write = os.pipe()
+                pipes.append(read)
+                if os.fork() == 0:
+                    await _in_copy(net, attack, number, nodes, write)
+                os.close(write)
+            for read in pipes:
+                with open(read, "rb") as pipe:  # noqa: ASYNC230  nothing runs meanwhile: the copies must be alike
+                    made.append(msgspec.json.decode(pipe.read(), type=Trial))
+                os.wait()
+
+
+async def _in_copy(net: MemoryNetwork, attack: Attack, number: int, nodes: Sequence[_Node], write: int) -> NoReturn:
+    """What the child of a fork does instead of all else."""
+    status = 1
+    try:
+        os.write(write, msgspec.json.encode(await _trial(net, attack, Random(number), nodes)))
+        status = 0
+    finally:
+        os._exit(status)
 
 
 async def _trial(net: MemoryNetwork, attack: Attack, random: Random, nodes: Sequence[_Node]) -> Trial:
@@ -191,16 +226,17 @@ def _now() -> float:
     return START_S + trio.current_time()
 
 
-def table(trials: int, honest: int = HONEST) -> list[str]:
-    """One row an attack: rates of ``trials`` and means."""
-    lines = [f"{honest} honest nodes, {trials} locs each: found, by a newcomer, pushed to a watcher, holders, answered"]
-    for attack in ATTACKS:
-        made = run(attack, range(trials), honest)
-
-        def rate(what: Callable[[Trial], bool], made: list[Trial] = made) -> str:
-            return f"{sum(map(what, made)) / len(made):>5.0%}"
-
-        rates = rate(lambda t: t.found), rate(lambda t: t.found_by_newcomer), rate(lambda t: t.watched)
-        means = (fmean(trial.holders for trial in made), fmean(trial.answered for trial in made))
-        lines.append(f"{attack!s:22}  {'  '.join(rates)}  {means[0]:5.1f}  {means[1]:5.1f}")
+def table(rows: Sequence[tuple[Attack, Sequence[Trial]]]) -> list[str]:
+    """One line an attack: rates, and means of what :class:`Trial` counts."""
+    headings = ("Sybils/prefixes", "locs", "found", "by a newcomer", "pushed", "honest holders", "storers answered")
+    lines = ["  ".join(headings)]
+    for attack, trials in rows:
+        rates = (
+            fmean(trial.found for trial in trials),
+            fmean(trial.found_by_newcomer for trial in trials),
+            fmean(trial.watched for trial in trials),
+        )
+        means = fmean(trial.holders for trial in trials), fmean(trial.answered for trial in trials)
+        cells = (str(attack), str(len(trials)), *(f"{rate:.0%}" for rate in rates), *(f"{mean:.1f}" for mean in means))
+        lines.append("  ".join(cell.rjust(len(heading)) for cell, heading in zip(cells, headings, strict=True)))
     return lines

@@ -15,8 +15,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -128,6 +128,17 @@ class PeerFacts:
     def on_prefix(self, prefix: bytes | None) -> None:
         """It answered from there; None counts singly."""
         self.prefix, self._has_shown_prefix = prefix, True
+
+
+def first_of_prefixes(peers: Iterable[PeerFacts], per_prefix: int) -> Iterator[PeerFacts]:
+    """Those of ``peers`` that are among the first ``per_prefix`` of their prefix. Source: PROTOCOL.md 3.7."""
+    tally = Counter[bytes]()
+    for facts in peers:
+        if facts.prefix is not None:
+            tally[facts.prefix] += 1
+            if tally[facts.prefix] > per_prefix:
+                continue
+        yield facts
 
 
 class PeerBook:

@@ -10,23 +10,24 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 
 import trio
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.core.census import Census, key_between
 from p2pchat.core.dht_wire import ToldPeer
 from p2pchat.core.findings import Findings, WalkResult, newest_of_each_writer
 from p2pchat.core.lookup import Lookup, position
 from p2pchat.core.params import Params
-from p2pchat.core.peers import PeerBook, PeerFacts, Speaks
+from p2pchat.core.peers import PeerBook, PeerFacts, Speaks, first_of_prefixes
 from p2pchat.core.record import check_record
 from p2pchat.core.routing import RoutingTable
 from p2pchat.core.storer import OWN_PREFIX, Check, Storer
+from p2pchat.net.explore import Explorer
 from p2pchat.net.hearsay import passing
 from p2pchat.net.kad import KAD, KadClient, KadServer
 from p2pchat.net.keeper import Keeper, Watcher
@@ -69,21 +70,21 @@ class Dht:
         self._params = params
         self._now = now
         self._check: Check = check or partial(check_record, params=params)
-        self._entropy = entropy
         self._book = PeerBook()
         self._table = RoutingTable(own, params)
-        self._census = Census(params.k)
         self.storer = Storer(own, params, self._check)
-        self._keeper = Keeper(self.storer, params, now, self._table, self._region)
         self._meetings = Meetings(network, params, self._book, self._table)
         self._walker = Walker(own, params, self._book, self._table, self._meetings.meet)
         self._records = RecordsClient(network, self._on_remote_push)
         self._kad = KadClient(network)
+        self._explorer = Explorer(
+            network, params, self._book, self._table, self._walker, self._kad, entropy, self._running
+        )
+        self._keeper = Keeper(self.storer, params, now, self._table, self._explorer.region)
         self._local = _LocalWatcher(self._tell)
         self._told = Told()
         self._walks = trio.Semaphore(limits.WALKS)
         self._nursery: trio.Nursery | None = None
-        self._looked_for_self_at = float("-inf")
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve both protocols and keep the table fresh until cancelled; the other calls need this running."""
@@ -97,7 +98,7 @@ class Dht:
             self._network.handle(KAD, kad.serve)
             try:
                 task_status.started()
-                await self._maintain()
+                await self._explorer.run(self._records.keep_warm)
             finally:
                 self._nursery = None
 
@@ -122,7 +123,7 @@ class Dht:
                     nursery.start_soon(contact, peer, addresses)
         if answered == 0:
             raise NetError("none of the known peers answered")
-        await _together(self._find_self, partial(self._sample, self._entropy(32)))
+        await self._explorer.begin()
         return answered
 
     def add_peer(self, peer: PeerId, addresses: Sequence[Address]) -> None:
@@ -154,61 +155,6 @@ class Dht:
         ]
         return tuple(peer for peer in told if peer.addresses)[:k]
 
-    # routing
-
-    async def _maintain(self) -> None:
-        while True:
-            await trio.sleep(limits.REFRESH_CHECK_S)
-            if self._table.usable(trio.current_time()):
-                try:
-                    await self._refresh()
-                except NetError:
-                    continue  # only a walk that is being cancelled says so; the next sleep ends this task
-
-    async def _refresh(self) -> None:
-        now = trio.current_time()
-        if now - self._looked_for_self_at >= limits.REFRESH_AFTER_S:
-            await self._find_self()
-        for index in self._table.stale(now, limits.REFRESH_AFTER_S):
-            key = self._table.refresh_key(index, self._entropy(32))
-            if key is not None:
-                await (self._sample if index <= limits.CENSUS_BUCKETS else self._find)(key)
-
-    async def _sample(self, key: bytes) -> None:
-        """See how far those closest to a ``key`` are that nobody could foresee."""
-        answered, now = (await self._find(key)).answered(), trio.current_time()
-        routers = sum(self._book.of(peer).speaks(now) is Speaks.KAD for peer in answered)
-        self._census.note(position(key), answered, len(answered) - routers)
-
-    async def _find_self(self) -> None:
-        self._looked_for_self_at = trio.current_time()
-        await self._find(self._own)
-
-    async def _find(self, key: bytes) -> Lookup:
-        async def ask(facts: PeerFacts) -> Answer:
-            peers, host = await self._kad.find_node(facts.peer, facts.addresses, key)
-            return Answer(peers, host, counts=True)
-
-        return await self._walker.run(position(key), ask, self._running, storers_only=False)
-
-    async def _survey(self, target: int, region: int) -> list[PeerId]:
-        """Peers in the half and the quarter of a crowded region that lie beside its target."""
-        found: list[PeerId] = []
-
-        async def look(key: bytes) -> None:
-            found.extend((await self._find(key)).answered())
-
-        halves = ((least, 2 * least) for least in (region // 2, region // 4))
-        keys = [key_between(target, least, most, self._entropy(32)) for least, most in halves]
-        await _together(*(partial(look, key) for key in keys if key is not None))
-        return found
-
-    def _region(self) -> int:
-        """The distance within which k storers are to be expected, wherever; 0 where fewer are known."""
-        own = position(self._own)
-        nearest = self._table.closest(own, 2 * self._params.k, trio.current_time(), storers_only=True)
-        return self._census.region([facts.position ^ own for facts in nearest])
-
     def _running(self) -> trio.Nursery:
         if self._nursery is None:
             raise NetError("the DHT is not running")
@@ -238,8 +184,8 @@ class Dht:
         self._watch_here(loc, watch_s)
         async with self._walks:
             ask = partial(self._ask, loc, put, get, findings)
-            region = self._region()
-            survey = partial(self._survey, position(loc), region)
+            region = self._explorer.region()
+            survey = partial(self._explorer.beside, position(loc), region)
             machine = await self._walker.run(
                 position(loc), ask, self._running, storers_only=True, region=region, survey=survey
             )
@@ -313,7 +259,8 @@ class Dht:
         answered = machine.answered()
         known = {facts.peer: facts for facts in self._table if facts.speaks(now) is Speaks.RECORDS}
         known.update((peer, self._book.of(peer)) for peer in answered)
-        nearest = sorted(known.values(), key=lambda facts: facts.position ^ target)[:k]
+        by_distance = sorted(known.values(), key=lambda facts: facts.position ^ target)
+        nearest = list(islice(first_of_prefixes(by_distance, self._params.storers_per_prefix), k))
         return findings.result(
             own_stored=own_stored,
             answered=answered,
@@ -344,23 +291,6 @@ class _LocalWatcher(Watcher):
         """See :class:`Watcher`."""
         self._tell(loc, record)
         return True
-
-
-async def _together(*works: Callable[[], Awaitable[None]]) -> None:
-    """All at once. Raises: NetError: one of them did, alone and not in a group."""
-    failures: list[NetError] = []
-
-    async def one(work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except NetError as error:
-            failures.append(error)
-
-    async with trio.open_nursery() as nursery:
-        for work in works:
-            nursery.start_soon(one, work)
-    if failures:
-        raise failures[0]
 
 
 def _spread(storers: Sequence[PeerId]) -> list[PeerId]:

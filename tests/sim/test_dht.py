@@ -384,3 +384,41 @@ async def test_beyond_the_bound_the_least_recently_used_streams_are_closed_but_n
         await trio.sleep(1)
         assert sum(len(other.dht._keeper._watches) for other in others) == limits.WATCHES_PER_WALK
         assert len(asker.dht._records._pool._channels) == limits.WATCHES_PER_WALK
+
+
+async def test_connections_to_the_closest_storers_are_kept_up(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "WARM_PEERS", 4)
+    async with world() as w:
+        peers = await w.grow(12)
+        await trio.sleep(2 * limits.REFRESH_CHECK_S)
+        own = peers[5].node
+        others = [peer for peer in peers if peer.node is not own]
+        others.sort(key=lambda peer: position(peer.node.peer_id) ^ position(own.peer_id))
+        for other in others:
+            w.net.cut(own, other.node)
+            w.net.heal(own, other.node)
+        assert own.links() == ()
+        await trio.sleep(limits.REFRESH_CHECK_S + 1)
+        assert {link.peer for link in own.links()} == {peer.node.peer_id for peer in others[:4]}
+
+
+async def test_their_streams_are_not_closed_to_make_room(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "WARM_PEERS", 3)
+    monkeypatch.setattr(limits, "CLIENT_STREAMS", 5)
+    async with world() as w:
+        peers = await w.grow(12)
+        await trio.sleep(2 * limits.REFRESH_CHECK_S)
+        own = peers[5]
+        others = sorted(
+            (peer.node.peer_id for peer in peers if peer is not own),
+            key=lambda peer: position(peer) ^ position(own.node.peer_id),
+        )
+        for number in range(20):
+            assert (await own.dht.walk(bytes([number]) * 32)).failed == 0
+        kept = set(own.dht._records._pool._channels)
+        assert set(others[:3]) <= kept
+        assert len(kept) <= 5 + SMALL.k  # the walk that was last is not over before it has its answers

@@ -183,7 +183,9 @@ def test_who_was_not_asked_cannot_answer() -> None:
 # --- prefixes ------------------------------------------------------------------------------------------------------
 
 
-def prefixed(prefixes: list[bytes | None], *, k: int, alpha: int = 20, max_asked: int = 100) -> tuple[Lookup, list[PeerId]]:
+def prefixed(
+    prefixes: list[bytes | None], *, k: int, alpha: int = 20, max_asked: int = 100
+) -> tuple[Lookup, list[PeerId]]:
     """A walk that knows one peer a prefix, the closest first."""
     known = peers(len(prefixes))
     lookup = Lookup(TARGET, k=k, alpha=alpha, max_asked=max_asked)
