@@ -1,9 +1,11 @@
-"""``scripts/bench sybils [--trials N] [--attack SYBILS/PREFIXES …] [--json FILE]``: what is found although all nearest lie.
+"""Sybils around a loc: what is found although all the nearest nodes lie (PROTOCOL.md 3.7).
 
-Honest nodes run the real DHT on the memory network, at global addresses. An attacker who knows a loc makes peers that are
-all nearer to it than every honest node, shows them to everyone, and lets them answer as well as they can: quick, telling
-of each other alone, taking every put and every watch, and keeping nothing. Then one honest node puts a record, another
-one reads the slot. The network grows up once; each trial attacks another loc in a copy of it (PROTOCOL.md 3.7).
+    scripts/bench sybils [--trials N] [--attack SYBILS/PREFIXES …] [--json FILE]
+
+Honest nodes run the real DHT on the memory network, at global addresses. An attacker who knows a loc makes peers that
+are all nearer to it than every honest node, shows them to everyone, and lets them answer as well as they can: quick,
+telling of each other alone, taking every put and every watch, and keeping nothing. Then one honest node puts a record
+and another one reads the slot. The network grows up once; each trial attacks another loc in a copy of it.
 """
 
 from __future__ import annotations
@@ -126,7 +128,7 @@ async def _trials(plan: Sequence[tuple[Attack, int]], honest: int, made: list[Tr
             for read in pipes:
                 with open(read, "rb") as pipe:  # noqa: ASYNC230  nothing runs meanwhile: the copies must be alike
                     made.append(msgspec.json.decode(pipe.read(), type=Trial))
-                os.wait()
+                os.wait()  # noqa: ASYNC222  it has said all
 
 
 async def _in_copy(net: MemoryNetwork, attack: Attack, number: int, nodes: Sequence[_Node], write: int) -> NoReturn:

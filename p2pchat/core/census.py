@@ -54,7 +54,7 @@ class Census:
 
 
 def key_between(target: int, least: int, most: int, seed: bytes) -> bytes | None:
-    """A 32-byte key, drawn from ``seed``, of a distance to ``target`` from ``least`` up to ``most``; None: none found."""
+    """A 32-byte key, drawn from ``seed``, from ``least`` up to ``most`` away from ``target``; None: none was found."""
     for attempt in range(_KEY_TRIES):
         key = hashlib.sha256(seed + attempt.to_bytes(4, "big")).digest()
         if least <= position(key) ^ target < most:

@@ -43,7 +43,7 @@ class Speaks(Enum):
 @dataclass(slots=True, eq=False)
 class PeerFacts:
     """One peer. ``position``: its place for distances; ``srtt`` and ``var``: round trip and its deviation, seconds;
-    ``has_said``: what it speaks it has said itself; ``prefix``: who else may be of the same owner, None counts singly."""
+    ``has_said``: what it speaks it has said itself; ``prefix``: shared with others of one owner, None counts singly."""
 
     peer: PeerId
     position: int = field(repr=False)

@@ -6,8 +6,8 @@ Rules:
 - A peer enters only after it has answered or said what it serves, never because another told of it, and only with an
   address: one that nobody can dial is of no use to whoever is told of it.
 - An old peer keeps its place against a new one, except that a resting one gives way to any, a peer that is no storer to
-  a storer, and one of a prefix that has more than its room to one of another. A peer that fails gives its place to the newest spare; without one it stays, so that the loss of our own
-  network empties no table.
+  a storer, and one of a prefix that has more than its room to one of another. A peer that fails gives its place to the
+  newest spare; without one it stays, so that the loss of our own network empties no table.
 - Resting peers, and those that serve neither protocol, are neither asked nor told.
 """
 

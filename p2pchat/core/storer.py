@@ -110,8 +110,8 @@ class Storer:
         params: consensus constants.
         check: the validation of PROTOCOL.md 3.2.
 
-    ``on_change`` is called with (loc, writer) whenever such an entry has come, changed or gone; it must neither block nor
-    raise.
+    ``on_change`` is called with (loc, writer) whenever such an entry has come, changed or gone; it must neither block
+    nor raise.
     """
 
     def __init__(self, own: PeerId, params: Params, check: Check) -> None:

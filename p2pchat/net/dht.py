@@ -50,8 +50,8 @@ class Dht:
         check: validation of a record; by default that of PROTOCOL.md 3.2.
         entropy: n → n random bytes, for the keys of bucket refreshes.
 
-    ``storer`` is what this node keeps. ``on_push`` is called with (loc, record) for each new valid entry of a watched slot, once a record; it must neither
-    block nor raise.
+    ``storer`` is what it keeps. ``on_push`` is called with (loc, record) for each new valid entry of a watched slot,
+    once a record; it must neither block nor raise.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Dht:
             put: a record, 969 bytes, that each storer asked may keep.
             get: whether the entries are wanted.
             watch_s: for how many seconds, at most 3,600, new entries are wanted through :attr:`on_push`; asked of the
-                own node and the 4 closest storers. Asking again prolongs it.
+                own node and 4 of its storers. Asking again prolongs it.
 
         Raises:
             NetError: the DHT is not running.
@@ -199,7 +199,7 @@ class Dht:
         return result
 
     async def watch(self, loc: bytes, watch_s: int) -> None:
-        """Prolong the watch of a slot that was walked, at the own node and the 4 closest storers, without a walk.
+        """Prolong the watch of a slot that was walked, at the own node and 4 of its storers, without a walk.
 
         Entries that are there and were not told yet come through :attr:`on_push`.
 

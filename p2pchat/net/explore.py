@@ -65,7 +65,11 @@ class Explorer:
         self._looked_for_self_at = float("-inf")
 
     async def begin(self) -> None:
-        """Look for the own neighbourhood, and for another to compare it with. Raises: NetError: the node is stopping."""
+        """Look for the own neighbourhood, and for another to compare it with.
+
+        Raises:
+            NetError: the node is stopping.
+        """
         await _together(self._find_self, partial(self._sample, self._entropy(32)))
 
     async def run(self, keep_warm: Callable[[Iterable[PeerId]], None]) -> None:

@@ -5,8 +5,8 @@ Rules:
 - A put is considered before the entries are read.
 - Newly accepted entries are pushed to those with a watch, except to the one who put them. A watcher that does not take
   its pushes loses all its watches: nothing is queued for it without bound.
-- A put from another peer is refused when this node knows 40 storers closer to loc than itself, unless it is so near that
-  only k are to be expected there: Sybils talk no storer out of its slots. The node's own put is not refused.
+- A put from another peer is refused when this node knows 40 storers closer to loc than itself, unless it is so near
+  that only k are to be expected there: Sybils talk no storer out of its slots. The node's own put is not refused.
 """
 
 from __future__ import annotations

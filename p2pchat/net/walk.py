@@ -91,7 +91,7 @@ class Walker:
                 when the node has stopped.
             storers_only: peers known to be no storers are asked, but are not among the k.
             region: the distance within which k storers are to be expected; 0 where that is not known.
-            survey: looks for peers beside a crowded target: who is asked for those closest to it tells of the crowd alone.
+            survey: looks for peers beside a crowded target: the closest to it would tell of the crowd alone.
 
         Raises:
             NetError: the node is stopping or has stopped.
