@@ -6,6 +6,7 @@ ALTER TABLE presence_own ADD COLUMN ends_s INTEGER;                        -- NU
 UPDATE presence_own SET made_s = CAST(strftime('%s', 'now') AS INTEGER);
 ALTER TABLE contact ADD COLUMN acked_n INTEGER NOT NULL DEFAULT 0;         -- the highest own presence that it has
 ALTER TABLE envelope ADD COLUMN presence_n INTEGER NOT NULL DEFAULT 0;     -- the own presence that it carries
+
 -- What a node keeps for others survives a restart (PROTOCOL.md 3.2).
 
 CREATE TABLE held (             -- prefix: of the peer who put it, empty for our own
