@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from bench import basics, sybils
+from bench import basics, held, sybils
 from bench.measure import Samples
 from bench.report import document, machine, table
 from p2pchat.base.errors import P2PChatError
@@ -20,8 +20,9 @@ from p2pchat.cli.sandbox import Interrupted, Sandbox, in_sandbox
 
 def main() -> int:
     """The exit status."""
-    if sys.argv[1:2] == ["sybils"]:
-        return sybils.main(sys.argv[2:])
+    own = {"sybils": sybils.main, "held": held.main}.get(sys.argv[1] if len(sys.argv) > 1 else "")
+    if own is not None:
+        return own(sys.argv[2:])
     arguments = _parser().parse_args()
     samples, before = Samples(), machine()
 
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_subparsers(required=True, metavar="WHAT")
     what.add_parser("sybils", help="what is found although all nodes nearest to a loc lie; has options of its own")
+    what.add_parser("held", help="loading what a node keeps for others; has options of its own")
     command = what.add_parser("basics", help="start, memory, idle CPU, commands, messages, match")
     command.add_argument("--runs", type=_at_least_one, default=5, metavar="N", help="values of each figure (5)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write every value there, too")

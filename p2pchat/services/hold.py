@@ -46,7 +46,7 @@ class Hold:
     async def run(self) -> None:
         """Load what is on disk, then write what changes, until cancelled."""
         try:
-            await self._load()
+            await self.load()
         except StoreError as error:
             log.warning("hold.not_loaded", error=cause(error))
         while True:
@@ -71,7 +71,8 @@ class Hold:
                 log.warning("hold.not_saved", error=cause(error))
                 return
 
-    async def _load(self) -> None:
+    async def load(self) -> None:
+        """Give the storer what is on disk, a few rows at a time."""
         own = self._context.network.peer_id
         await self._context.db.run(partial(held.begin, own=own))
         last, rows = await self._context.db.run(partial(held.page, after=0, count=_ROWS))

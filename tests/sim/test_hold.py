@@ -123,7 +123,7 @@ async def test_a_newer_record_that_came_before_the_rows_were_loaded_stays(autoju
         await put(alice, newer := record(cluster, 1))
         assert bob.running is not None
         context = bob.running.context
-        await hold.Hold(context)._load()
+        await hold.Hold(context).load()
         assert kept(bob) == {newer}
         assert newer != old.raw
 
