@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import basics, book
+from bench import basics, book, held, sybils
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
 from p2pchat.base.errors import P2PChatError
@@ -24,6 +24,9 @@ Measure = Callable[[Sandbox, Path, int, bool, Samples], None]
 
 def main() -> int:
     """The exit status."""
+    own = {"sybils": sybils.main, "held": held.main}.get(sys.argv[1] if len(sys.argv) > 1 else "")
+    if own is not None:
+        return own(sys.argv[2:])
     arguments = _parser().parse_args()
     samples, before = Samples(), machine()
 
@@ -50,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="bench", description="Measure p2pchat on this machine, beside its raw limits."
     )
     what = parser.add_subparsers(required=True, metavar="WHAT")
+    what.add_parser("sybils", help="what is found although all nodes nearest to a loc lie; has options of its own")
+    what.add_parser("held", help="loading what a node keeps for others; has options of its own")
     command = what.add_parser("basics", help="start, memory, idle CPU, commands, messages, match")
     _measured(command, _basics, basics.METRICS, runs=5)
     command = what.add_parser("import", help="an address book of 500 people: CPU, memory, latency meanwhile")

@@ -53,6 +53,8 @@ WATCHES: Final = 2_000
 PUSHES_QUEUED: Final = 64  # for one watcher; beyond it its watches are dropped
 REFRESH_AFTER_S: Final = 3_600.0  # of a bucket that no walk has touched
 REFRESH_CHECK_S: Final = 60.0
+WARM_PEERS: Final = 40  # the closest storers: their connections are kept up
+CENSUS_BUCKETS: Final = 2  # refreshes of deeper ones stay around the own PeerID, which an attacker knows
 
 # bundles given out: nobody may fill the store by asking
 PREKEYS_PER_PEER: Final = 8

@@ -9,13 +9,14 @@ Rules:
   ends that. Whoever failed last time is *suspect*: asked again, it holds up nobody (its soft deadline is 0).
 - Addresses: what the peer, or the user, says replaces all. What others say is taken only where there is none or a dial
   has failed, so that a liar neither spoils good addresses nor makes bad ones stay.
+- Prefix: of the address at which the peer would be dialled, and once it has answered of that from which it did.
 - Times are seconds of one monotonic clock, given by the caller.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -42,7 +43,7 @@ class Speaks(Enum):
 @dataclass(slots=True, eq=False)
 class PeerFacts:
     """One peer. ``position``: its place for distances; ``srtt`` and ``var``: round trip and its deviation, seconds;
-    ``has_said``: what it speaks it has said itself."""
+    ``has_said``: what it speaks it has said itself; ``prefix``: shared with others of one owner, None counts singly."""
 
     peer: PeerId
     position: int = field(repr=False)
@@ -53,6 +54,8 @@ class PeerFacts:
     retry_at: float = 0.0
     in_table: bool = False
     has_said: bool = False
+    prefix: bytes | None = field(default=None, repr=False)
+    _has_shown_prefix: bool = False
     _speaks: Speaks = Speaks.UNKNOWN
     _doubted_at: float = 0.0
     _addresses_failed: bool = False
@@ -108,14 +111,34 @@ class PeerFacts:
         self.retry_at = now + rest_s
         self._addresses_failed = True
 
-    def on_addresses(self, addresses: Iterable[Address], *, own: bool) -> None:
-        """Addresses that are fit to be dialled; ``own``: the peer itself, or the user, named them."""
+    def on_addresses(self, addresses: Iterable[Address], *, own: bool, prefix: bytes | None = None) -> None:
+        """Addresses that are fit to be dialled, and the prefix of the first.
+
+        ``own``: the peer itself, or the user, named them.
+        """
         fresh = tuple(dict.fromkeys(addresses))
         if not fresh:
             return
         if own or self._addresses_failed or not self.addresses:
             self.addresses = fresh[:TOLD_ADDRESSES]
             self._addresses_failed = False
+            if not self._has_shown_prefix:
+                self.prefix = prefix
+
+    def on_prefix(self, prefix: bytes | None) -> None:
+        """It answered from there; None counts singly."""
+        self.prefix, self._has_shown_prefix = prefix, True
+
+
+def first_of_prefixes(peers: Iterable[PeerFacts], per_prefix: int) -> Iterator[PeerFacts]:
+    """Those of ``peers`` that are among the first ``per_prefix`` of their prefix. Source: PROTOCOL.md 3.7."""
+    tally = Counter[bytes]()
+    for facts in peers:
+        if facts.prefix is not None:
+            tally[facts.prefix] += 1
+            if tally[facts.prefix] > per_prefix:
+                continue
+        yield facts
 
 
 class PeerBook:

@@ -5,16 +5,17 @@ Rules:
 - Bucket i holds peers that share exactly i leading bits with this node: up to k of them and up to k spares.
 - A peer enters only after it has answered or said what it serves, never because another told of it, and only with an
   address: one that nobody can dial is of no use to whoever is told of it.
-- An old peer keeps its place against a new one, except that a resting one gives way to any and a peer that is no storer
-  to a storer. A peer that fails gives its place to the newest spare; without one it stays, so that the loss of our own
-  network empties no table.
+- An old peer keeps its place against a new one, except that a resting one gives way to any, a peer that is no storer to
+  a storer, and one of a prefix that has more than its room to one of another. A peer that fails gives its place to the
+  newest spare; without one it stays, so that the loss of our own network empties no table.
 - Resting peers, and those that serve neither protocol, are neither asked nor told.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from p2pchat.base.ids import PeerId
@@ -88,30 +89,48 @@ class RoutingTable:
             bucket.peers[heir.peer] = heir
 
     def closest(self, target: int, count: int, now: float, *, storers_only: bool = False) -> list[PeerFacts]:
-        """The ``count`` usable peers closest to ``target``, closest first."""
+        """The ``count`` usable peers closest to ``target``, closest first.
+
+        Of one prefix there are ``params.storers_per_prefix`` at most, unless that leaves fewer than ``count``.
+        """
         found: list[PeerFacts] = []
+        passed_over: list[PeerFacts] = []
+        tally = Counter[bytes]()
         for group in self._outward(target):
-            found += (
+            usable = [
                 facts
                 for bucket in group
                 for facts in bucket
                 if self._is_usable(facts, now) and not (storers_only and facts.speaks(now) is not Speaks.RECORDS)
-            )
+            ]
+            usable.sort(key=lambda facts: facts.position ^ target)
+            for facts in usable:
+                (found if self._has_room(tally, facts) else passed_over).append(facts)
             if len(found) >= count:
-                break
-        return sorted(found, key=lambda facts: facts.position ^ target)[:count]
+                return found[:count]
+        found += passed_over[: count - len(found)]
+        return sorted(found, key=lambda facts: facts.position ^ target)
 
     def closer_storers(self, target: int, now: float, at_most: int) -> int:
-        """How many usable storers are closer to ``target`` than this node; counting ends at ``at_most``."""
+        """How many usable storers are closer to ``target`` than this node; counting ends at ``at_most``.
+
+        Of one prefix ``params.storers_per_prefix`` count: nobody talks this node out of its slots with many peers.
+        """
         own_distance = self._position ^ target
+        tally = Counter[bytes]()
         count = 0
         for bucket in self._buckets[self._index(target) :]:
             for facts in bucket:
-                is_closer = facts.position ^ target < own_distance
-                count += is_closer and facts.speaks(now) is Speaks.RECORDS and self._is_usable(facts, now)
+                is_storer = facts.speaks(now) is Speaks.RECORDS and self._is_usable(facts, now)
+                if is_storer and facts.position ^ target < own_distance:
+                    count += self._has_room(tally, facts)
             if count >= at_most:
                 return at_most
         return count
+
+    def distance(self, target: int) -> int:
+        """Of this node to ``target``."""
+        return self._position ^ target
 
     def usable(self, now: float) -> list[PeerFacts]:
         """All peers that may be asked."""
@@ -135,6 +154,13 @@ class RoutingTable:
                 return key
         return None
 
+    def _has_room(self, tally: Counter[bytes], facts: PeerFacts) -> bool:
+        """Whether ``facts`` is among the first of its prefix, of which ``tally`` keeps count."""
+        if facts.prefix is None:
+            return True
+        tally[facts.prefix] += 1
+        return tally[facts.prefix] <= self._params.storers_per_prefix
+
     def _is_usable(self, facts: PeerFacts, now: float) -> bool:
         return not facts.is_resting(now) and facts.speaks(now) is not Speaks.NEITHER
 
@@ -154,10 +180,21 @@ class RoutingTable:
         resting = next((facts for facts in peers if not self._is_usable(facts, now)), None)
         if resting is not None or newcomer.speaks(now) is not Speaks.RECORDS:
             return resting
-        return next((facts for facts in peers if facts.speaks(now) is not Speaks.RECORDS), None)
+        router = next((facts for facts in peers if facts.speaks(now) is not Speaks.RECORDS), None)
+        if router is not None:
+            return router
+        *_, surplus = None, *self._surplus([*peers, newcomer])
+        return None if surplus is newcomer else surplus
+
+    def _surplus(self, peers: Iterable[PeerFacts]) -> list[PeerFacts]:
+        """Those beyond the room of their prefix."""
+        tally = Counter[bytes]()
+        return [facts for facts in peers if not self._has_room(tally, facts)]
 
     def _add_spare(self, bucket: _Bucket, facts: PeerFacts) -> None:
         bucket.spares[facts.peer] = facts
         if len(bucket.spares) > self._params.k:
-            forgotten = bucket.spares.pop(next(iter(bucket.spares)))
+            surplus = [facts for facts in self._surplus(bucket) if facts.peer in bucket.spares]
+            forgotten = surplus[-1] if surplus else next(iter(bucket.spares.values()))
+            del bucket.spares[forgotten.peer]
             forgotten.in_table = False

@@ -54,6 +54,29 @@ class Put(Enum):
     REFUSED = "refused"
 
 
+class Held(NamedTuple):
+    """An entry as it is written down: what was put, by whom, and what the check found.
+
+    Args:
+        loc, writer: 32 bytes each.
+        raw: the record's bytes.
+        prefix: of the peer who put it, or :data:`OWN_PREFIX`.
+        seq, expiry: unix seconds.
+        work: bits.
+    """
+
+    loc: bytes
+    raw: bytes
+    prefix: bytes
+    writer: bytes
+    seq: int
+    expiry: int
+    work: int
+
+    def __repr__(self) -> str:
+        return "Held(…)"
+
+
 class _Key(NamedTuple):
     """Where an entry stands in an order: by distance or by expiry."""
 
@@ -86,9 +109,13 @@ class Storer:
         own: this node's PeerID, from which distances are measured.
         params: consensus constants.
         check: the validation of PROTOCOL.md 3.2.
+
+    ``on_change`` is called with (loc, writer) whenever such an entry has come, changed or gone; it must neither block
+    nor raise.
     """
 
     def __init__(self, own: PeerId, params: Params, check: Check) -> None:
+        self.on_change: Callable[[bytes, bytes], None] = _ignore
         self._position = position(own)
         self._params = params
         self._check = check
@@ -117,6 +144,24 @@ class Storer:
             record = self._check(loc, raw, now_s)
         except PeerError:
             return Put.REFUSED
+        return self._admit(loc, raw, prefix, record)
+
+    def restore(self, held: Held, now_s: int) -> Put:
+        """Take back what this node kept when it last ran, by the same rules but without checking it again."""
+        if held.expiry <= now_s:
+            return Put.REFUSED
+        return self._admit(held.loc, held.raw, held.prefix, held)
+
+    def entry(self, loc: bytes, writer: bytes) -> Held | None:
+        """What is kept of ``writer`` for ``loc`` (32 bytes each), as :meth:`restore` takes it."""
+        entry = self._slots.get(loc, {}).get(writer)
+        if entry is None:
+            return None
+        record = entry.record
+        return Held(loc, entry.raw, entry.prefix, writer, record.seq, record.expiry, record.work)
+
+    def _admit(self, loc: bytes, raw: bytes, prefix: bytes, record: CheckedRecord) -> Put:
+        slot = self._slots.get(loc, {})
         known = slot.get(record.writer)
         if known is not None:
             if record.seq <= known.record.seq:
@@ -183,6 +228,7 @@ class Storer:
         if entry.prefix != OWN_PREFIX:
             insort(self._far, entry.by_distance)
             insort(self._far_of_prefix.setdefault(entry.prefix, []), entry.by_distance)
+        self.on_change(entry.loc, entry.record.writer)
 
     def _remove(self, entry: _Entry) -> None:
         slot = self._slots[entry.loc]
@@ -196,6 +242,11 @@ class Storer:
             _discard(of_prefix, entry.by_distance)
             if not of_prefix:
                 del self._far_of_prefix[entry.prefix]
+        self.on_change(entry.loc, entry.record.writer)
+
+
+def _ignore(_loc: bytes, _writer: bytes) -> None:
+    """Nobody writes down what changes."""
 
 
 def _discard(ranked: list[_Key], key: _Key) -> None:

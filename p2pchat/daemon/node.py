@@ -32,7 +32,6 @@ from p2pchat.daemon.miner import ChildMiner
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.libp2p_host import Libp2pHost
-from p2pchat.services import upkeep
 from p2pchat.services.context import Bus, Context
 from p2pchat.services.defects import report_defect
 from p2pchat.services.join import NodeAddress
@@ -143,7 +142,7 @@ async def _node(start: Start, database: Database, stop: trio.Event) -> None:
             await stop.wait()
             sd_notify("STOPPING=1")
             await server.drain()
-            await upkeep.remember_peers(context)
+            await life.save()
             services.cancel_scope.cancel()
 
 

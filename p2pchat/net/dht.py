@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 
 import trio
 
@@ -22,10 +23,11 @@ from p2pchat.core.dht_wire import ToldPeer
 from p2pchat.core.findings import Findings, WalkResult, newest_of_each_writer
 from p2pchat.core.lookup import Lookup, position
 from p2pchat.core.params import Params
-from p2pchat.core.peers import PeerBook, PeerFacts, Speaks
+from p2pchat.core.peers import PeerBook, PeerFacts, Speaks, first_of_prefixes
 from p2pchat.core.record import check_record
 from p2pchat.core.routing import RoutingTable
-from p2pchat.core.storer import OWN_PREFIX, Check
+from p2pchat.core.storer import OWN_PREFIX, Check, Storer
+from p2pchat.net.explore import Explorer
 from p2pchat.net.hearsay import passing
 from p2pchat.net.kad import KAD, KadClient, KadServer
 from p2pchat.net.keeper import Keeper, Watcher
@@ -48,8 +50,8 @@ class Dht:
         check: validation of a record; by default that of PROTOCOL.md 3.2.
         entropy: n → n random bytes, for the keys of bucket refreshes.
 
-    ``on_push`` is called with (loc, record) for each new valid entry of a watched slot, once a record; it must neither
-    block nor raise.
+    ``storer`` is what it keeps. ``on_push`` is called with (loc, record) for each new valid entry of a watched slot,
+    once a record; it must neither block nor raise.
     """
 
     def __init__(
@@ -68,19 +70,21 @@ class Dht:
         self._params = params
         self._now = now
         self._check: Check = check or partial(check_record, params=params)
-        self._entropy = entropy
         self._book = PeerBook()
         self._table = RoutingTable(own, params)
-        self._keeper = Keeper(own, params, now, self._check, self._table)
+        self.storer = Storer(own, params, self._check)
         self._meetings = Meetings(network, params, self._book, self._table)
         self._walker = Walker(own, params, self._book, self._table, self._meetings.meet)
         self._records = RecordsClient(network, self._on_remote_push)
         self._kad = KadClient(network)
+        self._explorer = Explorer(
+            network, params, self._book, self._table, self._walker, self._kad, entropy, self._running
+        )
+        self._keeper = Keeper(self.storer, params, now, self._table, self._explorer.region)
         self._local = _LocalWatcher(self._tell)
         self._told = Told()
         self._walks = trio.Semaphore(limits.WALKS)
         self._nursery: trio.Nursery | None = None
-        self._looked_for_self_at = float("-inf")
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve both protocols and keep the table fresh until cancelled; the other calls need this running."""
@@ -94,7 +98,7 @@ class Dht:
             self._network.handle(KAD, kad.serve)
             try:
                 task_status.started()
-                await self._maintain()
+                await self._explorer.run(self._records.keep_warm)
             finally:
                 self._nursery = None
 
@@ -119,7 +123,7 @@ class Dht:
                     nursery.start_soon(contact, peer, addresses)
         if answered == 0:
             raise NetError("none of the known peers answered")
-        await self._find_self()
+        await self._explorer.begin()
         return answered
 
     def add_peer(self, peer: PeerId, addresses: Sequence[Address]) -> None:
@@ -151,37 +155,6 @@ class Dht:
         ]
         return tuple(peer for peer in told if peer.addresses)[:k]
 
-    # routing
-
-    async def _maintain(self) -> None:
-        while True:
-            await trio.sleep(limits.REFRESH_CHECK_S)
-            if self._table.usable(trio.current_time()):
-                try:
-                    await self._refresh()
-                except NetError:
-                    continue  # only a walk that is being cancelled says so; the next sleep ends this task
-
-    async def _refresh(self) -> None:
-        now = trio.current_time()
-        if now - self._looked_for_self_at >= limits.REFRESH_AFTER_S:
-            await self._find_self()
-        for index in self._table.stale(now, limits.REFRESH_AFTER_S):
-            key = self._table.refresh_key(index, self._entropy(32))
-            if key is not None:
-                await self._find(key)
-
-    async def _find_self(self) -> None:
-        self._looked_for_self_at = trio.current_time()
-        await self._find(self._own)
-
-    async def _find(self, key: bytes) -> None:
-        async def ask(facts: PeerFacts) -> Answer:
-            peers, host = await self._kad.find_node(facts.peer, facts.addresses, key)
-            return Answer(peers, host, counts=True)
-
-        await self._walker.run(position(key), ask, self._running, storers_only=False)
-
     def _running(self) -> trio.Nursery:
         if self._nursery is None:
             raise NetError("the DHT is not running")
@@ -197,7 +170,7 @@ class Dht:
             put: a record, 969 bytes, that each storer asked may keep.
             get: whether the entries are wanted.
             watch_s: for how many seconds, at most 3,600, new entries are wanted through :attr:`on_push`; asked of the
-                own node and the 4 closest storers. Asking again prolongs it.
+                own node and 4 of its storers. Asking again prolongs it.
 
         Raises:
             NetError: the DHT is not running.
@@ -211,9 +184,13 @@ class Dht:
         self._watch_here(loc, watch_s)
         async with self._walks:
             ask = partial(self._ask, loc, put, get, findings)
-            machine = await self._walker.run(position(loc), ask, self._running, storers_only=True)
+            region = self._explorer.region()
+            survey = partial(self._explorer.beside, position(loc), region)
+            machine = await self._walker.run(
+                position(loc), ask, self._running, storers_only=True, region=region, survey=survey
+            )
             if watch_s:
-                await self._watch_at(machine.answered()[: limits.WATCHES_PER_WALK], loc, watch_s, get, findings)
+                await self._watch_at(_spread(machine.answered()), loc, watch_s, get, findings)
         if get:
             findings.add_records(self._keeper.get(loc))
         result = self._result(loc, machine, findings, own_stored)
@@ -222,7 +199,7 @@ class Dht:
         return result
 
     async def watch(self, loc: bytes, watch_s: int) -> None:
-        """Prolong the watch of a slot that was walked, at the own node and the 4 closest storers, without a walk.
+        """Prolong the watch of a slot that was walked, at the own node and 4 of its storers, without a walk.
 
         Entries that are there and were not told yet come through :attr:`on_push`.
 
@@ -234,10 +211,10 @@ class Dht:
         self._running()
         watch_s = min(watch_s, self._params.watch_max_s)
         self._watch_here(loc, watch_s)
-        count, findings = limits.WATCHES_PER_WALK, Findings()
+        findings = Findings()
         async with self._walks:
-            closest = self._table.closest(position(loc), count, trio.current_time(), storers_only=True)
-            await self._watch_at((facts.peer for facts in closest), loc, watch_s, True, findings)
+            closest = self._table.closest(position(loc), self._params.k, trio.current_time(), storers_only=True)
+            await self._watch_at(_spread([facts.peer for facts in closest]), loc, watch_s, True, findings)
         for record in findings.records(loc, self._check, int(self._now())):
             self._tell(loc, record)
 
@@ -282,7 +259,8 @@ class Dht:
         answered = machine.answered()
         known = {facts.peer: facts for facts in self._table if facts.speaks(now) is Speaks.RECORDS}
         known.update((peer, self._book.of(peer)) for peer in answered)
-        nearest = sorted(known.values(), key=lambda facts: facts.position ^ target)[:k]
+        by_distance = sorted(known.values(), key=lambda facts: facts.position ^ target)
+        nearest = list(islice(first_of_prefixes(by_distance, self._params.storers_per_prefix), k))
         return findings.result(
             own_stored=own_stored,
             answered=answered,
@@ -313,6 +291,12 @@ class _LocalWatcher(Watcher):
         """See :class:`Watcher`."""
         self._tell(loc, record)
         return True
+
+
+def _spread(storers: Sequence[PeerId]) -> list[PeerId]:
+    """Those that are watched, evenly from the closest on: who is nearer than all honest ones holds not every watch."""
+    count = min(limits.WATCHES_PER_WALK, len(storers))
+    return [storers[index * len(storers) // count] for index in range(count)]
 
 
 def _ignore(_loc: bytes, _record: bytes) -> None:

@@ -5,7 +5,8 @@ Rules:
 - An answer belongs to the oldest request that has none. Therefore a request that is given up (cancelled, such as by its
   hard deadline) ends the stream, and so does whatever does not decode.
 - The end of a stream is no failure of the peer: a request that was under way is asked once more, on a fresh stream.
-- At most ``limits.CLIENT_STREAMS`` of one protocol are kept; beyond it the least recently used idle ones are closed.
+- At most ``limits.CLIENT_STREAMS`` of one protocol are kept; beyond it the least recently used idle ones are closed,
+  but not those to peers that shall stay warm.
 - Several askers of one peer share one dial and one opening.
 """
 
@@ -173,12 +174,15 @@ class ChannelPool(Generic[C]):
         network: where streams are opened.
         protocol: its libp2p name.
         make: a channel around a stream just opened.
+
+    ``warm``: peers whose channels are not closed to make room.
     """
 
     def __init__(self, network: Network, protocol: str, make: Callable[[Stream], C]) -> None:
         self._network = network
         self._protocol = protocol
         self._make = make
+        self.warm: frozenset[PeerId] = frozenset()
         self._channels: dict[PeerId, C] = {}
         self._openings: dict[PeerId, _Opening[C]] = {}
         self._nursery: trio.Nursery | None = None
@@ -241,7 +245,10 @@ class ChannelPool(Generic[C]):
     def _close_surplus(self) -> None:
         if len(self._channels) <= limits.CLIENT_STREAMS:
             return
-        live = [channel for channel in self._channels.values() if channel.is_open]
-        idle = sorted((channel for channel in live if channel.is_idle), key=lambda channel: channel.used_at)
+        live = {peer: channel for peer, channel in self._channels.items() if channel.is_open}
+        idle = sorted(
+            (channel for peer, channel in live.items() if channel.is_idle and peer not in self.warm),
+            key=lambda channel: channel.used_at,
+        )
         for channel in idle[: max(0, len(live) - limits.CLIENT_STREAMS)]:
             channel.end()

@@ -62,10 +62,30 @@ def told_peer(host: str | None, told: ToldPeer) -> tuple[PeerId, tuple[Address, 
 
 def prefix_of(host: str | None, peer: PeerId) -> bytes:
     """The prefix under which a storer counts what ``peer`` at ``host`` puts. Source: PROTOCOL.md 3.2."""
+    return network_of(host) or b"peer" + bytes(peer)
+
+
+def network_of(host: str | None) -> bytes | None:
+    """The prefix that an IP literal shares with others of its owner; None where it counts singly: not global, relayed.
+
+    Source: PROTOCOL.md 3.2.
+    """
     ip = None if host is None else _ip(host)
     if ip is None or not _is_global(ip):
-        return b"peer" + bytes(peer)
+        return None
     return b"ip4" + ip.packed[:3] if ip.version == 4 else b"ip6" + ip.packed[:6]
+
+
+def network_to_dial(addresses: Iterable[Address]) -> bytes | None:
+    """The prefix of the first address that has one: who may also be reached nearby does not count singly for that."""
+    networks = map(_network_of_address, addresses)
+    return next((network for network in networks if network is not None), None)
+
+
+@lru_cache(maxsize=4_096)
+def _network_of_address(address: Address) -> bytes | None:
+    end = endpoint(address)
+    return network_of(end.host) if end.relay is None and end.kind in ("ip4", "ip6") else None
 
 
 @lru_cache(maxsize=1_024)

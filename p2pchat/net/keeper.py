@@ -5,7 +5,8 @@ Rules:
 - A put is considered before the entries are read.
 - Newly accepted entries are pushed to those with a watch, except to the one who put them. A watcher that does not take
   its pushes loses all its watches: nothing is queued for it without bound.
-- A put from another peer is refused when this node knows 40 storers closer to loc than itself; the node's own is not.
+- A put from another peer is refused when this node knows 40 storers closer to loc than itself, unless it is so near
+  that only k are to be expected there: Sybils talk no storer out of its slots. The node's own put is not refused.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ from typing import Protocol
 
 import trio
 
-from p2pchat.base.ids import PeerId
 from p2pchat.core.lookup import position
 from p2pchat.core.params import Params
 from p2pchat.core.routing import RoutingTable
-from p2pchat.core.storer import OWN_PREFIX, Check, Put, Storer
+from p2pchat.core.storer import OWN_PREFIX, Put, Storer
 from p2pchat.core.watches import Watches
 
 
@@ -35,21 +35,27 @@ class Keeper:
     """The slots of one node.
 
     Args:
-        own: this node's PeerID.
+        storer: the entries.
         params: consensus constants.
         now: unix seconds, for the records; leases run on trio's clock.
-        check: validation of a record.
         table: tells how many storers are closer to a loc.
+        region: the distance within which k storers are to be expected, 0 where that is not known.
     """
 
     def __init__(
-        self, own: PeerId, params: Params, now: Callable[[], float], check: Check, table: RoutingTable
+        self,
+        storer: Storer,
+        params: Params,
+        now: Callable[[], float],
+        table: RoutingTable,
+        region: Callable[[], int],
     ) -> None:
-        self._storer = Storer(own, params, check)
+        self._storer = storer
         self._watches = Watches[Watcher](params.watch_max_s)
         self._params = params
         self._now = now
         self._table = table
+        self._region = region
 
     def put(self, loc: bytes, raw: bytes, *, prefix: bytes, by: Watcher) -> bool:
         """Keep a record if the rules allow it; whether it is here now.
@@ -82,5 +88,7 @@ class Keeper:
         self._watches.drop(watcher)
 
     def _is_far(self, loc: bytes) -> bool:
-        bound = self._params.refuse_beyond_closer
-        return self._table.closer_storers(position(loc), trio.current_time(), at_most=bound) >= bound
+        target, bound = position(loc), self._params.refuse_beyond_closer
+        if self._table.closer_storers(target, trio.current_time(), at_most=bound) < bound:
+            return False
+        return self._table.distance(target) >= self._region()

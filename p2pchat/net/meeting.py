@@ -20,7 +20,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.params import Params
 from p2pchat.core.peers import PeerBook, Speaks
 from p2pchat.core.routing import RoutingTable
-from p2pchat.net.hearsay import fit_to_dial
+from p2pchat.net.hearsay import fit_to_dial, network_to_dial
 from p2pchat.net.kad import KAD
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Network
@@ -74,7 +74,7 @@ class Meetings:
     async def contact(self, peer: PeerId, addresses: Sequence[Address]) -> bool:
         """Dial a peer of which the user or the local network told; whether it is in the table now."""
         facts = self._book.of(peer)
-        facts.on_addresses(addresses, own=True)
+        facts.on_addresses(addresses, own=True, prefix=network_to_dial(addresses))
         try:
             async with self._places:
                 await self._network.dial(peer, facts.addresses)
@@ -95,7 +95,8 @@ class Meetings:
             self._meeting.discard(peer)
         now = trio.current_time()
         facts = self._book.of(peer)
-        facts.on_addresses(fit_to_dial(addresses), own=True)
+        fit = fit_to_dial(addresses)
+        facts.on_addresses(fit, own=True, prefix=network_to_dial(fit))
         facts.on_speaks(_speaks(protocols), now, self._params, said=True)
         facts.on_alive()
         if facts.speaks(now) is Speaks.NEITHER:

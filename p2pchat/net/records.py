@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import trio
@@ -87,6 +87,10 @@ class RecordsClient:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep the streams alive until cancelled."""
         await self._pool.run(task_status)
+
+    def keep_warm(self, peers: Iterable[PeerId]) -> None:
+        """Close no stream to ``peers``, and to those alone, to make room for others."""
+        self._pool.warm = frozenset(peers)
 
     async def ask(
         self, peer: PeerId, addresses: Sequence[Address], loc: bytes, *, put: bytes | None, get: bool, watch_s: int = 0

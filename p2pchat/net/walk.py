@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,7 +24,7 @@ from p2pchat.core.lookup import Lookup
 from p2pchat.core.params import Params
 from p2pchat.core.peers import PeerBook, PeerFacts, Speaks
 from p2pchat.core.routing import RoutingTable
-from p2pchat.net.hearsay import told_peer
+from p2pchat.net.hearsay import network_of, network_to_dial, told_peer
 
 _BEYOND_K: Final = 10  # some of the closest known will turn out dead
 
@@ -72,7 +72,16 @@ class Walker:
         self._table = table
         self._on_met = on_met
 
-    async def run(self, target: int, ask: Ask, running: Callable[[], trio.Nursery], *, storers_only: bool) -> Lookup:
+    async def run(
+        self,
+        target: int,
+        ask: Ask,
+        running: Callable[[], trio.Nursery],
+        *,
+        storers_only: bool,
+        region: int = 0,
+        survey: Callable[[], Awaitable[Iterable[PeerId]]] | None = None,
+    ) -> Lookup:
         """Walk toward ``target`` until the machine is done.
 
         Args:
@@ -81,17 +90,36 @@ class Walker:
             running: the nursery for attempts, which end by themselves within the hard deadline; raises NetError
                 when the node has stopped.
             storers_only: peers known to be no storers are asked, but are not among the k.
+            region: the distance within which k storers are to be expected; 0 where that is not known.
+            survey: looks for peers beside a crowded target: the closest to it would tell of the crowd alone.
 
         Raises:
             NetError: the node is stopping or has stopped.
         """
         now = trio.current_time()
         self._table.touch(target, now)
-        machine = Lookup(target, k=self._params.k, alpha=self._params.alpha, max_asked=limits.PEERS_ASKED)
+        params = self._params
+        machine = Lookup(
+            target,
+            k=params.k,
+            alpha=params.alpha,
+            max_asked=limits.PEERS_ASKED,
+            per_prefix=params.storers_per_prefix,
+            region=region,
+        )
         walk = _Walk(machine, ask, storers_only)
-        for facts in self._table.closest(target, self._params.k + _BEYOND_K, now):
-            self._learn(walk, facts, now)
-        while not machine.done:
+        for index, facts in enumerate(self._table.closest(target, limits.PEERS_ASKED, now)):
+            if index < params.k + _BEYOND_K or facts.position ^ target < region:
+                self._learn(walk, facts, now)
+        await self._finish(walk, running)
+        if survey is not None and machine.is_crowded:
+            for peer in await survey():
+                self._learn(walk, self._book.of(peer), trio.current_time())
+            await self._finish(walk, running)
+        return machine
+
+    async def _finish(self, walk: _Walk, running: Callable[[], trio.Nursery]) -> None:
+        while not walk.machine.done:
             self._ask_next(walk, running())
             with trio.move_on_at(min(walk.soft_deadlines.values(), default=float("inf"))):
                 await walk.news.wait()
@@ -99,7 +127,6 @@ class Walker:
             self._mark_slow(walk)
             if walk.is_cancelled:
                 raise NetError("the node is stopping")
-        return machine
 
     async def attempt(self, facts: PeerFacts, ask: Ask) -> Answer | None:
         """Ask one peer under the hard deadline and write down how it went; None: it did not answer."""
@@ -119,6 +146,7 @@ class Walker:
             self._table.on_failure(facts, now)
             return None
         facts.on_answer(now - asked_at)
+        facts.on_prefix(network_of(answer.host))
         self._on_met(facts.peer)
         return answer
 
@@ -151,11 +179,11 @@ class Walker:
             if answer is None:
                 walk.machine.on_fail(facts.peer)
             else:
-                walk.machine.on_reply(facts.peer, counts=answer.counts)
-                self._learn_told(walk, answer)
+                walk.machine.on_reply(facts.peer, prefix=facts.prefix, counts=answer.counts)
+                self._learn_told(walk, facts.peer, answer)
             walk.news.set()
 
-    def _learn_told(self, walk: _Walk, answer: Answer) -> None:
+    def _learn_told(self, walk: _Walk, teller: PeerId, answer: Answer) -> None:
         now = trio.current_time()
         for told in answer.peers:
             known = told_peer(answer.host, told)
@@ -164,13 +192,14 @@ class Walker:
             peer, addresses = known
             facts = self._book.of(peer)
             if not facts.is_resting(now):
-                facts.on_addresses(addresses, own=False)
-                self._learn(walk, facts, now)
+                facts.on_addresses(addresses, own=False, prefix=network_to_dial(addresses))
+                self._learn(walk, facts, now, teller)
 
-    def _learn(self, walk: _Walk, facts: PeerFacts, now: float) -> None:
+    def _learn(self, walk: _Walk, facts: PeerFacts, now: float, teller: PeerId | None = None) -> None:
         speaks = facts.speaks(now)
         if facts.addresses and speaks is not Speaks.NEITHER:
-            walk.machine.learn(facts.peer, counts=not (walk.storers_only and speaks is Speaks.KAD))
+            counts = not (walk.storers_only and speaks is Speaks.KAD)
+            walk.machine.learn(facts.peer, prefix=facts.prefix, teller=teller, counts=counts)
 
     def _mark_slow(self, walk: _Walk) -> None:
         now = trio.current_time()

@@ -19,6 +19,7 @@ from p2pchat.services import upkeep
 from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
 from p2pchat.services.herald import Herald
+from p2pchat.services.hold import Hold
 from p2pchat.services.join import NodeAddress, join
 from p2pchat.services.rendezvous import Rendezvous
 from p2pchat.services.seek import Seeker
@@ -41,6 +42,7 @@ class Life:
     """
 
     connector: Connector
+    _hold: Hold
 
     def __init__(self, context: Context, listen: Listen, bootstrap: Callable[[], Sequence[NodeAddress]]) -> None:
         self._context = context
@@ -51,6 +53,11 @@ class Life:
     def online(self, contact: int) -> bool:
         """Whether a live stream to ``contact`` exists."""
         return self.connector.online(contact)
+
+    async def save(self) -> None:
+        """Write down what the next start goes on from: for a clean stop."""
+        await upkeep.remember_peers(self._context)
+        await self._hold.save()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled.
@@ -79,6 +86,7 @@ class Life:
         async with self._listen(context.profile.node_seed) as network:
             context.network = network
             context.dht = Dht(network, context.params, context.now, entropy=context.entropy.bytes)
+            self._hold = hold = Hold(context)
             self.connector = connector = Connector(context)
             seeker = Seeker(context, connector.hurry)
             herald = Herald(context, connector.wake_all)
@@ -97,6 +105,7 @@ class Life:
                 await nursery.start(seeker.run)
                 await nursery.start(herald.run)
                 nursery.start_soon(rendezvous.run)
+                nursery.start_soon(hold.run)
                 nursery.start_soon(upkeep.run, context)
                 task_status.started()
                 await self._renewed.wait()

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from p2pchat.base.errors import SchemaTooNew
-from p2pchat.store import contacts, migrate
+from p2pchat.base.ids import PeerId
+from p2pchat.core.storer import Held
+from p2pchat.store import contacts, held, migrate
 from p2pchat.store.db import Tx
 from p2pchat.store.sqlite import Connection, connect
 
@@ -74,4 +76,28 @@ def test_what_the_first_schema_held_is_there_after_the_second(tmp_path: Path, mo
     assert (row.name, row.state, row.heard_ms) == ("Bob", "matched", 0)
     assert [peer.published for peer in contacts.peers(tx, row.id)] == [True]
     assert [claimant.first_seen_ms for claimant in contacts.claimants(tx, row.id)] == [0]
+    connection.close()
+
+
+def test_what_is_held_for_others_has_room_from_the_third_schema_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrate.migrations()
+    connection = connect(tmp_path / "x.db", KEY)
+    monkeypatch.setattr(migrate, "migrations", lambda: known[:2])
+    migrate.migrate(connection)
+    connection.execute("INSERT INTO known_peer VALUES (x'01', x'90', 7)")
+    monkeypatch.setattr(migrate, "migrations", lambda: known)
+    migrate.migrate(connection)
+    tx = Tx(connection, 0)
+    assert tx.all("SELECT * FROM known_peer") == [(b"\x01", b"\x90", 7)]
+    held.begin(tx, PeerId(b"own"))
+    entry = Held(bytes(32), bytes(969), b"prefix", bytes(32), 1, 2, 3)
+    for newest in (entry, entry._replace(seq=5)):
+        held.save(tx, [newest], [])
+        assert held.page(tx, 0, 10)[1] == [newest]
+    held.begin(tx, PeerId(b"own"))
+    assert len(held.page(tx, 0, 10)[1]) == 1
+    held.begin(tx, PeerId(b"other"))
+    assert held.page(tx, 0, 10) == (0, [])
     connection.close()

@@ -207,13 +207,14 @@ async def test_a_pending_contact_is_given_nothing_and_a_removed_one_is_forgotten
         context = alice.running.context
         contact = await alice.contact("Bob")
 
-        def given(tx: Tx) -> object:
+        def given(tx: Tx) -> list[object]:
             tx.execute("UPDATE contact SET state = 'pending'")
             tx.execute("UPDATE session SET presence_n = 0")
             rows = sessions.of_contact(tx, contact.id)
             return [presence.to_give(tx, context, row) for row in rows]
 
-        assert await alice.database.run(given) == [None]
+        sealed_with = await alice.database.run(given)  # in each session: both may have begun one
+        assert sealed_with == [None] * len(sealed_with) != []
         await alice.database.run(lambda tx: contacts.remove(tx, contact.id))
         assert await alice.database.run(lambda tx: store.held(tx, contact.id)) is None
         assert (await own(bob)).n == 1

@@ -57,3 +57,17 @@ CREATE TABLE proof (           -- the newest question of each side, PROTOCOL.md 
     closed  INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (contact, own)
 ) WITHOUT ROWID;
+
+-- What a node keeps for others survives a restart (PROTOCOL.md 3.2).
+
+CREATE TABLE held (             -- prefix: of the peer who put it, empty for our own
+    id     INTEGER PRIMARY KEY,
+    loc    BLOB NOT NULL,
+    writer BLOB NOT NULL,
+    seq    INTEGER NOT NULL,
+    expiry INTEGER NOT NULL,
+    work   INTEGER NOT NULL,
+    prefix BLOB NOT NULL,
+    record BLOB NOT NULL,
+    UNIQUE (loc, writer)
+);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import pytest
 
@@ -175,3 +176,194 @@ def test_who_was_not_asked_cannot_answer() -> None:
         lookup.on_reply(known[0])
     with pytest.raises(InternalError):
         lookup.on_fail(PeerId(b"stranger"))
+    with pytest.raises(InternalError):
+        lookup.learn(PeerId(b"another"), teller=known[0])
+
+
+# --- prefixes ------------------------------------------------------------------------------------------------------
+
+
+def prefixed(
+    prefixes: list[bytes | None], *, k: int, alpha: int = 20, max_asked: int = 100
+) -> tuple[Lookup, list[PeerId]]:
+    """A walk that knows one peer a prefix, the closest first."""
+    known = peers(len(prefixes))
+    lookup = Lookup(TARGET, k=k, alpha=alpha, max_asked=max_asked)
+    for peer, prefix in zip(known, prefixes, strict=True):
+        lookup.learn(peer, prefix=prefix)
+    return lookup, known
+
+
+A, B, C = b"a", b"b", b"c"
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "k", "asked"),
+    [
+        ([A, A, B, B], 4, [0, 1, 2, 3]),
+        ([A, A, A, B, B], 4, [0, 1, 3, 4]),
+        ([A, A, A, A, A, A, None, None, None], 4, [0, 1, 6, 7]),
+        ([None] * 6, 4, [0, 1, 2, 3]),  # who counts singly is nobody's neighbour
+        ([A, B, A, B, A, B, C], 5, [0, 1, 2, 3, 6]),
+    ],
+)
+def test_a_third_of_one_prefix_is_passed_over(prefixes: list[bytes | None], k: int, asked: list[int]) -> None:
+    lookup, known = prefixed(prefixes, k=k)
+    assert lookup.next() == [known[index] for index in asked]
+
+
+def test_who_was_passed_over_is_asked_when_nobody_else_is_left_to_reach_k_and_is_not_counted() -> None:
+    lookup, known = prefixed([A, A, A, A, B, A], k=4)
+    asked = lookup.next()
+    assert asked == [known[0], known[1], known[4], known[2]]
+    for peer, prefix in zip(asked, (A, A, B, A), strict=True):
+        assert not lookup.done
+        lookup.on_reply(peer, prefix=prefix)
+    assert lookup.done
+    assert lookup.answered() == [known[0], known[1], known[4]]
+
+
+@pytest.mark.parametrize("leave", [Lookup.on_fail, Lookup.on_slow])
+def test_who_fails_or_is_slow_takes_up_no_room_of_its_prefix(leave: Callable[[Lookup, PeerId], None]) -> None:
+    lookup, known = prefixed([A, A, A, B, B], k=3)
+    assert lookup.next() == [known[0], known[1], known[3]]
+    leave(lookup, known[0])
+    assert lookup.next() == [known[2]]
+
+
+def test_the_prefix_from_which_a_peer_answered_is_what_counts() -> None:
+    lookup, known = prefixed([A, B, C, None, None], k=3)
+    assert lookup.next() == known[:3]
+    for peer in known[:3]:
+        lookup.on_reply(peer, prefix=A)
+    assert not lookup.done
+    assert lookup.next() == [known[3]]
+    lookup.on_reply(known[3])
+    assert lookup.answered() == [known[0], known[1], known[3]]
+
+
+def test_peers_that_are_no_storers_take_no_room_of_storers() -> None:
+    lookup = Lookup(TARGET, k=2, alpha=9, max_asked=100)
+    known = peers(6)
+    for peer in known[:4]:
+        lookup.learn(peer, prefix=A, counts=False)
+    for peer in known[4:]:
+        lookup.learn(peer, prefix=A)
+    assert lookup.next() == [known[0], known[1], known[4], known[5]]
+
+
+# --- two paths -----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_are_dealt_to_two_paths_and_what_is_told_belongs_to_the_path_of_its_teller() -> None:
+    """One teller knows closer peers than all others, and cannot end the walk with them."""
+    near, (liar, honest, *others) = peers(20)[:4], peers(20)[10:]
+    lookup = Lookup(TARGET, k=4, alpha=2, max_asked=100)
+    for peer in (liar, honest, *others):
+        lookup.learn(peer)
+    assert lookup.next() == [liar, honest]
+    for peer in near:
+        lookup.learn(peer, teller=liar)
+    lookup.on_reply(liar)
+    asked = [liar, honest]
+    while batch := lookup.next():
+        asked += batch
+        for peer in batch:
+            lookup.on_reply(peer)
+    assert not lookup.done  # honest is of the other path, which has to bring two answers
+    lookup.on_fail(honest)
+    while batch := lookup.next():
+        asked += batch
+        for peer in batch:
+            lookup.on_reply(peer)
+    assert lookup.done
+    assert asked == [liar, honest, *near, others[1], others[3]]
+    assert lookup.answered() == near
+
+
+def test_a_peer_of_which_both_paths_tell_belongs_to_the_first() -> None:
+    near, (first, second) = peers(10)[:2], peers(10)[8:]
+    lookup = Lookup(TARGET, k=2, alpha=2, max_asked=100)
+    lookup.learn(first)
+    lookup.learn(second)
+    assert lookup.next() == [first, second]
+    for teller in (first, second):
+        for peer in near:
+            lookup.learn(peer, teller=teller)
+        lookup.on_reply(teller)
+    assert lookup.next() == near
+    for peer in near:
+        lookup.on_reply(peer)
+    assert lookup.done  # second's path has its one answer, from second itself
+
+
+def test_a_path_without_peers_holds_up_nobody() -> None:
+    known = peers(5)
+    lookup = Lookup(TARGET, k=4, alpha=9, max_asked=100)
+    lookup.learn(known[4])
+    lookup.next()
+    for peer in known[:4]:
+        lookup.learn(peer, teller=known[4])
+    lookup.on_reply(known[4])
+    for peer in lookup.next():
+        lookup.on_reply(peer)
+    assert lookup.done
+    assert lookup.answered() == known[:4]
+
+
+# --- the region ----------------------------------------------------------------------------------------------------
+
+
+def crowded(region: int, *, k: int = 3, max_asked: int = 100) -> tuple[Lookup, list[PeerId]]:
+    known = peers(20)
+    lookup = Lookup(TARGET, k=k, alpha=20, max_asked=max_asked, region=region)
+    for peer in known:
+        lookup.learn(peer)
+    return lookup, known
+
+
+def distance(peer: PeerId) -> int:
+    return position(peer) ^ TARGET
+
+
+def test_where_the_k_closest_are_much_nearer_than_k_storers_are_to_be_expected_all_of_the_region_is_asked() -> None:
+    region = distance(peers(20)[11])
+    lookup, known = crowded(region)
+    assert distance(known[2]) < region // 2
+    assert lookup.next() == known[:11]
+    for peer in known[:10]:
+        lookup.on_reply(peer)
+        assert not lookup.done
+    lookup.on_reply(known[10])
+    assert lookup.done
+    assert lookup.is_crowded
+    assert lookup.answered() == known[:11]
+
+
+@pytest.mark.parametrize("region", [0, 1, 2 * distance(peers(20)[2])])
+def test_where_they_are_not_the_k_closest_are_enough(region: int) -> None:
+    lookup, known = crowded(region)
+    assert lookup.next() == known[:3]
+    for peer in known[:3]:
+        lookup.on_reply(peer)
+    assert lookup.done
+    assert not lookup.is_crowded
+    assert lookup.answered() == known[:3]
+
+
+def test_the_bound_of_all_holds_in_a_crowded_region_too() -> None:
+    lookup, known = crowded(1 << 256, max_asked=7)
+    assert lookup.next() == known[:7]
+    for peer in known[:7]:
+        lookup.on_reply(peer)
+    assert lookup.done
+    assert lookup.next() == []
+
+
+def test_the_prefix_rule_holds_in_a_crowded_region_too() -> None:
+    known = peers(20)
+    lookup = Lookup(TARGET, k=3, alpha=20, max_asked=100, region=1 << 256)
+    prefixes = [None] * 10 + [A] * 10
+    for peer, prefix in zip(known, prefixes, strict=True):
+        lookup.learn(peer, prefix=prefix)
+    assert lookup.next() == known[:12]

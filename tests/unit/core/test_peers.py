@@ -6,7 +6,7 @@ import pytest
 
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.params import PRODUCTION
-from p2pchat.core.peers import PeerBook, PeerFacts, Speaks
+from p2pchat.core.peers import PeerBook, PeerFacts, Speaks, first_of_prefixes
 
 A, B, C = Address(b"a"), Address(b"b"), Address(b"c")
 
@@ -137,3 +137,26 @@ def test_no_repr_shows_an_address_or_a_whole_id() -> None:
     peer.on_addresses([Address(b"\xcc" * 8)], own=True)
     assert "aaaa…" in repr(peer)
     assert not any(secret in repr(peer) for secret in ("aaaaaa", "cccccc", str(0xBBBB)))
+
+
+def test_the_prefix_is_that_of_the_addresses_until_it_has_answered_from_one() -> None:
+    peer = PeerFacts(PeerId(b"p"), 0)
+    assert peer.prefix is None
+    peer.on_addresses([A], own=False, prefix=b"a")
+    peer.on_addresses([B], own=False, prefix=b"b")  # not taken: it has one
+    assert peer.prefix == b"a"
+    peer.on_addresses([B], own=True, prefix=b"b")
+    assert peer.prefix == b"b"
+    peer.on_prefix(b"shown")
+    peer.on_addresses([C], own=True, prefix=b"c")
+    assert peer.prefix == b"shown"
+    peer.on_prefix(None)
+    assert peer.prefix is None
+
+
+def test_the_first_of_each_prefix_are_taken_in_their_order() -> None:
+    prefixes = [b"p", None, b"p", b"q", b"p", None, b"q", b"q"]
+    peers = [PeerFacts(PeerId(bytes([index])), 0) for index in range(len(prefixes))]
+    for peer, prefix in zip(peers, prefixes, strict=True):
+        peer.on_prefix(prefix)
+    assert [peers.index(peer) for peer in first_of_prefixes(peers, 2)] == [0, 1, 2, 3, 5, 6]

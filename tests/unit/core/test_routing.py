@@ -175,3 +175,65 @@ def test_a_refresh_key_lies_in_its_bucket_and_follows_from_the_seed() -> None:
         assert made.refresh_key(bucket, b"seed") == key
         assert made.refresh_key(bucket, b"other") != key
     assert made.refresh_key(100, b"seed") is None
+
+
+# --- prefixes ------------------------------------------------------------------------------------------------------
+
+
+def of_prefix(peers: list[PeerFacts], prefix: bytes | None) -> list[PeerFacts]:
+    for facts in peers:
+        facts.on_prefix(prefix)
+    return peers
+
+
+def by_distance(peers: list[PeerFacts], target: int) -> list[PeerFacts]:
+    return sorted(peers, key=lambda facts: facts.position ^ target)
+
+
+@pytest.mark.parametrize("target", [b"t%d" % i for i in range(20)])
+def test_of_one_prefix_two_are_among_the_closest_unless_too_few_are_left(target: bytes) -> None:
+    at = position(target)
+    peers = [facts for bucket in range(4) for facts in peers_in(bucket, 3)]
+    alike, others = of_prefix(peers[::2], b"p"), peers[1::2]
+    made = table(*peers)
+    wanted = by_distance([*by_distance(alike, at)[:2], *others], at)
+    for number in range(1, len(wanted) + 1):
+        assert made.closest(at, number, NOW) == wanted[:number]
+    assert made.closest(at, 100, NOW) == by_distance(peers, at)
+    assert len(made.closest(at, len(wanted) + 2, NOW)) == len(wanted) + 2
+
+
+@pytest.mark.parametrize("target", [b"t%d" % i for i in range(20)])
+def test_of_one_prefix_two_count_as_closer_than_this_node(target: bytes) -> None:
+    at = position(target)
+    peers = [facts for bucket in range(4) for facts in peers_in(bucket, 6)]
+    alike, others = of_prefix(peers[::2], b"p"), peers[1::2]
+    made = table(*peers)
+    closer = [f for f in others if f.position ^ at < position(OWN) ^ at]
+    closer_alike = [f for f in alike if f.position ^ at < position(OWN) ^ at]
+    assert made.closer_storers(at, NOW, at_most=100) == len(closer) + min(2, len(closer_alike))
+    assert made.distance(at) == position(OWN) ^ at
+
+
+def test_a_full_bucket_gives_up_the_newest_beyond_the_room_of_its_prefix_for_another_one() -> None:
+    *crowd, other, another = peers_in(0, 5)
+    of_prefix(crowd, b"p")
+    made = table(*crowd, other, another)
+    bucket = made._buckets[0]
+    assert list(bucket.peers) == [crowd[0].peer, crowd[1].peer, other.peer]
+    assert list(bucket.spares) == [crowd[2].peer, another.peer]
+
+
+def test_a_newcomer_of_a_prefix_without_room_displaces_nobody() -> None:
+    old, (newcomer,) = peers_in(0, 4)[:3], peers_in(0, 4)[3:]
+    of_prefix([*old[:2], newcomer], b"p")
+    made = table(*old, newcomer)
+    assert list(made._buckets[0].peers) == [facts.peer for facts in old]
+
+
+def test_many_of_one_prefix_do_not_push_others_out_of_the_spares() -> None:
+    peers = peers_in(0, 20)
+    old, crowd, lonely = peers[:3], of_prefix(peers[3:19], b"p"), peers[19]
+    made = table(*old, lonely, *crowd)
+    assert list(made._buckets[0].spares) == [lonely.peer, crowd[0].peer, crowd[1].peer]
+    assert sum(facts.in_table for facts in peers) == 2 * PARAMS.k

@@ -10,7 +10,7 @@ from p2pchat.base.errors import PeerError
 from p2pchat.base.ids import PeerId
 from p2pchat.core.lookup import position
 from p2pchat.core.params import PRODUCTION
-from p2pchat.core.storer import OWN_PREFIX, Put, Storer
+from p2pchat.core.storer import OWN_PREFIX, Held, Put, Storer
 
 OWN = PeerId(b"own")
 LOC = b"l" * 32
@@ -190,3 +190,70 @@ def test_a_refusal_changes_nothing(data: bytes) -> None:
     before = store.get(LOC, NOW)
     assert put(store, data, b"r") is Put.REFUSED
     assert store.get(LOC, NOW) == before
+
+
+# --- what is written down ------------------------------------------------------------------------------------------
+
+
+def test_every_change_is_told_and_what_is_told_can_be_restored() -> None:
+    first, locs = storer(records_total=2), by_distance(3)
+    told: dict[tuple[bytes, bytes], None] = {}
+    first.on_change = lambda loc, writer: told.update({(loc, writer): None})
+    put(first, raw("a", seq=NOW - 1, expiry=NOW + 50), b"p", locs[2])
+    put(first, raw("a", seq=NOW, expiry=NOW + 60), b"q", locs[2])
+    put(first, raw("mine"), OWN_PREFIX, locs[1])
+    put(first, raw("b"), b"q", locs[1])
+    put(first, raw("c"), b"q", locs[0])  # a, the farthest, goes
+    held = {key: first.entry(*key) for key in told}
+    assert held.pop((locs[2], b"a")) is None
+    second = storer(records_total=2)
+    for entry in held.values():
+        assert entry is not None
+        assert second.restore(entry, NOW) is Put.NEW
+        assert second.entry(entry.loc, entry.writer) == entry
+    assert [names(second, loc) for loc in locs] == [{"c"}, {"mine", "b"}, set()]
+
+
+def test_a_replaced_entry_is_written_down_under_its_first_prefix() -> None:
+    store = storer()
+    put(store, raw("a", seq=NOW - 1), b"p")
+    put(store, raw("a", seq=NOW), b"q")
+    assert store.entry(LOC, b"a") == Held(LOC, raw("a"), b"p", b"a", NOW, NOW + 100, 16)
+
+
+def test_expiry_is_told_too_and_a_refusal_is_not() -> None:
+    store, told = storer(), list[bytes]()
+    put(store, raw("a", expiry=NOW + 10))
+    store.on_change = lambda _, writer: told.append(writer)
+    put(store, b"junk")
+    put(store, raw("a", expiry=NOW + 10))
+    assert told == []
+    store.expire(NOW + 10)
+    assert told == [b"a"]
+    assert store.entry(LOC, b"a") is None
+
+
+def entry(writer: str, *, seq: int = NOW, expiry: int = NOW + 100, prefix: bytes = b"p", work: int = 16) -> Held:
+    return Held(LOC, raw(writer, seq=seq, expiry=expiry, work=work), prefix, writer.encode(), seq, expiry, work)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        entry("new", expiry=NOW),
+        entry("a", seq=NOW),
+        entry("a", seq=NOW - 1),
+        entry("new", prefix=b"q", work=16),
+    ],
+    ids=["expired", "the same", "older", "a full slot"],
+)
+def test_what_is_restored_comes_in_by_the_rules_of_a_put(refused: Held) -> None:
+    store = storer(slot_entries=2)
+    fill(store, ("a", "p", 18), ("b", "q", 17))
+    before = store.get(LOC, NOW)
+    assert store.restore(refused, NOW) is Put.REFUSED
+    assert store.get(LOC, NOW) == before
+
+
+def test_a_held_entry_shows_nothing_of_itself() -> None:
+    assert repr(entry("writer")) == "Held(…)"

@@ -6,8 +6,8 @@ import pytest
 
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.dht_wire import ToldPeer
-from p2pchat.net.addresses import Endpoint, encode_endpoint, from_socket, peer_id_from_key
-from p2pchat.net.hearsay import fit_to_dial, passing, prefix_of, told_peer
+from p2pchat.net.addresses import Endpoint, encode_endpoint, from_socket, parse_address, peer_id_from_key
+from p2pchat.net.hearsay import fit_to_dial, network_of, network_to_dial, passing, prefix_of, told_peer
 
 PEER = peer_id_from_key(b"k" * 32)
 LOOPBACK = from_socket("127.0.0.1", 4001)
@@ -102,3 +102,18 @@ def test_a_prefix_is_a_24_or_a_48_of_global_addresses_and_else_the_peer_itself(
     assert (prefix_of(a, PEER) == prefix_of(b, other)) is same
     assert prefix_of(a, PEER) == prefix_of(a, PEER)
     assert prefix_of(a, PEER) != b""
+
+
+@pytest.mark.parametrize(
+    ("texts", "network"),
+    [
+        ((), None),
+        (("/ip4/8.8.8.8/tcp/1",), network_of("8.8.8.9")),
+        (("/ip4/10.0.0.1/tcp/1", "/ip4/8.8.8.8/tcp/1", "/ip4/9.9.9.9/tcp/1"), network_of("8.8.8.9")),
+        (("/ip4/10.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1"), None),
+        (("/dns4/example.org/tcp/1",), None),
+        (("/ip6/2a00:1:2::1/tcp/1",), network_of("2a00:1:2:3::4")),
+    ],
+)
+def test_the_prefix_to_dial_is_that_of_the_first_global_address(texts: tuple[str, ...], network: bytes | None) -> None:
+    assert network_to_dial(parse_address(text)[0] for text in texts) == network
