@@ -2,8 +2,8 @@
 
 One daemon with a number, one that only stores; a vCard file is imported by the command line, then everybody in it is
 looked for. All the while three clients call without a pause but for a tenth of a second: ``node.status``,
-``contacts.list`` (all 500) and ``message.send`` to one of them, and beside them one calls a process that only echoes. At
-the end the daemon is started again.
+``contacts.list`` (all 500) and ``message.send`` to one of them; beside them one calls a process that only echoes. At the
+end the daemon is started again.
 
 - *import*: the command, process and parsing included. *found*: from ``contacts find all`` to the last root.
 - *CPU*: seconds that the daemon's own process has run until then; its children (roots, work) beside it.
