@@ -2,8 +2,8 @@
 
 One daemon with a number, one that only stores; a vCard file is imported by the command line, then everybody in it is
 looked for. All the while three clients call without a pause but for a tenth of a second: ``node.status``,
-``contacts.list`` (all 500) and ``message.send`` to one of them; beside them one calls a process that only echoes. At the
-end the daemon is started again.
+``contacts.list`` (all 500) and ``message.send`` to one of them; beside them one calls a process that only echoes. At
+the end the daemon is started again.
 
 - *import*: the command, process and parsing included. *found*: from ``contacts find all`` to the last root.
 - *CPU*: seconds that the daemon's own process has run until then; its children (roots, work) beside it.
@@ -139,7 +139,12 @@ def _find(alice: Node, people: int, samples: Samples) -> None:
 def _calling(node: Node, phase: str, samples: Samples, names: Iterable[str] = tuple(_CALLS)) -> Iterator[None]:
     """Call all the while, each kind on a connection of its own, and beside them a process that only echoes."""
     with unix_echo() as echo:
-        calls = {"echo": lambda _: echo(), **{name: call for name, call in _CALLS.items() if name in names}}
+        calls = {name: call for name, call in _CALLS.items() if name in names}
+
+        def only_echo(_: Client) -> None:
+            echo()
+
+        calls["echo"] = only_echo
         with _all_the_while(node, phase, samples, calls):
             yield
 
