@@ -2,7 +2,8 @@
 
 One daemon with a number, one that only stores; a vCard file is imported by the command line, then everybody in it is
 looked for. All the while three clients call without a pause but for a tenth of a second: ``node.status``,
-``contacts.list`` (all 500) and ``message.send`` to one of them. At the end the daemon is started again.
+``contacts.list`` (all 500) and ``message.send`` to one of them; beside them one calls a process that only echoes. At
+the end the daemon is started again.
 
 - *import*: the command, process and parsing included. *found*: from ``contacts find all`` to the last root.
 - *CPU*: seconds that the daemon's own process has run until then; its children (roots, work) beside it.
@@ -15,12 +16,13 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from bench.daemons import Node
+from bench.limits import unix_echo
 from bench.measure import Samples, quantile
 from bench.procfs import cpu_ns, family, peak_mb
 from bench.report import Metric
@@ -50,10 +52,10 @@ def _latencies() -> Iterator[Metric]:
         for call in _CALLS:
             if phase == "import" and call == "message.send":
                 continue  # there is nobody to write to yet
-            yield Metric(f"{phase} {call} p50", f"{call}, {when}, p50", "ms")
-            yield Metric(f"{phase} {call} p99", f"{call}, {when}, p99", "ms")
-            bar = None if phase == "rest" else _RPC_MS
-            yield Metric(f"{phase} {call} max", f"{call}, {when}, slowest", "ms", bar=bar)
+            for share in ("p50", "p99", "max"):
+                bar = _RPC_MS if share == "max" and phase != "rest" else None
+                beside = ((f"{phase} echo {share}", "Unix socket echo meanwhile"),)
+                yield Metric(f"{phase} {call} {share}", f"{call}, {when}, {share}", "ms", beside, bar)
 
 
 METRICS: Final = (
@@ -134,10 +136,25 @@ def _find(alice: Node, people: int, samples: Samples) -> None:
 
 
 @contextmanager
-def _calling(node: Node, phase: str, samples: Samples, calls: list[str] | None = None) -> Iterator[None]:
-    """Call all the while, each kind on a connection of its own."""
+def _calling(node: Node, phase: str, samples: Samples, names: Iterable[str] = tuple(_CALLS)) -> Iterator[None]:
+    """Call all the while, each kind on a connection of its own, and beside them a process that only echoes."""
+    with unix_echo() as echo:
+        calls = {name: call for name, call in _CALLS.items() if name in names}
+
+        def only_echo(_: Client) -> None:
+            echo()
+
+        calls["echo"] = only_echo
+        with _all_the_while(node, phase, samples, calls):
+            yield
+
+
+@contextmanager
+def _all_the_while(
+    node: Node, phase: str, samples: Samples, calls: dict[str, Callable[[Client], object]]
+) -> Iterator[None]:
     over = threading.Event()
-    taken: dict[str, list[float]] = {name: [] for name in calls or _CALLS}
+    taken: dict[str, list[float]] = {name: [] for name in calls}
     failed: list[P2PChatError] = []
 
     def call(name: str) -> None:
@@ -145,7 +162,7 @@ def _calling(node: Node, phase: str, samples: Samples, calls: list[str] | None =
             with Client(node.socket) as client:
                 while not over.wait(_PAUSE_S):
                     began = time.perf_counter()
-                    _CALLS[name](client)
+                    calls[name](client)
                     taken[name].append((time.perf_counter() - began) * 1000)
         except P2PChatError as error:  # told by the thread that measures
             failed.append(error)
