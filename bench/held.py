@@ -1,4 +1,4 @@
-"""``scripts/bench held [--records N]``: how long a node takes to load what it keeps for others, and what waits for it."""
+"""``scripts/bench held [--records N]``: how long loading what a node keeps for others takes, and what waits for it."""
 
 from __future__ import annotations
 
@@ -68,9 +68,10 @@ async def _measure(path: Path, records: int) -> None:
         took, cpu = time.perf_counter() - began, time.process_time() - cpu
         nursery.cancel_scope.cancel()
     await db.close()
+    size = path.stat().st_size  # noqa: ASYNC240  nothing else runs any more
     stalls.sort()
     print(
-        f"{len(storer)} records, {path.stat().st_size / 1e6:.0f} MB: {took:.2f} s, of which CPU {cpu:.2f} s;"
+        f"{len(storer)} records, {size / 1e6:.0f} MB: {took:.2f} s, of which CPU {cpu:.2f} s;"
         f" the loop waited p99 {stalls[len(stalls) * 99 // 100] * 1e3:.1f} ms, at most {stalls[-1] * 1e3:.0f} ms"
     )
 
