@@ -1,4 +1,6 @@
-"""``scripts/bench basics|import [--runs N] [--json FILE] [--quick]``: measure this machine and the daemons on it.
+"""``scripts/bench basics|discovery|import [--runs N] [--json FILE] [--quick]``: measure this machine and its nodes.
+
+``scripts/bench simulation [--walks N] [--quick]`` needs no quiet machine: its figures are the same everywhere.
 
 It is a measurement: a bar that is missed is said, and the exit status is 0. However it ends no process and no file
 stays, but for FILE.
@@ -12,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import basics, book, held, sybils
+from bench import basics, book, budget, discovery, held, simulation, sybils
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
 from p2pchat.base.errors import P2PChatError
@@ -28,10 +30,18 @@ def main() -> int:
     if own is not None:
         return own(sys.argv[2:])
     arguments = _parser().parse_args()
+    if arguments.measure is None:
+        return _simulate(arguments.walks, simulation.SIZES[:1] if arguments.quick else simulation.SIZES)
+    return _measure(arguments)
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    metrics: Sequence[Metric] = arguments.metrics
+    measure: Measure = arguments.measure
     samples, before = Samples(), machine()
 
     def work(sandbox: Sandbox) -> None:
-        arguments.measure(sandbox, sandbox.open(), arguments.runs, arguments.quick, samples)
+        measure(sandbox, sandbox.open(), arguments.runs, arguments.quick, samples)
 
     try:
         in_sandbox("p2pchat-bench-", work)
@@ -40,11 +50,24 @@ def main() -> int:
     except P2PChatError as error:
         print(f"{error.error_name}: {error.message}", file=sys.stderr)
         return 1
-    print(", ".join(f"{name} {value}" for name, value in before.items()), *table(arguments.metrics, samples), sep="\n")
+    print(", ".join(f"{name} {value}" for name, value in before.items()), *table(metrics, samples), sep="\n")
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps(document(arguments.metrics, samples, before), indent=1) + "\n", encoding="utf-8"
-        )
+        arguments.json.write_text(json.dumps(document(metrics, samples, before), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _basics(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
+    basics.run(sandbox, folder, runs, basics.QUICK if quick else basics.Scale(), samples)
+
+
+def _discovery(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
+    discovery.run(sandbox, folder, runs, discovery.QUICK if quick else discovery.Scale(), samples)
+
+
+def _simulate(walks: int, sizes: Sequence[int]) -> int:
+    rows = [simulation.measure(nodes, dead, walks) for nodes in sizes for dead in simulation.DEAD]
+    print(*simulation.aligned([simulation.HEADINGS, *(row.cells() for row in rows)]), "", sep="\n")
+    print(*simulation.aligned(budget.table([row for row in rows if not row.dead])), sep="\n")
     return 0
 
 
@@ -57,8 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     what.add_parser("held", help="loading what a node keeps for others; has options of its own")
     command = what.add_parser("basics", help="start, memory, idle CPU, commands, messages, match")
     _measured(command, _basics, basics.METRICS, runs=5)
+    command = what.add_parser("discovery", help="walks, pushes, match and mass death in a network of 50 nodes")
+    _measured(command, _discovery, discovery.METRICS, runs=3)
     command = what.add_parser("import", help="an address book of 500 people: CPU, memory, latency meanwhile")
     _measured(command, book.run, book.METRICS, runs=1)
+    command = what.add_parser("simulation", help="the lookup machine in networks of up to 100,000 nodes; budgets")
+    command.add_argument("--walks", type=_at_least_one, default=1000, metavar="N", help="in each network (1000)")
+    command.add_argument("--quick", action="store_true", help="1,000 nodes only")
+    command.set_defaults(measure=None)
     return parser
 
 
@@ -71,10 +100,6 @@ def _measured(command: argparse.ArgumentParser, measure: Measure, metrics: Seque
         "--quick", action="store_true", help="as little as shows that it works; the figures mean little"
     )
     command.set_defaults(measure=measure, metrics=metrics)
-
-
-def _basics(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
-    basics.run(sandbox, folder, runs, basics.QUICK if quick else basics.Scale(), samples)
 
 
 def _at_least_one(text: str) -> int:

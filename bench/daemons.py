@@ -48,7 +48,7 @@ class Node:
         self.number = number
         self._sandbox = sandbox
         self._home = home
-        self.environment = {"P2PCHAT_HOME": str(home), **_clean(os.environ)}
+        self.environment = {"P2PCHAT_HOME": str(home), **clean(os.environ)}
         self.socket = ProfilePaths(environ=self.environment).socket
         home.mkdir()
 
@@ -103,5 +103,6 @@ class Node:
         return False
 
 
-def _clean(environment: Mapping[str, str]) -> dict[str, str]:
+def clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what configures a node."""
     return {name: value for name, value in environment.items() if not name.startswith(("P2PCHAT_", "NOTIFY_"))}

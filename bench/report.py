@@ -22,6 +22,7 @@ class Metric:
         title: what a person reads.
         beside: names of raw limits in the same unit, each with its title.
         bar: what it must keep; None where there is none.
+        goal: what it should come to beyond its bar; None where there is none.
         rising: more is better, so that the bar is a lower bound.
     """
 
@@ -30,13 +31,20 @@ class Metric:
     unit: str
     beside: tuple[tuple[str, str], ...] = ()
     bar: float | None = None
+    goal: float | None = None
     rising: bool = False
 
     def verdict(self, sample: Sample) -> str:
         if self.bar is None:
             return ""
-        kept = sample.median >= self.bar if self.rising else sample.median < self.bar
-        return "ok" if kept else "MISSES"
+        if not self._keeps(sample, self.bar):
+            return "MISSES"
+        if self.goal is None:
+            return "ok"
+        return "ok, goal too" if self._keeps(sample, self.goal) else "ok, not the goal"
+
+    def _keeps(self, sample: Sample, bound: float) -> bool:
+        return sample.median >= bound if self.rising else sample.median < bound
 
 
 def table(metrics: Sequence[Metric], samples: Samples) -> list[str]:
@@ -44,7 +52,8 @@ def table(metrics: Sequence[Metric], samples: Samples) -> list[str]:
     rows: list[list[str]] = [list(_HEADINGS)]
     for metric in metrics:
         sample = samples[metric.name]
-        bar = "" if metric.bar is None else f"{'≥' if metric.rising else '<'} {_shown(metric.bar)}"
+        sign = "≥" if metric.rising else "<"
+        bar = ", goal ".join(f"{sign} {_shown(bound)}" for bound in (metric.bar, metric.goal) if bound is not None)
         value = f"{_shown(sample.median)} {metric.unit}"
         spread = f"{_shown(sample.low)} – {_shown(sample.high)}"
         raw = [_beside(name, title, metric, samples) for name, title in metric.beside] or [["", ""]]

@@ -56,7 +56,7 @@ class Params:
     k: int = 20
     refuse_beyond_closer: int = 40
     storers_per_prefix: int = 2
-    soft_min_s: float = 0.25
+    soft_min_s: float = 0.1
     soft_max_s: float = 1.0
     soft_unknown_s: float = 0.5
     hard_s: float = 2.0

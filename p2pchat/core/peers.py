@@ -6,7 +6,8 @@ Rules:
   "neither" are forgotten after ``backoff_max_s``: the peer may be newer now. What was concluded from an answer or a
   refusal, and not said by the peer itself, is to be asked about: the peer may just have been starting.
 - A peer whose dial failed or hard deadline passed rests for ``backoff_min_s``, doubling to ``backoff_max_s``; an answer
-  ends that. Whoever failed last time is *suspect*: asked again, it holds up nobody (its soft deadline is 0).
+  ends that. Whoever failed last time is *suspect*: asked again, it holds up nobody (its soft deadline is 0). Neither
+  does one that has let a soft deadline pass: of the dead, the walks of the next two seconds need not each find out.
 - Addresses: what the peer, or the user, says replaces all. What others say is taken only where there is none or a dial
   has failed, so that a liar neither spoils good addresses nor makes bad ones stay.
 - Prefix: of the address at which the peer would be dialled, and once it has answered of that from which it did.
@@ -43,7 +44,8 @@ class Speaks(Enum):
 @dataclass(slots=True, eq=False)
 class PeerFacts:
     """One peer. ``position``: its place for distances; ``srtt`` and ``var``: round trip and its deviation, seconds;
-    ``has_said``: what it speaks it has said itself; ``prefix``: shared with others of one owner, None counts singly."""
+    ``has_said``: what it speaks it has said itself; ``is_late``: its soft deadline passed, no answer yet; ``prefix``:
+    shared with others of one owner, None counts singly."""
 
     peer: PeerId
     position: int = field(repr=False)
@@ -54,6 +56,7 @@ class PeerFacts:
     retry_at: float = 0.0
     in_table: bool = False
     has_said: bool = False
+    is_late: bool = False
     prefix: bytes | None = field(default=None, repr=False)
     _has_shown_prefix: bool = False
     _speaks: Speaks = Speaks.UNKNOWN
@@ -77,7 +80,7 @@ class PeerFacts:
 
     def soft_deadline_s(self, params: Params) -> float:
         """How long an answer may take before the peer counts as slow. Source: PROTOCOL.md 3.7."""
-        if self.is_suspect:
+        if self.is_suspect or self.is_late:
             return 0.0
         if self.srtt is None:
             return params.soft_unknown_s
@@ -91,7 +94,11 @@ class PeerFacts:
 
     def on_alive(self) -> None:
         """It has shown itself: its rest is over."""
-        self.failures, self.retry_at, self._addresses_failed = 0, 0.0, False
+        self.failures, self.retry_at, self._addresses_failed, self.is_late = 0, 0.0, False, False
+
+    def on_late(self) -> None:
+        """Its soft deadline passed: until it answers, nobody waits for it a second time."""
+        self.is_late = True
 
     def on_answer(self, rtt_s: float) -> None:
         """It answered after ``rtt_s``."""

@@ -28,7 +28,7 @@ from p2pchat.core.record import check_record
 from p2pchat.core.routing import RoutingTable
 from p2pchat.core.storer import OWN_PREFIX, Check, Storer
 from p2pchat.net.explore import Explorer
-from p2pchat.net.hearsay import passing
+from p2pchat.net.hearsay import telling
 from p2pchat.net.kad import KAD, KadClient, KadServer
 from p2pchat.net.keeper import Keeper, Watcher
 from p2pchat.net.meeting import Meetings
@@ -148,12 +148,9 @@ class Dht:
     def _neighbours(self, key: bytes, stream: Stream, *, storers_only: bool) -> tuple[ToldPeer, ...]:
         k = self._params.k
         closest = self._table.closest(position(key), k + 1, trio.current_time(), storers_only=storers_only)
-        told = [
-            ToldPeer(bytes(facts.peer), tuple(map(bytes, passing(stream.remote_host, facts.addresses))))
-            for facts in closest
-            if facts.peer != stream.peer
-        ]
-        return tuple(peer for peer in told if peer.addresses)[:k]
+        host = stream.remote_host
+        told = (telling(host, facts.peer, facts.addresses) for facts in closest if facts.peer != stream.peer)
+        return tuple(peer for peer in told if peer is not None)[:k]
 
     def _running(self) -> trio.Nursery:
         if self._nursery is None:

@@ -18,12 +18,13 @@ guard  defect in 0.8.1                                                          
 14     GossipSub loses messages                                                        not used
 15     logs name peers and addresses, some through the root logger                     :func:`quiet_library_logs`
 16     idle sockets keep honest peers out for a while                                  :mod:`~.admission`
-17     a window update a read, four locks a write                                      :mod:`~.stream`
+17     a window update a read, four locks a write                                      :mod:`~.stream`, Yamux
 18     at a closed window Yamux polls and fails after 5 s; IPv6 peers have no address  :class:`WindowedStream`, tcp
 20     a cancelled write breaks the connection, a cancelled read loses bytes           :mod:`~.tcp`, :mod:`~.stream`
 21     a peer that ignores its window grows our memory without bound                   :class:`GuardedYamux`
 22     two read loops that wait for their own full connections wait for each other     :class:`GuardedYamux`
 23     identify names versions and interfaces, asks by itself and stores the answers   :mod:`~.identify`
+24     six readers and two task switches a frame between TCP and its stream            :mod:`~.secured`, Yamux
 =====  ==============================================================================  =============================
 """
 
@@ -32,7 +33,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import libp2p.network.connection.swarm_connection as swarm_connection
 import libp2p.stream_muxer.yamux.yamux as yamux
@@ -49,13 +50,15 @@ from libp2p.peer.peerstore import PeerStore
 from libp2p.protocol_muxer.exceptions import MultiselectError
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.security.secure_session import SecureSession
 from libp2p.transport.exceptions import MuxerUpgradeFailure
 from libp2p.transport.upgrader import TransportUpgrader
 
 from p2pchat.base import limits
+from p2pchat.net.secured import LeanSession
 
 if TYPE_CHECKING:
-    from libp2p.abc import IMuxedConn, ISecureConn
+    from libp2p.abc import IMuxedConn, IRawConnection, ISecureConn
     from libp2p.crypto.keys import KeyPair
     from libp2p.network.connection.swarm_connection import SwarmConn
 
@@ -125,6 +128,8 @@ class GuardedYamux(yamux.Yamux):
 
     def __init__(self, secured_conn: ISecureConn, peer_id: ID, is_initiator: bool) -> None:
         super().__init__(secured_conn, peer_id, is_initiator)
+        self._session = cast(LeanSession, secured_conn)
+        self._session.take = self._take_plain
         self._read_task: trio.lowlevel.Task | None = None
         self._answers = bytearray()
 
@@ -180,12 +185,20 @@ class GuardedYamux(yamux.Yamux):
             if len(self._answers) > _ANSWERS_BYTES:
                 await self.abort()
             return
-        # Behind the lock the write is atomic (TcpStream.write), so cancellation never tears a frame (guard 20).
-        async with self._write_lock:
+        # Behind the lock the write is atomic (TcpStream.write), so cancellation never tears a frame (guard 20). A free
+        # lock is taken without letting other tasks run: MuxStream.write does (guard 24).
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self._write_lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._write_lock.acquire()
+        try:
             await self._write_now(data)
             while self._answers:
                 answers, self._answers = bytes(self._answers), bytearray()
                 await self._write_now(answers)
+        finally:
+            self._write_lock.release()
 
     async def _write_now(self, data: bytes) -> None:
         # A peer that takes nothing for so long blocks every stream of the connection: TcpStream.write gives it up.
@@ -202,10 +215,38 @@ class GuardedYamux(yamux.Yamux):
     async def _read_data_body(self, length: int) -> bytes:
         # Upstream logs a peer that ignores its window and stores what it sends (guard 21). handle_incoming closes the
         # connection on exactly this exception.
-        held = sum(map(len, self.stream_buffers.values()))
-        if length > yamux.DEFAULT_WINDOW_SIZE or held + length > limits.BUFFERED_PER_CONNECTION_BYTES:
+        if not self._has_room(length):
             raise trio.TooSlowError
-        return await super()._read_data_body(length)
+        with trio.fail_after(yamux._yamux_data_read_timeout()):
+            return await self._session.read_body(length)
+        raise trio.TooSlowError  # never: fail_after has raised it
+
+    def _has_room(self, length: int) -> bool:
+        held = sum(map(len, self.stream_buffers.values()))
+        return length <= yamux.DEFAULT_WINDOW_SIZE and held + length <= limits.BUFFERED_PER_CONNECTION_BYTES
+
+    def _take_plain(self, frames: bytearray) -> None:
+        """Deliver the whole frames at the front that carry data or a window and no flag; upstream gets the others.
+
+        Upstream takes two locks and formats six lines for its log for each (guard 24). Its locks order tasks between
+        awaits; there is none in here.
+        """
+        while len(frames) >= yamux.HEADER_SIZE:
+            _, kind, flags, stream_id, length = _HEADER.unpack_from(frames)
+            stream = self.streams.get(stream_id)
+            if flags or stream is None or stream.closed:
+                return
+            if kind == yamux.TYPE_WINDOW_UPDATE:
+                stream.send_window += length
+                del frames[: yamux.HEADER_SIZE]
+                continue
+            end = yamux.HEADER_SIZE + length
+            if kind != yamux.TYPE_DATA or len(frames) < end or not self._has_room(length):
+                return
+            self.stream_buffers[stream_id] += frames[yamux.HEADER_SIZE : end]
+            stream.recv_window = max(stream.recv_window - length, 0)
+            self.stream_events[stream_id].set()
+            del frames[:end]
 
     async def _measure_rtt_loop(self) -> None:
         # The round trip steers only upstream's window growth, which streams here do not use: no ping (guard 5).
@@ -218,6 +259,13 @@ class Upgrader(TransportUpgrader):
     def __init__(self, keys: KeyPair) -> None:
         noise = NoiseTransport(keys, noise_privkey=create_x25519().private_key)
         super().__init__({NOISE: noise}, {YAMUX: GuardedYamux}, int(limits.HANDSHAKE_S))
+
+    async def upgrade_security(
+        self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
+    ) -> ISecureConn:
+        """Shake hands by Noise, over a :class:`~.tcp.TcpStream`. Raises what upstream's does."""
+        session = await super().upgrade_security(raw_conn, is_initiator, peer_id)
+        return LeanSession(cast(SecureSession, session))
 
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         """Agree on Yamux.

@@ -88,6 +88,7 @@ class Meetings:
     async def _identify(self, peer: PeerId) -> None:
         try:
             async with self._places:
+                asked_at = trio.current_time()
                 addresses, protocols = await self._network.learn(peer)
         except NetError:
             return  # met another time
@@ -98,6 +99,8 @@ class Meetings:
         fit = fit_to_dial(addresses)
         facts.on_addresses(fit, own=True, prefix=network_to_dial(fit))
         facts.on_speaks(_speaks(protocols), now, self._params, said=True)
+        if facts.srtt is None:
+            facts.on_answer(now - asked_at)  # two round trips and no walk's, but better than none
         facts.on_alive()
         if facts.speaks(now) is Speaks.NEITHER:
             self._table.on_failure(facts, now)

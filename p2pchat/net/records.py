@@ -158,7 +158,6 @@ class _Session(Watcher):
         self._prefix = prefix_of(stream.remote_host, stream.peer)
         self._pushes, self._waiting_pushes = trio.open_memory_channel[bytes](limits.PUSHES_QUEUED)
         self._pushes_are_sent = False
-        self._writing = trio.Lock()
 
     async def answer_requests(self) -> None:
         """Read requests and answer them, one after the other."""
@@ -166,7 +165,7 @@ class _Session(Watcher):
         while data := await self._stream.read(limits.STREAM_READ_BYTES):
             framing.feed(data)
             while (frame := framing.next_frame()) is not None:
-                await self._write(codec.encode(self._answer(REQUEST.decode(frame))))
+                await self._stream.write(with_length(codec.encode(self._answer(REQUEST.decode(frame)))))
         if not framing.is_empty:
             raise DecodeError("a stream ended within a request")
 
@@ -192,10 +191,6 @@ class _Session(Watcher):
     async def _send_pushes(self) -> None:
         try:
             async for push in self._waiting_pushes:
-                await self._write(push)
+                await self._stream.write(with_length(push))
         except NetError:
             await self._stream.reset()  # the reader ends with it, and with that the session
-
-    async def _write(self, frame: bytes) -> None:
-        async with self._writing:
-            await self._stream.write(with_length(frame))

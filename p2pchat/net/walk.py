@@ -26,7 +26,7 @@ from p2pchat.core.peers import PeerBook, PeerFacts, Speaks
 from p2pchat.core.routing import RoutingTable
 from p2pchat.net.hearsay import network_of, network_to_dial, told_peer
 
-_BEYOND_K: Final = 10  # some of the closest known will turn out dead
+_BEYOND_K: Final = 40  # of the closest known a third may have died: where few are left, k must be found elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,10 @@ class Walker:
         return machine
 
     async def _finish(self, walk: _Walk, running: Callable[[], trio.Nursery]) -> None:
-        while not walk.machine.done:
+        while True:
             self._ask_next(walk, running())
+            if walk.machine.done:  # looked at after asking: the last whom nobody waits for may just have been asked
+                return
             with trio.move_on_at(min(walk.soft_deadlines.values(), default=float("inf"))):
                 await walk.news.wait()
             walk.news = trio.Event()
@@ -206,3 +208,4 @@ class Walker:
         for peer in [peer for peer, deadline in walk.soft_deadlines.items() if deadline <= now]:
             del walk.soft_deadlines[peer]
             walk.machine.on_slow(peer)
+            self._book.of(peer).on_late()

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from bench import book
-from bench.basics import METRICS
+from bench.basics import METRICS as BASICS
+from bench.discovery import METRICS as DISCOVERY
+from bench.report import Metric
 from tests.e2e.runs import Run, starting
 
 pytestmark = pytest.mark.e2e
@@ -22,7 +24,7 @@ MAY_BE_ZERO = {"idle %", "trio %"}  # who sleeps for a second may not run at all
 @pytest.fixture
 def start() -> Iterator[Callable[..., Run]]:
     with starting() as begin:
-        yield lambda *options: begin("-m", "bench", "basics", "--runs", "1", "--quick", *options)
+        yield lambda what, *options: begin("-m", "bench", what, "--runs", "1", "--quick", *options)
 
 
 def is_measured(name: str, numbers: dict[str, list[float]]) -> bool:
@@ -31,25 +33,29 @@ def is_measured(name: str, numbers: dict[str, list[float]]) -> bool:
 
 
 @pytest.mark.slow
-def test_every_row_is_measured_beside_its_limits(start: Callable[..., Run], tmp_path: Path) -> None:
-    file = tmp_path / "basics.json"
-    run = start("--json", str(file))
+@pytest.mark.parametrize(("what", "metrics"), [("basics", BASICS), ("discovery", DISCOVERY)])
+def test_every_row_is_measured_beside_its_limits(
+    start: Callable[..., Run], tmp_path: Path, what: str, metrics: tuple[Metric, ...]
+) -> None:
+    file = tmp_path / "measured.json"
+    run = start(what, "--json", str(file))
     status, out, err = run.finish()
     assert (status, err) == (0, "")
     rows = {row["name"]: row for row in json.loads(file.read_text())["rows"]}
-    assert list(rows) == [metric.name for metric in METRICS]
+    assert list(rows) == [metric.name for metric in metrics]
     lines = out.splitlines()
-    for metric in METRICS:
+    for metric in metrics:
         row = rows[metric.name]
         assert any(line.startswith(metric.title + "  ") for line in lines), metric.title
         assert [limit["name"] for limit in row["beside"]] == [name for name, _ in metric.beside]
         assert all(is_measured(each["name"], each) for each in [row, *row["beside"]]), row
-        assert row["verdict"] in (("ok", "MISSES") if metric.bar else ("",))
+        assert row["verdict"] in (("ok", "ok, goal too", "ok, not the goal", "MISSES") if metric.bar else ("",))
     assert (run.directories(), run.processes()) == ([], [])
 
 
-def test_an_interrupt_leaves_nothing(start: Callable[..., Run]) -> None:
-    run = start()
+@pytest.mark.parametrize("what", ["basics", "discovery"])
+def test_an_interrupt_leaves_nothing(start: Callable[..., Run], what: str) -> None:
+    run = start(what)
     run.wait_for(lambda: len(run.processes()) >= 2)
     for _ in range(3):
         run.process.send_signal(signal.SIGINT)
@@ -68,3 +74,18 @@ def test_an_import_is_measured(tmp_path: Path) -> None:
         assert list(rows) == [metric.name for metric in book.METRICS]
         assert all(is_measured(name, row) for name, row in rows.items())
         assert (run.directories(), run.processes()) == ([], [])
+
+
+def test_an_interrupt_leaves_no_stopped_process(start: Callable[..., Run]) -> None:
+    run = start("discovery")
+    run.wait_for(lambda: any(is_stopped(pid) for pid in run.processes()))
+    run.process.send_signal(signal.SIGTERM)
+    assert run.finish() == (143, "", "")
+    assert (run.directories(), run.processes()) == ([], [])
+
+
+def is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:  # it ended meanwhile
+        return False

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.io.trio import TrioTCPStream
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
 
@@ -18,6 +17,7 @@ from p2pchat.base.ids import Address
 from p2pchat.net.addresses import endpoint, parse_address
 from p2pchat.net.guard import GuardedYamux, Upgrader
 from p2pchat.net.libp2p_host import Libp2pHost
+from p2pchat.net.tcp import TcpStream
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -62,7 +62,7 @@ async def rogue(host: Libp2pHost, seed: bytes = b"\x66" * 32) -> AsyncGenerator[
     keys = create_new_key_pair(seed)
     upgrader: TransportUpgrader = Upgrader(keys)
     async with await connect_tcp(host) as stream:
-        raw = RawConnection(TrioTCPStream(stream), True)
+        raw = RawConnection(TcpStream(stream), True)
         secured = await upgrader.upgrade_security(raw, True, ID(bytes(host.peer_id)))
         await upgrader.muxer_multistream.select_transport(secured)
         yield secured

@@ -52,6 +52,7 @@ from tests.net.hosts import (
     two_hosts,
 )
 from tests.net.hosts import PING as PING_FRAME
+from tests.net.hosts import PING as YAMUX_PING
 from tests.net.network_contract import ECHO, echo, until
 
 pytestmark = pytest.mark.net
@@ -125,6 +126,7 @@ async def test_the_inbound_limit_is_held_and_given_back(monkeypatch: pytest.Monk
     monkeypatch.setattr(limits, "INBOUND_CONNECTIONS", 2)
     async with two_hosts() as (a, b):
         async with rogue(b, b"\x11" * 32), rogue(b, b"\x12" * 32):
+            await until(lambda: not b._gate._handshakes)  # a handshake under way has a place of its own
             with pytest.raises(NetError):
                 await a.dial(b.peer_id, b.addresses())
         await until(lambda: b._gate._held == 0)
@@ -508,18 +510,72 @@ async def test_a_window_closed_for_longer_than_upstreams_five_seconds() -> None:
         assert await stream.read(100) == b"all of it"
 
 
+# 24: frames between TCP and their streams
+
+
+def in_pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("size", [1, 11, 12, 13, 37, 10_000])
+async def test_frames_arrive_in_order_however_they_lie_in_messages(size: int) -> None:
+    """Data, an empty frame, a window, a frame with a flag and one of a stream that is not there, and two streams."""
+    sent = b"".join(
+        (
+            frame(WINDOW_UPDATE, SYN, 1) + frame(WINDOW_UPDATE, SYN, 3),
+            frame(DATA, 0, 1, negotiation("/t/1")) + frame(DATA, 0, 3, negotiation("/t/1")),
+            frame(DATA, 0, 1, b"one ") + frame(DATA, 0, 3, b"a ") + frame(DATA, 0, 1) + frame(DATA, 0, 1, b"two "),
+            frame(WINDOW_UPDATE, 0, 1, length=1000) + frame(DATA, 0, 99, b"nobody's") + frame(DATA, 0, 1, b"three "),
+            frame(YAMUX_PING, SYN, 0, length=7) + frame(DATA, FIN, 1, b"four") + frame(DATA, FIN, 3, b"b"),
+        )
+    )
+    texts: list[bytes] = []
+
+    async def collect(stream: Stream) -> None:
+        text = b""
+        while data := await stream.read(limits.STREAM_READ_BYTES):
+            text += data
+        texts.append(text)
+
+    async with two_hosts() as (_, b), rogue(b) as secured:
+        b.handle("/t/1", collect)
+        for piece in in_pieces(sent, size):
+            await secured.write(piece)
+        await until(lambda: len(texts) == 2)
+    assert sorted(texts) == [b"a b", b"one two three four"]
+
+
+async def test_a_frame_longer_than_the_window_ends_its_connection_whole_or_in_pieces() -> None:
+    async def never(_: Stream) -> None:
+        await trio.sleep_forever()
+
+    for size in (1_000, 1_000_000):
+        async with two_hosts() as (_, b), rogue(b) as secured:
+            b.handle("/t/1", never)
+            head = frame(WINDOW_UPDATE, SYN, 1) + frame(DATA, 0, 1, negotiation("/t/1"))
+            with suppress(ConnectionClosedError):  # it has ended before all was sent
+                for piece in in_pieces(head + frame(DATA, 0, 1, bytes(300_000)), size):
+                    await secured.write(piece)
+            await until(lambda b=b: b._gate._held == 0)  # type: ignore[misc]
+
+
 # 20: cancellation
 
 
 async def test_a_write_cancelled_at_any_step_leaves_the_connection_whole() -> None:
+    async def swallow(stream: Stream) -> None:
+        while await stream.read(limits.STREAM_READ_BYTES):
+            pass
+
     async with two_hosts() as (a, b):
+        b.handle("/t/1", swallow)
         assert await speaks(a, b)
         (mux,) = muxes(a)
         cancelled = 0
         for step in range(1, 20):
-            stream = await a.open(b.peer_id, ECHO)
+            stream = await a.open(b.peer_id, "/t/1")
             with cancel_at_step(step) as scope:
-                await stream.write(bytes(150_000))
+                await stream.write(bytes(600_000))  # more than the window and the kernel take at once
             cancelled += scope.cancelled_caught
             await stream.reset()
             assert await speaks(a, b)

@@ -40,6 +40,17 @@ def test_a_missed_bar_is_said(samples: Samples) -> None:
     assert table([MORE], samples)[1].endswith("ok")
 
 
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(3.0, "ok, goal too"), (5.0, "ok, not the goal"), (10.0, "MISSES"), (11.0, "MISSES")]
+)
+def test_a_goal_stands_beside_its_bar(samples: Samples, value: float, verdict: str) -> None:
+    metric = Metric("walk ms", "walk", "ms", bar=10, goal=5)
+    samples.add("walk ms", value)
+    line = table([metric], samples)[1]
+    assert "< 10, goal < 5" in line
+    assert line.endswith(verdict)
+
+
 def test_columns_are_aligned(samples: Samples) -> None:
     lines = table([LESS, MORE], samples)
     assert len({line.index(word) for line, word in zip(lines, ("median", "1.5 s"), strict=False)}) == 1

@@ -7,7 +7,7 @@ import pytest
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.dht_wire import ToldPeer
 from p2pchat.net.addresses import Endpoint, encode_endpoint, from_socket, parse_address, peer_id_from_key
-from p2pchat.net.hearsay import fit_to_dial, network_of, network_to_dial, passing, prefix_of, told_peer
+from p2pchat.net.hearsay import fit_to_dial, network_of, network_to_dial, passing, prefix_of, telling, told_peer
 
 PEER = peer_id_from_key(b"k" * 32)
 LOOPBACK = from_socket("127.0.0.1", 4001)
@@ -117,3 +117,9 @@ def test_a_prefix_is_a_24_or_a_48_of_global_addresses_and_else_the_peer_itself(
 )
 def test_the_prefix_to_dial_is_that_of_the_first_global_address(texts: tuple[str, ...], network: bytes | None) -> None:
     assert network_to_dial(parse_address(text)[0] for text in texts) == network
+
+
+def test_of_a_peer_nobody_is_told_where_no_address_may_pass() -> None:
+    assert telling("9.9.9.9", PEER, (LOOPBACK, *PRIVATE)) is None
+    assert telling("9.9.9.9", PEER, (LOOPBACK, *GLOBAL)) == ToldPeer(bytes(PEER), tuple(map(bytes, GLOBAL)))
+    assert telling("127.0.0.1", PEER, (LOOPBACK,)) == ToldPeer(bytes(PEER), (bytes(LOOPBACK),))

@@ -1,0 +1,84 @@
+"""A network that counts what a node sends and gets on the streams that it has opened itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from p2pchat.base.ids import Address, PeerId
+from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Sums since the beginning. A request is one write: askers on these streams write each request at once."""
+
+    requests: int = 0
+    sent: int = 0
+    received: int = 0
+
+
+class CountingNetwork(Network):
+    """Passes everything on to ``network``."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.traffic = Traffic()
+
+    @property
+    def peer_id(self) -> PeerId:
+        return self._network.peer_id
+
+    def addresses(self) -> tuple[Address, ...]:
+        return self._network.addresses()
+
+    def handle(self, protocol: str, handler: StreamHandler) -> None:
+        self._network.handle(protocol, handler)
+
+    def watch(self, watcher: PeerWatcher) -> None:
+        self._network.watch(watcher)
+
+    async def dial(self, peer: PeerId, addresses: Sequence[Address]) -> None:
+        await self._network.dial(peer, addresses)
+
+    async def open(self, peer: PeerId, protocol: str) -> Stream:
+        return _CountingStream(await self._network.open(peer, protocol), self.traffic)
+
+    async def disconnect(self, peer: PeerId) -> None:
+        await self._network.disconnect(peer)
+
+    def links(self) -> tuple[Link, ...]:
+        return self._network.links()
+
+    async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
+        return await self._network.learn(peer)
+
+
+class _CountingStream(Stream):
+    def __init__(self, stream: Stream, traffic: Traffic) -> None:
+        self._stream = stream
+        self._traffic = traffic
+
+    @property
+    def peer(self) -> PeerId:
+        return self._stream.peer
+
+    @property
+    def remote_host(self) -> str | None:
+        return self._stream.remote_host
+
+    async def read(self, max_bytes: int) -> bytes:
+        data = await self._stream.read(max_bytes)
+        self._traffic.received += len(data)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        self._traffic.requests += 1
+        self._traffic.sent += len(data)
+        await self._stream.write(data)
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    async def reset(self) -> None:
+        await self._stream.reset()

@@ -1,0 +1,128 @@
+"""Many DHT nodes in a few processes of the sandbox, and how they are told what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from bench.daemons import clean, until
+from bench.fleet_wire import FRAME_BYTES, Command, Failed, Join, Known, Start
+from p2pchat.api.errors import ApiError
+from p2pchat.cli.program import interpreter
+from p2pchat.cli.sandbox import Process, Sandbox
+from p2pchat.core.framing import FrameReader, with_length
+
+T = TypeVar("T")
+
+_REPLY_S: Final = 300.0
+_READ_BYTES: Final = 1 << 16
+
+
+class Crew:
+    """The nodes of one process; ``known`` once they run."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path, name: str) -> None:
+        self.name = name
+        self.known: list[Known] = []
+        self._sandbox = sandbox
+        self._path = folder / f"{name}.sock"
+        environment = {"P2PCHAT_HOME": str(folder), **clean(os.environ)}
+        command = [*interpreter(), "-m", "bench.worker", str(self._path)]
+        self._process: Process = sandbox.start(name, command, environment, folder / f"{name}.log")
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._framing = FrameReader(FRAME_BYTES)
+
+    def connect(self) -> None:
+        """Wait until the process listens."""
+        self._connection.settimeout(_REPLY_S)
+        until(self._sandbox, self._connected, f"The worker {self.name} does not listen", every_s=0.01)
+
+    def send(self, command: Command) -> None:
+        """Tell what to do; :meth:`receive` has to follow."""
+        self._connection.sendall(with_length(msgspec.msgpack.encode(command)))
+
+    def receive(self, kind: type[T]) -> T:
+        """The reply to what was sent.
+
+        Raises:
+            ApiError: INTERNAL, the worker failed or has ended.
+        """
+        while (frame := self._framing.next_frame()) is None:
+            data = self._connection.recv(_READ_BYTES)
+            if not data:
+                raise ApiError("INTERNAL", f"The worker {self.name} ended: {self._process.tail()}")
+            self._framing.feed(data)
+        try:
+            return msgspec.msgpack.decode(frame, type=kind)
+        except msgspec.ValidationError:
+            failed = msgspec.msgpack.decode(frame, type=Failed)
+            raise ApiError("INTERNAL", f"The worker {self.name} failed: {failed.message}") from None
+
+    def ask(self, command: Command, kind: type[T]) -> T:
+        """Tell what to do and wait for the reply. Raises as :meth:`receive` does."""
+        self.send(command)
+        return self.receive(kind)
+
+    def stop(self) -> None:
+        """Let the kernel run nothing of it any more (SIGSTOP): its sockets stay open and say nothing."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), stopped or not: its sockets are closed by the kernel."""
+        self._connection.close()
+        if self._process in self._sandbox.running():
+            self._sandbox.finish(self._process)
+
+    def _connected(self) -> bool:
+        if self._process.ended() is not None:
+            raise ApiError("INTERNAL", f"The worker {self.name} ended at its start: {self._process.tail()}")
+        try:
+            self._connection.connect(str(self._path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False  # it is still loading
+        return True
+
+
+class Fleet:
+    """All crews of a network. Every node has a /24 of 127.0.0.0/8 to itself.
+
+    Args:
+        sizes: how many nodes each process has.
+    """
+
+    def __init__(self, sandbox: Sandbox, folder: Path, sizes: Mapping[str, int]) -> None:
+        folder.mkdir()
+        self._hosts = 0
+        self.crews = {name: Crew(sandbox, folder, name) for name in sizes}
+        for name, crew in self.crews.items():
+            crew.connect()
+            crew.send(Start([self.new_host() for _ in range(sizes[name])]))
+        for crew in self.crews.values():
+            crew.known = crew.receive(list[Known])
+
+    def new_host(self) -> str:
+        """An address of 127.0.0.0/8 in a /24 that nobody else has."""
+        self._hosts += 1
+        return f"127.{1 + self._hosts // 256}.{self._hosts % 256}.1"
+
+    def join(self, walks: int) -> list[int]:
+        """Let all nodes join through the first one, one by one, then walk ``walks`` times each; their tables' sizes."""
+        first, sizes = self.everyone()[:1], list[int]()
+        for peers, count in ((first, 0), ([], walks)):
+            sizes = [size for crew in self.crews.values() for size in crew.ask(Join(peers, count), list[int])]
+        return sizes
+
+    def everyone(self, crews: Sequence[str] = ()) -> list[Known]:
+        """The nodes of ``crews``, or of all."""
+        return [known for name in crews or self.crews for known in self.crews[name].known]
+
+    def end(self) -> None:
+        """Kill every process, stopped ones too."""
+        for crew in self.crews.values():
+            crew.kill()
