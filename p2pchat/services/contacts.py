@@ -164,8 +164,7 @@ def remove(tx: Tx, context: Context, row: ContactRow) -> None:
     gone = replace(row, number=None)
     tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone), row.id))
     contacts.remove(tx, row.id)
-    if row.state != "blocked":
-        renew(tx, context, row)
+    renew(tx, context, row)
 
 
 def resolve(tx: Tx, context: Context, to: str) -> ContactRow:

@@ -18,8 +18,10 @@ from p2pchat.store.db import Tx
 
 
 def renew(tx: Tx, context: Context, left: ContactRow) -> None:
-    """Begin anew, if ``left`` may know where this node is: its reach is given to nobody before there is a root."""
-    if left.root is None:
+    """Begin anew, if ``left`` may know where this node is: the reach is given to nobody before there is a root, nor to
+    one who only asked; and after a block it was done.
+    """
+    if left.root is None or left.state in ("blocked", "request"):
         return
     profile = msgspec.structs.replace(meta.load_profile(tx), node_seed=context.entropy.bytes(32))
     meta.save_profile(tx, profile)

@@ -134,6 +134,7 @@ async def test_one_that_asks_makes_requests_which_the_user_accepts_or_refuses(au
         with pytest.raises(UsageError, match="accept"):
             await alice.send(asked[root_of(bob)].name, "too early")
         await alice.database.run(lambda tx: invites.refuse(tx, asked[root_of(eve)]))
+        assert EventKind.NODE_RENEWED not in kinds(alice)  # she was never told where this node is
         accepted = await accept(alice, asked[root_of(bob)])
         assert accepted.state == "pending"
         assert await eventually(lambda: matched(alice, bob), within_s=2 * DAY_S, step_s=5) < 60
