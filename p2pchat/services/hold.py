@@ -26,6 +26,7 @@ from p2pchat.store import held
 from p2pchat.store.held import Key
 
 _EVERY_S: Final = 30.0
+_EXPIRY_S: Final = 600.0  # how soon what has expired leaves the file, where nothing else changes
 _MANY: Final = 1_024  # changes that do not wait that long
 _ROWS: Final = 64  # at a time: neither the loop nor other transactions wait for more
 
@@ -41,6 +42,7 @@ class Hold:
         self._storer.on_change = self._on_change
         self._changed: dict[Key, None] = {}
         self._restoring: Key | None = None
+        self._some = trio.Event()
         self._many = trio.Event()
 
     async def run(self) -> None:
@@ -50,14 +52,16 @@ class Hold:
         except StoreError as error:
             log.warning("hold.not_loaded", error=cause(error))
         while True:
-            with trio.move_on_after(_EVERY_S):
-                await self._many.wait()
+            with trio.move_on_after(_EXPIRY_S):
+                await self._some.wait()
+                with trio.move_on_after(_EVERY_S):
+                    await self._many.wait()
             await self.save()
 
     async def save(self) -> None:
         """Write what has changed; what the disk refuses stays noted for the next time."""
         self._storer.expire(int(self._context.now()))
-        self._many = trio.Event()
+        self._some, self._many = trio.Event(), trio.Event()
         while keys := list(islice(self._changed, _ROWS)):
             for key in keys:
                 del self._changed[key]
@@ -68,6 +72,7 @@ class Hold:
                 await self._context.db.run(partial(held.save, entries=kept, gone=gone))
             except StoreError as error:
                 self._changed.update(dict.fromkeys(keys))
+                self._some.set()
                 log.warning("hold.not_saved", error=cause(error))
                 return
 
@@ -87,10 +92,12 @@ class Hold:
         self._restoring = None
         if self._storer.entry(*key) is None:
             self._changed[key] = None
+            self._some.set()
 
     def _on_change(self, loc: bytes, writer: bytes) -> None:
         if (loc, writer) == self._restoring:
             return  # it is in the file as it is
         self._changed[loc, writer] = None
+        self._some.set()
         if len(self._changed) >= _MANY:
             self._many.set()

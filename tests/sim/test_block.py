@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +26,9 @@ from p2pchat.testing.memnet import fixed_schedule
 
 NUMBERS = {"Alice": "+821012345678", "Bob": "+821098765432", "Carol": "+821055555555", "Dave": "+821044444444"}
 HOUR_S = 3600
+SHORT = dataclasses.replace(
+    CHEAP, record_ttl_s=6 * HOUR_S, presence_every_s=HOUR_S, republish_min_s=2 * HOUR_S, republish_max_s=3 * HOUR_S
+)
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +80,7 @@ async def delivered(sender: Node, to: str) -> bool:
 
 
 async def test_others_go_on_at_once_and_the_blocked_one_reaches_nobody(autojump_clock: MockClock) -> None:
-    async with Cluster.running() as cluster:
+    async with Cluster.running(params=SHORT) as cluster:
         nodes = await befriend(cluster, ("Alice", "Bob"), ("Alice", "Carol"))
         alice, bob, carol = nodes.values()
         before, old_key = alice.network.peer_id, (await alice.database.run(store.own))
@@ -91,7 +95,7 @@ async def test_others_go_on_at_once_and_the_blocked_one_reaches_nobody(autojump_
 
         await cluster.crash(carol)
         await bob.send("Alice", "why?")
-        await trio.sleep(80 * HOUR_S)  # whatever was published has expired
+        await trio.sleep(SHORT.record_ttl_s + HOUR_S)  # whatever was published has expired
         assert not await delivered(bob, "Alice")
         assert await alice.received("Bob") == []
         assert not (await alice.contact("Bob")).matched_s

@@ -98,14 +98,14 @@ async def test_what_expires_leaves_the_file_while_the_node_runs_and_while_it_doe
     async with Cluster.running() as cluster:
         alice, bob = await cluster.add("alice"), await cluster.add("bob")
         await trio.sleep(1)
-        await put(alice, record(cluster, 1, life_s=100))
-        await put(alice, record(cluster, 2, life_s=300))
+        await put(alice, record(cluster, 1, life_s=700))
+        await put(alice, record(cluster, 2, life_s=3_000))
         await trio.sleep(BATCH_S)
         assert len(await rows(bob)) == 2
-        await trio.sleep(100)
+        await trio.sleep(1_300)
         assert len(await rows(bob)) == 1
         await cluster.crash(bob)
-        await trio.sleep(300)
+        await trio.sleep(3_000)
         assert len(await rows(bob)) == 1
         await cluster.start(bob)
         await trio.sleep(BATCH_S)

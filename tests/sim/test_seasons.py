@@ -18,7 +18,7 @@ from p2pchat.core.record import check_record
 from p2pchat.core.slots import Slot, derive_root, epoch, era, next_slot_s
 from p2pchat.net import dht as dht_module
 from p2pchat.net.dht import Dht, WalkResult
-from p2pchat.services import herald, invites, join, link, upkeep
+from p2pchat.services import herald, hold, invites, join, link, upkeep
 from p2pchat.store import contacts
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
@@ -48,6 +48,7 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(herald, "_CHECK_S", HOUR_S)
     monkeypatch.setattr(join, "ALONE_CHECK_S", HOUR_S)
     monkeypatch.setattr(upkeep, "_EVERY_S", 6 * HOUR_S)
+    monkeypatch.setattr(hold, "_EXPIRY_S", 6 * HOUR_S)
     monkeypatch.setattr(limits, "REFRESH_CHECK_S", 6 * HOUR_S)
     monkeypatch.setattr(limits, "REFRESH_AFTER_S", DAY_S)
 
