@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.base.errors import UsageError
+from p2pchat.base.ids import RootKey
 from p2pchat.core.events import EventKind
 from p2pchat.core.prekeys import ask_proof
 from p2pchat.core.wire import Bundle, BundleRequest, Hello, decode_frame, encode_frame
@@ -208,3 +209,16 @@ async def test_a_presence_is_made_anew_after_28_days_and_the_one_before_is_kept_
             await trio.sleep(24 * HOUR_S)
         assert published == {n: list(range(28 * n - 28, min(28 * n, 90))) for n in (1, 2, 3, 4)}
         assert len(asks) == 4
+
+
+async def test_the_ask32_of_an_earlier_version_ends_with_a_block_too(autojump_clock: MockClock) -> None:
+    """It told the one of the profile in a Reach, before there was any presence."""
+    async with Cluster.running() as cluster:
+        alice = await cluster.add("Alice", NUMBERS["Alice"])
+        row = await alice.add(NUMBERS["Bob"], "Bob")
+        await alice.database.run(lambda tx: contacts.set_root(tx, row.id, RootKey(bytes(32)), 0))
+        assert await alice.database.run(store.own) is None
+        await blocked(alice, "Bob")
+        own = await alice.database.run(store.own)
+        assert own is not None
+        assert own.ask != alice.profile.ask
