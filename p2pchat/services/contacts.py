@@ -17,7 +17,7 @@ from p2pchat.core.names import checked_name
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.services.context import Context
 from p2pchat.services.renewal import renew
-from p2pchat.store import contacts, eventlog, idempotency
+from p2pchat.store import contacts, eventlog, idempotency, invites
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -157,10 +157,13 @@ def refuse_blocked(row: ContactRow) -> None:
 def remove(tx: Tx, context: Context, row: ContactRow) -> None:
     """Delete the contact, its messages and sessions, and what events and idempotency keys kept of it.
 
-    What was published for it is not renewed.
+    What was published for it is not renewed. No invite that is there now lets it in again: whoever has the link would
+    else be a contact anew without the user's doing, and learn where this node is.
     """
     eventlog.forget(tx, row.id)
     idempotency.forget(tx, row.uid.hex())
+    if row.root is not None:
+        invites.refuse_everywhere(tx, row.root)
     gone = replace(row, number=None)
     tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone), row.id))
     contacts.remove(tx, row.id)
