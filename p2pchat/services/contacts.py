@@ -114,6 +114,8 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
         UsageError: CONTACT_NOT_FOUND nobody claims it, AMBIGUOUS several fit, INVALID_PARAMS none fits.
     """
     refuse_blocked(row)
+    if row.state == "request":
+        raise UsageError("They asked to become a contact: accept or refuse it.", data={"param": "to"})
     if claimant is not None and len(claimant) == 2 * ROOT_BYTES:
         contacts.expect_claimant(tx, row.id, RootKey(bytes.fromhex(claimant)))
     everyone = [known.root.hex() for known in contacts.claimants(tx, row.id)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import trio
@@ -346,3 +347,30 @@ async def test_an_invite_whose_guest_never_came_ends_after_28_days(autojump_cloc
         await trio.sleep(HOUR_S)
         assert EventKind.CONTACT_EXPIRED in kinds(alice)
         assert await alice.database.run(store.everyone) == []
+
+
+async def test_two_who_have_each_others_closed_links_still_meet_by_number(autojump_clock: MockClock) -> None:
+    numbers = {"Alice": "+821012345678", "Bob": "+821098765432"}
+    async with Cluster.running() as cluster:
+        alice, bob = [await cluster.add(name, number) for name, number in numbers.items()]
+        links = {node.name: await invite(node) for node in (alice, bob)}
+        for node, other, name in ((alice, bob, "Bob"), (bob, alice, "Alice")):
+            [kept] = await node.database.run(store.everyone)
+            await node.database.run(partial(invites.revoke, uid=kept.uid.hex()))
+            row = await node.add(numbers[name], name)
+            await node.database.run(partial(contacts.set_root, contact=row.id, root=root_of(other), epoch_ms=0))
+            await redeem(node, links[other.name])
+        await eventually(lambda: matched(alice, bob), within_s=HOUR_S)
+
+
+async def test_another_root_is_not_chosen_for_a_request(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        await redeem(bob, await invite(alice, ask=True), "Alice")
+        await trio.sleep(HOUR_S)
+        assert alice.running is not None
+        context = alice.running.context
+        [asked] = await everyone(alice, "request")
+        with pytest.raises(UsageError, match="accept"):
+            await alice.database.run(lambda tx: book.choose(tx, context, asked, "ab" * 32))
+        assert await everyone(alice) == [asked]
