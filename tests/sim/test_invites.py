@@ -374,3 +374,30 @@ async def test_another_root_is_not_chosen_for_a_request(autojump_clock: MockCloc
         with pytest.raises(UsageError, match="accept"):
             await alice.database.run(lambda tx: book.choose(tx, context, asked, "ab" * 32))
         assert await everyone(alice) == [asked]
+
+
+async def test_what_is_published_no_more_hurries_no_poll(autojump_clock: MockClock) -> None:
+    """The Reach of whoever was blocked is not renewed; when that was due nothing else comes sooner for it."""
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        await redeem(bob, await invite(alice, uses=5), "Alice")
+        await eventually(lambda: matched(alice, bob), within_s=60)
+        await trio.sleep(HOUR_S)
+        [met] = await everyone(alice)
+        assert alice.running is not None
+        context = alice.running.context
+        await alice.database.run(lambda tx: block.block(tx, context, met))
+        await cluster.crash(bob)
+        await trio.sleep(HOUR_S)
+        dht, walked = context.dht, list[float]()
+        walk = dht.walk
+
+        async def counted(loc: bytes, *, put: bytes | None = None, get: bool = True, watch_s: int = 0) -> WalkResult:
+            walked.append(trio.current_time())
+            if len(walked) > 500:
+                await trio.sleep_forever()  # a loop that does not pause would stop this clock
+            return await walk(loc, put=put, get=get, watch_s=watch_s)
+
+        dht.walk = counted  # type: ignore[method-assign]
+        await trio.sleep(2 * DAY_S)
+        assert len(walked) < 200
