@@ -20,6 +20,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.params import Params
 from p2pchat.core.peers import PeerBook, Speaks
 from p2pchat.core.routing import RoutingTable
+from p2pchat.net.addresses import dialable
 from p2pchat.net.hearsay import fit_to_dial, network_to_dial
 from p2pchat.net.kad import KAD
 from p2pchat.net.records import RECORDS
@@ -74,7 +75,8 @@ class Meetings:
     async def contact(self, peer: PeerId, addresses: Sequence[Address]) -> bool:
         """Dial a peer of which the user or the local network told; whether it is in the table now."""
         facts = self._book.of(peer)
-        facts.on_addresses(addresses, own=True, prefix=network_to_dial(addresses))
+        known = tuple(filter(dialable, addresses))  # a link holds any bytes at all
+        facts.on_addresses(known, own=True, prefix=network_to_dial(known))
         try:
             async with self._places:
                 await self._network.dial(peer, facts.addresses)

@@ -17,7 +17,7 @@ from p2pchat.core.names import checked_name
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.services.context import Context
 from p2pchat.services.renewal import renew
-from p2pchat.store import contacts, eventlog, idempotency
+from p2pchat.store import contacts, eventlog, idempotency, invites
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -114,6 +114,8 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
         UsageError: CONTACT_NOT_FOUND nobody claims it, AMBIGUOUS several fit, INVALID_PARAMS none fits.
     """
     refuse_blocked(row)
+    if row.state == "request":
+        raise UsageError("They asked to become a contact: accept or refuse it.", data={"param": "to"})
     if claimant is not None and len(claimant) == 2 * ROOT_BYTES:
         contacts.expect_claimant(tx, row.id, RootKey(bytes.fromhex(claimant)))
     everyone = [known.root.hex() for known in contacts.claimants(tx, row.id)]
@@ -157,10 +159,13 @@ def refuse_blocked(row: ContactRow) -> None:
 def remove(tx: Tx, context: Context, row: ContactRow) -> None:
     """Delete the contact, its messages and sessions, and what events and idempotency keys kept of it.
 
-    What was published for it is not renewed.
+    What was published for it is not renewed. No invite that is there now lets it in again: whoever has the link would
+    else be a contact anew without the user's doing, and learn where this node is.
     """
     eventlog.forget(tx, row.id)
     idempotency.forget(tx, row.uid.hex())
+    if row.root is not None:
+        invites.refuse_everywhere(tx, row.root)
     gone = replace(row, number=None)
     tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone), row.id))
     contacts.remove(tx, row.id)

@@ -56,8 +56,8 @@ def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, re
     """
     row = contacts.get(tx, contact)
     current = sending_session(tx, contact)
-    if row is None or row.root is None:
-        return False
+    if row is None or row.root is None or row.state in ("blocked", "request"):
+        return False  # blocked since the bundle was asked for
     if current is not None and current.id != replace:
         return True
     bundle = open_bundle(raw_bundle, row.root, tx.now_s, context.params)

@@ -33,10 +33,10 @@ class OpenInvite:
         self._row: InviteRow | None = None
 
     async def look(self) -> bool | None:
-        """It is looked at until it is closed and everybody whom it let in is matched."""
+        """It is looked at until it is closed and everybody whom it let in is matched, or was sought for 28 days."""
 
         def look(tx: Tx) -> tuple[InviteRow | None, bool]:
-            waiting = any(row.state == "pending" for row in contacts.of_invite(tx, self._invite))
+            waiting = any(row.searching for row in contacts.of_invite(tx, self._invite))
             return invites.get(tx, self._invite), waiting
 
         self._row, waiting = await self._context.db.run(look)

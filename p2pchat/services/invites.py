@@ -79,7 +79,7 @@ def redeem(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
     if invite.expires_s <= tx.now_s:
         raise UsageError("invite: has expired; ask for another one", data={"param": "invite"})
     meta.add_known_peer(tx, invite.peer_id, invite.addresses)
-    until_s = min(tx.now_s + context.params.pending_life_s, invite.expires_s)
+    until_s = tx.now_s + context.params.pending_life_s
     known = contacts.by_root(tx, invite.root)
     if known is not None:
         refuse_blocked(known)
@@ -88,7 +88,8 @@ def redeem(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
     else:
         known = _add(tx, context, invite.root, name)
     contacts.set_invite_secret(tx, known.id, invite.secret)
-    contacts.set_pending(tx, known.id, until_s)
+    # its number, where it has one, leads to it for as long as any
+    contacts.set_pending(tx, known.id, until_s if known.number is not None else min(until_s, invite.expires_s))
     tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, known.id))
     return again(tx, known)
 
@@ -117,8 +118,9 @@ def let_in(tx: Tx, context: Context, invite: InviteRow, root: RootKey) -> None:
     known = contacts.by_root(tx, root)
     if known is not None and (known.state == "blocked" or known.invite == invite.id):
         return
-    if invite.closed:
+    if invite.closed or invite.expires_s <= tx.now_s:
         return
+    asked = invite.ask and (known is None or known.state == "request")  # whoever is in the book was wanted by the user
     if known is None:
         if invite.ask and contacts.count_requests(tx, invite.id) >= REQUESTS_PER_INVITE:
             return
@@ -126,7 +128,7 @@ def let_in(tx: Tx, context: Context, invite: InviteRow, root: RootKey) -> None:
     contacts.set_invite(tx, known.id, invite.id)
     if known.state == "matched":
         _used(tx, invite.id)  # known already, and perhaps on a new device: where this node is may be told
-    elif invite.ask:
+    elif asked:
         contacts.set_request(tx, known.id)
         tx.emit(contact_event(tx, EventKind.CONTACT_REQUEST, known.id))
     else:

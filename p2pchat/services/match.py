@@ -12,6 +12,7 @@ import structlog
 
 from p2pchat.base.ids import RootKey
 from p2pchat.core.events import EventKind
+from p2pchat.core.invite import INVITED
 from p2pchat.core.matching import Claimed, Finding, Impersonation, WalkKind, may_reach
 from p2pchat.core.pair import PairState, dump_pair, waiting_in
 from p2pchat.net.dht import WalkResult
@@ -68,7 +69,7 @@ class Person:
         self._row = row = await self._context.db.run(lambda tx: contacts.get(tx, self.contact))
         if row is None:
             return None
-        self.only = row.root if row.invite_secret is not None else None
+        self.only = row.root if row.state == "pending" and row.invite_secret is not None else None
         if row.state == "pending":
             sought = row.pending_until_s is not None and (self._by_number(row) or row.invite_secret is not None)
             return False if sought else None
@@ -96,14 +97,17 @@ class Person:
         row = self._row
         if row is None:
             return []
+        found: list[Place] = []
         if row.state == "pending" and row.invite_secret is not None:
             secret = row.invite_secret
 
             def kept(tx: Tx, era: int, epoch: int) -> bytes | None:
                 return pairs.slot(tx, self.contact, "", "", era, epoch)
 
-            return await invite_places(self._context, secret, 1, kept)
-        return await places_of(self._context, self._roots, row)
+            found += await invite_places(self._context, secret, INVITED, kept)
+        if self._by_number(row):
+            found += await places_of(self._context, self._roots, row)
+        return found
 
     def told(self, kind: WalkKind) -> None:
         self._context.bus.transient(step_event(self.contact, FOUND_BY[kind], self._roots.counts))
@@ -112,8 +116,9 @@ class Person:
         row = contacts.get(tx, self.contact)
         if row is None or row.state == "blocked":
             return frozenset()  # removed meanwhile
-        own, number = (self._context.profile.number, row.number or "") if self.only is None else ("", "")
         for place in places:
+            by_invite = place.state.by_invite
+            own, number = ("", "") if by_invite else (self._context.profile.number, row.number or "")
             pairs.save_slot(tx, row.id, own, number, place.era, place.epoch, dump_pair(place.state))
         for finding in findings:
             if isinstance(finding, Claimed) and self.only in (None, finding.cert.root):

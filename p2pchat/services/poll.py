@@ -36,7 +36,7 @@ class Quest(Protocol):
 
     @property
     def only(self) -> RootKey | None:
-        """The one root that is answered at all; None: whoever shows a hello gets a card."""
+        """The one root that is answered at all in slots of an invite; None: whoever shows a hello gets a card."""
         ...
 
     async def reach_for(self, places: list[Place], coverage: list[WalkResult], /) -> frozenset[RootKey]:
@@ -100,7 +100,8 @@ class Poller:
 
         async with trio.open_nursery() as nursery:
             for place in places:
-                for walk in walks(place.state, now_s, turn, reach_for, place.publish, context.params, only=quest.only):
+                only = quest.only if place.state.by_invite else None  # a pair's slot has no link that names a root
+                for walk in walks(place.state, now_s, turn, reach_for, place.publish, context.params, only=only):
                     if walk.kind is kind:
                         nursery.start_soon(one, place, walk)
         if kind is WalkKind.HELLO:

@@ -71,10 +71,12 @@ def own(tx: Tx, context: Context) -> OwnPresence:
     """
     params = context.params
     known = store.own(tx)
-    if known is None or not _is_usable(tx, known, params):
+    if known is None:
+        return _make(tx, context, None, context.profile.ask)  # which a Reach of an earlier version may have told
+    if not _is_usable(tx, known, params):
         return replace_own(tx, context)
     if not known.made_s - params.skew_s <= tx.now_s < known.made_s + params.presence_life_s:
-        new = _make(tx, context, known)
+        new = _make(tx, context, known, context.entropy.bytes(32))
         store.end_own(tx, new.n, tx.now_s + params.presence_kept_s)
         return new
     return known
@@ -90,16 +92,15 @@ def _is_usable(tx: Tx, known: OwnPresence, params: Params) -> bool:
 
 def replace_own(tx: Tx, context: Context) -> OwnPresence:
     """Another presence at once: every earlier one ends, and its ask32 with it."""
-    new = _make(tx, context, store.own(tx))
+    new = _make(tx, context, store.own(tx), context.entropy.bytes(32))
     store.end_own(tx, new.n, tx.now_s)
     forget_ended(tx)
     return new
 
 
-def _make(tx: Tx, context: Context, before: OwnPresence | None) -> OwnPresence:
+def _make(tx: Tx, context: Context, before: OwnPresence | None, ask: bytes) -> OwnPresence:
     entropy, week = context.entropy, presence_epoch(tx.now_s, context.params)
-    # the first ask32 was made with the profile
-    n, ask = (1, context.profile.ask) if before is None else (before.n + 1, entropy.bytes(32))
+    n = 1 if before is None else before.n + 1
     new = OwnPresence(n, entropy.bytes(32), week, entropy.bytes(32), ask, tx.now_s)
     store.add_own(tx, new)
     return new

@@ -66,7 +66,8 @@ def forget(tx: Tx) -> None:
     """Those that are closed and let nobody in who is still to be matched."""
     tx.execute(
         "DELETE FROM invite WHERE closed AND expires_s <= ? AND id NOT IN "
-        "(SELECT invite FROM contact WHERE invite IS NOT NULL AND state IN ('pending', 'request'))",
+        "(SELECT invite FROM contact WHERE invite IS NOT NULL AND "
+        "(state = 'request' OR (state = 'pending' AND pending_until_s IS NOT NULL)))",
         (tx.now_s,),
     )
 
@@ -74,6 +75,11 @@ def forget(tx: Tx) -> None:
 def refuse(tx: Tx, invite: int, root: RootKey) -> None:
     """Whoever holds that root is not asked about again."""
     tx.execute("INSERT INTO invite_refused VALUES (?, ?) ON CONFLICT DO NOTHING", (invite, bytes(root)))
+
+
+def refuse_everywhere(tx: Tx, root: RootKey) -> None:
+    """No invite that is there now lets the holder of ``root`` in."""
+    tx.execute("INSERT INTO invite_refused SELECT id, ? FROM invite WHERE true ON CONFLICT DO NOTHING", (bytes(root),))
 
 
 def is_refused(tx: Tx, invite: int, root: RootKey) -> bool:

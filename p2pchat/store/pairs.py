@@ -121,9 +121,13 @@ def save_published(tx: Tx, contact: int | None, entry: Published) -> None:
 
 
 def next_renewal_s(tx: Tx, locs: Iterable[bytes]) -> int | None:
-    """When the first of the own records in these slots has to be written anew, unix seconds."""
+    """When the first of the own records in these slots has to be written anew, unix seconds.
+
+    What is overdue right after a poll is no more published there: a Reach that is not given any longer.
+    """
     found = [published(tx, loc) for loc in locs]
-    return min((entry.republish_s for entry in found if entry is not None), default=None)
+    due = [entry.republish_s for entry in found if entry is not None]
+    return min((at_s for at_s in due if at_s > tx.now_s), default=None)
 
 
 def forget_published(tx: Tx, loc: bytes) -> None:

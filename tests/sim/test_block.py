@@ -10,14 +10,15 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.base.errors import UsageError
+from p2pchat.base.ids import RootKey
 from p2pchat.core.events import EventKind
 from p2pchat.core.prekeys import ask_proof
 from p2pchat.core.wire import Bundle, BundleRequest, Hello, decode_frame, encode_frame
 from p2pchat.net.pump import FrameReader, write_frames
-from p2pchat.services import block, presence
+from p2pchat.services import block, greet, presence
 from p2pchat.services import contacts as book
 from p2pchat.services.link import MSG_PROTOCOL
-from p2pchat.store import contacts
+from p2pchat.store import contacts, sessions
 from p2pchat.store import presence as store
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -212,3 +213,33 @@ async def test_a_presence_is_made_anew_after_28_days_and_the_one_before_is_kept_
             await trio.sleep(24 * HOUR_S)
         assert published == {n: list(range(28 * n - 28, min(28 * n, 90))) for n in (1, 2, 3, 4)}
         assert len(asks) == 4
+
+
+async def test_the_ask32_of_an_earlier_version_ends_with_a_block_too(autojump_clock: MockClock) -> None:
+    """It told the one of the profile in a Reach, before there was any presence."""
+    async with Cluster.running() as cluster:
+        alice = await cluster.add("Alice", NUMBERS["Alice"])
+        row = await alice.add(NUMBERS["Bob"], "Bob")
+        await alice.database.run(lambda tx: contacts.set_root(tx, row.id, RootKey(bytes(32)), 0))
+        assert await alice.database.run(store.own) is None
+        await blocked(alice, "Bob")
+        own = await alice.database.run(store.own)
+        assert own is not None
+        assert own.ask != alice.profile.ask
+
+
+async def test_a_bundle_that_comes_after_the_block_makes_no_session(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        nodes = await befriend(cluster, ("Alice", "Bob"))
+        alice, bob = nodes.values()
+        assert alice.running is not None
+        assert bob.running is not None
+        context, theirs = alice.running.context, bob.running.context
+        own = await bob.database.run(store.own)
+        assert own is not None
+        proof = ask_proof(own.ask, bob.network.peer_id, alice.network.peer_id)
+        raw = await bob.database.run(lambda tx: greet.answer_request(tx, theirs, proof, alice.network.peer_id))
+        assert raw
+        row = await blocked(alice, "Bob")
+        assert not await alice.database.run(lambda tx: greet.make_flight(tx, context, row.id, raw, replace=None))
+        assert await alice.database.run(lambda tx: sessions.of_contact(tx, row.id)) == []

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from p2pchat.base.errors import UsageError
-from p2pchat.base.ids import RootKey
+from p2pchat.base.ids import Address, RootKey
 from p2pchat.core.events import DomainEvent, EventKind
-from p2pchat.core.invite import decode_invite
+from p2pchat.core.invite import Invite, decode_invite, encode_invite
+from p2pchat.net.dht import WalkResult
 from p2pchat.services import block, invites
 from p2pchat.services import contacts as book
 from p2pchat.store import contacts
@@ -245,3 +247,158 @@ async def test_an_invite_lasts_over_the_ends_of_epochs_and_of_an_era(autojump_cl
         await trio.sleep(2 * DAY_S)  # one in the old era, one in the new one
         await redeem(bob, link)
         assert await eventually(lambda: matched(alice, bob), within_s=DAY_S, step_s=5) < 60
+
+
+async def test_a_link_whose_addresses_are_junk_harms_nobody_now_or_at_the_next_start(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        junk = (Address(b"\xff\xff\x01junk"), Address(b"\x04\x7f\x00\x00\x01\x06"))
+        said_there = Invite(bytes(32), RootKey(bytes(32)), int(cluster.now()) + HOUR_S, bob.network.peer_id, junk)
+        await redeem(alice, encode_invite(said_there), "Nobody")
+        assert alice.running is not None
+        alice.running.context.dht.add_peer(said_there.peer_id, said_there.addresses)
+        await trio.sleep(60)
+        await cluster.crash(alice)
+        await cluster.crash(bob)
+        await cluster.start(alice)  # with nobody to ask but the node of the link
+        await trio.sleep(HOUR_S)
+        await cluster.start(bob)
+        await trio.sleep(HOUR_S)
+        assert alice.running is not None
+        assert alice.running.context.dht.peers() == 1
+
+
+async def test_whoever_was_removed_is_not_let_in_again_by_a_link_that_it_has(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob, carol = [await cluster.add(name) for name in ("Alice", "Bob", "Carol")]
+        link = await invite(alice, uses=5)
+        await redeem(bob, link, "Alice")
+        await eventually(lambda: matched(alice, bob), within_s=60)
+        assert alice.running is not None
+        context = alice.running.context
+        [met] = await everyone(alice)
+        await alice.database.run(lambda tx: book.remove(tx, context, met))
+        await cluster.crash(bob)
+        # begun anew, so that the card comes from a candidate that Alice has not seen
+        await bob.database.run(lambda tx: tx.execute("DELETE FROM contact"))
+        await bob.database.run(lambda tx: tx.execute("UPDATE idsec SET secret = randomblob(32)"))
+        await cluster.start(bob)
+        await redeem(bob, link, "Alice")
+        await trio.sleep(6 * HOUR_S)
+        assert await everyone(alice) == []
+        await redeem(carol, link, "Alice")
+        await eventually(lambda: matched(alice, carol), within_s=HOUR_S)
+
+
+async def test_whoever_is_in_the_book_is_no_request(autojump_clock: MockClock) -> None:
+    """Its Reach was given by number, it has not answered yet; then it comes with a link that asks."""
+    numbers = {"Alice": "+821012345678", "Bob": "+821098765432"}
+    async with Cluster.running() as cluster:
+        alice, bob = [await cluster.add(name, number) for name, number in numbers.items()]
+        link = await invite(alice, ask=True)
+        row = await alice.add(numbers["Bob"], "Bob")
+        await alice.send("Bob", "waits for you")
+        await alice.database.run(lambda tx: contacts.set_root(tx, row.id, root_of(bob), 0))
+        await redeem(bob, link, "Alice")
+        await eventually(lambda: matched(alice, bob), within_s=HOUR_S)
+        await eventually(lambda: said(bob, "Alice", "waits for you"), within_s=HOUR_S)
+        assert EventKind.CONTACT_REQUEST not in kinds(alice)
+
+
+async def test_a_contact_with_a_number_and_a_link_is_read_no_more_often_than_any(autojump_clock: MockClock) -> None:
+    numbers = {"Alice": "+821012345678", "Bob": "+821098765432"}
+    async with Cluster.running() as cluster:
+        alice, bob = [await cluster.add(name, number) for name, number in numbers.items()]
+        link = await invite(bob)
+        row = await alice.add(numbers["Bob"], "Bob")
+        await bob.add(numbers["Alice"], "Alice")
+        await alice.database.run(lambda tx: contacts.set_root(tx, row.id, root_of(bob), 0))
+        row = await redeem(alice, link)
+        assert (row.number, row.invite_secret is not None) == (numbers["Bob"], True)
+        await eventually(lambda: matched(alice, bob), within_s=HOUR_S)
+        assert alice.running is not None
+        dht, walked = alice.running.context.dht, list[float]()
+        walk = dht.walk
+
+        async def counted(loc: bytes, *, put: bytes | None = None, get: bool = True, watch_s: int = 0) -> WalkResult:
+            walked.append(trio.current_time())
+            if len(walked) > 200:
+                await trio.sleep_forever()  # a loop that does not pause would stop this clock
+            return await walk(loc, put=put, get=get, watch_s=watch_s)
+
+        dht.walk = counted  # type: ignore[method-assign]
+        await trio.sleep(HOUR_S)
+        assert len(walked) < 100
+
+
+async def test_an_invite_whose_guest_never_came_ends_after_28_days(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        await redeem(bob, await invite(alice), "Alice")
+
+        async def is_let_in() -> bool:
+            return bool(await everyone(alice))
+
+        await eventually(is_let_in, within_s=60, step_s=0.01)
+        await cluster.crash(bob)
+        assert [row.state for row in await everyone(alice)] == ["pending"]
+        await cluster.crash(alice)
+        await trio.sleep(29 * DAY_S)
+        await cluster.start(alice)
+        await trio.sleep(HOUR_S)
+        assert EventKind.CONTACT_EXPIRED in kinds(alice)
+        assert await alice.database.run(store.everyone) == []
+
+
+async def test_two_who_have_each_others_closed_links_still_meet_by_number(autojump_clock: MockClock) -> None:
+    numbers = {"Alice": "+821012345678", "Bob": "+821098765432"}
+    async with Cluster.running() as cluster:
+        alice, bob = [await cluster.add(name, number) for name, number in numbers.items()]
+        links = {node.name: await invite(node) for node in (alice, bob)}
+        for node, other, name in ((alice, bob, "Bob"), (bob, alice, "Alice")):
+            [kept] = await node.database.run(store.everyone)
+            await node.database.run(partial(invites.revoke, uid=kept.uid.hex()))
+            row = await node.add(numbers[name], name)
+            await node.database.run(partial(contacts.set_root, contact=row.id, root=root_of(other), epoch_ms=0))
+            await redeem(node, links[other.name])
+        await eventually(lambda: matched(alice, bob), within_s=HOUR_S)
+
+
+async def test_another_root_is_not_chosen_for_a_request(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        await redeem(bob, await invite(alice, ask=True), "Alice")
+        await trio.sleep(HOUR_S)
+        assert alice.running is not None
+        context = alice.running.context
+        [asked] = await everyone(alice, "request")
+        with pytest.raises(UsageError, match="accept"):
+            await alice.database.run(lambda tx: book.choose(tx, context, asked, "ab" * 32))
+        assert await everyone(alice) == [asked]
+
+
+async def test_what_is_published_no_more_hurries_no_poll(autojump_clock: MockClock) -> None:
+    """The Reach of whoever was blocked is not renewed; when that was due nothing else comes sooner for it."""
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        await redeem(bob, await invite(alice, uses=5), "Alice")
+        await eventually(lambda: matched(alice, bob), within_s=60)
+        await trio.sleep(HOUR_S)
+        [met] = await everyone(alice)
+        assert alice.running is not None
+        context = alice.running.context
+        await alice.database.run(lambda tx: block.block(tx, context, met))
+        await cluster.crash(bob)
+        await trio.sleep(HOUR_S)
+        dht, walked = context.dht, list[float]()
+        walk = dht.walk
+
+        async def counted(loc: bytes, *, put: bytes | None = None, get: bool = True, watch_s: int = 0) -> WalkResult:
+            walked.append(trio.current_time())
+            if len(walked) > 500:
+                await trio.sleep_forever()  # a loop that does not pause would stop this clock
+            return await walk(loc, put=put, get=get, watch_s=watch_s)
+
+        dht.walk = counted  # type: ignore[method-assign]
+        await trio.sleep(2 * DAY_S)
+        assert len(walked) < 200
