@@ -84,7 +84,9 @@ class Pose:
 class Knower:
     """Knows the numbers ``a`` and ``b``.
 
-    ``identity`` is what it shows in cards.
+    Attributes:
+        identity: what it shows in cards.
+        writers: under which it has written, 32 bytes each.
     """
 
     def __init__(self, cluster: Cluster, a: str, b: str, *, params: Params = CHEAP, seed: int = 666) -> None:
@@ -93,6 +95,7 @@ class Knower:
         self._params = params
         self._entropy = SeededEntropy(seed)
         self._limbs: list[Limb] = []
+        self.writers: set[bytes] = set()
         self.identity: Identity = create_identity(self._entropy, int(cluster.now() * 1000))
 
     def slot(self, later_s: int = 0) -> Slot:
@@ -117,7 +120,9 @@ class Knower:
 
     def writer(self) -> KeyPair:
         """A new one."""
-        return ed25519_pair(self._entropy.bytes(32))
+        made = ed25519_pair(self._entropy.bytes(32))
+        self.writers.add(made.public)
+        return made
 
     def _now_s(self) -> int:
         return int(self._cluster.now())
