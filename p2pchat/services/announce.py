@@ -42,9 +42,11 @@ async def publish_and_read(context: Context, draft: Draft, watch_s: int) -> Walk
     """Put ``draft`` into its slot and read everything there, in one walk."""
     entry = await current_record(context, draft)
     result = await context.dht.walk(draft.loc, put=entry.record, watch_s=watch_s)
-    if result.answered > 1:
-        # this node always stores its own: when nobody else does, its clock is the likeliest reason
-        context.health.clock_ok = result.stored > 1
+    if result.stored > 1:
+        context.health.clock_ok = True
+    elif result.answered > 1 and len(result.records) < context.params.slot_entries_per_prefix:
+        # its own node keeps it: where nobody else does, though the slot has room, the likeliest reason is its clock
+        context.health.clock_ok = False
     if result.stored * 2 < result.answered and entry.bits < context.params.work_bits_max:
         harder = replace(entry, bits=entry.bits + 2, record=None)
         await context.db.run(lambda tx: pairs.save_published(tx, draft.contact, harder))

@@ -51,7 +51,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         except PeerError:
             answer.nacks.append(eid)
             continue
-        sessions.note_received(tx, eid, ack, tx.now_s + context.params.eid_kept_s)
+        sessions.note_received(tx, contact, eid, ack, tx.now_s + context.params.eid_kept_s)
         answer.acks.append((eid, ack))
         answer.contacts.add(contact)
     for contact in answer.contacts:

@@ -176,6 +176,7 @@ def block(tx: Tx, contact: int) -> None:
         "proof",
     ):
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
+    _forget_received(tx, contact)
     tx.execute(
         "UPDATE contact SET state = 'blocked', pending_until_s = NULL, flight_after_s = 0, matched_s = NULL, "
         "heard_ms = 0, acked_n = 0 WHERE id = ?",
@@ -216,6 +217,7 @@ def choose(tx: Tx, contact: int, root: RootKey, pending_until_s: int) -> None:
     """Make ``root`` the contact in place of whoever was: nothing that was agreed with another holds any more."""
     for table in ("session", "contact_peer", "contact_presence", "notice", "proof"):
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
+    _forget_received(tx, contact)
     tx.execute(
         "UPDATE contact SET root = ?, epoch_ms = 0, state = 'pending', trust = 'claimed', pending_until_s = ?, "
         "flight_after_s = 0, matched_s = NULL, heard_ms = 0, acked_n = 0 WHERE id = ?",
@@ -272,7 +274,13 @@ def set_pending_until(tx: Tx, contact: int, until_s: int | None) -> None:
 
 def remove(tx: Tx, contact: int) -> None:
     """Delete the contact with its messages, sessions and slots."""
+    _forget_received(tx, contact)
     tx.execute("DELETE FROM contact WHERE id = ?", (contact,))
+
+
+def _forget_received(tx: Tx, contact: int) -> None:
+    """Whoever still has an envelope that was acked must not recognise this node by the same ack: it is another now."""
+    tx.execute("DELETE FROM received WHERE contact = ? OR contact IS NULL", (contact,))
 
 
 def add_claimant(tx: Tx, contact: int, root: RootKey, cert: bytes) -> bool:

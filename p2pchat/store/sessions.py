@@ -152,8 +152,8 @@ def received_ack(tx: Tx, eid: bytes) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
-def note_received(tx: Tx, eid: bytes, ack: bytes, until_s: int) -> None:
-    tx.execute("INSERT INTO received (eid, ack, until_s) VALUES (?, ?, ?)", (eid, ack, until_s))
+def note_received(tx: Tx, contact: int, eid: bytes, ack: bytes, until_s: int) -> None:
+    tx.execute("INSERT INTO received (contact, eid, ack, until_s) VALUES (?, ?, ?, ?)", (contact, eid, ack, until_s))
 
 
 def is_replayed(tx: Tx, tag: bytes) -> bool:

@@ -17,7 +17,7 @@ from p2pchat.core.presence import Presence, encode_presence
 from p2pchat.core.record import check_record
 from p2pchat.net.addresses import from_socket
 from p2pchat.net.dht import WalkResult
-from p2pchat.services import announce, link, presence
+from p2pchat.services import announce, presence
 from p2pchat.services import contacts as book
 from p2pchat.services.link import MSG_PROTOCOL, Link
 from p2pchat.store import contacts
@@ -142,14 +142,6 @@ async def test_who_forgot_a_contacts_presence_is_given_it_again(how: str, autoju
         await alice.send("Bob", "hello again")
         await eventually(lambda: delivered(alice, "Bob"), within_s=DAY_S)
         await eventually(lambda: holds(alice, "Bob"), within_s=60)
-
-
-@pytest.fixture
-def rare_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One an hour, and each a probe: days of pings every 15 s would take long."""
-    monkeypatch.setattr(link, "HEARTBEAT_S", float(HOUR_S))
-    monkeypatch.setattr(link, "SILENCE_S", 2.0 * HOUR_S)
-    monkeypatch.setattr(link, "_PINGS_A_PROBE", 1)
 
 
 @pytest.mark.usefixtures("rare_pings")

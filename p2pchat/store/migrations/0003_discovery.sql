@@ -6,6 +6,7 @@ ALTER TABLE presence_own ADD COLUMN ends_s INTEGER;                        -- NU
 UPDATE presence_own SET made_s = CAST(strftime('%s', 'now') AS INTEGER);
 ALTER TABLE contact ADD COLUMN acked_n INTEGER NOT NULL DEFAULT 0;         -- the highest own presence that it has
 ALTER TABLE envelope ADD COLUMN presence_n INTEGER NOT NULL DEFAULT 0;     -- the own presence that it carries
+ALTER TABLE received ADD COLUMN contact INTEGER;                           -- whose it was; NULL: from before
 
 CREATE TABLE invite (           -- PROTOCOL.md 3.5: the ones that this node has made
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
