@@ -28,6 +28,9 @@ def unblock(tx: Tx, context: Context, row: ContactRow) -> ContactRow:
     """Look for the contact again, for the same person as before."""
     if row.state != "blocked":
         raise UsageError("This contact is not blocked.", data={"param": "to"})
-    contacts.unblock(tx, row.id, tx.now_s + context.params.pending_life_s)
+    if row.invite is not None and row.highest_ms == 0:
+        contacts.set_request(tx, row.id)  # there never was a session: whether it becomes a contact is still to be said
+    else:
+        contacts.set_pending(tx, row.id, tx.now_s + context.params.pending_life_s)
     tx.emit(contact_event(tx, EventKind.CONTACT_UNBLOCKED, row.id))
     return again(tx, row)

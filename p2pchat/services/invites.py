@@ -139,9 +139,12 @@ def accept(tx: Tx, context: Context, row: ContactRow) -> ContactRow:
     """Become a contact of whoever asked.
 
     Raises:
-        UsageError: INVALID_PARAMS, this is no request.
+        UsageError: INVALID_PARAMS, this is no request, or the invite has let in as many as it says.
     """
     _refuse_others(row)
+    invite = invites.get(tx, row.invite) if row.invite is not None else None
+    if invite is not None and invite.used >= invite.uses:
+        raise UsageError("The invite is used up: refuse them, and make another one.", data={"param": "id"})
     _admit(tx, context, row, row.invite)
     return again(tx, row)
 

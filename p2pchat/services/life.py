@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 import structlog
 import trio
 
+from p2pchat.base.errors import NetError
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
@@ -27,6 +29,9 @@ from p2pchat.store import meta
 
 Listen = Callable[[bytes], AbstractAsyncContextManager[Network]]
 """The 32-byte seed of a node key → a network end that listens under it."""
+
+_TRIES: Final = 30
+_RETRY_S: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -67,13 +72,23 @@ class Life:
         """
         unhook = self._context.bus.hook(self._heard)
         try:
+            await self._one(task_status)
             while True:
-                self._renewed = trio.Event()
-                await self._one(task_status)
-                task_status = trio.TASK_STATUS_IGNORED
                 log.info("node.renewed")
+                await self._again()
         finally:
             unhook()
+
+    async def _again(self) -> None:
+        """The next life. A port that the user has named may take a moment to be free again."""
+        for left in range(_TRIES, -1, -1):
+            try:
+                await self._one(trio.TASK_STATUS_IGNORED)
+                return
+            except NetError as error:
+                if error.error_name != "ADDRESS_IN_USE" or not left:
+                    raise
+            await trio.sleep(_RETRY_S)
 
     def _heard(self, event: DomainEvent) -> None:
         if event.kind is EventKind.NODE_RENEWED:
@@ -82,6 +97,7 @@ class Life:
     async def _one(self, task_status: trio.TaskStatus[None]) -> None:
         """From one node key to the next."""
         context = self._context
+        self._renewed = trio.Event()
         context.profile = await context.db.run(meta.load_profile)
         async with self._listen(context.profile.node_seed) as network:
             context.network = network

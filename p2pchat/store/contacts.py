@@ -184,11 +184,6 @@ def block(tx: Tx, contact: int) -> None:
     )
 
 
-def unblock(tx: Tx, contact: int, pending_until_s: int) -> None:
-    """Pending again, for whoever it was."""
-    set_pending(tx, contact, pending_until_s)
-
-
 def set_invite(tx: Tx, contact: int, invite: int) -> None:
     """It came through that invite of this node."""
     tx.execute("UPDATE contact SET invite = ? WHERE id = ?", (invite, contact))

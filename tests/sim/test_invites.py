@@ -147,6 +147,30 @@ async def test_one_that_asks_makes_requests_which_the_user_accepts_or_refuses(au
             await accept(alice, (await everyone(alice))[0])
 
 
+async def test_no_more_are_accepted_than_the_invite_says_and_a_blocked_request_stays_one(
+    autojump_clock: MockClock,
+) -> None:
+    async with Cluster.running() as cluster:
+        alice = await cluster.add("Alice")
+        link = await invite(alice, uses=1, ask=True)
+        for name in ("Bob", "Eve"):
+            await redeem(await cluster.add(name), link, "Alice")
+        await trio.sleep(HOUR_S)
+        first, second = await everyone(alice, "request")
+        assert alice.running is not None
+        context = alice.running.context
+        await alice.database.run(lambda tx: block.block(tx, context, second))
+        [held] = await everyone(alice, "blocked")
+        again = await alice.database.run(lambda tx: block.unblock(tx, context, held))
+        assert again.state == "request"
+        assert EventKind.NODE_RENEWED not in kinds(alice)
+        await accept(alice, first)
+        with pytest.raises(UsageError, match="used up"):
+            await accept(alice, again)
+        await trio.sleep(HOUR_S)
+        assert [row.id for row in await everyone(alice, "matched")] == [first.id]
+
+
 async def test_the_invited_one_answers_nobody_but_the_root_of_the_link(autojump_clock: MockClock) -> None:
     """Mallory has the link, too, and poses as the inviter with a root of her own: she does not even get a card."""
     async with Cluster.running() as cluster:
