@@ -131,6 +131,8 @@ class Seeker:
         elif event.kind in _BEGINNING:
             self._roots.wake()
             self._start(Key("contact", event.contact))
+            if event.kind is EventKind.CONTACT_UNBLOCKED and self._nursery is not None:
+                self._nursery.start_soon(self._reopen, event.contact)
         elif event.kind in _PARTING:
             key = Key("contact", event.contact)
             scope = self._tasks.pop(key, None)
@@ -144,6 +146,16 @@ class Seeker:
         elif self._nursery is not None:
             scope = self._tasks[key] = trio.CancelScope()
             self._nursery.start_soon(self._seek, key, self._target(key), scope)
+
+    async def _reopen(self, contact: int) -> None:
+        """Whoever came through an invite is looked for where it goes on, however used up."""
+        try:
+            row = await self._context.db.run(lambda tx: contacts.get(tx, contact))
+        except StoreError as error:
+            log.warning("poll.failed", error=cause(error))  # the next start of the node looks for it
+            return
+        if row is not None and row.invite is not None:
+            self._start(Key("invite", row.invite))
 
     def _target(self, key: Key) -> Target:
         if key.kind == "invite":

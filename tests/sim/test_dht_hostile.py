@@ -153,6 +153,9 @@ async def test_a_storer_without_the_kad_wire_is_a_storer(autojump_clock: MockClo
 JUNK = {
     "no msgpack": b"\xc1",
     "a reply": encode(Reply(1, None, 0, (), ())),
+    "an array of four billion": b"\xdd\xff\xff\xff\xff",
+    "a bool for a number": encode([0, True, LOC, None, True, 0]),
+    "trailing bytes": encode(Request(1, LOC, None, True, 0)) + b"\0",
     "a short loc": encode([0, 1, LOC[:5], None, True, 0]),
     "not canonical": encode(Request(1, LOC, None, True, 0)).replace(b"\x96\x00\x01", b"\x96\x00\xcc\x01"),
 }

@@ -426,3 +426,26 @@ async def test_what_is_published_no_more_hurries_no_poll(autojump_clock: MockClo
         dht.walk = counted  # type: ignore[method-assign]
         await trio.sleep(2 * DAY_S)
         assert len(walked) < 200
+
+
+async def test_one_who_came_by_an_invite_and_is_unblocked_is_looked_for_there_again(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        link = await invite(alice)
+        await redeem(bob, link, "Alice")
+        await eventually(lambda: matched(alice, bob), within_s=60)
+        assert alice.running is not None
+        context = alice.running.context
+        [met] = await everyone(alice)
+        await alice.database.run(lambda tx: block.block(tx, context, met))
+        assert bob.running is not None
+        theirs = bob.running.context
+        row = await bob.contact("Alice")
+        await bob.database.run(lambda tx: book.remove(tx, theirs, row))  # for Bob Alice is gone
+        await trio.sleep(60)
+        await redeem(bob, link, "Alice")
+        await trio.sleep(HOUR_S)
+        assert (await bob.contact("Alice")).state == "pending"
+        [held] = await everyone(alice, "blocked")
+        await alice.database.run(lambda tx: block.unblock(tx, context, held))
+        await eventually(lambda: matched(alice, bob), within_s=6 * HOUR_S, step_s=5)

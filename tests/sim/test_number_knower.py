@@ -11,7 +11,8 @@ who knows both numbers fills the slot: few prefixes       here: ``of_few_prefixe
 … poses as the other alone, or first                      here: ``a_lone_impostor…``; test_claimants
 … stands between the two and relays the SMS proof         test_sms_proof_hostile
 replays records, cards, reaches across slots and times    test_replays
-refused forms: future, expired, bool, trailing, huge      unit/core/test_record_refusals; test_dht_hostile; scripts/fuzz
+refused forms: future, expired, bool, trailing, huge      here: ``copies_and_junk…``; unit/core/test_record_refusals;
+…                                                         test_dht_liars, test_dht_hostile; scripts/fuzz
 a contact forges presence, names another's node, a victim test_forged_presence; test_hostile_contacts; test_strangers
 … writes into rdv slots, also after it was blocked        test_forged_presence
 an invite used by twenty at once, again, flooded          test_hostile_invitees; test_invites
@@ -246,7 +247,8 @@ async def test_copies_and_junk_change_nothing_and_one_warning_tells_of_a_pose_in
         [bobs] = await knower.met(knower.pose(slot, 0), carol)
         data = [encode_hello(1, bobs)] * 2 + [encode_hello(0, bobs)]  # under other writers; and as if he were Alice
         data += [encode_hello(1, eph) for eph in LOW_ORDER]
-        data += [b"", b"\xc0", bytes(702), b"\x93\x01\xc3" + b"\xc4\x20" + bytes(32), encode_hello(1, bobs) + b"\0"]
+        data += [b"\xdd\xff\xff\xff\xff", b"\xc0", bytes(702), encode_hello(1, bobs) + b"\0"]
+        data += [b"\x93\x01\xc3\xc4\x20" + bobs]  # True for 1
         elsewhere = PresenceSlot(slot.gate, slot.loc, bytes(32))  # what nobody opens
         records = [knower.sealed(slot, knower.writer(), each) for each in data]
         records.append(knower.sealed(elsewhere, knower.writer(), encode_hello(1, bobs)))
