@@ -1,9 +1,9 @@
 """``discovery``: what finding costs in a network of 50 nodes, and what is left of it when 30 % are gone at once.
 
 Each run makes a new network: real libp2p hosts and real DHTs with production parameters, in five processes, each node
-on a /24 of its own; one process has a single node, the *requester*. Work is mined before the first run. Whoever joins
-does so through one node, and then walks eight times, as its first contacts would make it do. Measurements of single
-walks begin when the last node's first refresh (after a minute) is over.
+on a /24 of its own; one process has a single node, the *requester*. Work is mined before the first run. One node
+after the other starts and joins through the first; then each walks eight times, as its first contacts would make it do.
+Measurements of single walks begin when the last node's first refresh (after a minute) is over.
 
 - *warm*: the requester walks to places that it has never seen, on connections that are there. *Requests*, *out* and
   *in* are a walk's, without libp2p's own bytes.
@@ -125,7 +125,7 @@ def run(sandbox: Sandbox, folder: Path, runs: int, scale: Scale, samples: Sample
 def _one(
     sandbox: Sandbox, folder: Path, fleet: Fleet, records: Sequence[Errand], scale: Scale, samples: Samples
 ) -> None:
-    fleet.join(walks=8)
+    fleet.wander(walks=8)
     joined_at = time.monotonic()
     _newcomers(fleet, scale, samples)
     _matches(sandbox, folder, fleet, scale, samples)

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from bench.daemons import clean, until
-from bench.fleet_wire import FRAME_BYTES, Command, Failed, Join, Known, Start
+from bench.fleet_wire import FRAME_BYTES, Command, Failed, Known, Start, Wander
 from p2pchat.api.errors import ApiError
 from p2pchat.cli.program import interpreter
 from p2pchat.cli.sandbox import Process, Sandbox
@@ -92,6 +92,9 @@ class Crew:
 class Fleet:
     """All crews of a network. Every node has a /24 of 127.0.0.0/8 to itself.
 
+    They start and join through the first, one after the other: started together they would do together, for ever,
+    whatever a node does at fixed times after its start.
+
     Args:
         sizes: how many nodes each process has.
     """
@@ -100,23 +103,21 @@ class Fleet:
         folder.mkdir()
         self._hosts = 0
         self.crews = {name: Crew(sandbox, folder, name) for name in sizes}
-        for name, crew in self.crews.items():
-            crew.connect()
-            crew.send(Start([self.new_host() for _ in range(sizes[name])]))
         for crew in self.crews.values():
-            crew.known = crew.receive(list[Known])
+            crew.connect()
+        for name, size in sizes.items():
+            for _ in range(size):
+                entrance = self.everyone()[:1]
+                self.crews[name].known.append(self.crews[name].ask(Start(self.new_host(), entrance), Known))
 
     def new_host(self) -> str:
         """An address of 127.0.0.0/8 in a /24 that nobody else has."""
         self._hosts += 1
         return f"127.{1 + self._hosts // 256}.{self._hosts % 256}.1"
 
-    def join(self, walks: int) -> list[int]:
-        """Let all nodes join through the first one, one by one, then walk ``walks`` times each; their tables' sizes."""
-        first, sizes = self.everyone()[:1], list[int]()
-        for peers, count in ((first, 0), ([], walks)):
-            sizes = [size for crew in self.crews.values() for size in crew.ask(Join(peers, count), list[int])]
-        return sizes
+    def wander(self, walks: int) -> list[int]:
+        """Let every node walk to ``walks`` random places, one node after the other; how many peers each knows then."""
+        return [size for crew in self.crews.values() for size in crew.ask(Wander(walks), list[int])]
 
     def everyone(self, crews: Sequence[str] = ()) -> list[Known]:
         """The nodes of ``crews``, or of all."""

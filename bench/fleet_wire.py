@@ -26,15 +26,15 @@ class Errand(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
-    """Start a node an entry of ``hosts``, an IPv4 literal. Reply: list[Known]."""
+    """Start a node on ``host``, an IPv4 literal, and let it bootstrap from ``peers``, if there are any; its Known."""
 
-    hosts: list[str]
-
-
-class Join(msgspec.Struct, frozen=True, tag=True):
-    """Let every node bootstrap from ``peers``, then walk to ``walks`` random places. Reply: the sizes of the tables."""
-
+    host: str
     peers: list[Known]
+
+
+class Wander(msgspec.Struct, frozen=True, tag=True):
+    """Let every node walk to ``walks`` random places. Reply: how many peers each knows then."""
+
     walks: int
 
 
@@ -96,4 +96,4 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Command = Start | Join | Walk | Newcomer | Watch | Pushes | Echo
+Command = Start | Wander | Walk | Newcomer | Watch | Pushes | Echo

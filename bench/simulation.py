@@ -174,7 +174,7 @@ def walk(world: World, requester: PeerId, target: int) -> Outcome:
             machine.on_reply(peer)
             for told in world.told_by(peer, target, params.k):
                 if told != requester:
-                    machine.learn(told)
+                    machine.learn(told, teller=peer)
     alive, before = (world.closest(target, params.k, alive=alive) for alive in (True, False))
     found = {requester, *machine.answered()}  # the own node answers, too, and is asked first
     recall = sum(peer in found for peer in alive) / len(alive)

@@ -25,13 +25,13 @@ from bench.fleet_wire import (
     Echo,
     Errand,
     Failed,
-    Join,
     Known,
     Newcomer,
     Pushes,
     Start,
     Walk,
     Walked,
+    Wander,
     Watch,
 )
 from p2pchat.base import limits
@@ -104,11 +104,14 @@ class Worker:
     async def do(self, command: Command) -> object:
         """The reply to ``command``."""
         match command:
-            case Start(hosts):
-                self._nodes += [await self._stack.enter_async_context(running(host)) for host in hosts]
-                return [_known(node) for node in self._nodes]
-            case Join(peers, walks):
-                return [await _join(node, peers, walks) for node in self._nodes]
+            case Start(host, peers):
+                node = await self._stack.enter_async_context(running(host))
+                self._nodes.append(node)
+                if peers:
+                    await node.dht.bootstrap(_contacts(peers))
+                return Known(bytes(node.network.peer_id), list(map(bytes, node.network.addresses())))
+            case Wander(walks):
+                return [await _wander(node, walks) for node in self._nodes]
             case Walk(index, errands, cold):
                 return [await _walk(self._nodes[index], errand, cold=cold) for errand in errands]
             case Newcomer(host, peers):
@@ -122,18 +125,11 @@ class Worker:
                 return await _echo(self._nodes[index].network, peers, size, count)
 
 
-def _known(node: Node) -> Known:
-    return Known(bytes(node.network.peer_id), list(map(bytes, node.network.addresses())))
-
-
 def _contacts(peers: Sequence[Known]) -> list[tuple[PeerId, tuple[Address, ...]]]:
     return [(PeerId(known.peer), tuple(map(Address, known.addresses))) for known in peers]
 
 
-async def _join(node: Node, peers: Sequence[Known], walks: int) -> int:
-    others = [known for known in peers if known.peer != node.network.peer_id]
-    if others:
-        await node.dht.bootstrap(_contacts(others))
+async def _wander(node: Node, walks: int) -> int:
     for _ in range(walks):
         await node.dht.walk(os.urandom(32))
     return node.dht.peers()
