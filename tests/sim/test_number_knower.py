@@ -14,7 +14,7 @@ replays records, cards, reaches across slots and times    test_replays
 refused forms: future, expired, bool, trailing, huge      here: ``copies_and_junk…``; unit/core/test_record_refusals;
 …                                                         test_dht_liars, test_dht_hostile; scripts/fuzz
 a contact forges presence, names another's node, a victim test_forged_presence; test_hostile_contacts; test_strangers
-… writes into rdv slots, also after it was blocked        test_forged_presence
+… writes into rdv slots, also after it was blocked        test_forged_presence; test_blocked_replays
 an invite used by twenty at once, again, flooded          test_hostile_invitees; test_invites
 who was blocked replays all it has, and looks around      test_block; test_blocked_replays
 a storer lies, stalls, floods, leads astray               test_dht_liars; test_dht_hostile

@@ -102,7 +102,9 @@ async def test_a_storer_that_has_the_older_record_alone_takes_nobody_back(autoju
         assert newer != older
         eve = await cluster.add("Eve")
         assert await knower.put(loc, older, (eve, carol)) == [True, False]
+        await trio.sleep(60)
         assert alice.running is not None
+        assert (await alice.running.context.dht.walk(loc)).answered == 4  # Eve among them
         assert (await alice.running.context.dht.walk(loc)).records == (newer,)
         await alice.add(BOB, "Bob")
         await eventually(lambda: matched((alice, "Bob"), (bob, "Alice")), within_s=60)
