@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import stat
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     script = (
         f"mount -t tmpfs -o size=64k none {tmp_path} || exit 99; "
-        f"{sys.executable} -m p2pchat.daemon init --number {ALICE} --name A --no-passphrase; status=$?; "
+        f"{shlex.quote(sys.executable)} -m p2pchat.daemon init --number {ALICE} --name A --no-passphrase; status=$?; "
         f"find {tmp_path} -mindepth 1 ! -name data; exit $status"
     )
     done = subprocess.run(
