@@ -31,6 +31,7 @@ class FakeApi:
         self.name, self.number = name, number
         self.contacts: list[objects.Contact] = []
         self.claimants: list[objects.Claimant] = []
+        self.waiting = 0
         self.messages: list[objects.Message] = []
         self.events: list[objects.Event] = []
         self.calls: list[tuple[str, dict[str, object]]] = []
@@ -118,7 +119,7 @@ class FakeApi:
                 state = checked.state
                 return objects.Contacts(contacts=[each for each in self.contacts if state in (None, each.state)])
             case calls.ContactsGet() if method == "contacts.claimants":
-                return objects.Claimants(claimants=self.claimants)
+                return objects.Claimants(claimants=self.claimants, waiting=self.waiting)
             case calls.ContactsGet() if method == "contacts.safety":
                 return objects.Safety(id=self._find(checked.to).id, safety_number=SAFETY_NUMBER, qr=QR)
             case calls.ContactsGet():
@@ -144,7 +145,7 @@ class FakeApi:
                 found = self._find(checked.to)
                 found.name = checked.name
                 return found
-            case calls.ContactsChoose():
+            case calls.ContactsChoose() | calls.ContactsMerge():
                 return self._find(checked.to)
             case calls.ContactsRemove():
                 found = self._find(checked.to)

@@ -171,6 +171,13 @@ class ContactsChoose(Mutation, kw_only=True, frozen=True):
             raise invalid("claimant", "is no beginning of a root key, 4 to 64 hexadecimal digits")
 
 
+class ContactsMerge(Mutation, kw_only=True, frozen=True):
+    """``to`` stays, ``other`` goes into it; both as in ``contacts.get``."""
+
+    to: Target
+    other: Target
+
+
 class ContactsVerify(Mutation, kw_only=True, frozen=True):
     """``to`` as in ``contacts.get``; what was compared: ``safety_number``, or ``scanned``, the link on their screen."""
 

@@ -51,11 +51,13 @@ class Progress(Contact, kw_only=True):
 
 
 class Claimant(Silent, Struct, kw_only=True):
-    """Somebody who claims to be a contact. ``id``: their root key, 64 digits; ``chosen``: whom messages go to."""
+    """Somebody who claims to be a contact. ``id``: their root key, 64 digits; ``chosen``: whom messages go to;
+    ``contact_id``: the other contact whose root key that is."""
 
     id: str
     first_seen_ms: int
     chosen: bool
+    contact_id: str | None
 
 
 class Safety(Silent, Struct, kw_only=True):
@@ -221,9 +223,11 @@ class Invites(Silent, Struct, kw_only=True):
 
 
 class Claimants(Silent, Struct, kw_only=True):
-    """The reply of ``contacts.claimants``, the first one first."""
+    """The reply of ``contacts.claimants``, the first one first. ``waiting``: how many said hello in the last day and
+    showed no card; where nobody is chosen a match waits for them."""
 
     claimants: list[Claimant]
+    waiting: int
 
 
 class Messages(Silent, Struct, kw_only=True):

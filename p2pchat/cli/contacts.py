@@ -9,7 +9,7 @@ import click
 from p2pchat.cli.book import find, import_
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note, table
-from p2pchat.cli.reading import clock, objects, text
+from p2pchat.cli.reading import clock, number, objects, text
 from p2pchat.cli.verify import sms_proof, verify
 
 
@@ -72,9 +72,16 @@ def show(invocation: Invocation, to: str) -> None:
         return
     _print(contact)
     line(f"claimed by {text(contact, 'claimants')}")
-    for claimant in objects(invocation.call("contacts.claimants", to=text(contact, "id")), "claimants"):
+    uid = text(contact, "id")
+    claims = invocation.call("contacts.claimants", to=uid)
+    for claimant in objects(claims, "claimants"):
         chosen = "  chosen" if claimant.get("chosen") else ""
         line(f"claimant {text(claimant, 'id')}  since {clock(claimant.get('first_seen_ms'))}{chosen}")
+        if claimant.get("contact_id") is not None:
+            other = invocation.call("contacts.get", to=text(claimant, "contact_id"))
+            line(f"that is {text(other, 'name')}: p2pchat contacts merge {text(other, 'id')} {uid}")
+    if number(claims, "waiting"):
+        line(f"held up by {number(claims, 'waiting')} who said hello and showed no card: p2pchat contacts choose {uid}")
     if contact.get("state") == "pending" and not contact.get("searching"):
         line(f"not looked for: p2pchat contacts find {text(contact, 'id')}")
     line("online" if contact.get("online") else f"last seen {clock(contact.get('last_seen_ms'))}")
@@ -95,6 +102,23 @@ def choose(invocation: Invocation, to: str, claimant: str | None, idempotency_ke
     """
     chosen = invocation.call("contacts.choose", to=to, claimant=claimant, idempotency_key=idempotency_key)
     _show_result(invocation, chosen)
+
+
+@contacts.command()
+@click.argument("to", metavar="TO")
+@click.argument("other", metavar="OTHER")
+@click.option("--idempotency-key", metavar="K", help="The same key merges once.")
+@json_option
+@pass_invocation
+def merge(invocation: Invocation, to: str, other: str, idempotency_key: str | None) -> None:
+    """Make one of two contacts who are the same person.
+
+    TO came by an invite; OTHER was added by number, and `p2pchat contacts show OTHER` says that its claimant is TO. The
+    number and what waits for OTHER go to TO. Whoever knows both numbers can claim them: do it where you expect them to
+    be one.
+    """
+    merged = invocation.call("contacts.merge", to=to, other=other, idempotency_key=idempotency_key)
+    _show_result(invocation, merged)
 
 
 @contacts.command()

@@ -82,8 +82,8 @@ class ContactMethods(VerifyMethods):
     async def claimants(self, params: calls.ContactsGet, _: Connection) -> objects.Claimants:
         def claimants(tx: Tx) -> objects.Claimants:
             row = book.resolve(tx, self._context, params.to)
-            found = contacts.claimants(tx, row.id)
-            return objects.Claimants(claimants=[render.claimant(known, row) for known in found])
+            found = [render.claimant(tx, known, row) for known in contacts.claimants(tx, row.id)]
+            return objects.Claimants(claimants=found, waiting=book.count_waiting(tx, row))
 
         return await self._context.db.run(claimants)
 
@@ -93,6 +93,13 @@ class ContactMethods(VerifyMethods):
             return self._contact(book.choose(tx, self._context, row, params.claimant))
 
         return await once(self._context, "contacts.choose", params, objects.Contact, choose)
+
+    async def merge(self, params: calls.ContactsMerge, _: Connection) -> objects.Contact:
+        def merge(tx: Tx) -> objects.Contact:
+            row, other = (book.resolve(tx, self._context, named) for named in (params.to, params.other))
+            return self._contact(book.merge(tx, self._context, row, other))
+
+        return await once(self._context, "contacts.merge", params, objects.Contact, merge)
 
     async def remove(self, params: calls.ContactsRemove, _: Connection) -> objects.Contact:
         def remove(tx: Tx) -> objects.Contact:

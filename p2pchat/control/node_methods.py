@@ -44,8 +44,7 @@ class NodeMethods:
 
     async def status(self, _params: calls.NoParams, _: Connection) -> objects.Status:
         context = self._context
-        everyone, outbox = await context.db.run(lambda tx: (contacts.everyone(tx), messages.outbox_size(tx)))
-        states = [row.state for row in everyone]
+        states, outbox = await context.db.run(lambda tx: (contacts.count_states(tx), messages.outbox_size(tx)))
         shown = addresses(context)
         return objects.Status(
             profile=self._profile,
@@ -57,7 +56,7 @@ class NodeMethods:
             addresses=shown,
             peers=len(context.network.links()),
             contacts=objects.ContactCounts(
-                matched=states.count("matched"), pending=states.count("pending"), requests=states.count("request")
+                matched=states.get("matched", 0), pending=states.get("pending", 0), requests=states.get("request", 0)
             ),
             outbox=outbox,
             # nobody confirms reachability from the internet yet, so no more than this is known

@@ -68,9 +68,12 @@ def imported(outcome: Outcome) -> Import:
     return Import(added=outcome.added, known=outcome.known, refused=refused)
 
 
-def claimant(found: contacts.Claimant, row: ContactRow) -> Claimant:
+def claimant(tx: Tx, found: contacts.Claimant, row: ContactRow) -> Claimant:
     """Somebody who claims to be the contact ``row``."""
-    return Claimant(id=found.root.hex(), first_seen_ms=found.first_seen_ms, chosen=found.root == row.root)
+    holder = contacts.by_root(tx, found.root)
+    other = holder.uid.hex() if holder is not None and holder.id != row.id else None
+    chosen = found.root == row.root
+    return Claimant(id=found.root.hex(), first_seen_ms=found.first_seen_ms, chosen=chosen, contact_id=other)
 
 
 def invite(row: InviteRow, link: str) -> Invite:

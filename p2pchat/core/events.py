@@ -27,6 +27,7 @@ class EventKind(StrEnum):
     CONTACT_PROOF_ASKED = "contact.proof_asked"
     CONTACT_PROOF_RESULT = "contact.proof_result"
     CONTACT_CHOSEN = "contact.chosen"
+    CONTACT_MERGED = "contact.merged"
     CONTACT_EXPIRED = "contact.expired"
     CONTACT_BLOCKED = "contact.blocked"
     CONTACT_UNBLOCKED = "contact.unblocked"

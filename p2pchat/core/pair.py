@@ -176,6 +176,11 @@ def waiting_in(states: Iterable[PairState], now_s: int) -> int:
     return sum(c.cert is None and now_s < c.first_seen_s + HELLO_COUNTS_S for s in states for c in s.candidates)
 
 
+def waiting_in_stored(raw: bytes, now_s: int) -> int:
+    """:func:`waiting_in` of one slot as the database has it."""
+    return sum(c.cert is None and now_s < c.first_seen_s + HELLO_COUNTS_S for c in load(_decoder, raw).candidates)
+
+
 def _rank(candidate: Candidate) -> tuple[int, int, bytes]:
     return -candidate.work, candidate.first_seen_s, candidate.eph
 

@@ -29,7 +29,10 @@ from p2pchat.core.lookup import position
 from p2pchat.core.params import Params
 
 _GAIN: Final = 1 / 8  # of srtt and var, as in RFC 6298
+_GAIN_DOWN: Final = 1 / 2  # what was measured under load, while everybody joined, is soon forgotten
 _VAR_GAIN: Final = 1 / 4
+_OF_OWN: Final = 2
+_OF_USUAL: Final = 4
 
 
 class Speaks(Enum):
@@ -78,13 +81,22 @@ class PeerFacts:
         """Whether its last attempt failed."""
         return self.failures > 0
 
-    def soft_deadline_s(self, params: Params) -> float:
-        """How long an answer may take before the peer counts as slow. Source: PROTOCOL.md 3.7."""
+    def soft_deadline_s(self, params: Params, usual_s: float = float("inf")) -> float:
+        """How long an answer may take before the peer counts as slow.
+
+        Args:
+            params: consensus constants.
+            usual_s: the median of the walk's answers so far, where it can be told. It never makes a peer slow that
+                is at its own usual: quick liars would else push honest ones out.
+
+        Source: PROTOCOL.md 3.7.
+        """
         if self.is_suspect or self.is_late:
             return 0.0
         if self.srtt is None:
             return params.soft_unknown_s
-        return min(max(self.srtt + 4 * self.var, params.soft_min_s), params.soft_max_s)
+        patience_s = min(self.srtt + 4 * self.var, max(_OF_OWN * self.srtt, _OF_USUAL * usual_s))
+        return min(max(patience_s, params.soft_min_s), params.soft_max_s)
 
     def on_speaks(self, speaks: Speaks, now: float, params: Params, *, said: bool = False) -> None:
         """The peer has shown what it serves; ``said``: in its own words."""
@@ -107,7 +119,7 @@ class PeerFacts:
             self.srtt, self.var = rtt_s, rtt_s / 2
         else:
             self.var += _VAR_GAIN * (abs(rtt_s - self.srtt) - self.var)
-            self.srtt += _GAIN * (rtt_s - self.srtt)
+            self.srtt += (_GAIN if rtt_s > self.srtt else _GAIN_DOWN) * (rtt_s - self.srtt)
 
     def on_failure(self, now: float, params: Params) -> None:
         """Its dial failed or its hard deadline passed; within one rest that counts once."""

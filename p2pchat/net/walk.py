@@ -10,9 +10,10 @@ Rules:
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
@@ -26,6 +27,7 @@ from p2pchat.core.peers import PeerBook, PeerFacts, Speaks
 from p2pchat.core.routing import RoutingTable
 from p2pchat.net.hearsay import network_of, network_to_dial, told_peer
 
+_TELLING_ANSWERS: Final = 5  # of a walk: from so many on they say how long one takes now
 _BEYOND_K: Final = 40  # of the closest known a third may have died: where few are left, k must be found elsewhere
 
 
@@ -42,14 +44,27 @@ Ask = Callable[[PeerFacts], Awaitable[Answer]]
 """Asks one peer; raises NetError or PeerError."""
 
 
+class _Asked(NamedTuple):
+    """Whom the walk waits for, and since when."""
+
+    facts: PeerFacts
+    at: float
+
+
 @dataclass(slots=True)
 class _Walk:
     machine: Lookup
     ask: Ask
     storers_only: bool
     is_cancelled: bool = False
-    soft_deadlines: dict[PeerId, float] = field(default_factory=dict[PeerId, float])
+    waiting: dict[PeerId, _Asked] = field(default_factory=dict[PeerId, _Asked])
+    answers_s: list[float] = field(default_factory=list[float])  # how long each took, ascending
     news: trio.Event = field(default_factory=trio.Event)
+
+    def usual_s(self) -> float:
+        """How long an answer takes in this walk, their median; infinite before it can be told."""
+        count = len(self.answers_s)
+        return self.answers_s[count // 2] if count >= _TELLING_ANSWERS else float("inf")
 
 
 class Walker:
@@ -123,7 +138,9 @@ class Walker:
             self._ask_next(walk, running())
             if walk.machine.done:  # looked at after asking: the last whom nobody waits for may just have been asked
                 return
-            with trio.move_on_at(min(walk.soft_deadlines.values(), default=float("inf"))):
+            usual_s = walk.usual_s()
+            deadlines = (self._soft_deadline(asked, usual_s) for asked in walk.waiting.values())
+            with trio.move_on_at(min(deadlines, default=float("inf"))):
                 await walk.news.wait()
             walk.news = trio.Event()
             self._mark_slow(walk)
@@ -162,25 +179,26 @@ class Walker:
         while batch := walk.machine.next():
             for peer in batch:
                 facts = self._book.of(peer)
-                soft_s = facts.soft_deadline_s(self._params)
-                if soft_s > 0:
-                    walk.soft_deadlines[peer] = now + soft_s
+                if facts.soft_deadline_s(self._params) > 0:
+                    walk.waiting[peer] = _Asked(facts, now)
                 else:
                     walk.machine.on_slow(peer)
                 nursery.start_soon(self._ask, walk, facts)
 
     async def _ask(self, walk: _Walk, facts: PeerFacts) -> None:
         answer: Answer | None = None
+        asked_at = trio.current_time()
         try:
             answer = await self.attempt(facts, walk.ask)
         except trio.Cancelled:
             walk.is_cancelled = True
             raise
         finally:
-            walk.soft_deadlines.pop(facts.peer, None)
+            walk.waiting.pop(facts.peer, None)
             if answer is None:
                 walk.machine.on_fail(facts.peer)
             else:
+                insort(walk.answers_s, trio.current_time() - asked_at)
                 walk.machine.on_reply(facts.peer, prefix=facts.prefix, counts=answer.counts)
                 self._learn_told(walk, facts.peer, answer)
             walk.news.set()
@@ -204,8 +222,11 @@ class Walker:
             walk.machine.learn(facts.peer, prefix=facts.prefix, teller=teller, counts=counts)
 
     def _mark_slow(self, walk: _Walk) -> None:
-        now = trio.current_time()
-        for peer in [peer for peer, deadline in walk.soft_deadlines.items() if deadline <= now]:
-            del walk.soft_deadlines[peer]
-            walk.machine.on_slow(peer)
-            self._book.of(peer).on_late()
+        now, usual_s = trio.current_time(), walk.usual_s()
+        for asked in [asked for asked in walk.waiting.values() if self._soft_deadline(asked, usual_s) <= now]:
+            del walk.waiting[asked.facts.peer]
+            walk.machine.on_slow(asked.facts.peer)
+            asked.facts.on_late()
+
+    def _soft_deadline(self, asked: _Asked, usual_s: float) -> float:
+        return asked.at + asked.facts.soft_deadline_s(self._params, usual_s)

@@ -25,7 +25,7 @@ from p2pchat.base.limits import CONTACTS
 from p2pchat.core.events import EventKind
 from p2pchat.core.names import NAME_CHARS, checked_name
 from p2pchat.core.numbers import Number, parse_number
-from p2pchat.services.contacts import NO_NUMBER, OWN_NUMBER, contact_event, pick
+from p2pchat.services.contacts import NO_NUMBER, OWN_NUMBER, contact_event, resolve
 from p2pchat.services.context import Context
 from p2pchat.store import contacts
 from p2pchat.store.contacts import ContactRow
@@ -155,11 +155,11 @@ def find(tx: Tx, context: Context, to: Sequence[str] | None) -> list[ContactRow]
     """
     if not context.profile.number:
         raise UsageError(NO_NUMBER)
-    everyone = contacts.everyone(tx)
     if to is None:
-        rows = [row for row in everyone if row.state == "pending" and row.number is not None and not row.searching]
+        pending = contacts.everyone(tx, "pending")
+        rows = [row for row in pending if row.number is not None and not row.searching]
     else:
-        rows = list({row.id: row for row in (pick(everyone, tx, context, target) for target in to)}.values())
+        rows = list({row.id: row for row in (resolve(tx, context, target) for target in to)}.values())
     until_s = tx.now_s + context.params.pending_life_s
     return [_sought(tx, row, until_s) for row in rows]
 

@@ -27,8 +27,8 @@ from p2pchat.services.context import Context
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import Outgoing
 from p2pchat.services.link import MSG_PROTOCOL, Link
-from p2pchat.store import contacts
-from p2pchat.store.contacts import ContactPeer
+from p2pchat.store import contact_peers, contacts
+from p2pchat.store.contact_peers import ContactPeer
 from p2pchat.store.db import Tx
 
 _LIVED_S: Final = 20.0  # a stream that ends sooner counts as a failure: the next dial waits longer
@@ -44,6 +44,7 @@ _PARTING: Final = {EventKind.CONTACT_REMOVED, EventKind.CONTACT_BLOCKED, EventKi
 _BEGINNING: Final = {EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN, EventKind.CONTACT_UNBLOCKED}
 _WAKING: Final = {
     EventKind.MESSAGE_QUEUED,
+    EventKind.CONTACT_MERGED,
     EventKind.CONTACT_MATCHED,
     EventKind.CONTACT_CLAIMED,
     EventKind.CONTACT_PROOF_RESULT,
@@ -206,7 +207,7 @@ class Connector:
     async def _peers(self, contact: int) -> list[ContactPeer]:
         while True:
             try:
-                return await self._context.db.run(lambda tx: contacts.peers(tx, contact))
+                return await self._context.db.run(lambda tx: contact_peers.of_contact(tx, contact))
             except StoreError as error:  # a full disk voids reads, too, and space comes back
                 log.warning("connect.store_failed", error=cause(error))
                 await trio.sleep(_STORE_RETRY_S)

@@ -15,10 +15,11 @@ from p2pchat.base.silent import Silent
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.names import checked_name
 from p2pchat.core.numbers import Number, parse_number
+from p2pchat.core.pair import waiting_in_stored
 from p2pchat.services.context import Context
 from p2pchat.services.renewal import renew
-from p2pchat.store import contacts, eventlog, idempotency, invites
-from p2pchat.store.contacts import ContactRow
+from p2pchat.store import contacts, eventlog, idempotency, invites, pairs
+from p2pchat.store.contacts import ContactRow, Label
 from p2pchat.store.db import Tx
 
 _SHOWN_MATCHES: Final = 3
@@ -103,6 +104,11 @@ def rename(tx: Tx, row: ContactRow, name: str) -> ContactRow:
     return again(tx, row)
 
 
+def count_waiting(tx: Tx, row: ContactRow) -> int:
+    """How many hellos without a card hold the match of ``row`` up; none once it is settled who it is."""
+    return 0 if row.root is not None else sum(waiting_in_stored(raw, tx.now_s) for raw in pairs.slots(tx, row.id))
+
+
 def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> ContactRow:
     """Settle which of those who claim to be ``row`` it is; whatever was agreed with another is void.
 
@@ -133,6 +139,12 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
         )
     chosen = RootKey(bytes.fromhex(fitting[0]))
     until_s = tx.now_s + context.params.pending_life_s
+    holder = contacts.by_root(tx, chosen)
+    if holder is not None and holder.id != row.id:
+        raise UsageError(
+            "That is the root key of another contact. To make the two one: p2pchat contacts merge",
+            data={"param": "claimant", "contact": holder.uid.hex()},
+        )
     if chosen != row.root:
         contacts.choose(tx, row.id, chosen, until_s)
         tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
@@ -140,6 +152,38 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
     elif row.state == "pending":
         contacts.set_pending_until(tx, row.id, until_s)
         tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
+    return again(tx, row)
+
+
+def merge(tx: Tx, context: Context, row: ContactRow, other: ContactRow) -> ContactRow:
+    """Make ``row``, who came by an invite, and ``other``, who was added by number, one: ``row`` with the number.
+
+    The user says so, and the owner of the root key must have claimed the number: by itself the node would give the
+    number to anybody who is a contact and knows both numbers.
+
+    Raises:
+        UsageError: BLOCKED, INVALID_PARAMS.
+    """
+    root, number = row.root, other.number
+    if row.id == other.id:
+        raise UsageError("other: is the same contact", data={"param": "other"})
+    for each in (row, other):
+        refuse_blocked(each)
+    if root is None or row.state == "request":
+        raise UsageError("to: is not settled itself; name the one that is matched", data={"param": "to"})
+    if row.number is not None:
+        raise UsageError("to: has a number, and a contact has one", data={"param": "to"})
+    if number is None or other.root is not None:
+        raise UsageError("other: must be one that was added by number and is not matched", data={"param": "other"})
+    if root not in [known.root for known in contacts.claimants(tx, other.id)]:
+        raise UsageError(
+            "other: nobody with the root key of the first has claimed that number yet", data={"param": "other"}
+        )
+    _forget_told(tx, other)
+    contacts.merge(tx, row.id, other.id, number)
+    until_s = tx.now_s + context.params.pending_life_s
+    contacts.set_pending_until(tx, row.id, max(until_s, row.pending_until_s or 0))
+    tx.emit(contact_event(tx, EventKind.CONTACT_MERGED, row.id))
     return again(tx, row)
 
 
@@ -162,14 +206,19 @@ def remove(tx: Tx, context: Context, row: ContactRow) -> None:
     What was published for it is not renewed. No invite that is there now lets it in again: whoever has the link would
     else be a contact anew without the user's doing, and learn where this node is.
     """
-    eventlog.forget(tx, row.id)
-    idempotency.forget(tx, row.uid.hex())
     if row.root is not None:
         invites.refuse_everywhere(tx, row.root)
-    gone = replace(row, number=None)
-    tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone), row.id))
+    _forget_told(tx, row)
     contacts.remove(tx, row.id)
     renew(tx, context, row)
+
+
+def _forget_told(tx: Tx, row: ContactRow) -> None:
+    """Forget what events and idempotency keys kept of a contact that goes, and say that it does."""
+    eventlog.forget(tx, row.id)
+    idempotency.forget(tx, row.uid.hex())
+    gone = replace(row, number=None)
+    tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone), row.id))
 
 
 def resolve(tx: Tx, context: Context, to: str) -> ContactRow:
@@ -178,7 +227,21 @@ def resolve(tx: Tx, context: Context, to: str) -> ContactRow:
     Raises:
         UsageError: CONTACT_NOT_FOUND with near matches, AMBIGUOUS.
     """
-    return pick(contacts.everyone(tx), tx, context, to)
+    found = contacts.labels(tx, to.strip())
+    if found:
+        return _one(tx, found)
+    everyone = contacts.labels(tx)
+    found = [label for label in everyone if label.name.casefold() == to.strip().casefold()]
+    if not found:
+        by_number = _by_number(tx, context, to)
+        if by_number is not None:
+            return by_number
+    if not found and len(to) >= 4:
+        found = [label for label in everyone if label.uid.startswith(to.lower())]
+    if not found:
+        near = get_close_matches(to, [label.name for label in everyone], n=_SHOWN_MATCHES)
+        raise UsageError("No contact has that name, number or id.", name="CONTACT_NOT_FOUND", data={"near": near})
+    return _one(tx, found)
 
 
 def by_id(tx: Tx, uid: str) -> ContactRow:
@@ -187,38 +250,24 @@ def by_id(tx: Tx, uid: str) -> ContactRow:
     Raises:
         UsageError: CONTACT_NOT_FOUND, AMBIGUOUS.
     """
-    found = [row for row in contacts.everyone(tx) if len(uid) >= 4 and row.uid.hex().startswith(uid)]
+    found = [label for label in contacts.labels(tx) if len(uid) >= 4 and label.uid.startswith(uid)]
     if not found:
         raise UsageError("No contact has that id.", name="CONTACT_NOT_FOUND", data={"near": []})
+    return _one(tx, found)
+
+
+def _one(tx: Tx, found: Sequence[Label]) -> ContactRow:
     if len(found) > 1:
-        raise _several(found)
-    return found[0]
+        ids = [label.uid for label in found]
+        raise UsageError("Several contacts fit: use a number or an id.", name="AMBIGUOUS", data={"ids": ids})
+    row = contacts.get(tx, found[0].id)
+    assert row is not None  # noqa: S101  just read in this transaction
+    return row
 
 
-def _several(found: Sequence[ContactRow]) -> UsageError:
-    ids = [row.uid.hex() for row in found]
-    return UsageError("Several contacts fit: use a number or an id.", name="AMBIGUOUS", data={"ids": ids})
-
-
-def pick(everyone: Sequence[ContactRow], tx: Tx, context: Context, to: str) -> ContactRow:
-    """The one of ``everyone`` in the book that ``to`` names, as :func:`resolve`."""
-    found = [row for row in everyone if row.name == to.strip()]
-    found = found or [row for row in everyone if row.name.casefold() == to.strip().casefold()]
-    found = found or _by_number(tx, context, to)
-    if not found and len(to) >= 4:
-        found = [row for row in everyone if row.uid.hex().startswith(to.lower())]
-    if not found:
-        near = get_close_matches(to, [row.name for row in everyone], n=_SHOWN_MATCHES)
-        raise UsageError("No contact has that name, number or id.", name="CONTACT_NOT_FOUND", data={"near": near})
-    if len(found) > 1:
-        raise _several(found)
-    return found[0]
-
-
-def _by_number(tx: Tx, context: Context, to: str) -> list[ContactRow]:
+def _by_number(tx: Tx, context: Context, to: str) -> ContactRow | None:
     try:
         number: Number = parse_number(to, context.profile.region or None)
     except UsageError:
-        return []  # not a number: the caller goes on with ids
-    row = contacts.by_number(tx, number)
-    return [] if row is None else [row]
+        return None  # not a number: the caller goes on with ids
+    return contacts.by_number(tx, number)

@@ -15,7 +15,7 @@ from p2pchat.core.wire import OPEN, Item, encode_content
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context
 from p2pchat.services.deliver import sending_session
-from p2pchat.store import contacts, prekeys, presence, sessions
+from p2pchat.store import contact_peers, contacts, prekeys, presence, sessions
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -87,7 +87,7 @@ def condemn(tx: Tx, context: Context, contact: int, eid: bytes, peer: PeerId) ->
     """
     known = sessions.sent(tx, eid)
     current = sending_session(tx, contact)
-    published = any(row.peer == peer and row.published for row in contacts.peers(tx, contact))
+    published = any(row.peer == peer and row.published for row in contact_peers.of_contact(tx, contact))
     if (
         known is None
         or current is None

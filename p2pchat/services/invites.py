@@ -83,13 +83,17 @@ def redeem(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
     known = contacts.by_root(tx, invite.root)
     if known is not None:
         refuse_blocked(known)
-        if known.state == "matched":
-            return known if name is None else _named(tx, known, name)
     else:
         known = _add(tx, context, invite.root, name)
     contacts.set_invite_secret(tx, known.id, invite.secret)
     # its number, where it has one, leads to it for as long as any
-    contacts.set_pending(tx, known.id, until_s if known.number is not None else min(until_s, invite.expires_s))
+    until_s = until_s if known.number is not None else min(until_s, invite.expires_s)
+    if known.state == "matched":
+        # the link was perhaps handed over again because they lost or had blocked this one
+        contacts.set_pending_until(tx, known.id, until_s)
+        tx.emit(contact_event(tx, EventKind.CONTACT_SOUGHT, known.id))
+        return again(tx, known) if name is None else _named(tx, known, name)
+    contacts.set_pending(tx, known.id, until_s)
     tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, known.id))
     return again(tx, known)
 

@@ -37,7 +37,7 @@ from p2pchat.net.transport import Stream
 from p2pchat.services import deliver, greet, receive
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, report_defect
-from p2pchat.store import contacts, sessions
+from p2pchat.store import contact_peers, sessions
 from p2pchat.store.db import Tx
 
 MSG_PROTOCOL: Final = "/p2pchat/msg/1"
@@ -126,7 +126,7 @@ class Link:
 
     async def _find_contact(self) -> None:
         peer = self.stream.peer
-        rows = await self._context.db.run(lambda tx: contacts.peers_of(tx, peer))
+        rows = await self._context.db.run(lambda tx: contact_peers.of_node(tx, peer))
         if rows:
             self._is(rows[0].contact)
 
@@ -299,7 +299,7 @@ class Link:
     def _ask(self, tx: Tx, contact: int, *, force: bool) -> bytes | None:
         if not force and not greet.may_open(tx, self._context, contact):
             return None
-        rows = contacts.peers(tx, contact)
+        rows = contact_peers.of_contact(tx, contact)
         return next((row.ask for row in rows if row.peer == self.stream.peer and row.published), None)
 
     async def _request_bundle(self, ask: bytes) -> bytes:

@@ -21,7 +21,7 @@ from p2pchat.services.context import Context
 from p2pchat.services.places import Place, invite_places, is_new_epoch, places_of
 from p2pchat.services.roots import Roots
 from p2pchat.services.steps import FOUND_BY, step_event
-from p2pchat.store import contacts, pairs
+from p2pchat.store import contact_peers, contacts, pairs
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -62,22 +62,29 @@ class Person:
         self._row: ContactRow | None = None
 
     async def look(self) -> bool | None:
-        """It is looked for while it is pending; or it is matched, but nobody has read where it is reached, or it was
-        not reached for days; or it was matched in the last four epochs and its number is not verified: an impostor may
-        have come first, or the contact may have to match anew. The last is what once an epoch is enough for.
+        """It is looked for while it is pending; or it is matched, but the user asked to, nobody has read where it is
+        reached, or it was not reached for days; or it was matched in the last four epochs and its number is not
+        verified: an impostor may have come first, or the contact may have to match anew. The last is what once an epoch
+        is enough for.
         """
         self._row = row = await self._context.db.run(lambda tx: contacts.get(tx, self.contact))
         if row is None:
             return None
-        self.only = row.root if row.state == "pending" and row.invite_secret is not None else None
+        self.only = row.root if row.invite_secret is not None else None
         if row.state == "pending":
             sought = row.pending_until_s is not None and (self._by_number(row) or row.invite_secret is not None)
             return False if sought else None
-        if row.state != "matched" or not self._by_number(row):
+        by_number, by_invite = self._by_number(row), row.invite_secret is not None
+        if row.state != "matched" or not (by_number or by_invite):
             return None
         params, unheard = self._context.params, unheard_s(row, self._context.now())
+        if self._is_wanted(row):
+            return False
         if unheard > params.pending_life_s:
-            return True  # as long as one that was never found: from then on once an epoch
+            # as long as one that was never found: from then on once an epoch, or in an invite's slots no more
+            return True if by_number else None
+        if not by_number:
+            return False if unheard > _LOST_AFTER_S else None
         if unheard > _LOST_AFTER_S or not await self._context.db.run(self._is_published):
             return False
         fresh = row.matched_s is not None and self._context.now() < row.matched_s + _EPOCHS_AFTER_MATCH * params.epoch_s
@@ -86,8 +93,15 @@ class Person:
     def _by_number(self, row: ContactRow) -> bool:
         return row.number is not None and bool(self._context.profile.number)
 
+    def _by_invite(self, row: ContactRow) -> bool:
+        return row.state == "pending" or self._is_wanted(row) or is_lost(row, self._context.now())
+
+    def _is_wanted(self, row: ContactRow) -> bool:
+        """Whether the user asked for it although it is matched."""
+        return row.pending_until_s is not None and self._context.now() < row.pending_until_s
+
     def _is_published(self, tx: Tx) -> bool:
-        return any(peer.published for peer in contacts.peers(tx, self.contact))
+        return any(peer.published for peer in contact_peers.of_contact(tx, self.contact))
 
     async def is_new_epoch(self) -> bool:
         """See :class:`p2pchat.services.seek.Target`; so are the following."""
@@ -98,7 +112,7 @@ class Person:
         if row is None:
             return []
         found: list[Place] = []
-        if row.state == "pending" and row.invite_secret is not None:
+        if row.invite_secret is not None and self._by_invite(row):
             secret = row.invite_secret
 
             def kept(tx: Tx, era: int, epoch: int) -> bytes | None:
@@ -157,7 +171,10 @@ class Person:
             known = least.known + 1
             given = may_reach(claimants, row.root, least.answered, least.failed, known, params, waiting=waiting)
             if row.root is None and len(given) == 1:
-                contacts.set_root(tx, row.id, next(iter(given)), 0)
+                root = next(iter(given))
+                if contacts.by_root(tx, root) is not None:
+                    return frozenset()  # another contact already: whether the two are one the user decides
+                contacts.set_root(tx, row.id, root, 0)
             return given
 
         return await self._context.db.run(decide)
@@ -170,5 +187,5 @@ def keep_reach(tx: Tx, row: ContactRow, state: PairState) -> bool:
         cert, reach = candidate.cert, candidate.reach
         if cert is not None and reach is not None and cert.root == row.root:
             seq = candidate.reach_seq
-            changed |= contacts.save_peer(tx, row.id, reach.peer_id, reach.addresses, reach.ask, seq)
+            changed |= contact_peers.save(tx, row.id, reach.peer_id, reach.addresses, reach.ask, seq)
     return changed

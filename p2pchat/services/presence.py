@@ -23,7 +23,7 @@ from p2pchat.core.presence import (
     presence_epoch,
 )
 from p2pchat.services.context import Context
-from p2pchat.store import contacts, pairs
+from p2pchat.store import contact_peers, contacts, pairs
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
 from p2pchat.store.presence import HeldPresence
@@ -169,4 +169,4 @@ def _keep(contact: int, held: HeldPresence, newest: Sighting, tx: Tx) -> bool:
         return False  # given anew, or removed, meanwhile
     store.hold(tx, contact, replace(held, seq=newest.seq, key=newest.key))
     said = newest.presence
-    return contacts.save_peer(tx, contact, said.peer_id, said.addresses, said.ask, newest.seq)
+    return contact_peers.save(tx, contact, said.peer_id, said.addresses, said.ask, newest.seq)

@@ -20,7 +20,7 @@ from p2pchat.services import presence, prove
 from p2pchat.services.context import Context, message_event
 from p2pchat.services.deliver import match
 from p2pchat.services.greet import note_device
-from p2pchat.store import contacts, messages, prekeys, sessions
+from p2pchat.store import contact_peers, contacts, messages, prekeys, sessions
 from p2pchat.store.db import Tx
 
 _HINT_BYTES: Final = 8
@@ -56,7 +56,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         answer.contacts.add(contact)
     for contact in answer.contacts:
         contacts.heard(tx, contact)
-        contacts.prove_peer(tx, contact, peer)
+        contact_peers.prove(tx, contact, peer)
     return answer
 
 

@@ -38,6 +38,7 @@ _BEGINNING: Final = {
     EventKind.CONTACT_ADDED,
     EventKind.CONTACT_SOUGHT,
     EventKind.CONTACT_CHOSEN,
+    EventKind.CONTACT_MERGED,
     EventKind.CONTACT_UNBLOCKED,
 }
 _PARTING: Final = {EventKind.CONTACT_REMOVED, EventKind.CONTACT_BLOCKED}

@@ -1,14 +1,13 @@
-"""Contacts, who claims to be them, and where they can be reached."""
+"""Contacts, and who claims to be them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
-from p2pchat.base.ids import Address, ContactId, PeerId, RootKey
-from p2pchat.base.limits import CLAIMANTS_PER_CONTACT, NODES_PER_CONTACT
+from p2pchat.base.ids import ContactId, RootKey
+from p2pchat.base.limits import CLAIMANTS_PER_CONTACT
 from p2pchat.store.db import Row, Tx
-from p2pchat.store.meta import decode_addresses, encode_addresses
 
 _SELECT: Final = (
     "SELECT id, uid, name, number, state, trust, root, epoch_ms, highest_ms, next_n, claimants, last_seen_ms, "
@@ -22,7 +21,8 @@ class ContactRow:
 
     ``root``: whom Reach was given to, later who is matched. ``last_seen_ms``: when a node of theirs last said anything;
     ``heard_ms``: when anything last came that only they can have sent. ``invite``: the one of this node through which
-    they came; ``invite_secret``: of the one of theirs that is looked for.
+    they came; ``invite_secret``: of the one of theirs that is looked for. ``pending_until_s``: until when the user
+    wants it looked for; of one who is matched only until it is heard again.
     """
 
     id: int
@@ -51,26 +51,23 @@ class ContactRow:
         return self.state == "pending" and by and self.pending_until_s is not None
 
 
+class Label(NamedTuple):
+    """A contact's row and what it can be called: ``uid`` in hex, and the user's own word."""
+
+    id: int
+    uid: str
+    name: str
+
+    def __repr__(self) -> str:
+        return f"Label({self.id})"
+
+
 @dataclass(frozen=True, slots=True)
 class Claimant:
     """Somebody who has shown a valid card for a contact's pair of numbers."""
 
     root: RootKey
     first_seen_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class ContactPeer:
-    """A node of a contact.
-
-    ``published``: its PeerID stood in the contact's own Reach or presence, so its Nacks are believed.
-    """
-
-    contact: int
-    peer: PeerId
-    addresses: tuple[Address, ...]
-    ask: bytes | None = field(repr=False)
-    published: bool
 
 
 def _row(row: Row) -> ContactRow:
@@ -125,6 +122,19 @@ def names(tx: Tx) -> list[str]:
     return [row[0] for row in tx.all("SELECT name FROM contact")]
 
 
+def labels(tx: Tx, name: str | None = None) -> list[Label]:
+    """What every contact, or each of that very name, can be called besides its number."""
+    select = "SELECT id, lower(hex(uid)), name FROM contact"
+    if name is None:
+        return [Label(*row) for row in tx.all(select + " ORDER BY id")]
+    return [Label(*row) for row in tx.all(select + " WHERE name = ? ORDER BY id", (name,))]
+
+
+def count_states(tx: Tx) -> dict[str, int]:
+    """How many contacts are in each state that any is in."""
+    return dict(tx.all("SELECT state, count(*) FROM contact GROUP BY state"))
+
+
 def any_matched(tx: Tx) -> bool:
     return tx.one("SELECT 1 FROM contact WHERE state = 'matched' LIMIT 1") is not None
 
@@ -160,7 +170,9 @@ def set_root(tx: Tx, contact: int, root: RootKey, epoch_ms: int) -> None:
 
 
 def set_matched(tx: Tx, contact: int) -> None:
-    tx.execute("UPDATE contact SET state = 'matched', matched_s = ? WHERE id = ?", (tx.now_s, contact))
+    tx.execute(
+        "UPDATE contact SET state = 'matched', matched_s = ?, pending_until_s = NULL WHERE id = ?", (tx.now_s, contact)
+    )
 
 
 def block(tx: Tx, contact: int) -> None:
@@ -250,7 +262,11 @@ def seen(tx: Tx, contact: int, at_ms: int) -> None:
 
 def heard(tx: Tx, contact: int) -> None:
     """Something came now that only the contact can have sent: a sealed envelope, or an ack that proves itself."""
-    tx.execute("UPDATE contact SET last_seen_ms = ?1, heard_ms = ?1 WHERE id = ?2", (tx.now_ms, contact))
+    tx.execute(
+        "UPDATE contact SET last_seen_ms = ?1, heard_ms = ?1, "
+        "pending_until_s = CASE state WHEN 'matched' THEN NULL ELSE pending_until_s END WHERE id = ?2",
+        (tx.now_ms, contact),
+    )
 
 
 def overdue(tx: Tx) -> list[int]:
@@ -265,6 +281,27 @@ def overdue(tx: Tx) -> list[int]:
 def set_pending_until(tx: Tx, contact: int, until_s: int | None) -> None:
     """Look for ``contact`` until then; None ends the search until the user renews it."""
     tx.execute("UPDATE contact SET pending_until_s = ? WHERE id = ?", (until_s, contact))
+
+
+def merge(tx: Tx, contact: int, other: int, number: str) -> None:
+    """Give ``contact`` the ``number`` of ``other``, what was learnt by it and what waits for it; ``other`` is deleted.
+
+    What waits is numbered anew, in its order: the numbers of a conversation are one row.
+    """
+    for table in ("pair_root", "pair_slot", "published"):
+        tx.execute(f"UPDATE {table} SET contact = ? WHERE contact = ?", (contact, other))  # noqa: S608  as above
+    tx.execute(
+        "INSERT INTO claimant SELECT ?, root, cert, first_seen_ms FROM claimant WHERE contact = ? "
+        "ON CONFLICT DO UPDATE SET cert = excluded.cert",
+        (contact, other),
+    )
+    for (message,) in tx.all("SELECT id FROM message WHERE contact = ? ORDER BY id", (other,)):
+        tx.execute("UPDATE message SET contact = ?, n = ? WHERE id = ?", (contact, take_n(tx, contact), message))
+    tx.execute("DELETE FROM contact WHERE id = ?", (other,))
+    tx.execute(
+        "UPDATE contact SET number = ?2, claimants = (SELECT count(*) FROM claimant WHERE contact = ?1) WHERE id = ?1",
+        (contact, number),
+    )
 
 
 def remove(tx: Tx, contact: int) -> None:
@@ -305,69 +342,3 @@ def claimants(tx: Tx, contact: int) -> list[Claimant]:
     """Everyone who has shown a valid card, the first one first."""
     rows = tx.all("SELECT root, first_seen_ms FROM claimant WHERE contact = ? ORDER BY first_seen_ms, root", (contact,))
     return [Claimant(RootKey(root), first_seen_ms) for root, first_seen_ms in rows]
-
-
-def save_peer(tx: Tx, contact: int, peer: PeerId, addresses: tuple[Address, ...], ask: bytes, seq: int) -> bool:
-    """A node that a Reach or presence of the contact names; whether that is new. Beyond the bound unproven ones go.
-
-    Args:
-        seq: unix seconds, of the record that said so: of two that tell of one node the later one counts.
-    """
-    rows = peers(tx, contact)
-    if ContactPeer(contact, peer, addresses, ask, published=True) in rows:
-        tx.execute(
-            "UPDATE contact_peer SET seq = max(seq, ?) WHERE contact = ? AND peer = ?", (seq, contact, bytes(peer))
-        )
-        return False
-    known = tx.one("SELECT seq FROM contact_peer WHERE contact = ? AND peer = ?", (contact, bytes(peer)))
-    if known is not None and known[0] > seq:
-        return False
-    if len(rows) >= NODES_PER_CONTACT:
-        tx.execute("DELETE FROM contact_peer WHERE contact = ? AND NOT proven", (contact,))
-    if len(peers(tx, contact)) >= NODES_PER_CONTACT:
-        tx.execute("DELETE FROM contact_peer WHERE contact = ?", (contact,))
-    tx.execute(
-        "INSERT INTO contact_peer (contact, peer, addresses, ask, published, seq) VALUES (?, ?, ?, ?, 1, ?) "
-        "ON CONFLICT DO UPDATE SET addresses = excluded.addresses, ask = excluded.ask, published = 1, "
-        "seq = excluded.seq",
-        (contact, bytes(peer), encode_addresses(addresses), ask, seq),
-    )
-    return True
-
-
-def prove_peer(tx: Tx, contact: int, peer: PeerId) -> None:
-    """Something of the contact's sessions came from ``peer``, perhaps before its Reach was read.
-
-    Anybody can publish anybody's PeerID, so this decides whose a stream is. It makes no Nack believed.
-    """
-    known = tx.all("SELECT peer, proven FROM contact_peer WHERE contact = ?", (contact,))
-    if (bytes(peer), 1) not in known and len(known) < NODES_PER_CONTACT:
-        tx.execute(
-            "INSERT INTO contact_peer (contact, peer, addresses, published, proven) VALUES (?, ?, x'90', 0, 1) "
-            "ON CONFLICT DO UPDATE SET proven = 1",
-            (contact, bytes(peer)),
-        )
-
-
-def peers(tx: Tx, contact: int) -> list[ContactPeer]:
-    """Where a contact can be reached, what was learnt last first."""
-    rows = tx.all(
-        "SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE contact = ? ORDER BY seq DESC, peer",
-        (contact,),
-    )
-    return [_peer(row) for row in rows]
-
-
-def peers_of(tx: Tx, peer: PeerId) -> list[ContactPeer]:
-    """The contacts that name ``peer`` as theirs, the proven first; several if somebody lies."""
-    rows = tx.all(
-        "SELECT contact, peer, addresses, ask, published FROM contact_peer WHERE peer = ? "
-        "ORDER BY proven DESC, contact",
-        (bytes(peer),),
-    )
-    return [_peer(row) for row in rows]
-
-
-def _peer(row: Row) -> ContactPeer:
-    ask = bytes(row[3]) if row[3] is not None else None
-    return ContactPeer(row[0], PeerId(row[1]), decode_addresses(row[2]), ask, bool(row[4]))

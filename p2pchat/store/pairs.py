@@ -91,6 +91,11 @@ def slot(tx: Tx, contact: int, own: str, number: str, era: int, epoch: int) -> b
     return None if row is None else bytes(row[0])
 
 
+def slots(tx: Tx, contact: int) -> list[bytes]:
+    """The matching machines of all slots of a contact."""
+    return [bytes(row[0]) for row in tx.all("SELECT state FROM pair_slot WHERE contact = ?", (contact,))]
+
+
 def save_slot(tx: Tx, contact: int, own: str, number: str, era: int, epoch: int, state: bytes) -> None:
     tx.execute(
         "INSERT INTO pair_slot VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state",

@@ -22,7 +22,7 @@ from p2pchat.core.wire import CONTENT_MAX_BYTES
 from p2pchat.daemon.profile import unlock
 from p2pchat.daemon.system import SystemEntropy
 from p2pchat.net.addresses import peer_id_from_key
-from p2pchat.store import contacts, meta, sessions
+from p2pchat.store import contact_peers, contacts, meta, sessions
 from p2pchat.store.db import Tx
 from p2pchat.store.sqlite import connect
 from tests.e2e.daemons import ALICE, Daemon, environment, until
@@ -61,7 +61,7 @@ class Insider:
         self.seed = profile.node_seed
         self.peer = peer_id_from_key(ed25519_pair(profile.node_seed).public)
         self._session: Session = max(sessions.of_contact(tx, owner), key=lambda row: row.session.ms).session
-        self._victim = contacts.peers(tx, owner)[0]
+        self._victim = contact_peers.of_contact(tx, owner)[0]
         database.close()
         self._sent: list[bytes] = []
 

@@ -10,7 +10,7 @@ import pytest
 from p2pchat.base.errors import SchemaTooNew
 from p2pchat.base.ids import PeerId
 from p2pchat.core.storer import Held
-from p2pchat.store import contacts, held, migrate
+from p2pchat.store import contact_peers, contacts, held, migrate
 from p2pchat.store.db import Tx
 from p2pchat.store.sqlite import Connection, connect
 
@@ -74,7 +74,7 @@ def test_what_the_first_schema_held_is_there_after_the_second(tmp_path: Path, mo
     tx = Tx(connection, 0)
     (row,) = contacts.everyone(tx)
     assert (row.name, row.state, row.heard_ms) == ("Bob", "matched", 0)
-    assert [peer.published for peer in contacts.peers(tx, row.id)] == [True]
+    assert [peer.published for peer in contact_peers.of_contact(tx, row.id)] == [True]
     assert [claimant.first_seen_ms for claimant in contacts.claimants(tx, row.id)] == [0]
     connection.close()
 
@@ -100,4 +100,30 @@ def test_what_is_held_for_others_has_room_from_the_third_schema_on(
     assert len(held.page(tx, 0, 10)[1]) == 1
     held.begin(tx, PeerId(b"other"))
     assert held.page(tx, 0, 10) == (0, [])
+    connection.close()
+
+
+@pytest.mark.parametrize(("with_session", "kept"), [(None, 1), (1, 1), (2, 2)])
+def test_of_two_contacts_with_one_root_the_one_that_is_written_to_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_session: int | None, kept: int
+) -> None:
+    known = migrate.migrations()
+    connection = connect(tmp_path / "x.db", KEY)
+    monkeypatch.setattr(migrate, "migrations", lambda: known[:3])
+    migrate.migrate(connection)
+    for uid in (b"first...", b"second.."):
+        connection.execute(
+            "INSERT INTO contact (uid, name, state, trust, root) VALUES (?, 'Bob', 'matched', '', zeroblob(32))", (uid,)
+        )
+    connection.execute("INSERT INTO contact (uid, name, state, trust) VALUES (x'00', 'Carol', 'pending', '')")
+    if with_session is not None:
+        connection.execute(
+            "INSERT INTO session (contact, ad, core, skipped, used_s) VALUES (?, x'00', x'00', x'00', 0)",
+            (with_session,),
+        )
+    monkeypatch.setattr(migrate, "migrations", lambda: known)
+    migrate.migrate(connection)
+    rows = contacts.everyone(Tx(connection, 0))
+    assert [(row.id, row.state) for row in rows if row.root is not None] == [(kept, "matched")]
+    assert [row.state for row in rows if row.root is None] == ["pending", "pending"]
     connection.close()

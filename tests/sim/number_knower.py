@@ -34,7 +34,7 @@ from p2pchat.core.slots import Slot, derive_root, epoch, era
 from p2pchat.core.work import mine
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Stream
-from p2pchat.store import contacts
+from p2pchat.store import contact_peers
 from p2pchat.store import presence as presences
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.entropy import SeededEntropy
@@ -261,7 +261,7 @@ async def meet_and_talk(one: Node, other: Node) -> None:
 async def knows_where(node: Node, name: str) -> bool:
     """Whether the node has anything of where that contact is reached: an address, or a presence."""
     row = await node.contact(name)
-    rows = await node.database.run(lambda tx: contacts.peers(tx, row.id))
+    rows = await node.database.run(lambda tx: contact_peers.of_contact(tx, row.id))
     return bool(rows) or await node.database.run(lambda tx: presences.held(tx, row.id)) is not None
 
 

@@ -18,7 +18,7 @@ from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.services import block, greet, presence
 from p2pchat.services import contacts as book
 from p2pchat.services.link import MSG_PROTOCOL
-from p2pchat.store import contacts, sessions
+from p2pchat.store import contact_peers, contacts, sessions
 from p2pchat.store import presence as store
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -111,7 +111,7 @@ async def test_who_was_blocked_and_finds_the_new_node_learns_nothing_there(autoj
         nodes = await befriend(cluster, ("Alice", "Bob"), ("Alice", "Carol"))
         alice, bob, _ = nodes.values()
         row = await bob.contact("Alice")
-        peers = await bob.database.run(lambda tx: contacts.peers(tx, row.id))
+        peers = await bob.database.run(lambda tx: contact_peers.of_contact(tx, row.id))
         await blocked(alice, "Bob")
         await trio.sleep(5)
         await bob.network.dial(alice.network.peer_id, alice.network.addresses())

@@ -33,7 +33,7 @@ from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.services import block, link
 from p2pchat.services import contacts as book
 from p2pchat.services.link import MSG_PROTOCOL
-from p2pchat.store import contacts, sessions
+from p2pchat.store import contact_peers, sessions
 from p2pchat.store import presence as presences
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import CHEAP, Cluster, Node
@@ -88,7 +88,7 @@ async def test_what_was_sent_before_tells_nothing_about_the_new_node(
         carol = await cluster.add("Carol", CAROL)
         alice, bob = await meet(cluster)
         await talk(alice, bob)
-        asks = [peer.ask for peer in await bob.database.run(lambda tx: contacts.peers(tx, 1)) if peer.ask]
+        asks = [peer.ask for peer in await bob.database.run(lambda tx: contact_peers.of_contact(tx, 1)) if peer.ask]
         assert asks
         kept = [frame for frame in said if isinstance(frame, Flight | Batch | Ack)]
         assert {type(frame) for frame in kept} == {Flight, Batch, Ack}

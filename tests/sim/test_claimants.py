@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from p2pchat.base.errors import UsageError
 from p2pchat.core.events import EventKind
 from p2pchat.services import contacts as book
-from p2pchat.store import contacts, sessions
+from p2pchat.store import contact_peers, contacts, sessions
 from p2pchat.store.contacts import ContactRow
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.memnet import fixed_schedule
@@ -66,7 +66,7 @@ async def test_two_claimants_get_nothing_until_one_is_chosen(autojump_clock: Moc
         assert not await is_matched(alice, "Bob")
         row = await alice.contact("Bob")
         assert row.root is None
-        assert await alice.database.run(lambda tx: contacts.peers(tx, row.id)) == []
+        assert await alice.database.run(lambda tx: contact_peers.of_contact(tx, row.id)) == []
         # both of them warn that somebody else uses their number, or are too young to know
         chosen = await choose(alice, "Bob", root_of(bob)[:8].upper())
         assert chosen.root is not None

@@ -20,7 +20,7 @@ from p2pchat.core.wire import PRESENCE
 from p2pchat.net.addresses import from_socket
 from p2pchat.services import block
 from p2pchat.services import contacts as book
-from p2pchat.store import contacts, sessions
+from p2pchat.store import contact_peers, sessions
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
 from p2pchat.store.presence import HeldPresence
@@ -49,12 +49,12 @@ async def held(node: Node, name: str) -> HeldPresence:
 
 async def peers(node: Node, name: str) -> set[PeerId]:
     row = await node.contact(name)
-    return {known.peer for known in await node.database.run(lambda tx: contacts.peers(tx, row.id))}
+    return {known.peer for known in await node.database.run(lambda tx: contact_peers.of_contact(tx, row.id))}
 
 
 async def where(node: Node, name: str) -> list[tuple[Address, ...]]:
     row = await node.contact(name)
-    return [known.addresses for known in await node.database.run(lambda tx: contacts.peers(tx, row.id))]
+    return [known.addresses for known in await node.database.run(lambda tx: contact_peers.of_contact(tx, row.id))]
 
 
 async def three(cluster: Cluster) -> tuple[Node, Node, Node]:

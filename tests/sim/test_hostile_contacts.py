@@ -20,7 +20,7 @@ from p2pchat.net.dht import WalkResult
 from p2pchat.services import announce, presence
 from p2pchat.services import contacts as book
 from p2pchat.services.link import MSG_PROTOCOL, Link
-from p2pchat.store import contacts
+from p2pchat.store import contact_peers, contacts
 from p2pchat.store import presence as store
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -97,7 +97,7 @@ async def test_an_address_that_is_none_harms_nobody(address: bytes, autojump_clo
         await cluster.crash(bob)
         await trio.sleep(600)  # Alice cannot dial him, and reads this
         contact = await alice.contact("Bob")
-        (peer,) = await alice.database.run(lambda tx: contacts.peers(tx, contact.id))
+        (peer,) = await alice.database.run(lambda tx: contact_peers.of_contact(tx, contact.id))
         assert peer.addresses == (Address(address),)
         await cluster.start(bob)
         await alice.send("Bob", "still here")
@@ -236,7 +236,7 @@ async def test_a_contact_cannot_make_this_node_dial_a_victim_without_end(
         def name(tx: Tx) -> None:
             tx.execute("DELETE FROM contact_peer")
             for number, victim in enumerate(victims):
-                contacts.save_peer(tx, 1, victim, where, bytes(32), number + 1)
+                contact_peers.save(tx, 1, victim, where, bytes(32), number + 1)
 
         await alice.database.run(name)
         real: Callable[[PeerId, Sequence[Address]], Awaitable[None]] = alice.network.dial

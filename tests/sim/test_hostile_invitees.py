@@ -17,7 +17,7 @@ from p2pchat.core.keys import Identity, create_identity
 from p2pchat.core.pair import CANDIDATES_MAX, load_pair
 from p2pchat.core.slots import Slot, epoch
 from p2pchat.services import invites
-from p2pchat.store import contacts
+from p2pchat.store import contact_peers, contacts
 from p2pchat.store import invites as store
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -111,7 +111,7 @@ async def test_twenty_roots_at_once_use_it_up_three_times_and_nobody_after_them(
         await redeem(bob, link)
         await trio.sleep(6 * HOUR_S)
         assert ((await bob.contact("Alice")).state, len(await of_invite(alice))) == ("pending", 3)
-        assert not await bob.database.run(lambda tx: contacts.peers(tx, 1))
+        assert not await bob.database.run(lambda tx: contact_peers.of_contact(tx, 1))
         await talk(alice, carol)
 
 

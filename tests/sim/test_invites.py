@@ -16,7 +16,7 @@ from p2pchat.core.invite import Invite, decode_invite, encode_invite
 from p2pchat.net.dht import WalkResult
 from p2pchat.services import block, invites
 from p2pchat.services import contacts as book
-from p2pchat.store import contacts
+from p2pchat.store import contact_peers, contacts
 from p2pchat.store import invites as store
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -118,7 +118,7 @@ async def test_it_lets_in_as_many_as_it_says_and_no_more(autojump_clock: MockClo
         assert states == ["matched", "matched", "pending"]
         late = guests[2]
         assert late.running is not None
-        assert not await late.database.run(lambda tx: contacts.peers(tx, 1))  # not even where Alice is
+        assert not await late.database.run(lambda tx: contact_peers.of_contact(tx, 1))  # not even where Alice is
 
 
 async def test_one_that_asks_makes_requests_which_the_user_accepts_or_refuses(autojump_clock: MockClock) -> None:

@@ -33,7 +33,7 @@ from p2pchat.core.wire import (
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
 from p2pchat.services.link import MSG_PROTOCOL
-from p2pchat.store import contacts
+from p2pchat.store import contact_peers
 from p2pchat.store.db import Row, Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.memnet import MemoryNode, fixed_schedule
@@ -221,7 +221,7 @@ async def test_a_contact_that_publishes_anothers_peer_id_takes_no_messages_away(
             alice, bob = await cluster.add("Alice", ALICE), await cluster.add("Bob", BOB)
             mallory = await alice.add("+821055556666", "Mallory")  # added first: its row comes first, too
             bobs, where = bob.network.peer_id, bob.network.addresses()
-            await alice.database.run(lambda tx: contacts.save_peer(tx, mallory.id, bobs, where, bytes(32), 0))
+            await alice.database.run(lambda tx: contact_peers.save(tx, mallory.id, bobs, where, bytes(32), 0))
             await alice.add(BOB, "Bob")
             await bob.add(ALICE, "Alice")
             for number in range(5):

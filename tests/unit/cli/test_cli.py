@@ -271,8 +271,8 @@ def test_contacts_are_added_renamed_and_removed(cli: Cli, node: Served) -> None:
 def test_claimants_are_shown_and_one_is_chosen(cli: Cli, node: Served) -> None:
     node.api.contact("Bob", "+821098765432", "pending")
     node.api.claimants = [
-        objects.Claimant(id="aa" * 32, first_seen_ms=1_700_000_000_000, chosen=False),
-        objects.Claimant(id="bb" * 32, first_seen_ms=1_700_000_001_000, chosen=True),
+        objects.Claimant(id="aa" * 32, first_seen_ms=1_700_000_000_000, chosen=False, contact_id=None),
+        objects.Claimant(id="bb" * 32, first_seen_ms=1_700_000_001_000, chosen=True, contact_id=None),
     ]
     shown = [line for line in cli("contacts", "show", "Bob").out.splitlines() if line.startswith("claimant")]
     assert [line.split()[1] for line in shown] == ["aa" * 32, "bb" * 32]
@@ -286,6 +286,19 @@ def test_claimants_are_shown_and_one_is_chosen(cli: Cli, node: Served) -> None:
     outcome = cli("contacts", "choose", "Bob")
     assert outcome.status == 66
     assert outcome.err == f"AMBIGUOUS: Several claim. Claimants: {'aa' * 8}, {'bb' * 8}.\n"
+
+
+def test_it_is_shown_what_a_match_waits_for_and_what_to_do(cli: Cli, node: Served) -> None:
+    dave, bob = node.api.contact("Dave"), node.api.contact("Bob", "+821098765432", "pending")
+    node.api.claimants = [
+        objects.Claimant(id="aa" * 32, first_seen_ms=1_700_000_000_000, chosen=False, contact_id=dave.id)
+    ]
+    node.api.waiting = 2
+    shown = cli("contacts", "show", "Bob").out
+    assert f"that is Dave: p2pchat contacts merge {dave.id} {bob.id}\n" in shown
+    assert f"held up by 2 who said hello and showed no card: p2pchat contacts choose {bob.id}\n" in shown
+    assert cli("contacts", "merge", "Dave", "Bob").out.startswith("Dave")
+    assert node.api.calls[-1] == ("contacts.merge", {"to": "Dave", "other": "Bob"})
 
 
 # -- send ----------------------------------------------------------------------------------------------------------

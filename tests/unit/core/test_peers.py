@@ -51,6 +51,26 @@ def test_the_soft_deadline_follows_the_round_trips_within_its_bounds(
     assert peer.soft_deadline_s(PRODUCTION) == pytest.approx(deadline_s)
 
 
+@pytest.mark.parametrize(
+    ("round_trips", "usual_s", "deadline_s"),
+    [
+        ([0.01] * 50, 0.01, 0.1),
+        ([0.3, 0.02, 0.02, 0.02, 0.02], 0.01, 0.1),  # of a loaded start nothing is left
+        ([0.15], 0.001, 0.3),  # quick others hold nobody to less than twice its own
+        ([0.15], 0.1, 0.4),
+        ([0.15], 1.0, 0.45),  # and slow ones to no more than its own bound
+        ([], 0.001, 0.5),
+    ],
+)
+def test_the_soft_deadline_is_bounded_by_what_others_take(
+    round_trips: list[float], usual_s: float, deadline_s: float
+) -> None:
+    peer = facts()
+    for rtt_s in round_trips:
+        peer.on_answer(rtt_s)
+    assert peer.soft_deadline_s(PRODUCTION, usual_s) == pytest.approx(deadline_s)
+
+
 def test_who_is_late_holds_up_nobody_a_second_time_until_it_answers() -> None:
     peer = facts()
     peer.on_answer(0.1)

@@ -1,0 +1,180 @@
+"""One person who came by an invite and is added by number, too: two contacts until the user says that they are one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2pchat.base.errors import UsageError
+from p2pchat.core.events import EventKind
+from p2pchat.services import block
+from p2pchat.services import contacts as book
+from p2pchat.store import contacts
+from p2pchat.store.contacts import ContactRow
+from p2pchat.testing.cluster import Cluster, Node, eventually
+from p2pchat.testing.memnet import fixed_schedule
+from tests.sim.people import ALICE, BOB, is_matched
+from tests.sim.test_invites import everyone, invite, matched, redeem, root_of
+
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+
+
+@pytest.fixture(autouse=True)
+def _schedule() -> Iterator[None]:
+    with fixed_schedule(41):
+        yield
+
+
+async def merge(node: Node, to: str, other: str) -> ContactRow:
+    assert node.running is not None
+    context = node.running.context
+    return await node.database.run(
+        lambda tx: book.merge(tx, context, book.resolve(tx, context, to), book.resolve(tx, context, other))
+    )
+
+
+async def choose(node: Node, to: str, claimant: str | None) -> ContactRow:
+    assert node.running is not None
+    context = node.running.context
+    return await node.database.run(lambda tx: book.choose(tx, context, book.resolve(tx, context, to), claimant))
+
+
+async def claimed(node: Node, name: str) -> bool:
+    return (await node.contact(name)).claimants > 0
+
+
+async def met_by_invite(cluster: Cluster, *, numbers: tuple[str, str]) -> tuple[Node, Node]:
+    """Alice and Bob, matched by an invite of hers."""
+    alice, bob = await cluster.add("Alice", numbers[0]), await cluster.add("Bob", numbers[1])
+    await redeem(bob, await invite(alice), "Alice")
+    await eventually(lambda: matched(alice, bob), within_s=60)
+    [row] = await everyone(alice)
+    await alice.database.run(lambda tx: contacts.set_name(tx, row.id, "Bob"))
+    return alice, bob
+
+
+async def test_a_root_is_one_contacts_and_merging_loses_no_message(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await met_by_invite(cluster, numbers=(ALICE, BOB))
+        await alice.add(BOB, "Bob mobile")
+        await bob.add(ALICE, "Alice mobile")
+        first = await alice.send("Bob mobile", "one")
+        await eventually(lambda: claimed(alice, "Bob mobile"), within_s=HOUR_S)
+        await eventually(lambda: claimed(bob, "Alice mobile"), within_s=HOUR_S)
+        await trio.sleep(2 * DAY_S)
+        assert not await is_matched(alice, "Bob mobile")
+        assert (await alice.contact("Bob mobile")).root is None
+        assert await bob.received("Alice") == []
+
+        with pytest.raises(UsageError, match="another contact") as refused:
+            await choose(alice, "Bob mobile", None)
+        assert refused.value.data is not None
+        assert refused.value.data["contact"] == (await alice.contact("Bob")).uid.hex()
+
+        await alice.send("Bob mobile", "two")
+        await alice.send("Bob", "three")  # numbered before the others are
+        row = await merge(alice, "Bob", "Bob mobile")
+        assert (row.number, row.state, row.root) == (BOB, "matched", root_of(bob))
+        assert EventKind.CONTACT_MERGED in [event.kind for event in alice.events]
+
+        async def arrived() -> bool:
+            return len(await bob.received("Alice")) == 3
+
+        await eventually(arrived, within_s=60)
+        assert await alice.texts_sent("Bob") == ["one", "two", "three"]
+        assert (await alice.conversation("Bob"))[0].id == first.id  # as scripts know it
+        assert [contact.name for contact in await everyone(alice)] == ["Bob"]
+        assert await alice.outbox() == 0
+        await merge(bob, "Alice", "Alice mobile")
+        await bob.send("Alice", "back")
+        await trio.sleep(60)
+        assert await alice.received("Bob") == ["back"]
+
+
+async def test_a_contact_who_knows_both_numbers_does_not_get_the_number(autojump_clock: MockClock) -> None:
+    """Mallory is a contact by invite and claims Bob's number: nothing is given, and Bob is who the user says he is."""
+    async with Cluster.running() as cluster:
+        alice, mallory = await met_by_invite(cluster, numbers=(ALICE, BOB))
+        await mallory.add(ALICE, "Alice again")
+        await alice.add(BOB, "Real Bob")
+        await alice.send("Real Bob", "for Bob alone")
+        await eventually(lambda: claimed(alice, "Real Bob"), within_s=HOUR_S)
+        bob = await cluster.add("Real", BOB)
+        await bob.add(ALICE, "Alice")
+
+        async def both() -> bool:
+            return (await alice.contact("Real Bob")).claimants == 2
+
+        await eventually(both, within_s=2 * DAY_S, step_s=60)
+        await choose(alice, "Real Bob", root_of(bob).hex()[:8])
+        await eventually(lambda: is_matched(alice, "Real Bob"), within_s=2 * DAY_S, step_s=60)
+        await trio.sleep(HOUR_S)
+        assert await bob.received("Alice") == ["for Bob alone"]
+        assert await mallory.received("Alice") == []
+        assert (await alice.contact("Bob")).number is None  # as she is called here
+
+
+async def test_what_cannot_be_merged_is_refused_and_nothing_changes(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, _ = await met_by_invite(cluster, numbers=(ALICE, BOB))
+        await alice.add(BOB, "Bob mobile")
+        await alice.add("+821055554444", "Carol")
+        before = await everyone(alice)
+
+        async def refused(to: str, other: str, why: str) -> None:
+            with pytest.raises(UsageError, match=why):
+                await merge(alice, to, other)
+            assert await everyone(alice) == before
+
+        await refused("Bob", "Bob", "the same contact")
+        await refused("Bob", "Bob mobile", "has claimed that number yet")
+        await refused("Bob mobile", "Bob", "not settled itself")
+        await refused("Carol", "Bob mobile", "not settled itself")
+        assert alice.running is not None
+        context = alice.running.context
+        bob = await alice.contact("Bob")
+        await alice.database.run(lambda tx: block.block(tx, context, bob))
+        before = await everyone(alice)
+        await refused("Bob", "Bob mobile", "blocked")
+
+
+@pytest.mark.usefixtures("rare_pings")
+@pytest.mark.parametrize(("blocked_for_days", "by_itself"), [(10, True), (35, False)])
+async def test_who_was_unblocked_long_after_is_found_where_the_invite_led(
+    autojump_clock: MockClock, blocked_for_days: int, by_itself: bool
+) -> None:
+    """For a month the other side looks by itself; from then on where the same link is used once more."""
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        link = await invite(alice, expires_s=60 * DAY_S)
+        await redeem(bob, link, "Alice")
+        await eventually(lambda: matched(alice, bob), within_s=60)
+        assert alice.running is not None
+        context = alice.running.context
+        [met] = await everyone(alice)
+        await bob.send("Alice", "before")
+        await trio.sleep(60)
+        await alice.database.run(lambda tx: block.block(tx, context, met))
+        await trio.sleep(blocked_for_days * DAY_S)
+        await bob.send("Alice", "while he was blocked")
+        [held] = await everyone(alice, "blocked")
+        await alice.database.run(lambda tx: block.unblock(tx, context, held))
+
+        async def heard() -> bool:
+            return "while he was blocked" in await alice.received(met.name)
+
+        if not by_itself:
+            await trio.sleep(2 * DAY_S)
+            assert not await matched(alice)
+            row = await redeem(bob, link)
+            assert (row.state, row.name) == ("matched", "Alice")
+        await eventually(heard, within_s=2 * DAY_S, step_s=60)
+        await bob.send("Alice", "after")
+        await trio.sleep(60)
+        assert await alice.received(met.name) == ["before", "while he was blocked", "after"]
+        assert await matched(alice, bob)
+        assert (await bob.contact("Alice")).pending_until_s is None
