@@ -1,9 +1,9 @@
 """``import``: an address book of 500 people in a daemon with production parameters, and what it does meanwhile.
 
 One daemon with a number, one that only stores; a vCard file is imported by the command line, then everybody in it is
-looked for. All the while three clients call without a pause but for a tenth of a second: ``node.status``,
-``contacts.list`` (all 500) and ``message.send`` to one of them; beside them one calls a process that only echoes. At
-the end the daemon is started again.
+looked for. All the while three clients, processes of their own, call without a pause but for a tenth of a second:
+``node.status``, ``contacts.list`` (all 500) and ``message.send`` to one of them; beside them one calls a process that
+only echoes. At the end the daemon is started again.
 
 - *import*: the command, process and parsing included. *found*: from ``contacts find all`` to the last root.
 - *CPU*: seconds that the daemon's own process has run until then; its children (roots, work) beside it.
@@ -13,20 +13,20 @@ the end the daemon is started again.
 
 from __future__ import annotations
 
+import json
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
+from bench.caller import CALLS, ECHO
 from bench.daemons import Node
-from bench.limits import unix_echo
 from bench.measure import Samples, quantile
 from bench.procfs import cpu_ns, family, peak_mb
 from bench.report import Metric
-from p2pchat.base.errors import P2PChatError
+from p2pchat.api.errors import ApiError
 from p2pchat.cli.program import interpreter
 from p2pchat.cli.reading import fields, number
 from p2pchat.cli.sandbox import Sandbox
@@ -34,22 +34,17 @@ from p2pchat.client.blocking import Client
 
 PEOPLE: Final = 500
 QUICK: Final = 4
-_PAUSE_S: Final = 0.1
+_AFTERWARDS_S: Final = 0.2
 _AFTER_START_S: Final = 30.0
 _WITHIN_S: Final = 3600.0
 _RPC_MS: Final = 100.0
 
-_CALLS: Final[dict[str, Callable[[Client], object]]] = {
-    "node.status": lambda client: client.call("node.status"),
-    "contacts.list": lambda client: client.call("contacts.list"),
-    "message.send": lambda client: client.call("message.send", to="Person 1", text="x" * 100),
-}
 _PHASES: Final = {"rest": "at rest", "import": "importing", "find": "while roots are derived", "start": "after a start"}
 
 
 def _latencies() -> Iterator[Metric]:
     for phase, when in _PHASES.items():
-        for call in _CALLS:
+        for call in CALLS:
             if phase == "import" and call == "message.send":
                 continue  # there is nobody to write to yet
             for share in ("p50", "p99", "max"):
@@ -136,50 +131,34 @@ def _find(alice: Node, people: int, samples: Samples) -> None:
 
 
 @contextmanager
-def _calling(node: Node, phase: str, samples: Samples, names: Iterable[str] = tuple(_CALLS)) -> Iterator[None]:
-    """Call all the while, each kind on a connection of its own, and beside them a process that only echoes."""
-    with unix_echo() as echo:
-        calls = {name: call for name, call in _CALLS.items() if name in names}
-
-        def only_echo(_: Client) -> None:
-            echo()
-
-        calls["echo"] = only_echo
-        with _all_the_while(node, phase, samples, calls):
-            yield
-
-
-@contextmanager
-def _all_the_while(
-    node: Node, phase: str, samples: Samples, calls: dict[str, Callable[[Client], object]]
-) -> Iterator[None]:
-    over = threading.Event()
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    failed: list[P2PChatError] = []
-
-    def call(name: str) -> None:
-        try:
-            with Client(node.socket) as client:
-                while not over.wait(_PAUSE_S):
-                    began = time.perf_counter()
-                    calls[name](client)
-                    taken[name].append((time.perf_counter() - began) * 1000)
-        except P2PChatError as error:  # told by the thread that measures
-            failed.append(error)
-
-    threads = [threading.Thread(target=call, args=(name,), name=name) for name in taken]
-    for thread in threads:
-        thread.start()
+def _calling(node: Node, phase: str, samples: Samples, names: Iterable[str] = tuple(CALLS)) -> Iterator[None]:
+    """Call all the while, each kind from a process of its own, and beside them one that only has an echo."""
+    callers = {name: _caller(node, name) for name in (*names, ECHO)}
     try:
+        for name, caller in callers.items():
+            if _output(caller).readline() != "ready\n":
+                raise ApiError("INTERNAL", f"The caller of {name} ended at its start.")
         yield
-        over.wait(2 * _PAUSE_S)
+        time.sleep(_AFTERWARDS_S)
+        for name, caller in callers.items():
+            told, _ = caller.communicate(timeout=_WITHIN_S)
+            if caller.returncode:
+                raise ApiError("INTERNAL", f"The caller of {name} failed.")
+            values = [float(value) for value in json.loads(told)]
+            samples.add(f"{phase} {name} p50", quantile(values, 0.5))
+            samples.add(f"{phase} {name} p99", quantile(values, 0.99))
+            samples.add(f"{phase} {name} max", max(values))
     finally:
-        over.set()
-        for thread in threads:
-            thread.join(_WITHIN_S)
-    if failed:
-        raise failed[0]
-    for name, values in taken.items():
-        samples.add(f"{phase} {name} p50", quantile(values, 0.5))
-        samples.add(f"{phase} {name} p99", quantile(values, 0.99))
-        samples.add(f"{phase} {name} max", max(values))
+        for caller in callers.values():
+            caller.kill()
+            caller.wait()
+
+
+def _caller(node: Node, name: str) -> subprocess.Popen[str]:
+    command = [*interpreter(), "-m", "bench.caller", str(node.socket), name]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+
+def _output(caller: subprocess.Popen[str]) -> IO[str]:
+    assert caller.stdout is not None  # noqa: S101  it was asked for
+    return caller.stdout

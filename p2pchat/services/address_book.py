@@ -17,15 +17,16 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+import msgspec
 import trio
 
 from p2pchat.base.errors import UsageError
 from p2pchat.base.ids import ContactId
 from p2pchat.base.limits import CONTACTS
-from p2pchat.core.events import EventKind
+from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.names import NAME_CHARS, checked_name
 from p2pchat.core.numbers import Number, parse_number
-from p2pchat.services.contacts import NO_NUMBER, OWN_NUMBER, contact_event, resolve
+from p2pchat.services.contacts import NO_NUMBER, OWN_NUMBER, contact_event, resolve, snapshot
 from p2pchat.services.context import Context
 from p2pchat.store import contacts
 from p2pchat.store.contacts import ContactRow
@@ -168,7 +169,7 @@ def _sought(tx: Tx, row: ContactRow, until_s: int) -> ContactRow:
     if row.state != "pending" or row.number is None:
         return row
     contacts.set_pending_until(tx, row.id, until_s)
-    tx.emit(contact_event(tx, EventKind.CONTACT_SOUGHT, row.id))
-    found = contacts.get(tx, row.id)
-    assert found is not None  # noqa: S101  held in this transaction
-    return found
+    # as it is by now, without reading it again: there may be thousands, and everybody else's call waits
+    sought = msgspec.structs.replace(row, pending_until_s=until_s)
+    tx.emit(DomainEvent(EventKind.CONTACT_SOUGHT, row.id, snapshot(sought), row.id))
+    return sought

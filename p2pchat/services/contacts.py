@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
 
@@ -217,7 +216,7 @@ def _forget_told(tx: Tx, row: ContactRow) -> None:
     """Forget what events and idempotency keys kept of a contact that goes, and say that it does."""
     eventlog.forget(tx, row.id)
     idempotency.forget(tx, row.uid.hex())
-    gone = replace(row, number=None)
+    gone = msgspec.structs.replace(row, number=None)
     tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone), row.id))
 
 

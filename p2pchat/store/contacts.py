@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from p2pchat.base.ids import ContactId, RootKey
 from p2pchat.base.limits import CLAIMANTS_PER_CONTACT
+from p2pchat.base.silent import Silent
 from p2pchat.store.db import Row, Tx
 
 _SELECT: Final = (
@@ -15,8 +18,7 @@ _SELECT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ContactRow:
+class ContactRow(Silent, msgspec.Struct, frozen=True, gc=False):
     """A person in the address book. ``state`` and ``trust`` are the words of the control API.
 
     ``root``: whom Reach was given to, later who is matched. ``last_seen_ms``: when a node of theirs last said anything;
@@ -27,8 +29,8 @@ class ContactRow:
 
     id: int
     uid: ContactId
-    name: str = field(repr=False)
-    number: str | None = field(repr=False)
+    name: str
+    number: str | None
     state: str
     trust: str
     root: RootKey | None
@@ -42,7 +44,7 @@ class ContactRow:
     matched_s: int | None
     heard_ms: int
     invite: int | None
-    invite_secret: bytes | None = field(repr=False)
+    invite_secret: bytes | None
 
     @property
     def searching(self) -> bool:
@@ -71,27 +73,8 @@ class Claimant:
 
 
 def _row(row: Row) -> ContactRow:
-    root = RootKey(row[6]) if row[6] is not None else None
-    return ContactRow(
-        id=row[0],
-        uid=ContactId(row[1]),
-        name=row[2],
-        number=row[3],
-        state=row[4],
-        trust=row[5],
-        root=root,
-        epoch_ms=row[7],
-        highest_ms=row[8],
-        next_n=row[9],
-        claimants=row[10],
-        last_seen_ms=row[11],
-        pending_until_s=row[12],
-        flight_after_s=row[13],
-        matched_s=row[14],
-        heard_ms=row[15],
-        invite=row[16],
-        invite_secret=bytes(row[17]) if row[17] is not None else None,
-    )
+    row_id, uid, name, number, state, trust, root, *rest = row
+    return ContactRow(row_id, ContactId(uid), name, number, state, trust, root and RootKey(root), *rest)
 
 
 def add(tx: Tx, uid: ContactId, name: str, number: str | None, pending_until_s: int | None) -> ContactRow:
