@@ -43,7 +43,7 @@ class Quest(Protocol):
         """To whom the reach may be given now; written down in the same breath."""
         ...
 
-    def keep(self, places: list[Place], findings: list[Finding], tx: Tx) -> frozenset[int]:
+    def keep(self, places: list[Place], findings: list[Finding], tx: Tx, /) -> frozenset[int]:
         """Write a round; the contacts of whom it is new where they are reached."""
         ...
 

@@ -31,6 +31,7 @@ from p2pchat.store.db import Tx
 _LEASE_PART: Final = 0.8  # of a watch's lease, after which it is renewed
 _SPREAD_S: Final = 6000.0  # a new era begins for all: not everybody shall begin it in the same second
 _WATCHED_MAX: Final = 20_000
+_LOOKS_AT_ONCE: Final = 16  # when a whole address book begins to be sought, calls must not wait behind all of it
 _LOST_CHECK_AFTER_S: Final = 600.0
 _LOST_CHECK_S: Final = 6 * 3600.0
 
@@ -81,6 +82,7 @@ class Seeker:
     def __init__(self, context: Context, reached: Callable[[int], None]) -> None:
         self._context = context
         self._poller = Poller(context, reached)
+        self._looking = trio.CapacityLimiter(_LOOKS_AT_ONCE)
         self._nursery: trio.Nursery | None = None
         self._tasks: dict[Key, trio.CancelScope] = {}
         self._nudges: dict[Key, trio.Event] = {}
@@ -219,7 +221,8 @@ class Seeker:
         """Poll if it is time to; False when there is nothing more to look for."""
         search.slot_begins_at = search.renewal_at = float("inf")
         try:
-            renewing = await target.look()
+            async with self._looking:
+                renewing = await target.look()
             if renewing is None:
                 return False
             search.turns_to(renewing=renewing)
