@@ -31,7 +31,7 @@ def progress(bus: Bus) -> Progress:
         (EventKind.MESSAGE_DELIVERED, {"sent", "held", "delivered"}),
         (EventKind.MESSAGE_EXPIRED, {"sent", "held", "delivered", "read"}),
     ],
-    ids=str,
+    ids=["queued", "sent", "delivered", "expired"],
 )
 def test_an_event_wakes_those_who_wait_for_no_more(
     bus: Bus, progress: Progress, kind: EventKind, reached: set[str]
