@@ -129,3 +129,29 @@ def test_a_block_at_a_running_daemon(tmp_path: Path, named: bool) -> None:
         alice.start(*(("--listen", address.split("/p2p/")[0]) if named else ()))
         assert alice.call("identity.show")["peer_id"] != before
         assert p2pchat(alice.home, "send", "Carol", "and I after a crash", "--wait", "delivered").returncode == 0
+
+
+@pytest.mark.slow
+def test_one_by_link_and_by_number_is_one_person_when_the_user_says_so(tmp_path: Path) -> None:
+    with daemons(tmp_path, "+821012345678", "+821098765432") as (alice, bob):
+        alice.start()
+        bob.start()
+        invited(alice, bob, "Bob")
+        until(lambda: both_matched(alice, "Bob", bob, "Alice"), "no match")
+        for one, number, name in ((alice, "+821098765432", "Bob mobile"), (bob, "+821012345678", "Alice mobile")):
+            assert p2pchat(one.home, "contacts", "add", number, "--name", name).returncode == 0
+        assert p2pchat(alice.home, "send", "Bob mobile", "to the number").returncode == 0
+
+        def told() -> bool:
+            return (
+                b"that is Bob: p2pchat contacts merge " in p2pchat(alice.home, "contacts", "show", "Bob mobile").stdout
+            )
+
+        until(told, "nobody says that they are one")
+        assert p2pchat(alice.home, "contacts", "choose", "Bob mobile").returncode == 65
+        assert p2pchat(alice.home, "contacts", "merge", "Bob", "Bob mobile").returncode == 0
+        until(lambda: bob.texts("Alice") == ["to the number"], "what waited for the number does not arrive")
+        [kept] = objects(p2pchat(alice.home, "contacts", "list", "--json"))
+        assert (kept["name"], kept["number"], kept["state"]) == ("Bob", "+821098765432", "matched")
+        again = p2pchat(alice.home, "contacts", "merge", "Bob", "Bob")
+        assert (again.returncode, b"the same contact" in again.stderr) == (65, True)
