@@ -9,12 +9,17 @@ ROOT = Path(__file__).parents[2]
 LABEL = re.compile(r"(?:dcd1(?:/[a-z]+(?:\\0)?)?|p2pchat/1 [A-Za-z]+(?:\\0)?)")
 
 
-def table() -> list[str]:
+def rows() -> list[tuple[str, str]]:
+    """The labels, each with its paragraph."""
     text = (
         (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8").partition("\n## 9. ")[2].partition("\n## 10. ")[0]
     )
-    rows = [row for row in text.splitlines() if row.startswith("| `") and "*(reserved)*" not in row]
-    return [label for row in rows for label in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    lines = [line.split("|") for line in text.splitlines() if line.startswith("| `") and "*(reserved)*" not in line]
+    return [(label, cells[3].strip()) for cells in lines for label in re.findall(r"`([^`]+)`", cells[1])]
+
+
+def table() -> list[str]:
+    return [label for label, _ in rows()]
 
 
 def used() -> set[str]:
