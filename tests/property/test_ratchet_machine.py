@@ -2,8 +2,12 @@
 
 What must hold at every moment: what opens is what was sealed, once; what is refused changes nothing and raises a
 declared error only; no nonce, eid or ack comes twice; the bounds hold. Within the production limits everything that was
-sealed opens; a second machine has limits so small, and so much time, that keys are dropped and nothing else fails. In a
-third, ends are thrown back to what they had stored long ago, as by a backup: then much is lost, but nothing is forged.
+sealed opens; a second machine has limits so small, and so much time, that keys are dropped and nothing else fails.
+
+In a third, ends are thrown back to what they had stored long ago, as by a copied disk. Then much is lost, and this
+still holds: what opens was sealed by the other end, unchanged; of several contents that an end thrown back has sealed
+under one message key its peer takes one; no nonce comes twice, so that these keys do no harm; and two ends that are
+both back where they began go on as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from p2pchat.base.errors import DecodeError, DecryptionError, LimitError, ReplayError
+from p2pchat.core.envelope import join_prefix, split_envelope
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.ratchet import hints
 from p2pchat.core.session import Session, dump_session, dump_skipped, load_session, open_envelope, seal
@@ -198,7 +203,10 @@ class DroppingMachine(RatchetMachine):
 
 
 class RollbackMachine(RuleBasedStateMachine):
-    """An end that was thrown back seals with message keys that were used before: only its nonces keep these apart."""
+    """An end that was thrown back seals with message keys that were used before: only its nonces keep these apart.
+
+    ``taken`` has the acks, each of which stands for its message key, of what an end has opened in its present life.
+    """
 
     params = replace(PRODUCTION, kem_every=2)
 
@@ -206,7 +214,8 @@ class RollbackMachine(RuleBasedStateMachine):
         super().__init__()
         self.entropy = SeededEntropy(2)
         self.sessions: list[Session] = list(session_pair(self.entropy, self.params))
-        self.stored = [[self.dump(end)] for end in (0, 1)]
+        self.taken: list[frozenset[bytes]] = [frozenset(), frozenset()]
+        self.stored = [[(self.dump(end), self.taken[end])] for end in (0, 1)]
         self.on_the_way: list[Sent] = []
         self.nonces: set[bytes] = set()
         self.count = 0
@@ -233,10 +242,17 @@ class RollbackMachine(RuleBasedStateMachine):
             assert self.dump(sent.receiver) == before
             return False
         assert (content, ack) == (sent.content, sent.ack)
+        assert ack not in self.taken[sent.receiver]
+        self.taken[sent.receiver] |= {ack}
         self.sessions[sent.receiver] = session
-        with pytest.raises(REFUSED):
-            self.try_to_open(session, sent)
+        self.refuses(sent.receiver, sent.envelope)
         return True
+
+    def refuses(self, end: int, envelope: bytes) -> None:
+        before = self.dump(end)
+        with pytest.raises(REFUSED):
+            open_envelope(self.sessions[end], envelope, NOW_S, self.entropy, self.params)
+        assert self.dump(end) == before
 
     def try_to_open(self, session: Session, sent: Sent) -> tuple[Session, bytes, bytes]:
         return open_envelope(session, sent.envelope, NOW_S, self.entropy, self.params)
@@ -249,13 +265,48 @@ class RollbackMachine(RuleBasedStateMachine):
             self.on_the_way.remove(sent)
         self.opens(sent)
 
+    @precondition(lambda self: self.on_the_way)
+    @rule(pick=PICKS)
+    def lose(self, pick: int) -> None:
+        del self.on_the_way[pick % len(self.on_the_way)]
+
+    @precondition(lambda self: self.on_the_way)
+    @rule(pick=PICKS, position=PICKS, bit=st.integers(0, 7))
+    def tamper(self, pick: int, position: int, bit: int) -> None:
+        sent = self.on_the_way[pick % len(self.on_the_way)]
+        changed = bytearray(sent.envelope)
+        changed[position % len(changed)] ^= 1 << bit
+        self.refuses(sent.receiver, bytes(changed))
+
+    @precondition(lambda self: self.on_the_way)
+    @rule(one=PICKS, other=PICKS, parts=st.integers(0, 15))
+    def splice(self, one: int, other: int, parts: int) -> None:
+        """Hint, nonce, header and body of two, perhaps sealed under one message key in two lives."""
+        pair = [self.on_the_way[pick % len(self.on_the_way)] for pick in (one, other)]
+        of_each = [split_envelope(sent.envelope) for sent in pair]
+        hint, nonce, header, body = (of_each[parts >> n & 1] for n in range(4))
+        spliced = join_prefix(hint.hint, nonce.nonce, header.sealed_header) + body.sealed_body
+        if spliced not in {sent.envelope for sent in self.on_the_way}:
+            self.refuses(pair[0].receiver, spliced)
+
+    @rule(end=ENDS, junk=st.binary(max_size=500), pick=PICKS, hinted=st.booleans())
+    def junk(self, end: int, junk: bytes, pick: int, hinted: bool) -> None:
+        known = sorted(hints(self.sessions[end].ratchet))
+        self.refuses(end, known[pick % len(known)] * hinted + junk)
+
+    @rule(end=ENDS)
+    def restart(self, end: int) -> None:
+        before = self.sessions[end]
+        self.sessions[end] = load_session(*self.dump(end))
+        assert self.sessions[end] == before
+
     @rule(end=ENDS)
     def store(self, end: int) -> None:
-        self.stored[end].append(self.dump(end))
+        self.stored[end].append((self.dump(end), self.taken[end]))
 
     @rule(end=ENDS, pick=PICKS)
     def throw_back(self, end: int, pick: int) -> None:
-        stored = self.stored[end][pick % len(self.stored[end])]
+        stored, self.taken[end] = self.stored[end][pick % len(self.stored[end])]
         self.sessions[end] = load_session(*stored)
         assert self.dump(end) == stored
 
@@ -264,7 +315,8 @@ class RollbackMachine(RuleBasedStateMachine):
         """To the beginning, with nothing on the way any more: then it is as if nothing had happened."""
         self.on_the_way.clear()
         for end in (0, 1):
-            self.sessions[end] = load_session(*self.stored[end][0])
+            stored, self.taken[end] = self.stored[end][0]
+            self.sessions[end] = load_session(*stored)
             del self.stored[end][1:]
         for end in (first, 1 - first):
             self.seal(end, 2)
