@@ -19,7 +19,7 @@ from p2pchat.core.session import Session, accept_session, open_envelope, open_se
 from p2pchat.core.wire import Flight, eid
 from p2pchat.services.deliver import sending_session
 from p2pchat.store import prekeys, sessions
-from p2pchat.store.db import Tx
+from p2pchat.store.db import Row, Tx
 from p2pchat.store.sessions import SessionRow
 from tests.unit.services.receiving import GREETING, PEER, Receiving, frame, text
 from tests.vectors import independent_session as second
@@ -143,6 +143,32 @@ async def test_an_own_flight_comes_to_nothing(bob: Receiving) -> None:
     # who has all of one's keys and looks past the own check: everything else about this flight is right
     twin = replace(bob.bob, cert=replace(bob.bob.cert, root=bob.alice.cert.root))
     await bob.refuses(bob.flies(twin, own.bundle)[1])
+
+
+# --- with the store, later -----------------------------------------------------------------------------------------
+
+
+def stored_bytes(rows: dict[str, list[Row]]) -> bytes:
+    return b"".join(value for table in rows.values() for row in table for value in row if isinstance(value, bytes))
+
+
+async def test_a_store_taken_after_a_flight_was_accepted_does_not_tell_who_wrote(bob: Receiving) -> None:
+    """A sealed box to ik would: its owner's keys, taken at any time, name the sender of every flight on record."""
+    await bob.knows(bob.alice)
+    secret = await bob.gives()
+    session, flight = bob.flies(bob.alice, secret.bundle)
+    assert secret.opk is not None
+    assert session.flight is not None
+    before = stored_bytes(await bob.everything())
+    await bob.accepts(flight)
+    left = stored_bytes(await bob.everything())
+    assert secret.spk.secret in left  # of other bundles, too
+    for key in (secret.kem_seed, secret.opk.secret):
+        assert key in before
+        assert key not in left
+    for guess in (replace(secret, kem_seed=bytes(64)), replace(secret, kem_seed=bytes(64), opk=None)):
+        with pytest.raises(DecryptionError):
+            accept(bob.bob, guess, session.flight, bob.now_ms, PRODUCTION)
 
 
 # --- again ---------------------------------------------------------------------------------------------------------
