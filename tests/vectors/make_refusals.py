@@ -274,15 +274,44 @@ def answering(ratchet: Ratchet) -> bytes:
     return seal_open(ratchet)
 
 
+# --- 5.1: what carries these ------------------------------------------------------------------------------------
+
+
+def frames() -> list[Json]:
+    e, kct, id16, sender = secret("E"), secret("kct", 1088), secret("id", 16), secret("sender", 276)
+    envelope = secret("envelope", 363)
+    cases: list[tuple[str, object]] = [
+        ("Flight, ephemeral key of 31 bytes", [3, e[1:], kct, id16, sender, envelope]),
+        ("Flight, ephemeral key as text", [3, "e" * 32, kct, id16, sender, envelope]),
+        ("Flight, ciphertext of 1,087 bytes", [3, e, kct[1:], id16, sender, envelope]),
+        ("Flight, prekey_id of 17 bytes", [3, e, kct, id16 + b"\0", sender, envelope]),
+        ("Flight, prekey_id as nil", [3, e, kct, None, sender, envelope]),
+        ("Flight, envelope of 362 bytes", [3, e, kct, id16, sender, envelope[1:]]),
+        ("Flight without its envelope", [3, e, kct, id16, sender]),
+        ("Flight with two", [3, e, kct, id16, sender, envelope, envelope]),
+        ("Batch, an envelope that is no bytes", [4, [envelope, 0]]),
+        ("Batch without its list", [4, envelope]),
+        ("BundleRequest, proof of 31 bytes", [1, e[1:]]),
+        ("Bundle of 2,049 bytes", [2, bytes(2_049)]),
+        ("Ack, eid of 15 bytes", [5, [[id16[1:], id16]]]),
+        ("Ack, ack of 17 bytes", [5, [[id16, id16 + b"\0"]]]),
+        ("Ack of one", [5, [[id16]]]),
+        ("Nack of 15 bytes", [6, id16[1:]]),
+        ("Nack with a reason", [6, id16, 0]),
+    ]
+    return [{"name": name, "frame": pack(form), "expect": "decode"} for name, form in cases]
+
+
 def make() -> object:
     return hexed(
         {
             "about": "What a receiver must refuse, and with which of this project's errors, beside the cases in "
-            "sessions.json, whose keys these use (PROTOCOL.md 1.1, 4).",
+            "sessions.json, whose keys these use (PROTOCOL.md 1.1, 4, 5.1).",
             "certs": certs(),
             "bundles": bundles(),
             "flights": flights(),
             "envelopes": envelopes(),
+            "frames": frames(),
         }
     )
 

@@ -12,6 +12,7 @@ from p2pchat.core.keys import open_cert
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.prekeys import open_bundle
 from p2pchat.core.session import Session, accept_session
+from p2pchat.core.wire import decode_frame
 from p2pchat.testing.entropy import SeededEntropy
 from tests.vectors import make_refusals
 from tests.vectors.test_sessions import ERRORS, SESSION, End, cases, flight_of, identity_of, prekey_secret
@@ -53,6 +54,12 @@ def test_flight(case: Case) -> None:
     with pytest.raises(ERRORS[case["expect"]]) as caught:
         accept()
     assert caught.type is ERRORS[case["expect"]]
+
+
+@pytest.mark.parametrize("case", cases(VECTORS["frames"]))
+def test_frame(case: Case) -> None:
+    with pytest.raises(ERRORS[case["expect"]]):
+        decode_frame(H(case["frame"]))
 
 
 @pytest.mark.parametrize("name", ["A", "B"])
