@@ -59,7 +59,7 @@ class Thief:
         self.own, self.peer = state.dhs.public, b""
         self.lost = False  # a root step was missed, so none after it can be computed
         self.seeds: dict[bytes, bytes] = {}
-        self.advertised = b""
+        self.advertised = b""  # the KEM key of the newest chain, either's
         self.chains: dict[bytes, Chain] = {}
         self.message_keys = {(skipped.header.key, skipped.n): skipped.key for skipped in state.skipped}
         self.header_keys = {skipped.header.hint: skipped.header.key for skipped in state.skipped}
@@ -125,22 +125,25 @@ class Thief:
                 return second.x25519(self.private[mine], theirs)
         raise Unreadable
 
+    def encapsulated(self, public: bytes, ciphertext: bytes) -> bytes:
+        """The secret in ``ciphertext`` to the key ``public``; empty where the chain answers none."""
+        if not ciphertext:
+            return b""
+        if public not in self.seeds:
+            raise Unreadable
+        return second.decapsulate(self.seeds[public], ciphertext)
+
     def follow_peer(self, header: Header) -> None:
         """The peer's DH step: its new key with the victim's, and its answer to the KEM key that the victim showed."""
-        ss = b""
-        if header.kem_ciphertext:
-            if self.advertised not in self.seeds:
-                raise Unreadable
-            ss = second.decapsulate(self.seeds[self.advertised], header.kem_ciphertext)
+        ss = self.encapsulated(self.advertised, header.kem_ciphertext)
         chain_key, self.nhkr, header_key = *self.step(self.agreed(self.own, header.dhs) + ss), self.nhkr
         self.know(Chain(header_key, chain_key, 0))
-        self.peer = header.dhs
+        self.peer, self.advertised = header.dhs, header.kem_public
 
     def follow_victim(self, header: Header) -> None:
         """The victim's answer, with a key that was drawn after the theft, to the peer's newest."""
-        if header.kem_ciphertext:
-            raise Unreadable  # what was encapsulated is known to the victim's memory and to the peer
-        chain_key, self.nhks, header_key = *self.step(self.agreed(header.dhs, self.peer)), self.nhks
+        ss = self.encapsulated(self.advertised, header.kem_ciphertext)
+        chain_key, self.nhks, header_key = *self.step(self.agreed(header.dhs, self.peer) + ss), self.nhks
         self.know(Chain(header_key, chain_key, 0))
         self.own, self.peer, self.advertised = header.dhs, b"", header.kem_public
 
