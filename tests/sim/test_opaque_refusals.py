@@ -60,8 +60,8 @@ def changed(data: bytes) -> bytes:
     return data[:-1] + bytes([data[-1] ^ 1])
 
 
-@pytest.mark.parametrize("split", [False, True], ids=["one by one", "all at once"])
-async def test_whatever_was_wrong_the_answer_is_the_same(split: bool, autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "all at once"])
+async def test_whatever_was_wrong_the_answer_is_the_same(at_once: bool, autojump_clock: MockClock) -> None:
     async with one_stranger() as (cluster, alice, node):
         stranger = await knock(node, alice)
         flier = Flier(cluster, alice, stranger, ask_proof(alice.profile.ask, alice.network.peer_id, node.peer_id))
@@ -85,10 +85,10 @@ async def test_whatever_was_wrong_the_answer_is_the_same(split: bool, autojump_c
         bare = [later.envelope, changed(used.envelope), bytes(400)]
         frames: list[Frame] = [*refused, Batch(tuple(bare)), Ping(9)]
         answers = [*(Nack(eid(flight.envelope)) for flight in refused), *map(Nack, map(eid, bare)), Pong(9)]
-        if split:
+        if at_once:
             await stranger.send(frames)
         for number, answer in enumerate(answers):
-            if not split and number < len(frames):
+            if not at_once and number < len(frames):
                 await stranger.send([frames[number]])
             assert await flier.answer() == answer
         await stranger.send([honest])
