@@ -178,6 +178,7 @@ def merge(tx: Tx, context: Context, row: ContactRow, other: ContactRow) -> Conta
         raise UsageError(
             "other: nobody with the root key of the first has claimed that number yet", data={"param": "other"}
         )
+    idempotency.rename(tx, other.uid.hex(), row.uid.hex())  # a call that is repeated must not queue its message again
     _forget_told(tx, other)
     contacts.merge(tx, row.id, other.id, number)
     until_s = tx.now_s + context.params.pending_life_s
