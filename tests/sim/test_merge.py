@@ -211,3 +211,42 @@ async def test_who_was_unblocked_long_after_is_found_where_the_invite_led(
         assert await alice.received(met.name) == ["before", "while he was blocked", "after"]
         assert await matched(alice, bob)
         assert (await bob.contact("Alice")).pending_until_s is None
+
+
+async def test_whoever_was_taken_for_the_number_is_out_when_it_is_merged_with_its_owner(
+    autojump_clock: MockClock,
+) -> None:
+    async with Cluster.running() as cluster:
+        alice, mallory = await cluster.add("Alice", ALICE), await cluster.add("Mallory", BOB)
+        await alice.add(BOB, "Bob mobile")
+        await mallory.add(ALICE, "Alice")
+        await eventually(lambda: is_matched(alice, "Bob mobile"), within_s=HOUR_S)
+        await mallory.send("Alice", "it is me")
+        await trio.sleep(60)
+        await cluster.crash(mallory)
+        await alice.send("Bob mobile", "for Bob alone")
+        bob = await cluster.add("Bob", BOB)
+        await redeem(bob, await invite(alice), "Alice")
+        await eventually(lambda: matched(alice, bob, count=1), within_s=HOUR_S)
+        await bob.add(ALICE, "Alice mobile")
+        name = next(row.name for row in await everyone(alice) if row.root == root_of(bob))
+
+        async def both() -> bool:
+            return (await alice.contact("Bob mobile")).claimants == 2
+
+        await eventually(both, within_s=15 * DAY_S, step_s=600)
+        with pytest.raises(UsageError, match="another contact"):
+            await choose(alice, "Bob mobile", root_of(bob).hex())
+        row = await merge(alice, name, "Bob mobile")
+        assert (row.number, row.root, row.state) == (BOB, root_of(bob), "matched")
+        assert [row.root for row in await everyone(alice)] == [root_of(bob)]
+        assert EventKind.NODE_RENEWED in [event.kind for event in alice.events]  # Mallory knows where it was
+        await cluster.start(mallory)
+        await eventually(lambda: heard_by(bob, "for Bob alone"), within_s=DAY_S, step_s=60)
+        await trio.sleep(HOUR_S)
+        assert await mallory.received("Alice") == []
+        assert await alice.received(name) == ["it is me"]
+
+
+async def heard_by(bob: Node, text: str) -> bool:
+    return text in await bob.received("Alice")
