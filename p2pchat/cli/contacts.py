@@ -74,13 +74,14 @@ def show(invocation: Invocation, to: str) -> None:
     line(f"claimed by {text(contact, 'claimants')}")
     uid = text(contact, "id")
     claims = invocation.call("contacts.claimants", to=uid)
-    for claimant in objects(claims, "claimants"):
+    claimants = objects(claims, "claimants")
+    for claimant in claimants:
         chosen = "  chosen" if claimant.get("chosen") else ""
         line(f"claimant {text(claimant, 'id')}  since {clock(claimant.get('first_seen_ms'))}{chosen}")
         if claimant.get("contact_id") is not None:
             other = invocation.call("contacts.get", to=text(claimant, "contact_id"))
             line(f"that is {text(other, 'name')}: p2pchat contacts merge {text(other, 'id')} {uid}")
-    if number(claims, "waiting"):
+    if claimants and number(claims, "waiting"):  # the one hello may be the contact's own, which has not come back yet
         line(f"held up by {number(claims, 'waiting')} who said hello and showed no card: p2pchat contacts choose {uid}")
     if contact.get("state") == "pending" and not contact.get("searching"):
         line(f"not looked for: p2pchat contacts find {text(contact, 'id')}")

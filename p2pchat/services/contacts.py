@@ -158,7 +158,8 @@ def merge(tx: Tx, context: Context, row: ContactRow, other: ContactRow) -> Conta
     """Make ``row``, who came by an invite, and ``other``, who was added by number, one: ``row`` with the number.
 
     The user says so, and the owner of the root key must have claimed the number: by itself the node would give the
-    number to anybody who is a contact and knows both numbers.
+    number to anybody who is a contact and knows both numbers. Whatever was agreed with somebody else who was taken for
+    ``other`` is void.
 
     Raises:
         UsageError: BLOCKED, INVALID_PARAMS.
@@ -172,17 +173,19 @@ def merge(tx: Tx, context: Context, row: ContactRow, other: ContactRow) -> Conta
         raise UsageError("to: is not settled itself; name the one that is matched", data={"param": "to"})
     if row.number is not None:
         raise UsageError("to: has a number, and a contact has one", data={"param": "to"})
-    if number is None or other.root is not None:
-        raise UsageError("other: must be one that was added by number and is not matched", data={"param": "other"})
+    if number is None:
+        raise UsageError("other: must be one that was added by number", data={"param": "other"})
     if root not in [known.root for known in contacts.claimants(tx, other.id)]:
         raise UsageError(
             "other: nobody with the root key of the first has claimed that number yet", data={"param": "other"}
         )
+    idempotency.rename(tx, other.uid.hex(), row.uid.hex())  # a call that is repeated must not queue its message again
     _forget_told(tx, other)
     contacts.merge(tx, row.id, other.id, number)
     until_s = tx.now_s + context.params.pending_life_s
     contacts.set_pending_until(tx, row.id, max(until_s, row.pending_until_s or 0))
     tx.emit(contact_event(tx, EventKind.CONTACT_MERGED, row.id))
+    renew(tx, context, other)
     return again(tx, row)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from p2pchat.base.ids import RootKey
 from p2pchat.core.invite import INVITER
-from p2pchat.core.matching import Finding, WalkKind
+from p2pchat.core.matching import Claimed, Finding, WalkKind
 from p2pchat.core.pair import dump_pair
 from p2pchat.net.dht import WalkResult
 from p2pchat.services import invites as verbs
@@ -58,16 +58,17 @@ class OpenInvite:
     def told(self, kind: WalkKind) -> None:
         """What it finds becomes a contact, with an event of its own."""
 
-    def keep(self, places: list[Place], _findings: list[Finding], tx: Tx) -> frozenset[int]:
+    def keep(self, places: list[Place], findings: list[Finding], tx: Tx) -> frozenset[int]:
         row = invites.get(tx, self._invite)
         if row is None:
             return frozenset()
         for place in places:
             invites.save_slot(tx, row.id, place.era, place.epoch, dump_pair(place.state))
         # not only what is new: who found no room among the requests has it once another one is answered
+        new = {finding.cert.root for finding in findings if isinstance(finding, Claimed)}
         certs = (candidate.cert for place in places for candidate in place.state.candidates)
         for root in dict.fromkeys(cert.root for cert in certs if cert is not None):
-            verbs.let_in(tx, self._context, row, root)
+            verbs.let_in(tx, self._context, row, root, anew=root in new)
             row = invites.get(tx, self._invite) or row
         changed: set[int] = set()
         for contact in self._let_in(tx):

@@ -115,12 +115,19 @@ def _add(tx: Tx, context: Context, root: RootKey, name: str | None) -> ContactRo
 # -- at the other end --------------------------------------------------------------------------------------------------
 
 
-def let_in(tx: Tx, context: Context, invite: InviteRow, root: RootKey) -> None:
-    """Somebody has shown a valid card in a slot of ``invite``: a contact, or a request to become one."""
+def let_in(tx: Tx, context: Context, invite: InviteRow, root: RootKey, *, anew: bool) -> None:
+    """Somebody has shown a valid card in a slot of ``invite``: a contact, or a request to become one.
+
+    Args:
+        anew: the card came now. One that stands there from before does not bring back whoever has come through another
+            invite since: the two invites would take each other's contact, and a use each time.
+    """
     if invites.is_refused(tx, invite.id, root):
         return
     known = contacts.by_root(tx, root)
     if known is not None and (known.state == "blocked" or known.invite == invite.id):
+        return
+    if known is not None and known.invite is not None and not anew:
         return
     if invite.closed or invite.expires_s <= tx.now_s:
         return
@@ -160,8 +167,8 @@ def refuse(tx: Tx, row: ContactRow) -> None:
         UsageError: INVALID_PARAMS, this is no request.
     """
     _refuse_others(row)
-    if row.invite is not None and row.root is not None:
-        invites.refuse(tx, row.invite, row.root)
+    if row.root is not None:
+        invites.refuse_everywhere(tx, row.root)
     tx.emit(contact_event(tx, EventKind.CONTACT_REMOVED, row.id))
     contacts.remove(tx, row.id)
 

@@ -64,9 +64,10 @@ async def invite_places(
     for epoch, publish in active_epochs(root, int(context.now()), params):
         era = era_of_epoch(root, epoch, params)
         idsec = await context.db.run(partial(idsec_of, context, era))
-        state = await context.db.run(partial(_kept, kept, era, epoch))
-        if state is not None:
-            places.append(Place(era, epoch, publish, load_pair(state, idsec, by_invite=True)))
+        raw = await context.db.run(partial(_kept, kept, era, epoch))
+        state = load_pair(raw, idsec, by_invite=True) if raw is not None else None
+        if state is not None and state.root == root:  # else it is of an earlier link of the same person
+            places.append(Place(era, epoch, publish, state))
         elif publish:
             places.append(Place(era, epoch, publish, PairState(role, root, era, epoch, idsec, by_invite=True)))
     return places

@@ -278,8 +278,11 @@ def merge(tx: Tx, contact: int, other: int, number: str) -> None:
         "ON CONFLICT DO UPDATE SET cert = excluded.cert",
         (contact, other),
     )
-    for (message,) in tx.all("SELECT id FROM message WHERE contact = ? ORDER BY id", (other,)):
+    for (message,) in tx.all("SELECT id FROM message WHERE contact = ? AND NOT incoming ORDER BY id", (other,)):
         tx.execute("UPDATE message SET contact = ?, n = ? WHERE id = ?", (contact, take_n(tx, contact), message))
+    # what came was of somebody else; an id that both have used is shown once
+    tx.execute("UPDATE OR IGNORE message SET contact = ? WHERE contact = ?", (contact, other))
+    _forget_received(tx, other)
     tx.execute("DELETE FROM contact WHERE id = ?", (other,))
     tx.execute(
         "UPDATE contact SET number = ?2, claimants = (SELECT count(*) FROM claimant WHERE contact = ?1) WHERE id = ?1",

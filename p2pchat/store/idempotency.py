@@ -31,3 +31,12 @@ def prune(tx: Tx, before_s: int) -> None:
 def forget(tx: Tx, uid: str) -> None:
     """Drop the results that name a contact which is removed; ``uid``: its id as the API shows it."""
     tx.execute("DELETE FROM idempotency WHERE instr(result, CAST(? AS BLOB)) > 0", (uid,))
+
+
+def rename(tx: Tx, uid: str, new: str) -> None:
+    """Let the results that name the contact ``uid`` name the contact ``new``, of the same length, which it became."""
+    tx.execute(
+        "UPDATE idempotency SET result = CAST(replace(CAST(result AS TEXT), ?1, ?2) AS BLOB) "
+        "WHERE instr(result, CAST(?1 AS BLOB)) > 0",
+        (uid, new),
+    )

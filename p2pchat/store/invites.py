@@ -72,11 +72,6 @@ def forget(tx: Tx) -> None:
     )
 
 
-def refuse(tx: Tx, invite: int, root: RootKey) -> None:
-    """Whoever holds that root is not asked about again."""
-    tx.execute("INSERT INTO invite_refused VALUES (?, ?) ON CONFLICT DO NOTHING", (invite, bytes(root)))
-
-
 def refuse_everywhere(tx: Tx, root: RootKey) -> None:
     """No invite that is there now lets the holder of ``root`` in."""
     tx.execute("INSERT INTO invite_refused SELECT id, ? FROM invite WHERE true ON CONFLICT DO NOTHING", (bytes(root),))

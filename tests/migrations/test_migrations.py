@@ -127,3 +127,47 @@ def test_of_two_contacts_with_one_root_the_one_that_is_written_to_keeps_it(
     assert [(row.id, row.state) for row in rows if row.root is not None] == [(kept, "matched")]
     assert [row.state for row in rows if row.root is None] == ["pending", "pending"]
     connection.close()
+
+
+def test_nothing_that_was_agreed_with_the_root_holds_for_a_contact_that_loses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever claims the number next inherits the trust, and the node of the one that keeps it is the other's."""
+    known = migrate.migrations()
+    connection = connect(tmp_path / "x.db", KEY)
+    monkeypatch.setattr(migrate, "migrations", lambda: known[:3])
+    migrate.migrate(connection)
+    for uid, state, number in (
+        (b"first...", "matched", "+1"),
+        (b"second..", "blocked", "+2"),
+        (b"third...", "matched", None),
+    ):
+        connection.execute(
+            "INSERT INTO contact (uid, name, state, trust, root, number, invite_secret) "
+            "VALUES (?, 'Bob', ?, 'in_person', zeroblob(32), ?, zeroblob(32))",
+            (uid, state, number),
+        )
+    for contact in (1, 3):
+        connection.execute(
+            "INSERT INTO session (contact, ad, core, skipped, used_s) VALUES (?, ?, x'00', x'00', 0)",
+            (contact, contact),
+        )
+        connection.execute(
+            "INSERT INTO contact_peer (contact, peer, addresses, published) VALUES (?, x'01', x'90', 1)", (contact,)
+        )
+        connection.execute("INSERT INTO pair_slot VALUES (?, '', '', 0, 0, x'00')", (contact,))
+    connection.execute("INSERT INTO pair_slot VALUES (2, '+0', '+2', 0, 0, x'00')")
+    monkeypatch.setattr(migrate, "migrations", lambda: known)
+    migrate.migrate(connection)
+    tx = Tx(connection, 0)
+    kept, blocked, lost = contacts.everyone(tx)
+    assert [(row.state, row.trust, row.root is None) for row in (kept, blocked, lost)] == [
+        ("matched", "in_person", False),
+        ("blocked", "claimed", True),
+        ("pending", "claimed", True),
+    ]
+    assert [row.invite_secret is None for row in (kept, blocked, lost)] == [False, True, True]
+    assert [peer.contact for peer in contact_peers.of_node(tx, PeerId(b"\x01"))] == [kept.id]
+    assert tx.all("SELECT contact FROM session") == [(kept.id,)]
+    assert tx.all("SELECT contact FROM pair_slot ORDER BY contact") == [(kept.id,), (blocked.id,)]
+    connection.close()

@@ -449,3 +449,54 @@ async def test_one_who_came_by_an_invite_and_is_unblocked_is_looked_for_there_ag
         [held] = await everyone(alice, "blocked")
         await alice.database.run(lambda tx: block.unblock(tx, context, held))
         await eventually(lambda: matched(alice, bob), within_s=6 * HOUR_S, step_s=5)
+
+
+@pytest.mark.usefixtures("rare_pings")
+@pytest.mark.parametrize("was_contact", [True, False])
+async def test_a_second_link_of_the_same_person_is_looked_for_at_once(
+    was_contact: bool, autojump_clock: MockClock
+) -> None:
+    """Its slots have the epochs of the first link's, and what was found in those is of no use in them."""
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        assert alice.running is not None
+        context = alice.running.context
+        first = await invite(alice)
+        if not was_contact:
+            [row] = await alice.database.run(store.everyone)
+            await alice.database.run(lambda tx: invites.revoke(tx, row.uid.hex()))
+        await redeem(bob, first, "Alice")
+        await trio.sleep(60)
+        assert await matched(alice, bob) is was_contact
+        for met in await everyone(alice):
+            await alice.database.run(partial(book.remove, context=context, row=met))
+        await trio.sleep(HOUR_S)
+        await redeem(bob, await invite(alice))
+        assert await eventually(lambda: matched(alice, bob), within_s=HOUR_S) < 300
+
+
+@pytest.mark.usefixtures("rare_pings")
+async def test_whoever_used_two_links_takes_one_use_of_each(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+        first, second = await invite(alice, uses=20), await invite(alice, uses=20)
+        await redeem(bob, first, "Alice")
+        await eventually(lambda: matched(alice, bob), within_s=60)
+        await redeem(bob, second)
+        await trio.sleep(2 * DAY_S)
+        assert [row.used for row in await alice.database.run(store.everyone)] == [1, 1]
+        assert await matched(alice, bob)
+
+
+async def test_whoever_was_refused_is_not_asked_about_again_for_another_link(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, eve = await cluster.add("Alice"), await cluster.add("Eve")
+        first, second = await invite(alice, ask=True), await invite(alice, ask=True)
+        for link in (first, second):
+            await redeem(eve, link, "Alice")
+            await trio.sleep(2 * HOUR_S)
+        assert kinds(alice).count(EventKind.CONTACT_REQUEST) == 2
+        [asked] = await everyone(alice, "request")
+        await alice.database.run(lambda tx: invites.refuse(tx, asked))
+        await trio.sleep(DAY_S)
+        assert await everyone(alice) == []

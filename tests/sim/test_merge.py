@@ -8,12 +8,18 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pchat.api.calls import MessageSend
+from p2pchat.api.objects import Message
 from p2pchat.base.errors import UsageError
+from p2pchat.control import render
+from p2pchat.control.once import once
 from p2pchat.core.events import EventKind
 from p2pchat.services import block
 from p2pchat.services import contacts as book
+from p2pchat.services.send import send
 from p2pchat.store import contacts
 from p2pchat.store.contacts import ContactRow
+from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.memnet import fixed_schedule
 from tests.sim.people import ALICE, BOB, is_matched
@@ -93,6 +99,33 @@ async def test_a_root_is_one_contacts_and_merging_loses_no_message(autojump_cloc
         await bob.send("Alice", "back")
         await trio.sleep(60)
         assert await alice.received("Bob") == ["back"]
+
+
+async def test_a_call_that_is_repeated_after_the_merge_sends_nothing_twice(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await met_by_invite(cluster, numbers=(ALICE, BOB))
+        await alice.add(BOB, "Bob mobile")
+        await bob.add(ALICE, "Alice mobile")
+        assert alice.running is not None
+        context = alice.running.context
+        before = await alice.contact("Bob mobile")
+
+        async def queue() -> Message:
+            def effect(tx: Tx) -> Message:
+                row = book.resolve(tx, context, BOB)
+                return render.message(send(tx, context, row, "once"), row.uid.hex(), context.profile.store_id)
+
+            params = MessageSend(to=BOB, text="once", idempotency_key="key")
+            return await once(context, "message.send", params, Message, effect)
+
+        first = await queue()
+        assert first.contact_id == before.uid.hex()
+        await eventually(lambda: claimed(alice, "Bob mobile"), within_s=HOUR_S)
+        row = await merge(alice, "Bob", "Bob mobile")
+        again = await queue()
+        assert (again.replayed, again.id, again.contact_id) == (True, first.id, row.uid.hex())
+        await trio.sleep(60)
+        assert await bob.received("Alice") == ["once"]
 
 
 async def test_a_contact_who_knows_both_numbers_does_not_get_the_number(autojump_clock: MockClock) -> None:
@@ -178,3 +211,42 @@ async def test_who_was_unblocked_long_after_is_found_where_the_invite_led(
         assert await alice.received(met.name) == ["before", "while he was blocked", "after"]
         assert await matched(alice, bob)
         assert (await bob.contact("Alice")).pending_until_s is None
+
+
+async def test_whoever_was_taken_for_the_number_is_out_when_it_is_merged_with_its_owner(
+    autojump_clock: MockClock,
+) -> None:
+    async with Cluster.running() as cluster:
+        alice, mallory = await cluster.add("Alice", ALICE), await cluster.add("Mallory", BOB)
+        await alice.add(BOB, "Bob mobile")
+        await mallory.add(ALICE, "Alice")
+        await eventually(lambda: is_matched(alice, "Bob mobile"), within_s=HOUR_S)
+        await mallory.send("Alice", "it is me")
+        await trio.sleep(60)
+        await cluster.crash(mallory)
+        await alice.send("Bob mobile", "for Bob alone")
+        bob = await cluster.add("Bob", BOB)
+        await redeem(bob, await invite(alice), "Alice")
+        await eventually(lambda: matched(alice, bob, count=1), within_s=HOUR_S)
+        await bob.add(ALICE, "Alice mobile")
+        name = next(row.name for row in await everyone(alice) if row.root == root_of(bob))
+
+        async def both() -> bool:
+            return (await alice.contact("Bob mobile")).claimants == 2
+
+        await eventually(both, within_s=15 * DAY_S, step_s=600)
+        with pytest.raises(UsageError, match="another contact"):
+            await choose(alice, "Bob mobile", root_of(bob).hex())
+        row = await merge(alice, name, "Bob mobile")
+        assert (row.number, row.root, row.state) == (BOB, root_of(bob), "matched")
+        assert [row.root for row in await everyone(alice)] == [root_of(bob)]
+        assert EventKind.NODE_RENEWED in [event.kind for event in alice.events]  # Mallory knows where it was
+        await cluster.start(mallory)
+        await eventually(lambda: heard_by(bob, "for Bob alone"), within_s=DAY_S, step_s=60)
+        await trio.sleep(HOUR_S)
+        assert await mallory.received("Alice") == []
+        assert await alice.received(name) == ["it is me"]
+
+
+async def heard_by(bob: Node, text: str) -> bool:
+    return text in await bob.received("Alice")

@@ -299,6 +299,8 @@ def test_it_is_shown_what_a_match_waits_for_and_what_to_do(cli: Cli, node: Serve
     assert f"held up by 2 who said hello and showed no card: p2pchat contacts choose {bob.id}\n" in shown
     assert cli("contacts", "merge", "Dave", "Bob").out.startswith("Dave")
     assert node.api.calls[-1] == ("contacts.merge", {"to": "Dave", "other": "Bob"})
+    node.api.claimants = []
+    assert "held up" not in cli("contacts", "show", "Bob").out  # by nobody, and there is nobody to choose
 
 
 # -- send ----------------------------------------------------------------------------------------------------------
