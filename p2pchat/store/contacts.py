@@ -164,6 +164,7 @@ def block(tx: Tx, contact: int) -> None:
         "session",
         "contact_peer",
         "contact_presence",
+        "meeting",
         "pair_root",
         "pair_slot",
         "published",
@@ -205,7 +206,7 @@ def set_trust(tx: Tx, contact: int, trust: str) -> None:
 
 def choose(tx: Tx, contact: int, root: RootKey, pending_until_s: int) -> None:
     """Make ``root`` the contact in place of whoever was: nothing that was agreed with another holds any more."""
-    for table in ("session", "contact_peer", "contact_presence", "notice", "proof"):
+    for table in ("session", "contact_peer", "contact_presence", "meeting", "notice", "proof"):
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
     _forget_received(tx, contact)
     tx.execute(

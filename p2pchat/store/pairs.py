@@ -140,6 +140,11 @@ def forget_published(tx: Tx, loc: bytes) -> None:
     tx.execute("DELETE FROM published WHERE loc = ?", (loc,))
 
 
+def forget_premature(tx: Tx, after_s: int) -> None:
+    """Forget own records for contacts that are dated beyond ``after_s``: a clock was ahead, and no storer took them."""
+    tx.execute("DELETE FROM published WHERE contact IS NOT NULL AND seq > ?", (after_s,))
+
+
 def prune_published(tx: Tx, before_s: int) -> None:
     """Forget own records that have long expired: their slots' epochs are over, so no seq can clash."""
     tx.execute("DELETE FROM published WHERE republish_s < ?", (before_s,))
