@@ -230,8 +230,12 @@ class FakeApi:
             for each in self.messages
             if each.contact_id == contact.id
             and (params.before is None or each.position < params.before)
+            and (params.after is None or each.position > params.after)
             and (params.search or "") in each.text
         ]
+        if params.after is not None:
+            page = fitting[: params.limit]
+            return objects.Messages(messages=page, next=page[-1].position if len(page) < len(fitting) else None)
         page = fitting[-params.limit :]
         return objects.Messages(messages=page, next=page[0].position if len(page) < len(fitting) else None)
 

@@ -40,7 +40,7 @@ class Passphrase(Silent):
         """
         raw = value.encode() if isinstance(value, str) and is_unicode(value) else value
         if not isinstance(raw, bytes):
-            raise ValueError("must be a text, or bytes")  # noqa: TRY004  msgspec names the parameter for a ValueError
+            raise ValueError("must be a text, or bytes")
         if not fits(raw):
             raise ValueError(f"must have 1 to {PASSPHRASE_BYTES} bytes")
         return cls(raw)

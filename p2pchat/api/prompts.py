@@ -1,4 +1,4 @@
-"""Questions on the terminal, as the commands and the daemon's program ask them: on stderr, so that stdout is results."""
+"""Questions on the terminal, of the commands and of the daemon's program: on stderr, since stdout is for results."""
 
 from __future__ import annotations
 

@@ -126,9 +126,7 @@ def create_device(root_seed: bytes, entropy: Entropy, epoch_ms: int) -> Identity
 
     Source: PROTOCOL.md 1.2.
     """
-    return _assemble(
-        ed25519_pair(root_seed), ed25519_pair(entropy.bytes(32)), x25519_pair(entropy.bytes(32)), epoch_ms
-    )
+    return _assemble(ed25519_pair(root_seed), ed25519_pair(entropy.bytes(32)), x25519_pair(entropy.bytes(32)), epoch_ms)
 
 
 def dump_identity(identity: Identity) -> bytes:

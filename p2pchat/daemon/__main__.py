@@ -22,6 +22,7 @@ from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.daemon import config as configuration
 from p2pchat.daemon import profile as profiles
+from p2pchat.daemon import recovery
 
 _UNPROTECTED = (
     "Without a passphrase whoever gets this disk, or a copy of it, reads the keys, the contacts and every message."
@@ -70,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--passphrase-file", type=Path)
     run.add_argument("--log-level", choices=configuration.LEVELS)
     run.set_defaults(command=_run)
+
+    recovery.add_commands(commands)
     return parser
 
 

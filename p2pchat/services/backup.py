@@ -52,7 +52,7 @@ async def create(
     database: Database,
     path: Path,
     passphrase: bytes,
-    settings: Path,
+    settings: Path | None,
     entropy: Entropy,
     *,
     cost: Cost = MODERATE,
@@ -61,7 +61,7 @@ async def create(
 
     Args:
         path: absolute.
-        settings: the configuration file, which goes into it if there is one.
+        settings: the configuration file, which goes into it if it is there.
 
     Raises:
         UsageError: ALREADY_EXISTS.
@@ -123,9 +123,9 @@ def summary(path: Path, header: Record) -> Summary:
 
 
 def _create(
-    database: Database, path: Path, passphrase: bytes, settings: Path, entropy: Entropy, cost: Cost
+    database: Database, path: Path, passphrase: bytes, settings: Path | None, entropy: Entropy, cost: Cost
 ) -> Summary:
-    toml = _settings(settings)
+    toml = _settings(settings) if settings is not None else b""
     with _new_file(path) as file:
         sealer = Sealer(passphrase, entropy, cost)
         file.write(sealer.head)

@@ -15,7 +15,7 @@ import structlog
 from p2pchat.core.keys import Identity, create_device, dump_identity
 from p2pchat.services import presence
 from p2pchat.services.context import Context
-from p2pchat.store import meta, pairs, prekeys, sessions
+from p2pchat.store import contacts, meta, pairs, prekeys, sessions
 from p2pchat.store.db import Tx
 
 log = structlog.get_logger()
@@ -44,6 +44,7 @@ def _dated_anew(context: Context, tx: Tx) -> Identity | None:
     meta.save_profile(tx, msgspec.structs.replace(meta.load_profile(tx), identity=dump_identity(identity)))
     prekeys.forget(tx)
     sessions.forget(tx)
+    contacts.forget_flights(tx)
     pairs.forget_premature(tx, tx.now_s + context.params.skew_s)
     presence.replace_own(tx, context)
     return identity

@@ -224,6 +224,11 @@ def raise_highest_ms(tx: Tx, contact: int, ms: int, epoch_ms: int) -> None:
     )
 
 
+def forget_flights(tx: Tx) -> None:
+    """Of a device with another epoch_ms the ms of flights is compared with none of before (PROTOCOL.md 4.6)."""
+    tx.execute("UPDATE contact SET highest_ms = 0, flight_after_s = 0")
+
+
 def set_flight_after(tx: Tx, contact: int, at_s: int) -> None:
     """No new session with this contact before ``at_s``."""
     tx.execute("UPDATE contact SET flight_after_s = ? WHERE id = ?", (at_s, contact))

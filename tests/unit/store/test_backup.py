@@ -56,9 +56,7 @@ def columns(connection: Connection) -> dict[str, dict[str, str]]:
 
 def test_every_column_is_declared_as_kept_or_left_out_and_none_as_both() -> None:
     """Whoever adds a column says whether a backup holds it: here this fails, and docs/BACKUP.md tells the user."""
-    declared = {
-        table: sorted(KEPT.get(table, ()) + LEFT_OUT.get(table, ())) for table in KEPT.keys() | LEFT_OUT.keys()
-    }
+    declared = {table: sorted(KEPT.get(table, ()) + LEFT_OUT.get(table, ())) for table in KEPT.keys() | LEFT_OUT.keys()}
     with database() as connection:
         assert declared == {table: sorted(found) for table, found in columns(connection).items()}
 
@@ -78,9 +76,7 @@ def test_what_would_let_others_read_or_write_in_this_nodes_place_is_left_out(sec
 
 
 def profile() -> meta.Profile:
-    return meta.Profile(
-        "Alice", "+821012345678", "KR", dump_identity(IDENTITY), b"n" * 32, b"a" * 32, b"s" * 8
-    )
+    return meta.Profile("Alice", "+821012345678", "KR", dump_identity(IDENTITY), b"n" * 32, b"a" * 32, b"s" * 8)
 
 
 def fill(tx: Tx) -> dict[str, bytes]:
