@@ -214,7 +214,7 @@ class MessageSend(Mutation, kw_only=True, frozen=True):
 
 
 class MessageList(Params, kw_only=True, frozen=True):
-    """The newest ``limit`` messages at positions below ``before``, or the oldest ``limit`` at positions above ``after``;
+    """The newest ``limit`` messages at positions below ``before``, or the oldest ``limit`` at those above ``after``;
     ``search`` keeps those that hold it."""
 
     to: Target

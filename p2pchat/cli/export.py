@@ -83,6 +83,8 @@ def _output(file: str) -> Iterator[BinaryIO]:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise ApiError("ALREADY_EXISTS", "There is a file of that name, and it is left as it is.") from None
+    except OSError as error:
+        raise ApiError("STORE", f"The file cannot be written: {error.strerror}.") from None
     try:
         with open(descriptor, "wb") as out:
             yield out

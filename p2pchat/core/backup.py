@@ -244,7 +244,7 @@ class _Check:
 
     def take(self, record: Record) -> None:
         at = _ORDER.index(type(record))
-        if at < self._at or (at == self._at and isinstance(record, _ONCE)) or at > self._at + 1 and self._at < 1:
+        if at < self._at or (at == self._at and isinstance(record, _ONCE)) or (at > self._at + 1 and self._at < 1):
             raise Corrupt(_DAMAGED)
         self._at = at
         if isinstance(record, Header):

@@ -13,9 +13,8 @@ import msgspec
 import structlog
 
 from p2pchat.core.keys import Identity, create_device, dump_identity
-from p2pchat.services import presence
 from p2pchat.services.context import Context
-from p2pchat.store import contacts, meta, pairs, prekeys, sessions
+from p2pchat.store import contacts, meta, pairs, sessions
 from p2pchat.store.db import Tx
 
 log = structlog.get_logger()
@@ -42,9 +41,7 @@ def _dated_anew(context: Context, tx: Tx) -> Identity | None:
         return None
     identity = create_device(context.identity.root.secret, context.entropy, epoch_ms)
     meta.save_profile(tx, msgspec.structs.replace(meta.load_profile(tx), identity=dump_identity(identity)))
-    prekeys.forget(tx)
     sessions.forget(tx)
     contacts.forget_flights(tx)
     pairs.forget_premature(tx, tx.now_s + context.params.skew_s)
-    presence.replace_own(tx, context)
     return identity

@@ -8,7 +8,7 @@ from p2pchat.core.crypto import x25519_pair
 from p2pchat.core.prekeys import PrekeySecret, SignedPrekey, dump_prekey, load_prekey
 from p2pchat.store.db import Tx
 
-__all__ = ["add", "add_spk", "forget", "newest_spk", "prune", "take", "used"]
+__all__ = ["add", "add_spk", "newest_spk", "prune", "take", "used"]
 
 
 def newest_spk(tx: Tx) -> SignedPrekey | None:
@@ -42,11 +42,6 @@ def take(tx: Tx, prekey_id: bytes, now_s: int) -> PrekeySecret | None:
 def used(tx: Tx, prekey_id: bytes) -> None:
     """A flight was accepted with it: gone in the same transaction."""
     tx.execute("DELETE FROM prekey WHERE prekey_id = ?", (prekey_id,))
-
-
-def forget(tx: Tx) -> None:
-    """No bundle that was given out is good any more."""
-    tx.execute("DELETE FROM prekey")
 
 
 def prune(tx: Tx, now_s: int, spk_before_s: int) -> None:

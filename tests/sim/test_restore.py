@@ -145,7 +145,7 @@ async def test_two_devices_with_one_root_leave_one_that_is_written_to(autojump_c
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_two_who_both_moved_since_the_backup_find_each_other(seed: int, autojump_clock: MockClock) -> None:
-    """The other has ended every presence that the backup knows, and has another node key: the sessions' slots are left."""
+    """The other has ended every presence that the backup knows, and has another node key: a session's slots remain."""
     with fixed_schedule(seed):
         async with Cluster.running(seed=seed) as cluster:
             router = await cluster.add("Router")

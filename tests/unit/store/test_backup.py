@@ -29,8 +29,15 @@ NOW_MS = 1_800_000_000_000
 EPOCH_MS = NOW_MS - 86_400_000
 PEER = bytes.fromhex("002408011220") + bytes(range(32))
 SIZES = {  # of what a form or the schema bounds
-    **{"uid": 8, "wire_id": 16, "root": 32, "gate": 32, "key": 32, "rdv": 32, "secret": 32, "invite_secret": 32},
-    **{"ask": 32},
+    "uid": 8,
+    "wire_id": 16,
+    "root": 32,
+    "gate": 32,
+    "key": 32,
+    "rdv": 32,
+    "secret": 32,
+    "invite_secret": 32,
+    "ask": 32,
 }
 IDENTITY = create_identity(SeededEntropy(5), EPOCH_MS)
 
@@ -106,7 +113,8 @@ def fill(tx: Tx) -> dict[str, bytes]:
             canaries.pop("session.core")
             canaries.pop("session.skipped")
         names = ", ".join(values)
-        tx.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))
+        places = ", ".join("?" * len(values))
+        tx.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", tuple(values.values()))  # noqa: S608
     meta.save_profile(tx, profile())
     return canaries
 
@@ -200,7 +208,8 @@ def test_what_was_kept_comes_back_and_the_rest_is_new() -> None:
         assert conversation(after) == conversation(before)
         assert meta.load_known_peers(after) == meta.load_known_peers(before)
         for table in ("claimant", "contact_presence", "contact_peer", "invite", "invite_refused"):
-            assert after.all(f"SELECT * FROM {table}") == before.all(f"SELECT * FROM {table}")
+            rows = f"SELECT * FROM {table}"  # noqa: S608
+            assert after.all(rows) == before.all(rows)
         for old_row, new_row in zip(contacts.everyone(before), contacts.everyone(after), strict=True):
             assert new_row.flight_after_s == 0
             for name in ("uid", "name", "number", "state", "trust", "root", "epoch_ms", "highest_ms", "next_n"):
@@ -264,7 +273,8 @@ def test_a_long_history_is_not_read_at_once() -> None:
         peopled(tx)
         rows = [(n, os.urandom(16), "x" * 1000) for n in range(20_000)]
         tx.many(
-            "INSERT INTO message (contact, incoming, n, wire_id, text, state, created_ms) VALUES (1, 1, ?, ?, ?, '', 1)",
+            "INSERT INTO message (contact, incoming, n, wire_id, text, state, created_ms) "
+            "VALUES (1, 1, ?, ?, ?, '', 1)",
             rows,
         )
         plan = tx.all(
