@@ -1,4 +1,4 @@
-"""``python -m p2pchat.daemon``: make a profile (``init``) or run its node (``run``). Prompts live here alone.
+"""``python -m p2pchat.daemon``: make a profile (``init``) or run its node (``run``); ``verify`` and ``restore`` a backup.
 
 Exit statuses are those of the table in docs/CONTROL-API.md.
 """
@@ -72,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--log-level", choices=configuration.LEVELS)
     run.set_defaults(command=_run)
 
-    recovery.add_commands(commands)
+    verify = commands.add_parser("verify", help="read a backup as restoring it would", allow_abbrev=False)
+    recovery.configure(verify, recovery.verify)
+    restore = commands.add_parser("restore", help="make a profile out of a backup", allow_abbrev=False)
+    recovery.configure(restore, recovery.restore)
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,35 +20,32 @@ if TYPE_CHECKING:
     from p2pchat.services.backup import Summary
 
 
-def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The two subcommands."""
-    for name, command, about in (
-        ("verify", _verify, "read a backup as restoring it would"),
-        ("restore", _restore, "make a profile out of a backup"),
-    ):
-        parser = commands.add_parser(name, help=about, allow_abbrev=False)
-        parser.add_argument("file", type=Path)
-        parser.add_argument("--passphrase-file", type=Path)
-        parser.add_argument("--json", action="store_true")
-        parser.set_defaults(command=command)
+def configure(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], None]) -> None:
+    """The arguments of :func:`verify` or :func:`restore`."""
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--passphrase-file", type=Path)
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(command=command)
 
 
-def _verify(arguments: argparse.Namespace) -> None:
+def verify(arguments: argparse.Namespace) -> None:
+    """Read all of a backup."""
     from p2pchat.services import backup
 
     found = backup.check(arguments.file, _passphrase(arguments))
     _tell(arguments, found, "The backup is whole")
 
 
-def _restore(arguments: argparse.Namespace) -> None:
+def restore(arguments: argparse.Namespace) -> None:
+    """Make a profile out of a backup."""
+    from p2pchat.daemon import restore as restoring
     from p2pchat.daemon.profile import refuse_existing
-    from p2pchat.daemon.restore import restore
     from p2pchat.daemon.system import SystemEntropy
 
     paths = ProfilePaths(arguments.profile)
     refuse_existing(paths)  # before anything is asked
     now_ms = int(time.time() * 1000)
-    found = restore(paths, arguments.file, _passphrase(arguments), SystemEntropy(), now_ms)
+    found = restoring.restore(paths, arguments.file, _passphrase(arguments), SystemEntropy(), now_ms)
     _tell(arguments, found, f"The profile {paths.profile} is restored")
     print("Start it with: p2pchat daemon. Do not start the device that the backup is of again.", file=sys.stderr)
 

@@ -25,7 +25,6 @@ from tests.e2e.test_init import files, sentence
 pytestmark = pytest.mark.e2e
 
 PASSPHRASE = "correct horse battery staple"
-COUNT = 400
 
 
 @pytest.fixture
@@ -86,6 +85,7 @@ class Talk:
                 self.sent[me].append(text)
 
 
+@pytest.mark.slow
 def test_a_backup_that_is_made_while_messages_flow_is_restored_and_the_talk_goes_on(
     tmp_path: Path, passphrase: str
 ) -> None:
@@ -93,8 +93,6 @@ def test_a_backup_that_is_made_while_messages_flow_is_restored_and_the_talk_goes
     with matched_pair(tmp_path / "pair") as (alice, bob):
         (alice.home / "config").mkdir()
         (alice.home / "config" / "default.toml").write_text('log_level = "debug"\n')
-        bob.call("contacts.rename", to="Alice", name="Alicia")
-        bob.call("contacts.rename", to="Alicia", name="Alice")
         with Talk(alice, bob) as talk:
             until(lambda: min(map(len, talk.sent.values())) > 20, "nobody talks")
             [made] = objects(
@@ -150,6 +148,7 @@ def test_a_backup_that_is_made_while_messages_flow_is_restored_and_the_talk_goes
             assert again.stop() == 0
 
 
+@pytest.mark.slow
 def test_whatever_is_wrong_is_said_in_one_sentence_and_changes_nothing(
     tmp_path: Path, passphrase: str, wrong: str
 ) -> None:

@@ -129,7 +129,7 @@ def test_what_contradicts_itself_is_refused(records: list[Record]) -> None:
         encode_record(header(0, 0))[:-1],
         encode_record(header(0, 0)) + encode_record(OWNER) + b"\0",
         encode_record(header(0, 0)) + b"\0\0\0\2\x91\x07",  # a kind that is none
-        b"\0\0\0\4" + msgpack.packb([0, 1, 5]),
+        b"\0\0\0\4\x93\0\1\5",  # a header that is too short
     ],
 )
 def test_what_is_no_record_is_refused(plain: bytes) -> None:
