@@ -1,4 +1,4 @@
-"""``python -m p2pchat.daemon``: make a profile (``init``) or run its node (``run``); ``verify`` and ``restore`` a backup.
+"""``python -m p2pchat.daemon``: make a profile (``init``), run its node (``run``), ``verify`` and ``restore`` backups.
 
 Exit statuses are those of the table in docs/CONTROL-API.md.
 """
