@@ -43,5 +43,5 @@ def _dated_anew(context: Context, tx: Tx) -> Identity | None:
     meta.save_profile(tx, msgspec.structs.replace(meta.load_profile(tx), identity=dump_identity(identity)))
     sessions.forget(tx)
     contacts.forget_flights(tx)
-    pairs.forget_premature(tx, tx.now_s + context.params.skew_s)
+    pairs.forget_all_published(tx)
     return identity

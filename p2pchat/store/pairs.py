@@ -140,9 +140,9 @@ def forget_published(tx: Tx, loc: bytes) -> None:
     tx.execute("DELETE FROM published WHERE loc = ?", (loc,))
 
 
-def forget_premature(tx: Tx, after_s: int) -> None:
-    """Forget own records for contacts that are dated beyond ``after_s``: a clock was ahead, and no storer took them."""
-    tx.execute("DELETE FROM published WHERE contact IS NOT NULL AND seq > ?", (after_s,))
+def forget_all_published(tx: Tx) -> None:
+    """Every own record is written anew: cards show another device, and a seq of a clock ahead was taken by no storer."""
+    tx.execute("DELETE FROM published")
 
 
 def prune_published(tx: Tx, before_s: int) -> None:
