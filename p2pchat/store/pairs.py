@@ -141,7 +141,7 @@ def forget_published(tx: Tx, loc: bytes) -> None:
 
 
 def forget_all_published(tx: Tx) -> None:
-    """Every own record is written anew: cards show another device, and a seq of a clock ahead was taken by no storer."""
+    """Every own record is written anew: cards show another device, and no storer took what a clock ahead has dated."""
     tx.execute("DELETE FROM published")
 
 
