@@ -41,7 +41,7 @@ def _dated_anew(context: Context, tx: Tx) -> Identity | None:
         return None
     identity = create_device(context.identity.root.secret, context.entropy, epoch_ms)
     meta.save_profile(tx, msgspec.structs.replace(meta.load_profile(tx), identity=dump_identity(identity)))
-    sessions.forget(tx)
+    sessions.forget_all(tx)
     contacts.forget_flights(tx)
     pairs.forget_all_published(tx)
     return identity

@@ -113,7 +113,7 @@ def any_confirmed(tx: Tx) -> bool:
     return any(_row(row).session.confirmed for row in tx.execute(_SELECT))
 
 
-def forget(tx: Tx) -> None:
+def forget_all(tx: Tx) -> None:
     """Forget every session; what waits in them is sealed again in others."""
     tx.execute("DELETE FROM session")
 
