@@ -163,6 +163,8 @@ class FakeApi:
                 cursor = len(self.events) if checked.since == "now" else checked.since
                 connection.after_reply(self._pump, connection, cursor, checked.types)
                 return objects.Subscription(subscription="s1", cursor=cursor)
+            case calls.BackupFile():
+                return objects.Backup(path=checked.path, made_ms=NOW_MS, bytes=4, contacts=2, messages=3)
             case calls.NetDial():
                 return objects.Peer(peer_id="12D3KooWPeer", path="lan", rtt_ms=None, since_ms=NOW_MS)
             case _:
@@ -230,8 +232,12 @@ class FakeApi:
             for each in self.messages
             if each.contact_id == contact.id
             and (params.before is None or each.position < params.before)
+            and (params.after is None or each.position > params.after)
             and (params.search or "") in each.text
         ]
+        if params.after is not None:
+            page = fitting[: params.limit]
+            return objects.Messages(messages=page, next=page[-1].position if len(page) < len(fitting) else None)
         page = fitting[-params.limit :]
         return objects.Messages(messages=page, next=page[0].position if len(page) < len(fitting) else None)
 

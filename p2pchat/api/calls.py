@@ -17,6 +17,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from p2pchat.api.objects import ContactState
+from p2pchat.api.passphrase import Passphrase
 from p2pchat.api.text import TEXT_BYTES, is_safe, is_unicode
 from p2pchat.base.errors import UsageError
 from p2pchat.base.silent import Silent
@@ -213,12 +214,18 @@ class MessageSend(Mutation, kw_only=True, frozen=True):
 
 
 class MessageList(Params, kw_only=True, frozen=True):
-    """The newest ``limit`` messages at positions below ``before``; ``search`` keeps those that hold it."""
+    """The newest ``limit`` messages at positions below ``before``, or the oldest ``limit`` at those above ``after``;
+    ``search`` keeps those that hold it."""
 
     to: Target
     before: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
+    after: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
     limit: PageSize = 100
     search: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+
+    def check(self) -> None:
+        if self.before is not None and self.after is not None:
+            raise invalid("after", "or before is given, and not both")
 
 
 class MessageGet(Params, kw_only=True, frozen=True):
@@ -252,6 +259,17 @@ class NetDial(Params, kw_only=True, frozen=True):
     """``address`` is a multiaddr that ends in ``/p2p/`` and a peer id."""
 
     address: Multiaddr
+
+
+class BackupFile(Params, kw_only=True, frozen=True):
+    """``path``: absolute, of the file; ``passphrase``: what it is sealed with."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    passphrase: Passphrase
+
+    def check(self) -> None:
+        if not self.path.startswith("/") or "\0" in self.path:
+            raise invalid("path", "must be absolute: the daemon has a working directory of its own")
 
 
 def invalid(param: str, why: str) -> UsageError:

@@ -271,5 +271,15 @@ class Addresses(Silent, Struct, kw_only=True):
     addresses: list[str]
 
 
+class Backup(Silent, Struct, kw_only=True):
+    """A backup. ``bytes``: the length of its file; ``made_ms``: what it holds is of that moment."""
+
+    path: str
+    made_ms: int
+    bytes: int
+    contacts: int
+    messages: int
+
+
 class Empty(Silent, Struct, kw_only=True):
     """Done; there is nothing to tell."""

@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from p2pchat.api.calls import (
+    BackupFile,
     ContactsAdd,
     ContactsAnswer,
     ContactsBlock,
@@ -53,6 +54,7 @@ from p2pchat.api.calls import (
 )
 from p2pchat.api.objects import (
     Addresses,
+    Backup,
     Claimants,
     Contact,
     Contacts,
@@ -73,6 +75,7 @@ from p2pchat.api.objects import (
     Status,
     Subscription,
 )
+from p2pchat.api.passphrase import Passphrase
 from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
 
@@ -127,6 +130,8 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "net.addrs": MethodSpec(NoParams, Addresses, False, "Lists the addresses at which others can reach this node."),
     "net.dial": MethodSpec(NetDial, Peer, False, "Connects to a node."),
     "net.bootstrap": MethodSpec(NetDial, Peer, False, "Connects to a node and joins the DHT through it."),
+    "backup.create": MethodSpec(BackupFile, Backup, False, "Writes a backup into a new file."),
+    "backup.verify": MethodSpec(BackupFile, Backup, False, "Reads a backup as restoring it would."),
 }
 
 
@@ -141,7 +146,7 @@ def parse(method: str, params: Mapping[str, object]) -> Params:
         raise UsageError("there is no such method", name="METHOD_NOT_FOUND")
     _refuse_what_msgspec_would_quote(method, spec.params, params)
     try:
-        value = msgspec.convert(params, spec.params)
+        value = msgspec.convert(params, spec.params, dec_hook=_revived)
     except msgspec.ValidationError as error:
         raise _explained(str(error), method, spec.params) from None
     except UnicodeEncodeError:  # a lone surrogate where no text belongs: msgspec fails at quoting it
@@ -160,6 +165,11 @@ def type_matches(patterns: Sequence[str] | None, event_type: str) -> bool:
         return True
     wide = {"*", event_type.partition(".")[0] + ".*", event_type}
     return any(pattern in wide for pattern in patterns)
+
+
+def _revived(kind: type, value: object) -> object:
+    assert kind is Passphrase  # noqa: S101  the only type of a parameter that msgspec does not know
+    return Passphrase.revive(value)
 
 
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")

@@ -38,6 +38,8 @@ _COMMANDS: Final = {
     "send": "p2pchat.cli.messages:send",
     "listen": "p2pchat.cli.listen:listen",
     "history": "p2pchat.cli.messages:history",
+    "backup": "p2pchat.cli.backup:backup",
+    "export": "p2pchat.cli.export:export",
     "net": "p2pchat.cli.net:net",
     "rpc": "p2pchat.cli.rpc:rpc",
     "demo": "p2pchat.cli.demo:demo",

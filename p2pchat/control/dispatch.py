@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from keyword import iskeyword
+from pathlib import Path
 
 import msgspec
 import trio
 
 from p2pchat.api import calls, schema
+from p2pchat.control.backup_methods import BackupMethods
 from p2pchat.control.contact_methods import ContactMethods
 from p2pchat.control.event_methods import EventMethods
 from p2pchat.control.identity_methods import IdentityMethods
@@ -32,9 +34,12 @@ class Dispatch:
     Args:
         online: whether a live stream to a contact exists.
         stop: set to end the daemon.
+        settings: the configuration file, of which a backup holds a copy.
     """
 
-    def __init__(self, context: Context, online: Online, profile: str, stop: trio.Event) -> None:
+    def __init__(
+        self, context: Context, online: Online, profile: str, stop: trio.Event, settings: Path | None = None
+    ) -> None:
         self.families: dict[str, object] = {
             "node": NodeMethods(context, profile, stop),
             "identity": IdentityMethods(context, profile),
@@ -42,6 +47,7 @@ class Dispatch:
             "message": MessageMethods(context),
             "events": EventMethods(context, online),
             "net": NetMethods(context),
+            "backup": BackupMethods(context, settings),
         }
 
     async def __call__(self, method: str, params: dict[str, object], connection: Connection) -> msgspec.Struct:

@@ -38,7 +38,10 @@ class MessageMethods:
     async def list(self, params: calls.MessageList, _: Connection) -> objects.Messages:
         def page(tx: Tx) -> objects.Messages:
             to = book.resolve(tx, self._context, params.to)
-            rows = messages.page(tx, to.id, params.before, params.limit + 1, params.search)
+            if params.after is not None:
+                rows = messages.page_after(tx, to.id, params.after, params.limit + 1, params.search)
+            else:
+                rows = messages.page(tx, to.id, params.before, params.limit + 1, params.search)
             shown: list[objects.Message] = []
             size = 0
             for row in rows[: params.limit]:
@@ -48,7 +51,8 @@ class MessageMethods:
                     break
                 shown.append(message)
             more = len(shown) < len(rows)
-            return objects.Messages(messages=shown[::-1], next=shown[-1].position if more else None)
+            following = shown[-1].position if more else None
+            return objects.Messages(messages=shown if params.after is not None else shown[::-1], next=following)
 
         return await self._context.db.run(page)
 

@@ -118,6 +118,17 @@ def create_identity(entropy: Entropy, now_ms: int) -> Identity:
     return _assemble(root, device, x25519_pair(entropy.bytes(32)), now_ms)
 
 
+def create_device(root_seed: bytes, entropy: Entropy, epoch_ms: int) -> Identity:
+    """The person of ``root_seed`` (32 bytes) with a new device.
+
+    Args:
+        epoch_ms: unix ms, positive; higher than that of every device of this root that anybody has seen.
+
+    Source: PROTOCOL.md 1.2.
+    """
+    return _assemble(ed25519_pair(root_seed), ed25519_pair(entropy.bytes(32)), x25519_pair(entropy.bytes(32)), epoch_ms)
+
+
 def dump_identity(identity: Identity) -> bytes:
     """All secrets of ``identity`` in plain, for an encrypted database."""
     secrets = (identity.root.secret, identity.cert.epoch_ms, identity.device.secret, identity.ik.secret)

@@ -1,4 +1,4 @@
-"""``python -m p2pchat.daemon``: make a profile (``init``) or run its node (``run``). Prompts live here alone.
+"""``python -m p2pchat.daemon``: make a profile (``init``), run its node (``run``), ``verify`` and ``restore`` backups.
 
 Exit statuses are those of the table in docs/CONTROL-API.md.
 """
@@ -22,6 +22,7 @@ from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.daemon import config as configuration
 from p2pchat.daemon import profile as profiles
+from p2pchat.daemon import recovery
 
 _UNPROTECTED = (
     "Without a passphrase whoever gets this disk, or a copy of it, reads the keys, the contacts and every message."
@@ -70,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--passphrase-file", type=Path)
     run.add_argument("--log-level", choices=configuration.LEVELS)
     run.set_defaults(command=_run)
+
+    verify = commands.add_parser("verify", help="read a backup as restoring it would", allow_abbrev=False)
+    recovery.configure(verify, recovery.verify)
+    restore = commands.add_parser("restore", help="make a profile out of a backup", allow_abbrev=False)
+    recovery.configure(restore, recovery.restore)
     return parser
 
 

@@ -131,7 +131,7 @@ async def _node(start: Start, database: Database, stop: trio.Event) -> None:
         )
         settings = start.settings
         life = Life(context, partial(_listening, settings, database), lambda: settings.bootstrap)
-        dispatch = Dispatch(context, life.online, start.paths.profile, stop)
+        dispatch = Dispatch(context, life.online, start.paths.profile, stop, start.paths.config_file)
         server = Server(dispatch, path=start.socket)
         async with trio.open_nursery() as services:
             await services.start(life.run)

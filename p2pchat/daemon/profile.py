@@ -49,7 +49,6 @@ def create(
         UsageError: ALREADY_EXISTS.
         StoreError: the disk refused; nothing is left behind.
     """
-    refuse_existing(paths)
     profile = meta.Profile(
         name=name,
         number=number.e164 if number is not None else "",
@@ -59,13 +58,28 @@ def create(
         ask=entropy.bytes(32),
         store_id=entropy.bytes(8),
     )
+    with new_database(paths, passphrase, entropy, now_ms) as tx:
+        meta.save_profile(tx, profile)
+    return profile
+
+
+@contextmanager
+def new_database(paths: ProfilePaths, passphrase: bytes | None, entropy: Entropy, now_ms: int) -> Iterator[Tx]:
+    """A profile in the making: its database, in one transaction. Where the block ends well, the profile is there.
+
+    Raises:
+        UsageError: ALREADY_EXISTS.
+        StoreError: the disk refused; nothing is left behind, as after whatever the block raises.
+    """
+    refuse_existing(paths)
     with _disk_errors():
         paths.data_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         building = Path(mkdtemp(prefix=f".{paths.profile}.new-", dir=paths.data_dir.parent))
     try:
         key = entropy.bytes(KEY_BYTES)
         write_key(building / paths.key_file.name, key, passphrase, entropy.bytes)
-        _write_database(building / paths.database.name, key, profile, now_ms)
+        with _written(building / paths.database.name, key, now_ms) as tx:
+            yield tx
         with _disk_errors():
             sync_directory(building)
             try:
@@ -78,16 +92,18 @@ def create(
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
-    return profile
 
 
-def _write_database(path: Path, key: bytes, profile: meta.Profile, now_ms: int) -> None:
+@contextmanager
+def _written(path: Path, key: bytes, now_ms: int) -> Iterator[Tx]:
     with store_errors():
         path.touch(mode=0o600)
         connection = connect(path, key)
         try:
             migrate(connection)
-            meta.save_profile(Tx(connection, now_ms), profile)
+            connection.execute("BEGIN IMMEDIATE")
+            yield Tx(connection, now_ms)
+            connection.execute("COMMIT")
             checkpoint(connection)
         finally:
             connection.close()

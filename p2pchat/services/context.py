@@ -113,6 +113,7 @@ class Context:
 
     Attributes:
         profile, network, dht: of the life that the node leads now: replaced, with the node key, by :mod:`life` alone.
+        identity: replaced, with the profile, by :mod:`device` alone, where it was dated by a clock that was ahead.
     """
 
     db: Database

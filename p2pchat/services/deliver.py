@@ -31,7 +31,7 @@ from p2pchat.core.wire import (
 from p2pchat.services import presence
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, message_event
-from p2pchat.store import contacts, messages, notices, sessions
+from p2pchat.store import contacts, meetings, messages, notices, sessions
 from p2pchat.store import presence as presence_store
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
@@ -194,6 +194,7 @@ def settle(tx: Tx, ack: Ack) -> list[bytes]:
         _confirm(tx, known.session, known.contact)
         if known.presence_n:
             presence_store.acknowledged(tx, known.contact, known.presence_n)
+            meetings.forget(tx, known.contact)
         for message in messages.mark_delivered(tx, known.contact, known.n0, known.n1):
             tx.emit(message_event(EventKind.MESSAGE_DELIVERED, message, known.contact))
         contacts.heard(tx, known.contact)

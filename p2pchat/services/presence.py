@@ -23,7 +23,7 @@ from p2pchat.core.presence import (
     presence_epoch,
 )
 from p2pchat.services.context import Context
-from p2pchat.store import contact_peers, contacts, pairs
+from p2pchat.store import contact_peers, contacts, meta, pairs
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
 from p2pchat.store.presence import HeldPresence
@@ -100,7 +100,8 @@ def replace_own(tx: Tx, context: Context) -> OwnPresence:
 
 def _make(tx: Tx, context: Context, before: OwnPresence | None, ask: bytes) -> OwnPresence:
     entropy, week = context.entropy, presence_epoch(tx.now_s, context.params)
-    n = 1 if before is None else before.n + 1
+    # after a restore contacts may hold one of the device before, and of theirs the higher number counts
+    n = max(meta.load_before(tx).presence_n, before.n if before is not None else 0) + 1
     new = OwnPresence(n, entropy.bytes(32), week, entropy.bytes(32), ask, tx.now_s)
     store.add_own(tx, new)
     return new

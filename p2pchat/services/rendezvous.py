@@ -18,17 +18,15 @@ import trio
 from p2pchat.base.errors import P2PChatError
 from p2pchat.core.presence import PresenceKey, encode_presence_key, presence_epoch
 from p2pchat.core.rendezvous import encode_rendezvous, era_of, read_rendezvous, rendezvous_slots
-from p2pchat.core.session import Session
 from p2pchat.core.slots import Slot, own_writer
 from p2pchat.services import announce, presence
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause
 from p2pchat.services.places import idsec_of
+from p2pchat.store import meetings
 from p2pchat.store import presence as store
-from p2pchat.store import sessions
 from p2pchat.store.db import Tx
 
-_SESSIONS: Final = 2  # the two ends may not agree yet which of the newest two is the sending one
 _WALKS_AT_ONCE: Final = 4
 
 log = structlog.get_logger()
@@ -119,18 +117,11 @@ def _meetings(context: Context, tx: Tx) -> tuple[int, list[_Meeting]]:
     given = own.given(max(own.epoch, presence_epoch(own.made_s, params)), params)
     found: list[_Meeting] = []
     for contact in store.without(tx, own.n):
-        for session in _newest(sessions.of_contact(tx, contact)):
-            assert session.rdv is not None  # noqa: S101  that is what they were chosen by
-            for slot, publish in rendezvous_slots(session.rdv, tx.now_s, params):
+        for each in meetings.of_contact(tx, contact):
+            for slot, publish in rendezvous_slots(each.rdv, tx.now_s, params):
                 idsec = idsec_of(context, era_of(slot, params), tx)
-                found.append(_Meeting(contact, session.peer_epoch_ms, slot, publish, idsec, given))
+                found.append(_Meeting(contact, each.device_ms, slot, publish, idsec, given))
     return own.n, found
-
-
-def _newest(rows: list[sessions.SessionRow]) -> list[Session]:
-    """The sessions that either end may send on now. Source: PROTOCOL.md 4.6."""
-    known = [row.session for row in rows if row.session.rdv is not None]
-    return sorted(known, key=lambda session: (-session.peer_epoch_ms, -session.ms, session.ad))[:_SESSIONS]
 
 
 def _take(meeting: _Meeting, key: PresenceKey, tx: Tx) -> bool:

@@ -12,7 +12,7 @@ from p2pchat.base.errors import StoreError
 from p2pchat.core.events import EventKind
 from p2pchat.core.params import DAY_S
 from p2pchat.core.slots import era
-from p2pchat.services import invites, presence, prove
+from p2pchat.services import device, invites, presence, prove
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, message_event
 from p2pchat.services.defects import cause
@@ -33,6 +33,7 @@ async def run(context: Context) -> None:
     while True:
         try:
             await context.db.run(lambda tx: upkeep(tx, context))
+            await device.correct(context)
         except StoreError as error:
             log.warning("upkeep.failed", error=cause(error))
         await remember_peers(context)

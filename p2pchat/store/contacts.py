@@ -164,6 +164,7 @@ def block(tx: Tx, contact: int) -> None:
         "session",
         "contact_peer",
         "contact_presence",
+        "meeting",
         "pair_root",
         "pair_slot",
         "published",
@@ -205,7 +206,7 @@ def set_trust(tx: Tx, contact: int, trust: str) -> None:
 
 def choose(tx: Tx, contact: int, root: RootKey, pending_until_s: int) -> None:
     """Make ``root`` the contact in place of whoever was: nothing that was agreed with another holds any more."""
-    for table in ("session", "contact_peer", "contact_presence", "notice", "proof"):
+    for table in ("session", "contact_peer", "contact_presence", "meeting", "notice", "proof"):
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
     _forget_received(tx, contact)
     tx.execute(
@@ -221,6 +222,11 @@ def raise_highest_ms(tx: Tx, contact: int, ms: int, epoch_ms: int) -> None:
         "UPDATE contact SET highest_ms = max(highest_ms, ?), epoch_ms = max(epoch_ms, ?) WHERE id = ?",
         (ms, epoch_ms, contact),
     )
+
+
+def forget_flights(tx: Tx) -> None:
+    """Of a device with another epoch_ms the ms of flights is compared with none of before (PROTOCOL.md 4.6)."""
+    tx.execute("UPDATE contact SET highest_ms = 0, flight_after_s = 0")
 
 
 def set_flight_after(tx: Tx, contact: int, at_s: int) -> None:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -105,11 +105,21 @@ class Database:
         threaded: False runs every job at once in the caller's thread: for virtual clocks, which would run on while
             a thread works.
 
+        again: opens the same database once more, for :meth:`snapshot`.
+
     Resource handling: :meth:`close` must be called; it commits what is queued and empties the write-ahead log.
     """
 
-    def __init__(self, connection: Connection, now_ms: Callable[[], int], *, threaded: bool = True) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        now_ms: Callable[[], int],
+        *,
+        threaded: bool = True,
+        again: Callable[[], Connection] | None = None,
+    ) -> None:
         self._connection = connection
+        self._again = again
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[list[DomainEvent]], None]] = []
@@ -136,7 +146,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, now_ms, threaded=threaded)
+        return cls(connection, now_ms, threaded=threaded, again=lambda: connect(path, key))
 
     def listen(self, listener: Callable[[list[DomainEvent]], None]) -> Callable[[], None]:
         """Call ``listener`` on the trio thread with the events of every transaction that was committed.
@@ -191,6 +201,27 @@ class Database:
         answer: T = await trio.lowlevel.wait_task_rescheduled(abort)
         return answer
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Tx]:
+        """What is committed now, to be read at leisure while the node goes on; what is written meanwhile is not in it.
+
+        Concurrency: blocking, for a worker thread. Until it ends the write-ahead log grows and is not emptied, so that
+        what is deleted meanwhile is not gone from the disk yet.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        assert self._again is not None  # noqa: S101  a database in memory has no second reader
+        connection = self._again()
+        try:
+            with store_errors():
+                connection.execute("PRAGMA query_only = ON")
+                connection.execute("BEGIN")
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it begins with the first reading
+                yield Tx(connection, self._now_ms())
+        finally:
+            connection.close()
+
     async def close(self) -> None:
         """Finish what is queued, empty the write-ahead log and close the file."""
         if self._closed:
@@ -224,12 +255,11 @@ class Database:
                 return
 
     def _idle(self) -> bool:
-        """Empty the log; False if the disk refused, and the next idle moment tries again."""
+        """Empty the log; False if the disk refused, or a snapshot is read: the next idle moment tries again."""
         try:
-            checkpoint(self._connection)
+            return checkpoint(self._connection)
         except StoreError:
             return False
-        return True
 
     def _commit(self, jobs: Sequence[_Pending[Any]]) -> tuple[list[DomainEvent], AfterCommit | None]:
         """Run the jobs in one transaction, fill their results, return the events to tell and what comes before them."""

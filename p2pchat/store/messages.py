@@ -86,6 +86,17 @@ def page(tx: Tx, contact: int, before: int | None, limit: int, search: str | Non
     return [_row(row) for row in rows]
 
 
+def page_after(tx: Tx, contact: int, after: int, limit: int, search: str | None) -> list[MessageRow]:
+    """Up to ``limit`` messages of a conversation, oldest first, newer than position ``after``."""
+    condition = " WHERE contact = ? AND id > ?"
+    values: list[object] = [contact, after]
+    if search is not None:
+        condition += " AND instr(lower(text), lower(?)) > 0"
+        values.append(search)
+    rows = tx.all(_SELECT + condition + " ORDER BY id LIMIT ?", [*values, limit])
+    return [_row(row) for row in rows]
+
+
 def unsealed(tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int) -> list[MessageRow]:
     """What waits for ``contact`` and is not in the session that has sealed up to ``after_n``, in order.
 

@@ -37,6 +37,15 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
         return "Profile(…)"
 
 
+class Before(msgspec.Struct, frozen=True, array_like=True):
+    """What the devices of this root before this one had: the highest epoch_ms that anybody may have seen (0: there was
+    none), and the highest number of an own presence that any contact may hold."""
+
+    epoch_ms: int = 0
+    presence_n: int = 0
+
+
+_before: Final = msgspec.msgpack.Decoder(Before)
 _profile: Final = msgspec.msgpack.Decoder(Profile)
 _listening: Final = msgspec.msgpack.Decoder(tuple[bytes, bytes])
 _addresses: Final = msgspec.msgpack.Decoder(list[bytes])
@@ -61,6 +70,15 @@ def load_profile(tx: Tx) -> Profile:
     if data is None:
         raise Corrupt("The database holds no profile.")
     return _profile.decode(data)
+
+
+def save_before(tx: Tx, before: Before) -> None:
+    put(tx, "before", msgspec.msgpack.encode(before))
+
+
+def load_before(tx: Tx) -> Before:
+    data = get(tx, "before")
+    return Before() if data is None else _before.decode(data)
 
 
 def save_listening(tx: Tx, asked: tuple[Address, ...], bound: tuple[Address, ...]) -> None:

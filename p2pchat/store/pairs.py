@@ -140,6 +140,11 @@ def forget_published(tx: Tx, loc: bytes) -> None:
     tx.execute("DELETE FROM published WHERE loc = ?", (loc,))
 
 
+def forget_all_published(tx: Tx) -> None:
+    """Every own record is written anew: cards show another device, and no storer took what a clock ahead has dated."""
+    tx.execute("DELETE FROM published")
+
+
 def prune_published(tx: Tx, before_s: int) -> None:
     """Forget own records that have long expired: their slots' epochs are over, so no seq can clash."""
     tx.execute("DELETE FROM published WHERE republish_s < ?", (before_s,))

@@ -108,6 +108,16 @@ def get(tx: Tx, session: int) -> SessionRow | None:
     return None if row is None else _row(row)
 
 
+def any_confirmed(tx: Tx) -> bool:
+    """Whether anybody has agreed on anything with this device."""
+    return any(_row(row).session.confirmed for row in tx.execute(_SELECT))
+
+
+def forget_all(tx: Tx) -> None:
+    """Forget every session; what waits in them is sealed again in others."""
+    tx.execute("DELETE FROM session")
+
+
 def prune(tx: Tx, used_before_s: int, sending: set[int]) -> None:
     """Forget sessions that nothing was sealed or opened in since, but for those that are sent on."""
     idle = {row[0] for row in tx.all("SELECT id FROM session WHERE used_s < ?", (used_before_s,))}

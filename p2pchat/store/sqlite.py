@@ -18,9 +18,12 @@ else:
     Connection = driver.Connection
     Cursor = driver.Cursor
 
-__all__ = ["Connection", "Cursor", "checkpoint", "connect", "driver_error", "store_errors"]
+__all__ = ["Connection", "Cursor", "checkpoint", "connect", "driver_error", "integrity_error", "store_errors"]
 
 driver_error = driver.Error
+integrity_error = driver.IntegrityError
+
+_BUSY_MS: Final = 5_000  # the driver's own
 
 _PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -74,7 +77,16 @@ def connect(path: Path | None, key: bytes) -> Connection:
     return connection
 
 
-def checkpoint(connection: Connection) -> None:
-    """Move the write-ahead log into the file and empty it: the log would keep old ratchet states."""
+def checkpoint(connection: Connection) -> bool:
+    """Move the write-ahead log into the file and empty it: the log would keep old ratchet states.
+
+    Returns:
+        False where somebody still reads what was before it; it does not wait for them.
+    """
     with store_errors():
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    return not busy

@@ -8,7 +8,7 @@ decides nothing).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Final
 
 import trio
 
+from p2pchat.core.backup import Record
 from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.events import DomainEvent
 from p2pchat.core.keys import create_identity, dump_identity, load_identity
@@ -30,9 +31,11 @@ from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
 from p2pchat.services.send import send
 from p2pchat.store import messages, meta
+from p2pchat.store.backup import read
 from p2pchat.store.contacts import ContactRow
-from p2pchat.store.db import Database
+from p2pchat.store.db import Database, Tx
 from p2pchat.store.messages import MessageRow
+from p2pchat.store.restore import Restoration
 from p2pchat.testing.entropy import SeededEntropy
 from p2pchat.testing.memnet import MemoryNetwork, MemoryNode
 
@@ -62,9 +65,21 @@ class InlineDeriver:
 
 
 @dataclass(slots=True)
+class Clock:
+    """A node's clock in unix seconds: the virtual one, wrong by ``skew_s``."""
+
+    right: Callable[[], float]
+    skew_s: float = 0.0
+
+    def __call__(self) -> float:
+        """What it says now."""
+        return self.right() + self.skew_s
+
+
+@dataclass(slots=True)
 class Node:
     """One person's node. ``running`` is None while it is down; ``seed``: of its node key in ``network``; ``now``: its
-    clock, unix seconds.
+    clock, unix seconds, which tests may set wrong by ``now.skew_s``.
     """
 
     name: str
@@ -74,7 +89,7 @@ class Node:
     profile: meta.Profile
     entropy: SeededEntropy
     seed: bytes = field(repr=False)
-    now: Callable[[], float]
+    now: Clock
     events: list[DomainEvent] = field(default_factory=list[DomainEvent])
     running: Running | None = None
 
@@ -105,6 +120,10 @@ class Node:
     async def texts_sent(self, name: str) -> list[str]:
         """The texts that were queued for the contact, in order."""
         return [row.text or "" for row in await self.conversation(name) if not row.incoming]
+
+    async def backup(self) -> list[Record]:
+        """The records of a backup that is made now."""
+        return await self.database.run(lambda tx: list(read(tx, b"")))
 
     async def outbox(self) -> int:
         """How many messages are not settled yet."""
@@ -156,10 +175,7 @@ class Cluster:
 
     async def add(self, name: str, number: str = "", *, skew_s: float = 0.0) -> Node:
         """A new node with a new identity, started; its clock goes wrong by ``skew_s``."""
-
-        def now() -> float:
-            return self.now() + skew_s
-
+        now = Clock(self.now, skew_s)
         entropy = SeededEntropy(self._seed * 1000 + len(self.nodes))
         profile = meta.Profile(
             name=name,
@@ -175,6 +191,26 @@ class Cluster:
         await database.run(lambda tx: meta.save_profile(tx, profile))
         database.listen(node.events.extend)
         self.nodes[name] = node
+        await self.start(node)
+        return node
+
+    async def restore(self, lost: Node, records: Sequence[Record], *, skew_s: float = 0.0) -> Node:
+        """The person of ``lost`` on a new device that is made from a backup, started; ``lost`` stays as it is."""
+        now = Clock(self.now, skew_s)
+        database = Database.open(None, bytes(32), lambda: int(now() * 1000), threaded=False)
+
+        def write(tx: Tx) -> meta.Profile:
+            restoration = Restoration(tx, lost.entropy)
+            for record in records:
+                restoration.put(record)
+            return meta.load_profile(tx)
+
+        profile = await database.run(write)
+        node = Node(
+            lost.name, lost.number, self.network.node(), database, profile, lost.entropy, profile.node_seed, now
+        )
+        database.listen(node.events.extend)
+        self.nodes[node.name] = node
         await self.start(node)
         return node
 

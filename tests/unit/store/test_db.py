@@ -150,3 +150,38 @@ async def test_nothing_of_the_content_stands_in_the_files(tmp_path: Path) -> Non
     files += read_all(tmp_path)
     assert b"canary" not in files
     assert b"CREATE TABLE" not in files
+
+
+async def test_a_snapshot_is_of_one_moment_and_holds_nobody_up(tmp_path: Path) -> None:
+    db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000)
+    await db.run(put("a", b"1"))
+    with db.snapshot() as tx:
+        assert tx.all("SELECT key FROM meta") == [("a",)]
+        with trio.fail_after(2):
+            await db.run(put("b", b"2"))
+        assert tx.all("SELECT key FROM meta") == [("a",)]
+        with pytest.raises(Exception, match="readonly"):
+            put("c", b"3")(tx)
+    with db.snapshot() as tx:
+        assert tx.all("SELECT key FROM meta ORDER BY key") == [("a",), ("b",)]
+    await db.close()
+
+
+async def test_the_log_is_emptied_when_the_snapshot_has_ended_and_nobody_waits_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2pchat.store.db._IDLE_CHECKPOINT_S", 0.05)
+    db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000)
+    log = tmp_path / "x.db-wal"
+    await db.run(put("a", b"1"))
+    with db.snapshot():
+        await db.run(put("b", b"2"))
+        for number in range(20):  # as many idle moments lie between them, each of which tries to empty the log
+            await trio.sleep(0.05)
+            with trio.fail_after(1):
+                await db.run(put(str(number), b"x"))
+        assert log.stat().st_size > 0
+    with trio.fail_after(5):
+        while log.stat().st_size > 0:  # noqa: ASYNC110  another thread's doing
+            await trio.sleep(0.01)
+    await db.close()

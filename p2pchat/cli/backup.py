@@ -1,0 +1,91 @@
+"""``backup``: one file with everything that a person would miss, sealed with a passphrase.
+
+``verify`` and ``restore`` become the daemon's program, which needs no daemon: keys and disk are its business.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from p2pchat.api.passphrase import passphrase_from
+from p2pchat.api.prompts import ask_new_passphrase
+from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
+from p2pchat.cli.node import become_daemon_program
+from p2pchat.cli.output import emit, line
+from p2pchat.cli.reading import text
+
+_FILE = click.argument("file", metavar="FILE")
+_PASSPHRASE_FILE = click.option(
+    "--passphrase-file", metavar="F", help="A file that holds the passphrase; without it you are asked."
+)
+
+
+@click.group()
+@json_option
+def backup() -> None:
+    """Copies of this profile, and a profile out of a copy."""
+
+
+@backup.command()
+@_FILE
+@_PASSPHRASE_FILE
+@json_option
+@pass_invocation
+def create(invocation: Invocation, file: str, passphrase_file: str | None) -> None:
+    """Write a backup into the new FILE while the daemon runs.
+
+    It holds who you are, contacts and how far they are verified, messages, invites and settings. Whoever has FILE and
+    its passphrase is you. The passphrase need not be that of the profile; without it nothing can be read.
+    """
+    path = os.path.abspath(file)
+    with invocation.client(timeout_s=None) as client:
+        passphrase = (
+            ask_new_passphrase("A passphrase for this backup: ", "--passphrase-file")
+            if passphrase_file is None
+            else passphrase_from(Path(passphrase_file))
+        )
+        # as bytes, in JSON: it need not be a text
+        parameter = {"$b64": binascii.b2a_base64(passphrase, newline=False).decode()}
+        made = client.call("backup.create", path=path, passphrase=parameter)
+    if invocation.as_json:
+        emit(made)
+    elif not invocation.quiet:
+        line(f"{text(made, 'contacts')} contacts, {text(made, 'messages')} messages, {text(made, 'bytes')} bytes")
+
+
+@backup.command()
+@_FILE
+@_PASSPHRASE_FILE
+@json_option
+@pass_invocation
+def verify(invocation: Invocation, file: str, passphrase_file: str | None) -> None:
+    """Read all of a backup, as restoring it would; needs no daemon and no profile."""
+    _become("verify", invocation, file, passphrase_file)
+
+
+@backup.command()
+@_FILE
+@_PASSPHRASE_FILE
+@json_option
+@pass_invocation
+def restore(invocation: Invocation, file: str, passphrase_file: str | None) -> None:
+    """Make a profile out of a backup, protected by the backup's passphrase.
+
+    It is a new device of the same person: do not start the old one again. What was sent and received after the backup
+    was made is not in it; what you had not delivered then is sent again.
+    """
+    _become("restore", invocation, file, passphrase_file)
+
+
+def _become(command: str, invocation: Invocation, file: str, passphrase_file: str | None) -> NoReturn:
+    arguments = ["--profile", invocation.profile, command]
+    if passphrase_file is not None:
+        arguments.append(f"--passphrase-file={passphrase_file}")
+    if invocation.as_json:
+        arguments.append("--json")
+    become_daemon_program([*arguments, "--", file])

@@ -1,0 +1,71 @@
+"""``verify`` and ``restore`` of the daemon's program: a backup without a daemon."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from p2pchat.api.objects import Backup
+from p2pchat.api.passphrase import passphrase_from
+from p2pchat.api.paths import ProfilePaths
+from p2pchat.api.prompts import ask_passphrase
+
+if TYPE_CHECKING:
+    from p2pchat.services.backup import Summary
+
+
+def configure(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], None]) -> None:
+    """The arguments of :func:`verify` or :func:`restore`."""
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--passphrase-file", type=Path)
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(command=command)
+
+
+def verify(arguments: argparse.Namespace) -> None:
+    """Read all of a backup."""
+    from p2pchat.services import backup
+
+    found = backup.check(arguments.file, _passphrase(arguments))
+    _tell(arguments, found, "The backup is whole")
+
+
+def restore(arguments: argparse.Namespace) -> None:
+    """Make a profile out of a backup."""
+    from p2pchat.daemon import restore as restoring
+    from p2pchat.daemon.profile import refuse_existing
+    from p2pchat.daemon.system import SystemEntropy
+
+    paths = ProfilePaths(arguments.profile)
+    refuse_existing(paths)  # before anything is asked
+    now_ms = int(time.time() * 1000)
+    found = restoring.restore(paths, arguments.file, _passphrase(arguments), SystemEntropy(), now_ms)
+    _tell(arguments, found, f"The profile {paths.profile} is restored")
+    print("Start it with: p2pchat daemon. Do not start the device that the backup is of again.", file=sys.stderr)
+
+
+def _passphrase(arguments: argparse.Namespace) -> bytes:
+    if arguments.passphrase_file is not None:
+        return passphrase_from(arguments.passphrase_file)
+    return ask_passphrase("The passphrase of the backup: ", "--passphrase-file")
+
+
+def _tell(arguments: argparse.Namespace, found: Summary, done: str) -> None:
+    if arguments.json:
+        shown = Backup(
+            path=str(arguments.file.absolute()),
+            made_ms=found.made_ms,
+            bytes=found.size_bytes,
+            contacts=found.contacts,
+            messages=found.messages,
+        )
+        print(msgspec.json.encode(shown).decode())
+    else:
+        made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.made_ms / 1000))
+        print(f"{done}: made {made}, {found.contacts} contacts, {found.messages} messages.")

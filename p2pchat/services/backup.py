@@ -1,0 +1,198 @@
+"""Backups: one file, sealed with a passphrase, of everything that a person would miss (docs/BACKUP.md).
+
+Rules:
+
+- It is one moment's: a snapshot is read while the node goes on.
+- The file is written under another name and renamed: whatever goes wrong, nothing half-written is left, and nothing
+  that was there is replaced.
+- Records stream: neither writing nor reading one takes more memory for a longer history.
+
+Concurrency: the functions that are not ``async`` block for long: they are for worker threads, and for programs that do
+nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import trio
+
+from p2pchat.base.errors import DiskFull, StoreError, UsageError
+from p2pchat.core.backup import SETTINGS_BYTES, BackupReader, Header, Record, encode_record
+from p2pchat.core.backup_file import MODERATE, Cost, Sealer
+from p2pchat.core.crypto import Entropy
+from p2pchat.store.backup import read
+from p2pchat.store.db import Database
+from p2pchat.store.keyfile import sync_directory
+
+_PIECE_BYTES: Final = 1 << 18
+_RECORDS_A_LOOK: Final = 256  # records between two looks whether the caller is still there
+
+_at_once: Final = trio.CapacityLimiter(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A backup: when it was made (unix ms), how long its file is, and how much is in it."""
+
+    made_ms: int
+    size_bytes: int
+    contacts: int
+    messages: int
+
+
+async def create(
+    database: Database,
+    path: Path,
+    passphrase: bytes,
+    settings: Path | None,
+    entropy: Entropy,
+    *,
+    cost: Cost = MODERATE,
+) -> Summary:
+    """Write a backup of ``database`` into the new file ``path``.
+
+    Args:
+        path: absolute.
+        settings: the configuration file, which goes into it if it is there.
+
+    Raises:
+        UsageError: ALREADY_EXISTS.
+        StoreError: the disk refused; DiskFull where it is full. No file is left.
+
+    Concurrency: one at a time; cancelled, it stops and leaves no file.
+    """
+    work = partial(_create, database, path, passphrase, settings, entropy, cost)
+    return await trio.to_thread.run_sync(work, limiter=_at_once)
+
+
+async def verify(path: Path, passphrase: bytes) -> Summary:
+    """:func:`check`, in a thread; one at a time.
+
+    Raises:
+        WrongPassphrase, Corrupt, StoreError: as :func:`records`.
+    """
+    work = partial(check, path, passphrase, trio.from_thread.check_cancelled)
+    return await trio.to_thread.run_sync(work, limiter=_at_once)
+
+
+def check(path: Path, passphrase: bytes, look: Callable[[], None] = lambda: None) -> Summary:
+    """Read all of a backup.
+
+    Args:
+        look: called every now and then; what it raises ends the reading.
+
+    Raises:
+        WrongPassphrase, Corrupt, StoreError: as :func:`records`.
+    """
+    reading = records(path, passphrase)
+    header = next(reading)
+    for number, _ in enumerate(reading):
+        if number % _RECORDS_A_LOOK == 0:
+            look()
+    return summary(path, header)
+
+
+def records(path: Path, passphrase: bytes) -> Iterator[Record]:
+    """What is in a backup, the header first. Only who has taken the last one knows that it is whole.
+
+    Raises:
+        WrongPassphrase: FORBIDDEN.
+        Corrupt: it is no backup, cut short, damaged or altered.
+        StoreError: it cannot be read.
+    """
+    reader = BackupReader(passphrase)
+    with _reading(path) as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield from reader.feed(piece)
+    reader.finish()
+
+
+def summary(path: Path, header: Record) -> Summary:
+    """Of the backup ``path``, which begins with ``header``."""
+    assert isinstance(header, Header)  # noqa: S101  nothing else is the first
+    with _disk_errors("read"):
+        return Summary(header.made_ms, path.stat().st_size, header.contacts, header.messages)
+
+
+def _create(
+    database: Database, path: Path, passphrase: bytes, settings: Path | None, entropy: Entropy, cost: Cost
+) -> Summary:
+    toml = _settings(settings) if settings is not None else b""
+    with _new_file(path) as file:
+        sealer = Sealer(passphrase, entropy, cost)
+        file.write(sealer.head)
+        with database.snapshot() as tx:
+            reading = read(tx, toml)
+            header = next(reading)
+            file.write(sealer.feed(encode_record(header)))
+            for number, record in enumerate(reading):
+                if number % _RECORDS_A_LOOK == 0:
+                    trio.from_thread.check_cancelled()
+                file.write(sealer.feed(encode_record(record)))
+        file.write(sealer.finish())
+    return summary(path, header)
+
+
+def _settings(path: Path) -> bytes:
+    """The configuration file; nothing where there is none."""
+    try:
+        toml = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise StoreError(f"The configuration file cannot be read: {error.strerror}.") from error
+    if len(toml) > SETTINGS_BYTES:
+        raise StoreError(f"The configuration file has more than {SETTINGS_BYTES} bytes.")
+    return toml
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that is at ``path`` when the block has ended well, whole and on the disk; else there is none."""
+    part = path.with_name(path.name + ".part")
+    with _disk_errors("written"):
+        _refuse_existing(path)
+        part.unlink(missing_ok=True)  # of a backup that was killed
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            _refuse_existing(path)
+            part.rename(path)
+            sync_directory(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        raise UsageError("There is a file of that name already; nothing was changed.", name="ALREADY_EXISTS")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
+    with _disk_errors("read"):
+        if path.exists() and not path.is_file():
+            raise StoreError("The backup cannot be read: it is no file.")  # a pipe could be waited on for ever
+        with path.open("rb") as file:
+            yield file
+
+
+@contextmanager
+def _disk_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskFull("The disk is full: no backup was made.") from error
+        raise StoreError(f"The backup cannot be {what}: {error.strerror}.") from error

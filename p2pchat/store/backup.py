@@ -1,0 +1,169 @@
+"""What of the database a backup holds, and reading it, in pages, as its records (docs/BACKUP.md).
+
+Every column of every table stands in one of the two lists below: a new one is forgotten by nobody, and nothing leaves
+that was not meant to. Left out is what lets anybody read what was sent or write in this node's place (ratchets,
+prekeys, idsec, seeds), and what a node makes anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import p2pchat
+from p2pchat.core.backup import (
+    Claimant,
+    Contact,
+    Header,
+    Invite,
+    KnownPeer,
+    Meeting,
+    Message,
+    Owner,
+    Presence,
+    Reached,
+    Record,
+    Settings,
+)
+from p2pchat.core.keys import load_identity
+from p2pchat.store import meetings, meta, presence, sessions
+from p2pchat.store.db import Row, Tx
+from p2pchat.store.meta import decode_addresses
+
+Columns = dict[str, tuple[str, ...]]
+
+KEPT: Final[Columns] = {
+    "contact": (
+        *("uid", "name", "number", "state", "trust", "root", "epoch_ms", "highest_ms", "next_n", "claimants"),
+        *("last_seen_ms", "pending_until_s", "matched_s", "heard_ms", "invite_secret", "invite"),
+    ),
+    "claimant": ("root", "cert", "first_seen_ms"),
+    "contact_presence": ("device_ms", "n", "gate", "epoch", "key", "seq"),
+    "contact_peer": ("peer", "addresses", "ask", "published", "proven", "seq"),
+    "meeting": ("device_ms", "ms", "rdv"),
+    "message": (
+        *("contact", "incoming", "n", "wire_id", "kind", "text", "body", "state", "reason"),
+        *("created_ms", "sent_ms", "delivered_ms", "read_ms"),
+    ),
+    "invite": ("uid", "secret", "uses", "used", "ask", "expires_s", "closed"),
+    "invite_refused": ("root",),
+    "known_peer": ("peer", "addresses", "seen_s"),
+    "presence_own": ("n",),
+}
+"""Columns that a backup holds. Of ``meta`` the profile's name, number, region, root seed and epoch_ms, and what the
+devices before this one had; of ``session.core`` the rdv of the newest two: see :func:`read`."""
+
+LEFT_OUT: Final[Columns] = {
+    "contact": ("id", "flight_after_s", "acked_n"),
+    "claimant": ("contact",),
+    "contact_presence": ("contact",),
+    "contact_peer": ("contact",),
+    "meeting": ("contact",),
+    "message": ("id",),
+    "invite": ("id",),
+    "invite_refused": ("invite",),
+    "presence_own": ("seed", "epoch", "key", "ask", "made_s", "ends_s"),
+    "meta": ("key", "value"),
+    "idsec": ("era", "secret"),
+    "spk": ("made_s", "secret"),
+    "prekey": ("id", "prekey_id", "requester", "secret", "expires_s"),
+    "session": ("id", "contact", "ad", "core", "skipped", "sealed_n", "used_s", "presence_n"),
+    "session_hint": ("hint", "session"),
+    "replay_tag": ("tag", "until_s"),
+    "received": ("id", "eid", "ack", "until_s", "contact"),
+    "envelope": ("id", "session", "contact", "eid", "ack", "n0", "n1", "bytes", "presence_n"),
+    "notice": ("contact", "kind", "wire_id", "body", "until_s", "envelope"),
+    "proof": ("contact", "own", "vid", "key", "until_s", "tries", "heard", "closed"),
+    "pair_root": ("contact", "own", "number", "era", "root"),
+    "pair_slot": ("contact", "own", "number", "era", "epoch", "state"),
+    "invite_slot": ("invite", "era", "epoch", "state"),
+    "published": ("loc", "contact", "data", "seq", "bits", "record", "republish_s"),
+    "held": ("id", "loc", "writer", "seq", "expiry", "work", "prefix", "record"),
+    "event": ("seq", "ts_ms", "kind", "subject", "detail"),
+    "idempotency": ("key", "digest", "result", "at_s"),
+}
+"""Columns that no backup holds, and the ids by which rows of one database name each other."""
+
+
+def read(tx: Tx, settings: bytes) -> Iterator[Record]:
+    """Every record, in order.
+
+    Args:
+        tx: of one transaction or snapshot, which stays open until the last record was taken.
+        settings: the configuration file; empty where there is none.
+
+    Concurrency: rows are fetched as they are asked for; a conversation of any length takes the same memory.
+    """
+    yield _header(tx)
+    yield _owner(tx)
+    if settings:
+        yield Settings(settings)
+    for row in _all(tx, "known_peer"):
+        yield KnownPeer(row[0], _addresses(row[1]), row[2])
+    for invite in tx.all("SELECT id FROM invite ORDER BY id"):
+        yield _invite(tx, invite[0])
+    for contact in tx.all("SELECT id FROM contact ORDER BY id"):
+        yield _contact(tx, contact[0])
+    yield from _messages(tx)
+
+
+def _header(tx: Tx) -> Header:
+    def number(sql: str) -> int:
+        row = tx.one(sql)
+        assert row is not None  # noqa: S101  each of them always has one
+        return int(row[0])
+
+    counts = number("SELECT count(*) FROM contact"), number("SELECT count(*) FROM message")
+    return Header(tx.now_ms, number("PRAGMA user_version"), f"p2pchat {p2pchat.__version__}", *counts)
+
+
+def _owner(tx: Tx) -> Owner:
+    profile, before = meta.load_profile(tx), meta.load_before(tx)
+    identity, own = load_identity(profile.identity), presence.own(tx)
+    seen = identity.cert.epoch_ms <= tx.now_ms or sessions.any_confirmed(tx)
+    epoch_ms = identity.cert.epoch_ms if seen else before.epoch_ms  # else of a clock that was ahead: nobody took it
+    n = max(before.presence_n, own.n if own is not None else 0)
+    return Owner(profile.name, profile.number, profile.region, identity.root.secret, epoch_ms, n)
+
+
+def _invite(tx: Tx, invite: int) -> Invite:
+    ((uid, secret, uses, used, ask, expires_s, closed),) = _all(tx, "invite", "id", invite)
+    refused = tuple(bytes(root) for (root,) in _all(tx, "invite_refused", "invite", invite))
+    return Invite(uid, secret, uses, used, bool(ask), expires_s, bool(closed), refused)
+
+
+def _contact(tx: Tx, contact: int) -> Contact:
+    (row,) = _all(tx, "contact", "id", contact)
+    invite = None if row[-1] is None else tx.one("SELECT uid FROM invite WHERE id = ?", (row[-1],))
+    held = [Presence(*each) for each in _all(tx, "contact_presence", "contact", contact)]
+    further: Row = (
+        invite[0] if invite is not None else None,
+        tuple(Claimant(*each) for each in _all(tx, "claimant", "contact", contact)),
+        held[0] if held else None,
+        tuple(_reached(each) for each in _all(tx, "contact_peer", "contact", contact)),
+        tuple(Meeting(each.device_ms, each.ms, each.rdv) for each in meetings.of_contact(tx, contact)),
+    )
+    return Contact(*row[:-1], *further)
+
+
+def _reached(row: Row) -> Reached:
+    peer, addresses, ask, published, proven, seq = row
+    return Reached(peer, _addresses(addresses), ask, bool(published), bool(proven), seq)
+
+
+def _messages(tx: Tx) -> Iterator[Message]:
+    columns = ", ".join(f"message.{column}" for column in KEPT["message"][1:])
+    # in the order of the rows: a sort would be of the whole conversation
+    sql = f"SELECT uid, {columns} FROM message CROSS JOIN contact ON contact.id = message.contact ORDER BY message.id"  # noqa: S608
+    for contact, incoming, *rest in tx.execute(sql):
+        yield Message(contact, bool(incoming), *rest)
+
+
+def _all(tx: Tx, table: str, column: str | None = None, value: int = 0) -> list[Row]:
+    """The kept columns of a table, of the rows that have ``value`` in ``column``."""
+    select = f"SELECT {', '.join(KEPT[table])} FROM {table}"  # noqa: S608  no word of it is from outside
+    return tx.all(select) if column is None else tx.all(f"{select} WHERE {column} = ?", (value,))
+
+
+def _addresses(data: bytes) -> tuple[bytes, ...]:
+    return tuple(map(bytes, decode_addresses(data)))

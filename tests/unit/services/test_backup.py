@@ -1,0 +1,250 @@
+"""Writing and reading the file: of one moment, whole or not there, in the way of nobody."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+import trio
+
+from p2pchat.base.errors import Corrupt, DiskFull, P2PChatError, StoreError, UsageError, WrongPassphrase
+from p2pchat.core.backup import Message, Record, Settings
+from p2pchat.core.backup_file import Cost
+from p2pchat.core.keys import create_identity, dump_identity
+from p2pchat.services import backup
+from p2pchat.services.backup import Summary
+from p2pchat.store import messages, meta
+from p2pchat.store.backup import read
+from p2pchat.store.db import Database, Tx
+from p2pchat.testing.entropy import SeededEntropy
+
+CHEAP = Cost(1, 8192)
+PASSPHRASE = b"correct horse"
+NOW_MS = 1_800_000_000_000
+COUNT = 3_000
+
+
+def fill(tx: Tx) -> None:
+    identity = dump_identity(create_identity(SeededEntropy(1), NOW_MS))
+    meta.save_profile(tx, meta.Profile("Alice", "", "", identity, bytes(32), bytes(32), bytes(8)))
+    tx.execute("INSERT INTO contact (uid, name, state, trust) VALUES (zeroblob(8), 'Bob', 'matched', 'claimed')")
+    for n in range(COUNT):
+        receive(tx, n)
+
+
+def receive(tx: Tx, n: int) -> None:
+    messages.receive(tx, 1, n, n.to_bytes(16, "big"), f"text {n}", NOW_MS)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    (tmp_path / "home").mkdir()
+    db = Database.open(tmp_path / "home" / "x.db", bytes(32), lambda: NOW_MS)
+    await db.run(fill)
+    yield db
+    await db.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "backup"
+
+
+async def create(database: Database, path: Path, settings: Path | None = None) -> Summary:
+    return await backup.create(database, path, PASSPHRASE, settings, SeededEntropy(2), cost=CHEAP)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def content_of(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def replace(path: Path, content: bytes | None) -> None:
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+
+def left_in(path: Path) -> list[str]:
+    return sorted(each.name for each in path.parent.iterdir())
+
+
+async def test_a_backup_is_a_new_file_of_its_owner_alone(database: Database, path: Path) -> None:
+    made = await create(database, path)
+    assert made == Summary(NOW_MS, len(content_of(path)), 1, COUNT)
+    assert mode(path) == 0o600
+    assert left_in(path) == ["backup"]
+    assert await backup.verify(path, PASSPHRASE) == made
+    content = content_of(path)
+    assert not any(word in content for word in (b"Alice", b"Bob", b"text 1", PASSPHRASE))
+    with pytest.raises(UsageError) as again:
+        await create(database, path)
+    assert again.value.error_name == "ALREADY_EXISTS"
+    assert content_of(path) == content
+    assert left_in(path) == ["backup"]
+
+
+async def test_the_settings_are_in_it_where_there_are_some(database: Database, path: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "default.toml"
+    await create(database, path, settings)
+    assert not any(isinstance(record, Settings) for record in backup.records(path, PASSPHRASE))
+    settings.write_bytes(b"log_level = 'debug'\n")
+    replace(path, None)
+    await create(database, path, settings)
+    found = [record.toml for record in backup.records(path, PASSPHRASE) if isinstance(record, Settings)]
+    assert found == [b"log_level = 'debug'\n"]
+
+
+async def test_it_is_of_one_moment_while_the_node_goes_on(
+    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = trio.Event()
+
+    def held_up(tx: Tx, settings: bytes) -> Iterator[Record]:
+        records = read(tx, settings)
+        yield next(records)
+        yield next(records)
+        trio.from_thread.run(written.wait)  # what is committed now comes before the rest is read
+        yield from records
+
+    monkeypatch.setattr(backup, "read", held_up)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(create, database, path)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+
+        def go_on(tx: Tx) -> None:
+            receive(tx, COUNT)
+            tx.execute("DELETE FROM message WHERE n < 100")
+            tx.execute("UPDATE contact SET name = 'Robert'")
+
+        with trio.fail_after(5):
+            await database.run(go_on)
+        written.set()
+    monkeypatch.undo()
+    found = [record.n for record in backup.records(path, PASSPHRASE) if isinstance(record, Message)]
+    assert found == list(range(COUNT))
+    rows = await database.run(lambda tx: tx.one("SELECT count(*), max(n) FROM message"))
+    assert rows == (COUNT - 99, COUNT)
+
+
+async def test_a_backup_that_is_cancelled_leaves_nothing(database: Database, path: Path) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await create(database, path)
+    assert scope.cancelled_caught
+    assert left_in(path) == []
+
+
+async def test_a_reader_that_leaves_in_the_middle_stops_it(
+    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = trio.Event()
+
+    def endless(tx: Tx, settings: bytes) -> Iterator[Record]:
+        records = list(read(tx, settings))
+        yield from records
+        trio.from_thread.run_sync(begun.set)
+        while True:
+            yield records[-1]
+
+    monkeypatch.setattr(backup, "read", endless)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(create, database, path)
+            await begun.wait()
+            nursery.cancel_scope.cancel()
+    assert left_in(path) == []
+
+
+async def test_what_a_killed_one_has_left_is_in_nobodys_way(database: Database, path: Path) -> None:
+    part = path.with_name("backup.part")
+    part.write_bytes(b"half of it")
+    part.chmod(0o644)
+    await create(database, path)
+    assert left_in(path) == ["backup"]
+    assert mode(path) == 0o600
+
+
+class FullDisk:
+    """A file that takes nothing more after a while."""
+
+    def __init__(self, file: BinaryIO, code: int) -> None:
+        self._file, self._code, self._left = file, code, 100_000
+
+    def write(self, data: bytes) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            raise OSError(self._code, os.strerror(self._code))
+        return self._file.write(data)
+
+    def __enter__(self) -> FullDisk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, StoreError)]
+)
+async def test_a_disk_that_refuses_leaves_nothing(
+    code: int, kind: type[P2PChatError], database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(descriptor: int, mode: str) -> FullDisk:
+        assert mode == "wb"
+        return FullDisk(open(descriptor, "wb"), code)
+
+    monkeypatch.setattr(backup, "open", opened, raising=False)
+    with pytest.raises(kind) as refused:
+        await create(database, path)
+    assert type(refused.value) is kind
+    assert left_in(path) == []
+
+
+async def test_a_place_that_is_none(database: Database, path: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        await create(database, tmp_path / "nowhere" / "backup")
+    with pytest.raises(UsageError, match="already"):
+        await create(database, tmp_path / "out")
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="already"):
+        await create(database, tmp_path / "out" / "link")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-1]
+
+
+def altered(content: bytes) -> bytes:
+    return content[:-40] + bytes((content[-40] ^ 1,)) + content[-39:]
+
+
+@pytest.mark.parametrize("damage", [cut, altered, lambda _: b"", lambda content: content[:50]])
+async def test_what_is_not_whole_is_refused_in_one_sentence(
+    damage: Callable[[bytes], bytes], database: Database, path: Path
+) -> None:
+    await create(database, path)
+    replace(path, damage(content_of(path)))
+    with pytest.raises(Corrupt) as refused:
+        await backup.verify(path, PASSPHRASE)
+    assert refused.value.message.endswith(".")
+
+
+async def test_a_wrong_passphrase_and_files_that_are_none(database: Database, path: Path, tmp_path: Path) -> None:
+    await create(database, path)
+    with pytest.raises(WrongPassphrase):
+        await backup.verify(path, b"battery staple")
+    os.mkfifo(tmp_path / "pipe")
+    for none in (tmp_path / "nothing", tmp_path / "pipe", tmp_path):
+        with trio.fail_after(5), pytest.raises(StoreError):
+            await backup.verify(none, PASSPHRASE)
