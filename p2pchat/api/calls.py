@@ -17,6 +17,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from p2pchat.api.objects import ContactState
+from p2pchat.api.passphrase import Passphrase
 from p2pchat.api.text import TEXT_BYTES, is_safe, is_unicode
 from p2pchat.base.errors import UsageError
 from p2pchat.base.silent import Silent
@@ -62,6 +63,19 @@ class NodeHello(Params, kw_only=True, frozen=True):
 
     client: Annotated[str, Meta(max_length=128)] | None = None
     api: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+
+
+class NodeUnlock(Params, kw_only=True, frozen=True):
+    """``passphrase`` of the profile."""
+
+    passphrase: Passphrase
+
+
+class PassphraseChange(Params, kw_only=True, frozen=True):
+    """``old``: the passphrase until now, left out where there was none; ``new``: null for none from now on."""
+
+    old: Passphrase | None = None
+    new: Passphrase | None
 
 
 class IdentityInvite(Mutation, kw_only=True, frozen=True):

@@ -1,0 +1,59 @@
+"""Questions on the terminal, of the commands and of the daemon's program: on stderr, since stdout is for results."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+
+from p2pchat.api.passphrase import PASSPHRASE_BYTES, fits
+from p2pchat.base.errors import UsageError
+
+
+def on_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str, missing: str) -> str:
+    """An answer from the terminal.
+
+    Raises:
+        UsageError: there is no terminal; ``missing`` names the flags.
+    """
+    _need_terminal(missing)
+    print(question, end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        raise KeyboardInterrupt
+    return answer.strip()
+
+
+def ask_passphrase(question: str, missing: str) -> bytes:
+    """A passphrase from the terminal, which does not show it; empty where none was typed.
+
+    Raises:
+        UsageError: as of :func:`ask`.
+    """
+    _need_terminal(missing)
+    return getpass.getpass(question).encode()
+
+
+def ask_new_passphrase(question: str, missing: str) -> bytes:
+    """A passphrase that was typed twice.
+
+    Raises:
+        UsageError: as of :func:`ask`.
+    """
+    while True:
+        first = ask_passphrase(question, missing)
+        if not fits(first):
+            print(f"1 to {PASSPHRASE_BYTES} bytes; for none at all use --no-passphrase.", file=sys.stderr)
+        elif ask_passphrase("The same again: ", missing) != first:
+            print("They differ.", file=sys.stderr)
+        else:
+            return first
+
+
+def _need_terminal(missing: str) -> None:
+    if not on_terminal():
+        raise UsageError(f"{missing} is missing, and there is no terminal to ask on.")
