@@ -189,9 +189,9 @@ async def test_a_client_that_reads_nothing_keeps_nothing_from_being_dropped(path
         await called(other, "node.lock")
         assert trio.current_time() - began > GRACE_S  # the subscription was waited for, and then cut off
         assert found(masked) == set()
+        await other.stream.aclose()
         filling.cancel_scope.cancel()
-        for client in (stuck, other):
-            await trio.aclose_forcefully(client.stream)
+        await trio.aclose_forcefully(stuck.stream)
 
 
 def test_what_is_held_somewhere_is_found() -> None:
