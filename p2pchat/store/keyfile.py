@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -77,6 +77,8 @@ def write_key(path: Path, key: bytes, passphrase: bytes | None, random: Callable
             temporary.replace(path)
             sync_directory(path.parent)
     except OSError as error:
+        with suppress(OSError):  # the next start tries again
+            temporary.unlink(missing_ok=True)
         raise StoreError(f"The key file could not be written: {error.strerror}.") from error
 
 

@@ -197,7 +197,8 @@ async def test_a_client_that_reads_nothing_keeps_nothing_from_being_dropped(path
 def test_what_is_held_somewhere_is_found() -> None:
     secret = os.urandom(32)
     masked = {"it": flipped(secret)}
-    places: tuple[object, ...] = ({"a": [(b"x" + secret + b"y",)]}, lambda it=secret.hex(): it)
+    hexed = secret.hex()
+    places: tuple[object, ...] = ({"a": [(b"x" + secret + b"y",)]}, lambda: hexed)
     del secret
     in_hex = {"it": flipped(flipped(masked["it"]).hex().encode())}
     assert found(masked) == found(in_hex) == {"it"}
