@@ -47,6 +47,10 @@ class Params(Silent, Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
             UsageError: INVALID_PARAMS or TOO_LARGE.
         """
 
+    def may_wait(self) -> bool:
+        """Whether the call may take longer than its own work: for others, or for the network."""
+        return False
+
 
 class Mutation(Params, kw_only=True, frozen=True):
     """Parameters of a method that changes the store."""
@@ -225,6 +229,9 @@ class MessageSend(Mutation, kw_only=True, frozen=True):
         if len(self.text.encode()) > TEXT_BYTES:
             raise UsageError(f"text: is longer than {TEXT_BYTES} bytes", name="TOO_LARGE", data={"param": "text"})
 
+    def may_wait(self) -> bool:
+        return self.wait is not None
+
 
 class MessageList(Params, kw_only=True, frozen=True):
     """The newest ``limit`` messages at positions below ``before``; ``search`` keeps those that hold it."""
@@ -266,6 +273,9 @@ class NetDial(Params, kw_only=True, frozen=True):
     """``address`` is a multiaddr that ends in ``/p2p/`` and a peer id."""
 
     address: Multiaddr
+
+    def may_wait(self) -> bool:
+        return True
 
 
 def invalid(param: str, why: str) -> UsageError:

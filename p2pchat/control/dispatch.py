@@ -6,8 +6,8 @@ Rules:
   the store does so in one transaction, together with its idempotency key and the result to repeat.
 - Most families need the database: they are there while the node is unlocked (:class:`Methods`). Otherwise a method is
   LOCKED, unless the table of :mod:`p2pchat.api.schema` says that it works.
-- What is under way when the node is locked has ``GRACE_S`` to end; then it is cut off and is LOCKED too. What it has
-  committed stays.
+- What is under way when the node is locked has ``GRACE_S`` to end. What waits longer is cut off and is LOCKED too; what
+  it has committed stays.
 """
 
 from __future__ import annotations
@@ -55,12 +55,15 @@ class Methods:
             "events": self._events,
             "net": NetMethods(context),
         }
-        self._calls: set[trio.CancelScope] = set()
+        self._handlers = _handlers(self.families)
+        self._under_way = 0
+        self._waiting: set[trio.CancelScope] = set()
+        self._finished = False
         self._last_ended = trio.Event()
 
     def have(self, method: str) -> bool:
         """Whether ``method`` is of one of these families."""
-        return _handler(self.families, method) is not None
+        return method in self._handlers
 
     async def __call__(self, method: str, params: dict[str, object], connection: Connection) -> msgspec.Struct:
         """The result of one call.
@@ -69,29 +72,44 @@ class Methods:
             P2PChatError: LOCKED, it took too long when the node was locked; or whose fault it is, as of the method.
         """
         checked = schema.parse(method, params)
-        handler = _handler(self.families, method)
-        assert handler is not None  # noqa: S101  the caller has looked
+        handler = self._handlers[method]
+        self._under_way += 1
+        try:
+            if checked.may_wait():
+                return await self._wait(handler, checked, connection)
+            return await handler(checked, connection)
+        except Exception:
+            if self._finished:  # whatever it met where nothing is any more
+                raise locked() from None
+            raise
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._last_ended.set()
+
+    async def _wait(self, handler: Handler, params: calls.Params, connection: Connection) -> msgspec.Struct:
+        # not around every call: a scope takes longer than some of them
         with trio.CancelScope() as scope:
-            self._calls.add(scope)
+            self._waiting.add(scope)
             try:
-                return await handler(checked, connection)
+                return await handler(params, connection)
             finally:
-                self._calls.discard(scope)
-                if not self._calls:
-                    self._last_ended.set()
+                self._waiting.discard(scope)
         raise locked()
 
     async def finish(self) -> None:
-        """Wait until every call has ended, or cut it off. None may begin any more."""
+        """Wait until every call has ended; those that wait for something are cut off. None may begin any more."""
         with trio.move_on_after(GRACE_S):
             await self._ended()
-        for scope in self._calls:
+        for scope in self._waiting:
             scope.cancel()
-        await self._ended()
+        with trio.move_on_after(GRACE_S):
+            await self._ended()
+        self._finished = True
 
     async def _ended(self) -> None:
         self._last_ended = trio.Event()
-        if self._calls:
+        if self._under_way:
             await self._last_ended.wait()
 
     async def end_subscriptions(self) -> None:
@@ -118,10 +136,8 @@ class Dispatch:
         stop: trio.Event,
     ) -> None:
         self._unlocked = unlocked
-        self._families: dict[str, object] = {
-            "node": KeeperMethods(keeper, profile, started, stop),
-            "passphrase": PassphraseMethods(keeper),
-        }
+        node, passphrase = KeeperMethods(keeper, profile, started, stop), PassphraseMethods(keeper)
+        self._handlers = _handlers({"node": node, "passphrase": passphrase})
 
     async def __call__(self, method: str, params: dict[str, object], connection: Connection) -> msgspec.Struct:
         """The result of one call.
@@ -136,12 +152,15 @@ class Dispatch:
         if unlocked is not None and unlocked.have(method):
             return await unlocked(method, params, connection)
         checked = schema.parse(method, params)
-        handler = _handler(self._families, method)
-        assert handler is not None  # noqa: S101  the schema has no method that nobody carries out
-        return await handler(checked, connection)
+        return await self._handlers[method](checked, connection)
 
 
-def _handler(families: Mapping[str, object], method: str) -> Handler | None:
-    family, _, name = method.partition(".")
-    found: Handler | None = getattr(families.get(family), name + "_" if iskeyword(name) else name, None)
+def _handlers(families: Mapping[str, object]) -> dict[str, Handler]:
+    """Of the methods of the schema those that these families have."""
+    found: dict[str, Handler] = {}
+    for method in schema.METHODS:
+        family, _, name = method.partition(".")
+        handler: Handler | None = getattr(families.get(family), name + "_" if iskeyword(name) else name, None)
+        if handler is not None:
+            found[method] = handler
     return found

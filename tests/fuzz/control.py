@@ -1,6 +1,7 @@
 """Junk for the control socket: requests of every method, right and wrong, in both framings.
 
-Nothing here may do lasting harm when it is understood: no shutdown, and the friend keeps its name and its place.
+Nothing here may do lasting harm when it is understood: no shutdown, no passphrase that nobody knows, and the friend
+keeps its name and its place.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ _PLAUSIBLE: Final[dict[str, tuple[Tree, ...]]] = {
     ),
 }
 _HARMLESS: Final = ("contacts.get", "message.list")  # may be asked about the friend
+_LASTING: Final = ("node.shutdown", "passphrase.change")
 _CODES: Final = {row.name: row.code for row in TABLE}
 _GIANT_LINE: Final = 0.0002
 
@@ -67,7 +69,7 @@ def _request(chance: Random) -> Tree:
     for name in METHODS[method].params.__struct_fields__:
         if chance.random() < 0.7:
             params[name] = chance.choice(_PLAUSIBLE.get(name, ("x",))) if chance.random() < 0.8 else scalar(chance)
-    if method == "node.shutdown":
+    if method in _LASTING:
         params["really"] = scalar(chance)
     if method in _HARMLESS and chance.random() < 0.5:
         params["to"] = "Bob"
@@ -80,7 +82,14 @@ def _destroys(tree: Tree) -> bool:
     """Whether a mutation made a call of what had better not be called."""
     if isinstance(tree, list):
         return any(map(_destroys, tree))
-    return isinstance(tree, dict) and tree.get("method") == "node.shutdown" and not tree.get("params")
+    if not isinstance(tree, dict) or tree.get("method") not in _LASTING:
+        return False
+    params = tree.get("params")
+    return not params or (isinstance(params, dict) and "really" not in params)
+
+
+def _may_be_damaged(body: bytes) -> bool:
+    return not any(method.encode() in body for method in _LASTING)
 
 
 def _tree(chance: Random) -> Tree:
@@ -126,7 +135,7 @@ def json_input(chance: Random) -> bytes:
         return chance.choice((b'{"id":1e999}', b'"\\ud800"', b'{"$b64":"?"}', b"\xef\xbb\xbf{}", b"1" * 5_000)) + b"\n"
     tree = _tree(chance)
     body = _as_json(tree)
-    if 4 <= kind < 7 and b"shutdown" not in body:
+    if 4 <= kind < 7 and _may_be_damaged(body):
         return b" " + damaged(chance, body) + b"\n"
     return body.replace(b"\\u", b"\\ud8") + b"\n" if kind == 7 else body + b"\n"
 
@@ -139,12 +148,12 @@ def msgpack_input(chance: Random) -> tuple[bytes, bool]:
     if kind == 1:
         return chance.choice((b"\0\xff\xff\xff", b"\x01\0\0\0", b"\xff\xff\xff\xff")) + sized(chance, 512), False
     body = abyss(chance) if kind == 2 else packed(chance, _tree(chance))
-    if 3 <= kind < 6 and b"shutdown" not in body:
+    if 3 <= kind < 6 and _may_be_damaged(body):
         body = damaged(chance, body)
     if kind == 6:
         body = packed(chance, _tree(chance), loose=0.2)
     framed = len(body).to_bytes(4, "big") + body
-    if kind == 7 and b"shutdown" not in body:
+    if kind == 7 and _may_be_damaged(body):
         return b"\0" + damaged(chance, framed), False
     return framed, True
 
