@@ -35,6 +35,7 @@ from p2pchat.core.events import EventKind
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon.config import Config
 from p2pchat.daemon.profile import Handover
+from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
 from p2pchat.daemon.unlocked import Settings, Unlocked, unlocked
 from p2pchat.net.addresses import parse_address
@@ -121,6 +122,7 @@ class Node:
         self.started = time.monotonic()
         self._half: Unlocked | None = None
         self._begun = False
+        self._closing = False
         self._gone = trio.Event()
         self._changing = trio.Lock()
         self._trying = trio.Lock()
@@ -146,6 +148,7 @@ class Node:
 
     async def close(self) -> None:
         """End the unlocked half, if there is one; for the end of the daemon."""
+        self._closing = True
         async with self._changing:
             await self._end()
 
@@ -203,7 +206,8 @@ class Node:
             await self._live_unlocked(key, told, task_status)
         finally:
             self._half = None
-            gc.collect()  # what refers to itself in a circle would keep keys until there is much other garbage
+            if not self._closing:
+                await _scrub()
             self._gone.set()
 
     async def _live_unlocked(
@@ -215,6 +219,15 @@ class Node:
             self._half = half
             task_status.started()
             await half.ending.wait()
+
+
+async def _scrub() -> None:
+    """Leave no key in free memory, as far as that can be reached."""
+    gc.collect()  # what refers to itself in a circle would be kept until there is much other garbage
+    overwrite_freed_objects()
+    overwrite_freed_chunks()
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(overwrite_freed_chunks)  # where passphrases are tried
 
 
 def _declared(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:

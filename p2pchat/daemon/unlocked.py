@@ -5,7 +5,7 @@ Rules:
 - It is made in the order store, children, what others see (:mod:`p2pchat.services.life`), and ends in the opposite one,
   the store last: what was accepted is on disk, and the write-ahead log empty.
 - The key is handed over, not passed on: nobody who opens the store keeps it. When the half has ended its context has
-  forgotten every secret (:meth:`Context.forget`). What Python has freed it does not overwrite.
+  forgotten every secret (:meth:`Context.forget`).
 """
 
 from __future__ import annotations

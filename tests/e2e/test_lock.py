@@ -24,6 +24,7 @@ from p2pchat.store.sqlite import connect
 from tests.e2e.daemons import ALICE, BOB, Daemon, daemons, environment, objects, p2pchat, run, until
 from tests.e2e.needles import Needles
 from tests.e2e.pipelined import Sender
+from tests.e2e.secret_keys import data_key, secret_keys
 
 pytestmark = pytest.mark.e2e
 
@@ -193,6 +194,42 @@ def test_on_the_disk_of_a_locked_node_nothing_can_be_read(tmp_path: Path, right:
             connect(profile(bob) / "p2pchat.db", bytes(32))
         assert unlock(bob) == ""
         assert len(bob.call("contacts.list")["contacts"]) == 50
+
+
+@pytest.mark.slow
+def test_next_to_no_key_is_left_in_the_memory_of_a_locked_daemon(tmp_path: Path, right: Path) -> None:
+    with one(tmp_path, right, BOB) as bob:
+        bob.start("--passphrase-file", str(right))
+        assert bob.process is not None
+        assert unlock(bob) == ""  # a check
+        opened = RIGHT.encode()
+        keys = {name: secret for secret, name in secret_keys(profile(bob), opened).items()}
+        kinds = ("the root's seed", "the device's seed", "ik", "the node's seed", "ask32")
+        needles = [opened, data_key(profile(bob), opened), *(keys[kind] for kind in kinds)]
+        before = copies(bob.process.pid, needles)
+        bob.call("node.lock")
+        after = copies(bob.process.pid, needles)
+        assert min(before[1:]) > 0  # the passphrase may be gone by chance
+        assert sum(before) > 12
+        assert sum(after) <= 2  # none, mostly: a free block that is not handed out again may remain
+
+
+def copies(pid: int, needles: list[bytes]) -> list[int]:
+    """How often each stands in the memory of a process."""
+    found = [0] * len(needles)
+    try:
+        with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+            for region in maps:
+                where, mode, *_ = region.split()
+                if "r" not in mode or "[v" in region:
+                    continue
+                begin, end = (int(address, 16) for address in where.split("-"))
+                memory.seek(begin)
+                content = memory.read(end - begin)
+                found = [count + content.count(needle) for count, needle in zip(found, needles, strict=True)]
+    except PermissionError:
+        pytest.skip("the memory of a process may not be read here")
+    return found
 
 
 def test_a_profile_without_a_passphrase_cannot_be_locked(tmp_path: Path, right: Path) -> None:
