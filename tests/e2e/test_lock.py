@@ -181,7 +181,9 @@ def test_on_the_disk_of_a_locked_node_nothing_can_be_read(tmp_path: Path, right:
         for number in range(50):
             bob.call("contacts.add", number=f"+82105555{number:04}", name=f"canary number {number}")
         assert (profile(bob) / "p2pchat.db-wal").exists()
+        until(lambda: children(bob), "no child was begun")  # it is given numbers
         bob.call("node.lock")
+        assert children(bob) == []
         assert sorted(file.name for file in profile(bob).iterdir()) == ["key", "lock", "p2pchat.db"]
         content = b"".join(file.read_bytes() for file in profile(bob).iterdir())
         needles = Needles()
@@ -230,6 +232,12 @@ def copies(pid: int, needles: list[bytes]) -> list[int]:
     except PermissionError:
         pytest.skip("the memory of a process may not be read here")
     return found
+
+
+def children(daemon: Daemon) -> list[str]:
+    assert daemon.process is not None
+    tasks = Path(f"/proc/{daemon.process.pid}/task").glob("*/children")
+    return [child for task in tasks for child in task.read_text().split()]
 
 
 def test_a_profile_without_a_passphrase_cannot_be_locked(tmp_path: Path, right: Path) -> None:
