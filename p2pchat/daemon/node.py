@@ -123,7 +123,8 @@ class Node:
         self._half: Unlocked | None = None
         self._begun = False
         self._closing = False
-        self._gone = trio.Event()
+        self._gone = trio.Event()  # set while there is nothing of an unlocked half, not even in free memory
+        self._gone.set()
         self._changing = trio.Lock()
         self._trying = trio.Lock()
 
@@ -155,7 +156,7 @@ class Node:
     async def lock(self) -> None:
         async with self._changing:
             if self._half is None or self._half.ending.is_set():
-                raise locked()
+                raise locked()  # meanwhile
             if not needs_passphrase(self._start.paths.key_file):
                 raise UsageError(
                     "Without a passphrase whoever has the disk has the keys, so there is nothing to lock; "
@@ -174,13 +175,14 @@ class Node:
                 raise WrongPassphrase("This profile has no passphrase.")
             key = await trio.to_thread.run_sync(profiles.unlock, paths, passphrase)
             async with self._changing:
-                if self._half is not None and self._half.ending.is_set():
+                if self.methods() is None:
                     await self._gone.wait()
-                if self._half is None:
                     await self._reopen(key)
 
     async def change_passphrase(self, old: bytes | None, new: bytes | None) -> None:
-        async with self._trying:
+        async with self._trying, self._changing:
+            if self.methods() is None:  # a locked profile whose passphrase is taken away could not be unlocked
+                raise locked()
             await trio.to_thread.run_sync(profiles.change_passphrase, self._start.paths, old, new, SystemEntropy())
         log.info("passphrase.changed")
 
@@ -196,9 +198,8 @@ class Node:
         log.info("node.unlocked")
 
     async def _end(self) -> None:
-        if self._half is None:
-            return
-        self._half.ending.set()
+        if self._half is not None:
+            self._half.ending.set()
         await self._gone.wait()
 
     async def _live(self, key: Handover, told: Iterable[EventKind], task_status: trio.TaskStatus[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -291,6 +292,24 @@ def test_wrong_passphrases_and_several_clients(tmp_path: Path, right: Path, wron
             assert unlock(bob) == ""
         assert bob.call("net.addrs")["addresses"]
         bob.call("node.lock")
+        assert bob.stop() == 0
+
+
+def test_what_cannot_be_opened_stays_locked(tmp_path: Path, right: Path) -> None:
+    with one(tmp_path, right) as bob:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            bob.start("--locked", "--listen", f"/ip4/127.0.0.1/tcp/{taken.getsockname()[1]}")
+            assert unlock(bob) == "ADDRESS_IN_USE"
+            assert locked(bob)
+        assert unlock(bob) == ""
+        database = profile(bob) / "p2pchat.db"
+        bob.call("node.lock")
+        whole = database.read_bytes()
+        database.write_bytes(bytes(4096) + whole[4096:])
+        assert unlock(bob) == "CORRUPT"
+        assert locked(bob)
+        database.write_bytes(whole)
+        assert unlock(bob) == ""
         assert bob.stop() == 0
 
 
