@@ -29,6 +29,7 @@ class FakeApi:
 
     def __init__(self, name: str = "Alice", number: str | None = "+821012345678") -> None:
         self.name, self.number = name, number
+        self.locked = False
         self.contacts: list[objects.Contact] = []
         self.claimants: list[objects.Claimant] = []
         self.waiting = 0
@@ -106,7 +107,7 @@ class FakeApi:
             raise self.fail[method]
         await trio.lowlevel.checkpoint()
         match checked:
-            case calls.NodeHello() | calls.NoParams():
+            case calls.NodeHello() | calls.NoParams() | calls.NodeUnlock() | calls.PassphraseChange():
                 return self._about(method)
             case calls.ContactsAdd():
                 known = [each for each in self.contacts if each.number == checked.number]
@@ -181,7 +182,7 @@ class FakeApi:
                     profile="default",
                     number=self.number,
                     name=self.name,
-                    locked=False,
+                    locked=self.locked,
                     uptime_s=3725,
                     peer_id="12D3KooWFake",
                     addresses=self.addresses,
@@ -194,6 +195,9 @@ class FakeApi:
                 )
             case "node.shutdown":
                 self.stop.set()
+                return objects.Empty()
+            case "node.lock" | "node.unlock" | "passphrase.change":
+                self.locked = method == "node.lock"
                 return objects.Empty()
             case "identity.show":
                 return objects.Identity(

@@ -47,6 +47,10 @@ class Params(Silent, Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
             UsageError: INVALID_PARAMS or TOO_LARGE.
         """
 
+    def may_wait(self) -> bool:
+        """Whether the call may take long: it is cut off when the node is locked."""
+        return False
+
 
 class Mutation(Params, kw_only=True, frozen=True):
     """Parameters of a method that changes the store."""
@@ -63,6 +67,19 @@ class NodeHello(Params, kw_only=True, frozen=True):
 
     client: Annotated[str, Meta(max_length=128)] | None = None
     api: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+
+
+class NodeUnlock(Params, kw_only=True, frozen=True):
+    """``passphrase`` of the profile."""
+
+    passphrase: Passphrase
+
+
+class PassphraseChange(Params, kw_only=True, frozen=True):
+    """``old``: the passphrase until now, left out where there was none; ``new``: null for none from now on."""
+
+    old: Passphrase | None = None
+    new: Passphrase | None
 
 
 class IdentityInvite(Mutation, kw_only=True, frozen=True):
@@ -212,6 +229,9 @@ class MessageSend(Mutation, kw_only=True, frozen=True):
         if len(self.text.encode()) > TEXT_BYTES:
             raise UsageError(f"text: is longer than {TEXT_BYTES} bytes", name="TOO_LARGE", data={"param": "text"})
 
+    def may_wait(self) -> bool:
+        return self.wait is not None
+
 
 class MessageList(Params, kw_only=True, frozen=True):
     """The newest ``limit`` messages at positions below ``before``, or the oldest ``limit`` at those above ``after``;
@@ -260,6 +280,9 @@ class NetDial(Params, kw_only=True, frozen=True):
 
     address: Multiaddr
 
+    def may_wait(self) -> bool:
+        return True
+
 
 class BackupFile(Params, kw_only=True, frozen=True):
     """``path``: absolute, of the file; ``passphrase``: what it is sealed with."""
@@ -270,6 +293,9 @@ class BackupFile(Params, kw_only=True, frozen=True):
     def check(self) -> None:
         if not self.path.startswith("/") or "\0" in self.path:
             raise invalid("path", "must be absolute: the daemon has a working directory of its own")
+
+    def may_wait(self) -> bool:
+        return True  # a backup of years takes a while, and locking does not wait for it
 
 
 def invalid(param: str, why: str) -> UsageError:

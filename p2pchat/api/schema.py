@@ -7,6 +7,7 @@ Rules:
 - Every text must be Unicode that UTF-8 can carry. The text of a message has 1 to 65,536 UTF-8 bytes: none is
   INVALID_PARAMS, more is TOO_LARGE.
 - Whatever changes the store takes an ``idempotency_key``.
+- What a locked node can do is marked here, method by method; all else is LOCKED, and so is a method that is added.
 
 Source: docs/CONTROL-API.md, "Methods".
 """
@@ -48,8 +49,10 @@ from p2pchat.api.calls import (
     MessageSend,
     NetDial,
     NodeHello,
+    NodeUnlock,
     NoParams,
     Params,
+    PassphraseChange,
     invalid,
 )
 from p2pchat.api.objects import (
@@ -84,18 +87,23 @@ API_MINOR: Final = 0
 
 
 class MethodSpec(NamedTuple):
-    """One method: its types, whether it changes the store, and what it does in one sentence."""
+    """One method: its types, whether it changes the store, what it does in one sentence, and whether it works while the
+    node is locked."""
 
     params: type[Params]
     result: type[Struct] | UnionType
     mutating: bool
     doc: str
+    while_locked: bool = False
 
 
 METHODS: Final[dict[str, MethodSpec]] = {
-    "node.hello": MethodSpec(NodeHello, Hello, False, "Says what speaks here and which events it still has."),
-    "node.status": MethodSpec(NoParams, Status, False, "Shows the node at a glance."),
-    "node.shutdown": MethodSpec(NoParams, Empty, False, "Ends the daemon after the reply."),
+    "node.hello": MethodSpec(NodeHello, Hello, False, "Says what speaks here and which events it still has.", True),
+    "node.status": MethodSpec(NoParams, Status, False, "Shows the node at a glance.", True),
+    "node.shutdown": MethodSpec(NoParams, Empty, False, "Ends the daemon after the reply.", True),
+    "node.lock": MethodSpec(NoParams, Empty, False, "Drops the keys and whatever needs them, until node.unlock."),
+    "node.unlock": MethodSpec(NodeUnlock, Empty, False, "Opens the profile with its passphrase.", True),
+    "passphrase.change": MethodSpec(PassphraseChange, Empty, False, "Wraps the key of the profile anew."),
     "identity.show": MethodSpec(NoParams, Identity, False, "Shows who this profile is."),
     "identity.qr": MethodSpec(NoParams, Qr, False, "Gives what others scan to verify this profile."),
     "identity.invite": MethodSpec(IdentityInvite, Invite, True, "Makes an invite."),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
 import click
@@ -59,6 +59,7 @@ def init(
 @click.option("--listen", multiple=True, metavar="MULTIADDR", help="Where to listen, such as /ip4/0.0.0.0/tcp/4001.")
 @click.option("--bootstrap", multiple=True, metavar="MULTIADDR", help="A node to start from: its `p2pchat net addrs`.")
 @click.option("--passphrase-file", metavar="F", help="A file that holds the passphrase.")
+@click.option("--locked", is_flag=True, help="Start locked, until `p2pchat unlock`: for a machine that starts alone.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What is logged to stderr.")
 @pass_invocation
 def daemon(
@@ -66,9 +67,16 @@ def daemon(
     listen: Sequence[str],
     bootstrap: Sequence[str],
     passphrase_file: str | None,
+    locked: bool,
     log_level: str | None,
 ) -> None:
-    """Run the node in the foreground until it is stopped."""
+    """Run the node in the foreground until it is stopped.
+
+    The passphrase, if there is one, comes from --passphrase-file, from the systemd credential p2pchat.passphrase, or
+    from the terminal.
+    """
+    if locked and passphrase_file is not None:
+        raise click.UsageError("--locked and --passphrase-file exclude each other.")
     arguments = ["--profile", invocation.profile]
     if invocation.socket is not None:
         arguments.append(f"--socket={invocation.socket}")
@@ -77,6 +85,8 @@ def daemon(
     arguments += [f"--bootstrap={address}" for address in bootstrap]
     if passphrase_file is not None:
         arguments.append(f"--passphrase-file={passphrase_file}")
+    if locked:
+        arguments.append("--locked")
     if log_level is not None:
         arguments.append(f"--log-level={log_level}")
     become_daemon_program(arguments)
@@ -98,17 +108,19 @@ def status(invocation: Invocation) -> None:
     if invocation.as_json:
         emit(shown)
         return
+    if shown.get("locked"):
+        line(f"locked, profile {text(shown, 'profile')}; open it with: p2pchat unlock")
+        line(_running(shown))
+        return
     counts = fields(shown, "contacts")
     line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
-    line(f"running for {_duration(number(shown, 'uptime_s'))}, version {text(shown, 'version')}")
+    line(_running(shown))
     line(f"{text(shown, 'peers')} peers, reachability {text(shown, 'reachability')}")
     line(f"{text(counts, 'matched')} contacts matched, {text(counts, 'pending')} pending")
     line(f"{text(shown, 'outbox')} messages not delivered yet")
     line(f"peer id {text(shown, 'peer_id')}")
     for address in texts(shown, "addresses"):
         line(f"address {address}")
-    if shown.get("locked"):
-        line("locked")
     if shown.get("clock_ok") is False:
         line("the clock differs from that of other nodes: nothing can be published until it is set")
 
@@ -118,14 +130,29 @@ def status(invocation: Invocation) -> None:
 @pass_invocation
 def stop(invocation: Invocation) -> None:
     """End the daemon; returns when it has let go of its socket."""
-    with invocation.client() as client:
-        reply = client.call("node.shutdown")
-        if not client.wait_closed(STOP_S):
-            raise ApiError("TIMEOUT", f"The daemon is still running after {STOP_S:g} seconds.")
+    reply = end_daemon(invocation)
     if invocation.as_json:
         emit(reply)
     elif not invocation.quiet:
         note("stopped")
+
+
+def end_daemon(invocation: Invocation) -> dict[str, object]:
+    """End the daemon; the reply, when it has let go of its socket.
+
+    Raises:
+        NoDaemon: there is none.
+        ApiError: TIMEOUT, it does not end.
+    """
+    with invocation.client() as client:
+        reply = client.call("node.shutdown")
+        if not client.wait_closed(STOP_S):
+            raise ApiError("TIMEOUT", f"The daemon is still running after {STOP_S:g} seconds.")
+    return reply
+
+
+def _running(status: Mapping[str, object]) -> str:
+    return f"running for {_duration(number(status, 'uptime_s'))}, version {text(status, 'version')}"
 
 
 def _duration(seconds: int) -> str:

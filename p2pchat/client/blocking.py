@@ -74,7 +74,7 @@ class Client:
         self._send(json.dumps(request, separators=(",", ":")).encode() + b"\n")
         while True:
             message = self._receive(self._timeout_s)
-            if "method" in message:
+            if "method" in message or _ends_subscription(message):
                 self._events.append(message)
             elif "error" in message:
                 raise _api_error(message["error"])
@@ -167,6 +167,13 @@ def _connect(path: str) -> socket.socket:
         connection.close()
         raise NoDaemon("No daemon answers on the socket; start one with: p2pchat daemon") from None
     return connection
+
+
+def _ends_subscription(message: dict[str, object]) -> bool:
+    """Whether it is an error that belongs to no request; that a request could not be read has no id either."""
+    error = _object(message.get("error"))
+    unread = _object(error.get("data")).get("name") in ("PARSE", "INVALID_REQUEST")
+    return bool(error) and message.get("id") is None and not unread
 
 
 def _object(value: object) -> dict[str, object]:

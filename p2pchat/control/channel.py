@@ -136,14 +136,18 @@ class Channel:
 
     async def _read(self) -> None:
         try:
-            while data := await self._receive():
-                self._splitter.feed(data)
+            while self._feed(await self._receive()):
                 while (frame := self._splitter.next_frame()) is not None:
                     await self._accept(frame)
             if (last := self._splitter.rest()) is not None:
                 await self._accept(last)
         except FrameError as error:
             await self._reply(jsonrpc.error(None, error.error_name, error.message))
+
+    def _feed(self, data: bytes) -> bool:
+        """Whether there was anything. No variable of :meth:`_read` holds it while that waits: a secret may be in it."""
+        self._splitter.feed(data)
+        return bool(data)
 
     async def _receive(self) -> bytes:
         try:
@@ -235,9 +239,12 @@ class Channel:
                 await self._outgoing.flush()
                 await follower()
             except Exception as error:  # whatever a subscription raises ends it and nothing else
-                await self._reply(_refusal(None, error))
+                refusal = _refusal(None, error)
+            else:
+                return
             finally:
                 self._followers.discard(scope)
+            await self._reply(refusal)  # the error is gone by now, and with it all that its traceback refers to
 
     # -- out -------------------------------------------------------------------------------------------------------
 

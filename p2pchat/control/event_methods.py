@@ -24,3 +24,7 @@ class EventMethods:
 
     async def fetch(self, params: calls.EventsFetch, _: Connection) -> objects.Events:
         return await self._subscriptions.fetch(params.since, params.types, params.limit)
+
+    async def end(self, grace_s: float) -> None:
+        """End every subscription: LOCKED, after it has told of ``node.locked``, but within ``grace_s``."""
+        await self._subscriptions.end(grace_s)

@@ -1,46 +1,35 @@
-"""``node.*``: what runs here."""
+"""``node.*`` of an unlocked node: what runs here."""
 
 from __future__ import annotations
 
 import time
-from typing import Final
-
-import trio
 
 import p2pchat
-from p2pchat.api import calls, objects, schema
+from p2pchat.api import calls, objects
+from p2pchat.control import locked
 from p2pchat.control.net_methods import addresses
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_peer_id
 from p2pchat.services.context import Context
 from p2pchat.store import contacts, eventlog, messages
 
-_FEATURES: Final = ("events.replay", "idempotency")
-
 
 class NodeMethods:
     """One method of the API each.
 
     Args:
-        stop: set to end the daemon.
+        started: when the daemon did, on the monotonic clock.
     """
 
-    def __init__(self, context: Context, profile: str, stop: trio.Event) -> None:
+    def __init__(self, context: Context, profile: str, started: float) -> None:
         self._context = context
         self._profile = profile
-        self._stop = stop
-        self._started = time.monotonic()
+        self._started = started
 
     async def hello(self, _params: calls.NodeHello, _: Connection) -> objects.Hello:
-        head, oldest = await self._context.db.run(lambda tx: (eventlog.head(tx), eventlog.oldest(tx)))
-        return objects.Hello(
-            api=objects.ApiVersion(major=schema.API_MAJOR, minor=schema.API_MINOR),
-            node=f"p2pchat/{p2pchat.__version__}",
-            profile=self._profile,
-            head=head,
-            oldest=oldest,
-            features=list(_FEATURES),
-        )
+        shown = locked.hello(self._profile)
+        shown.head, shown.oldest = await self._context.db.run(lambda tx: (eventlog.head(tx), eventlog.oldest(tx)))
+        return shown
 
     async def status(self, _params: calls.NoParams, _: Connection) -> objects.Status:
         context = self._context
@@ -64,7 +53,3 @@ class NodeMethods:
             clock_ok=context.health.clock_ok,
             version=p2pchat.__version__,
         )
-
-    async def shutdown(self, _params: calls.NoParams, _: Connection) -> objects.Empty:
-        self._stop.set()
-        return objects.Empty()

@@ -1,4 +1,7 @@
-"""Subscribers pull from the event log: there is no queue to overflow, and a stuck one slows nobody."""
+"""Subscribers pull from the event log: there is no queue to overflow, and a stuck one slows nobody.
+
+When the node is locked a subscription tells what is in the log, ``node.locked`` last, and ends with an error LOCKED.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import trio
 from p2pchat.api import objects, schema
 from p2pchat.base.errors import UsageError
 from p2pchat.control import render
+from p2pchat.control.locked import locked
 from p2pchat.control.server import Connection
 from p2pchat.core.events import DomainEvent
 from p2pchat.services.context import Context
@@ -48,6 +52,8 @@ class Subscriptions:
         self._online = online
         self._running: dict[str, _Subscription] = {}
         self._counts: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
+        self._ending = False
+        self._last_ended = trio.Event()
 
     async def subscribe(
         self, since: int | str, types: Sequence[str] | None, connection: Connection
@@ -78,6 +84,21 @@ class Subscriptions:
         del self._running[name]
         subscription.scope.cancel()
 
+    async def end(self, grace_s: float) -> None:
+        """Let every subscription tell what there is; one that takes longer than ``grace_s`` is cut off."""
+        self._ending = True
+        self._context.bus.committed([])
+        with trio.move_on_after(grace_s):
+            await self._ended()
+        for subscription in self._running.values():
+            subscription.scope.cancel()
+        await self._ended()
+
+    async def _ended(self) -> None:
+        self._last_ended = trio.Event()
+        if self._running:
+            await self._last_ended.wait()
+
     async def fetch(self, since: int, types: Sequence[str] | None, limit: int) -> objects.Events:
         """Up to ``limit`` fitting events after ``since``; empty at the end of the log.
 
@@ -106,16 +127,28 @@ class Subscriptions:
         return (rows[-1].seq if rows else cursor), fitting, not rows
 
     async def _pump(self, subscription: _Subscription) -> None:
+        if self._ending:  # its reply was not read until now
+            raise locked()
         self._running[subscription.name] = subscription
         try:
             with subscription.scope:
-                while True:
-                    news = self._context.bus.edge()
-                    if not await self._tell(subscription):
-                        await news()
+                await self._tell_all(subscription)
         finally:
             self._running.pop(subscription.name, None)
             self._counts[subscription.connection] -= 1
+            if not self._running:
+                self._last_ended.set()
+        if self._ending:
+            raise locked()
+
+    async def _tell_all(self, subscription: _Subscription) -> None:
+        """Until the log ends for good."""
+        while True:
+            news, ending = self._context.bus.edge(), self._ending
+            if not await self._tell(subscription):
+                if ending:
+                    return
+                await news()
 
     async def _tell(self, subscription: _Subscription) -> bool:
         """Send what is new; True if there was something in the log, so there may be more."""

@@ -41,6 +41,8 @@ class EventKind(StrEnum):
     DISCOVERY_PROGRESS = "discovery.progress"
     NODE_STARTED = "node.started"
     NODE_RENEWED = "node.renewed"
+    NODE_LOCKED = "node.locked"
+    NODE_UNLOCKED = "node.unlocked"
     NODE_WARNING = "node.warning"
 
 

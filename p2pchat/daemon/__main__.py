@@ -1,4 +1,5 @@
-"""``python -m p2pchat.daemon``: make a profile (``init``), run its node (``run``), ``verify`` and ``restore`` backups.
+"""``python -m p2pchat.daemon``: make a profile (``init``), run its node (``run``), wrap its key anew (``passphrase``),
+remove it (``wipe``, which asks nothing: the command has asked), ``verify`` and ``restore`` backups.
 
 Exit statuses are those of the table in docs/CONTROL-API.md.
 """
@@ -7,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import getpass
 import os
 import sys
 import time
@@ -17,7 +17,9 @@ from typing import NoReturn
 import msgspec
 
 from p2pchat.api.errors import exit_status, is_known, reply_name
+from p2pchat.api.passphrase import passphrase_from
 from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket
+from p2pchat.api.prompts import ask, ask_new_passphrase, ask_passphrase, on_terminal
 from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.daemon import config as configuration
@@ -27,6 +29,8 @@ from p2pchat.daemon import recovery
 _UNPROTECTED = (
     "Without a passphrase whoever gets this disk, or a copy of it, reads the keys, the contacts and every message."
 )
+_ENDING_S = 30.0
+"""How long a daemon that was told to end may still hold the profile."""
 
 
 def main() -> None:
@@ -68,10 +72,23 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the node", allow_abbrev=False)
     run.add_argument("--listen", action="append", default=[], metavar="MULTIADDR")
     run.add_argument("--bootstrap", action="append", default=[], metavar="MULTIADDR")
-    run.add_argument("--passphrase-file", type=Path)
+    source = run.add_mutually_exclusive_group()
+    source.add_argument("--passphrase-file", type=Path)
+    source.add_argument("--locked", action="store_true", help="start locked, until p2pchat unlock")
     run.add_argument("--log-level", choices=configuration.LEVELS)
     run.set_defaults(command=_run)
 
+    change = commands.add_parser("passphrase", help="change the passphrase while no daemon runs", allow_abbrev=False)
+    change.add_argument("--passphrase-file", type=Path, help="the passphrase until now")
+    new = change.add_mutually_exclusive_group()
+    new.add_argument("--new-passphrase-file", type=Path)
+    new.add_argument("--no-passphrase", action="store_true", help=_UNPROTECTED)
+    change.add_argument("--json", action="store_true")
+    change.set_defaults(command=_change_passphrase)
+
+    wipe = commands.add_parser("wipe", help="remove the profile", allow_abbrev=False)
+    wipe.add_argument("--json", action="store_true")
+    wipe.set_defaults(command=_wipe)
     verify = commands.add_parser("verify", help="read a backup as restoring it would", allow_abbrev=False)
     recovery.configure(verify, recovery.verify)
     restore = commands.add_parser("restore", help="make a profile out of a backup", allow_abbrev=False)
@@ -89,7 +106,7 @@ def _init(arguments: argparse.Namespace) -> None:
     profiles.refuse_existing(paths)
     number = _own_number(arguments)
     name = _own_name(arguments)
-    passphrase = _new_passphrase(arguments)
+    passphrase = _new_passphrase(arguments, arguments.passphrase_file, "--passphrase-file")
     profile = profiles.create(
         paths,
         name=name,
@@ -108,25 +125,6 @@ def _init(arguments: argparse.Namespace) -> None:
         print(f"The profile {paths.profile} is ready. Start its node with: p2pchat daemon")
 
 
-def _on_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _ask(question: str, missing: str) -> str:
-    """An answer from the terminal.
-
-    Raises:
-        UsageError: there is no terminal; ``missing`` names the flags.
-    """
-    if not _on_terminal():
-        raise UsageError(f"{missing} is missing, and there is no terminal to ask on.")
-    print(question, end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline()
-    if not answer:
-        raise KeyboardInterrupt
-    return answer.strip()
-
-
 def _own_number(arguments: argparse.Namespace) -> Number | None:
     if arguments.no_number:
         return None
@@ -134,7 +132,7 @@ def _own_number(arguments: argparse.Namespace) -> Number | None:
     if arguments.number is not None:
         return parse_number(arguments.number, region)
     while True:
-        answer = _ask("Your mobile number with +country code (empty: none): ", "--number or --no-number")
+        answer = ask("Your mobile number with +country code (empty: none): ", "--number or --no-number")
         if not answer:
             return None
         try:
@@ -150,28 +148,19 @@ def _own_name(arguments: argparse.Namespace) -> str:
         return checked_name(arguments.name)
     while True:
         try:
-            return checked_name(_ask("Your name: ", "--name"))
+            return checked_name(ask("Your name: ", "--name"))
         except UsageError as error:
-            if not _on_terminal():
+            if not on_terminal():
                 raise
             print(error.message, file=sys.stderr)
 
 
-def _new_passphrase(arguments: argparse.Namespace) -> bytes | None:
+def _new_passphrase(arguments: argparse.Namespace, file: Path | None, flag: str) -> bytes | None:
     if arguments.no_passphrase:
         return None
-    if arguments.passphrase_file is not None:
-        return profiles.passphrase_from(arguments.passphrase_file)
-    if not _on_terminal():
-        raise UsageError("--passphrase-file or --no-passphrase is missing, and there is no terminal to ask on.")
-    while True:
-        first = getpass.getpass("A passphrase for this profile: ")
-        if not 0 < len(first.encode()) <= profiles.PASSPHRASE_BYTES:
-            print(f"1 to {profiles.PASSPHRASE_BYTES} bytes; for none at all use --no-passphrase.", file=sys.stderr)
-        elif getpass.getpass("The same again: ") != first:
-            print("They differ.", file=sys.stderr)
-        else:
-            return first.encode()
+    if file is not None:
+        return passphrase_from(file)
+    return ask_new_passphrase("A passphrase for this profile: ", f"{flag} or --no-passphrase")
 
 
 # -- run -----------------------------------------------------------------------------------------------------------
@@ -186,7 +175,11 @@ def _run(arguments: argparse.Namespace) -> None:
         "log_level": arguments.log_level,
     }
     config = configuration.load(paths.config_file, os.environ, flags)
-    locked = profiles.is_locked(paths)
+    protected = profiles.is_protected(paths)
+    if arguments.locked and not protected:
+        raise UsageError(
+            "Without a passphrase nobody could unlock it; set one with: p2pchat passphrase", name="FORBIDDEN"
+        )
 
     # Modules are for ever: to look for garbage among them takes a tenth of the start, and of the time of a message.
     gc.disable()
@@ -197,16 +190,58 @@ def _run(arguments: argparse.Namespace) -> None:
     logs.configure(config.log_level, config.log_format)
     settings = node.parse(config)
     with system.profile_lock(paths.lock_file):
-        key = profiles.unlock(paths, _passphrase(arguments) if locked else None)
-        node.run(node.Start(paths, socket, settings, key))
+        profiles.tidy(paths)
+        node.run(node.Start(paths, socket, settings), None if arguments.locked else _key(arguments, paths, protected))
+
+
+def _key(arguments: argparse.Namespace, paths: ProfilePaths, protected: bool) -> profiles.Handover:
+    """The database key. No variable holds it, nor the passphrase: those of this program live as long as it does."""
+    return profiles.unlock(paths, _passphrase(arguments) if protected else None)
 
 
 def _passphrase(arguments: argparse.Namespace) -> bytes:
-    if arguments.passphrase_file is not None:
-        return profiles.passphrase_from(arguments.passphrase_file)
-    if not _on_terminal():
-        raise UsageError("This profile needs its passphrase: give --passphrase-file.", name="LOCKED")
-    return getpass.getpass("Passphrase: ").encode()
+    given = arguments.passphrase_file or profiles.credential()
+    if given is not None:
+        return passphrase_from(given)
+    if not on_terminal():
+        raise UsageError(
+            "This profile needs its passphrase: give --passphrase-file, or --locked and later p2pchat unlock; "
+            f"under systemd LoadCredential={profiles.CREDENTIAL}:FILE.",
+            name="LOCKED",
+        )
+    return ask_passphrase("Passphrase: ", "--passphrase-file")
+
+
+# -- passphrase and wipe -------------------------------------------------------------------------------------------
+
+
+def _change_passphrase(arguments: argparse.Namespace) -> None:
+    from p2pchat.daemon.system import SystemEntropy, profile_lock
+
+    paths = ProfilePaths(arguments.profile)
+    old = None
+    if profiles.is_protected(paths):
+        file = arguments.passphrase_file
+        old = passphrase_from(file) if file is not None else ask_passphrase("The passphrase now: ", "--passphrase-file")
+    new = _new_passphrase(arguments, arguments.new_passphrase_file, "--new-passphrase-file")
+    with profile_lock(paths.lock_file, _ENDING_S):
+        profiles.tidy(paths)
+        profiles.change_passphrase(paths, old, new, SystemEntropy())
+    if new is None:
+        print(_UNPROTECTED, file=sys.stderr)
+    _report(arguments, "The passphrase was changed." if new is not None else "The profile has no passphrase now.")
+
+
+def _wipe(arguments: argparse.Namespace) -> None:
+    from p2pchat.daemon.wipe import wipe
+
+    paths = ProfilePaths(arguments.profile)
+    wipe(paths, Path(arguments.socket) if arguments.socket else None, _ENDING_S)
+    _report(arguments, f"The profile {paths.profile} is gone.")
+
+
+def _report(arguments: argparse.Namespace, sentence: str) -> None:
+    print("{}" if arguments.json else sentence)
 
 
 if __name__ == "__main__":

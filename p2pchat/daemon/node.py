@@ -1,65 +1,58 @@
-"""The composition root: everything that runs, wired together under the only top nursery.
+"""The composition root: the socket, and behind it a node that is locked or unlocked, under the only top nursery.
 
-Order: store, the half that others see (:mod:`p2pchat.services.life`), and last the socket, so that whoever can connect
-finds a node that works. It ends in the opposite order, and the store last: what was accepted is on disk.
+    locked ── node.unlock, or a start with the key ──▶ unlocked
+    unlocked ── node.lock ──▶ locked
+
+Rules:
+
+- Whatever needs the key is one task (:mod:`p2pchat.daemon.unlocked`), begun when the node is unlocked. The socket
+  outlives it: it comes last at the start, so that whoever can connect finds a node that works, and goes first at the
+  end.
+- Locking, once begun, goes on to its end, whoever asked for it and left. Before it ends no unlocking begins.
+- One passphrase is tried at a time: each try takes 256 MiB, and half a second, be it right or wrong.
+- Where the unlocked half cannot be begun the node stays as it was; where it fails later the daemon ends.
 """
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import structlog
 import trio
 
 import p2pchat
 from p2pchat.api.paths import ProfilePaths
-from p2pchat.base.errors import InternalError, NetError, P2PChatError, UsageError
-from p2pchat.base.ids import Address
-from p2pchat.control.dispatch import Dispatch
+from p2pchat.base.errors import InternalError, P2PChatError, UsageError, WrongPassphrase
+from p2pchat.control.dispatch import Dispatch, Methods
+from p2pchat.control.locked import locked
 from p2pchat.control.server import Server
-from p2pchat.core.events import DomainEvent, EventKind
-from p2pchat.core.keys import load_identity
-from p2pchat.core.params import PRODUCTION
+from p2pchat.core.events import EventKind
+from p2pchat.daemon import profile as profiles
 from p2pchat.daemon.config import Config
-from p2pchat.daemon.deriver import ChildDeriver
-from p2pchat.daemon.miner import ChildMiner
+from p2pchat.daemon.profile import Handover
+from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
+from p2pchat.daemon.unlocked import Settings, Unlocked, unlocked
 from p2pchat.net.addresses import parse_address
-from p2pchat.net.libp2p_host import Libp2pHost
-from p2pchat.services.context import Bus, Context
 from p2pchat.services.defects import report_defect
 from p2pchat.services.join import NodeAddress
-from p2pchat.services.life import Life
-from p2pchat.store import meta
-from p2pchat.store.db import Database
-
-_ANYWHERE: Final = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
+from p2pchat.store.keyfile import needs_passphrase
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The configuration with its addresses parsed. ``listen`` is empty where the user named none."""
-
-    listen: tuple[Address, ...]
-    bootstrap: tuple[NodeAddress, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Start:
-    """What a node is started with. ``key``: the 32-byte database key."""
+    """What a node is started with."""
 
     paths: ProfilePaths
     socket: Path
     settings: Settings
-    key: bytes = field(repr=False)
 
 
 def parse(config: Config) -> Settings:
@@ -76,94 +69,172 @@ def parse(config: Config) -> Settings:
     return Settings(tuple(parse_address(text)[0] for text in config.listen), tuple(bootstrap))
 
 
-def run(start: Start) -> None:
+def run(start: Start, key: Handover | None) -> None:
     """Run a node until it is told to stop.
+
+    Args:
+        key: None starts it locked.
 
     Raises:
         P2PChatError: why it could not start or go on; out of the groups that nurseries make.
     """
     try:
-        trio.run(partial(_main, start), strict_exception_groups=True)
+        trio.run(partial(serve, start, key), strict_exception_groups=True)
     except BaseExceptionGroup as group:
-        declared = group.subgroup(P2PChatError)
+        declared = _declared(group)
         if declared is not None:
-            raise _first(declared) from None
+            raise declared from None
         raise InternalError(f"The node met a defect of its own; the log has it as {report_defect(group)}.") from None
 
 
-def _first(group: BaseExceptionGroup[P2PChatError]) -> P2PChatError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, P2PChatError)  # noqa: S101  the group was split by that type
-    return error
-
-
-async def _main(start: Start) -> None:
+async def serve(start: Start, key: Handover | None) -> None:
+    """:func:`run`, within trio; errors may come in groups."""
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         await nursery.start(stop_on_signal, stop)
-        database = Database.open(start.paths.database, start.key, lambda: int(time.time() * 1000))
-        try:
-            await _node(start, database, stop)
-        finally:
-            with trio.CancelScope(shield=True):
-                await database.close()
-        nursery.cancel_scope.cancel()
-
-
-async def _node(start: Start, database: Database, stop: trio.Event) -> None:
-    profile = await database.run(meta.load_profile)
-    async with ChildMiner.running() as miner, ChildDeriver.running() as deriver:
-        bus = Bus()
-        database.listen(bus.committed)
-        entropy = SystemEntropy()
-        context = Context(
-            db=database,
-            miner=miner,
-            deriver=deriver,
-            entropy=entropy,
-            params=PRODUCTION,
-            now=time.time,
-            identity=load_identity(profile.identity),
-            bus=bus,
-            message_prefix=entropy.bytes(8),
-        )
-        settings = start.settings
-        life = Life(context, partial(_listening, settings, database), lambda: settings.bootstrap)
-        dispatch = Dispatch(context, life.online, start.paths.profile, stop, start.paths.config_file)
+        node = Node(start, nursery)
+        if key is not None:
+            await node.open(key)
+        dispatch = Dispatch(node, node.methods, start.paths.profile, node.started, stop)
         server = Server(dispatch, path=start.socket)
-        async with trio.open_nursery() as services:
-            await services.start(life.run)
-            await services.start(server.serve)
-            await database.run(lambda tx: tx.emit(DomainEvent(EventKind.NODE_STARTED)))
+        async with trio.open_nursery() as serving:
+            await serving.start(server.serve)
             log.info("node.ready", version=p2pchat.__version__)
-            sd_notify("READY=1\nSTATUS=running")
+            sd_notify(f"READY=1\nSTATUS={node.state}")
             await stop.wait()
             sd_notify("STOPPING=1")
             await server.drain()
-            await life.save()
-            services.cancel_scope.cancel()
+            serving.cancel_scope.cancel()
+        await node.close()
+        nursery.cancel_scope.cancel()
 
 
-@asynccontextmanager
-async def _listening(settings: Settings, database: Database, seed: bytes) -> AsyncIterator[Libp2pHost]:
-    """The host, on the addresses asked for; a port that the system chose once is asked for again.
+class Node:
+    """Fulfils :class:`p2pchat.control.keeping.Keeper`.
 
-    Contacts remember the port (Reach). Where it was taken meanwhile and the user had named none, another one is better
-    than no node; a port that the user named and that is busy is an error.
+    Args:
+        nursery: the top one; the unlocked half runs in it.
     """
-    asked = settings.listen or tuple(parse_address(text)[0] for text in _ANYWHERE)
-    remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
-    for addresses in (remembered, asked):
-        if not addresses:
-            continue
+
+    def __init__(self, start: Start, nursery: trio.Nursery) -> None:
+        self._start = start
+        self._nursery = nursery
+        self.started = time.monotonic()
+        self._half: Unlocked | None = None
+        self._begun = False
+        self._closing = False
+        self._gone = trio.Event()  # set while there is nothing of an unlocked half, not even in free memory
+        self._gone.set()
+        self._changing = trio.Lock()
+        self._trying = trio.Lock()
+
+    @property
+    def state(self) -> str:
+        """``locked`` or ``running``, as systemd shows it."""
+        return "locked" if self._half is None else "running"
+
+    def methods(self) -> Methods | None:
+        """What an unlocked node answers; None while it is locked, and from when that begins."""
+        return None if self._half is None or self._half.ending.is_set() else self._half.methods
+
+    async def open(self, key: Handover, *told: EventKind) -> None:
+        """Begin the unlocked half, and write ``told`` into the log, after ``node.started`` if it is the first.
+
+        Raises:
+            P2PChatError: it cannot be begun; maybe in a group.
+        """
+        self._gone = trio.Event()
+        await self._nursery.start(self._live, key, told if self._begun else (EventKind.NODE_STARTED, *told))
+        self._begun = True
+
+    async def close(self) -> None:
+        """End the unlocked half, if there is one; for the end of the daemon."""
+        self._closing = True
+        async with self._changing:
+            await self._end()
+
+    async def lock(self) -> None:
+        async with self._changing:
+            if self._half is None or self._half.ending.is_set():
+                raise locked()  # meanwhile
+            if not needs_passphrase(self._start.paths.key_file):
+                raise UsageError(
+                    "Without a passphrase whoever has the disk has the keys, so there is nothing to lock; "
+                    "set one with: p2pchat passphrase",
+                    name="FORBIDDEN",
+                )
+            self._half.locking = True
+            await self._end()
+        sd_notify("STATUS=locked")
+        log.info("node.locked")
+
+    async def unlock(self, passphrase: bytes) -> None:
+        paths = self._start.paths
+        async with self._trying:
+            if not needs_passphrase(paths.key_file):
+                raise WrongPassphrase("This profile has no passphrase.")
+            key = await trio.to_thread.run_sync(profiles.unlock, paths, passphrase)
+            async with self._changing:
+                if self.methods() is None:
+                    await self._gone.wait()
+                    await self._reopen(key)
+
+    async def change_passphrase(self, old: bytes | None, new: bytes | None) -> None:
+        async with self._trying, self._changing:
+            if self.methods() is None:  # a locked profile whose passphrase is taken away could not be unlocked
+                raise locked()
+            await trio.to_thread.run_sync(profiles.change_passphrase, self._start.paths, old, new, SystemEntropy())
+        log.info("passphrase.changed")
+
+    async def _reopen(self, key: Handover) -> None:
         try:
-            async with Libp2pHost.listen(seed, addresses, now=time.time) as host:
-                await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
-                yield host
-                return
-        except NetError as error:
-            if error.error_name != "ADDRESS_IN_USE" or addresses is asked:
+            await self.open(key, EventKind.NODE_UNLOCKED)
+        except BaseExceptionGroup as group:
+            declared = _declared(group)
+            if declared is None:
                 raise
-            log.warning("listen.port_was_taken")
+            raise declared from None
+        sd_notify("STATUS=running")
+        log.info("node.unlocked")
+
+    async def _end(self) -> None:
+        if self._half is not None:
+            self._half.ending.set()
+        await self._gone.wait()
+
+    async def _live(self, key: Handover, told: Iterable[EventKind], task_status: trio.TaskStatus[None]) -> None:
+        try:
+            await self._live_unlocked(key, told, task_status)
+        finally:
+            self._half = None
+            if not self._closing:
+                await _scrub()
+            self._gone.set()
+
+    async def _live_unlocked(
+        self, key: Handover, told: Iterable[EventKind], task_status: trio.TaskStatus[None]
+    ) -> None:
+        async with unlocked(self._start.paths, self._start.settings, key, self.started) as half:
+            for kind in told:
+                await half.tell(kind)
+            self._half = half
+            task_status.started()
+            await half.ending.wait()
+
+
+async def _scrub() -> None:
+    """Leave no key in free memory, as far as that can be reached."""
+    gc.collect()  # what refers to itself in a circle would be kept until there is much other garbage
+    overwrite_freed_objects()
+    overwrite_freed_chunks()
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(overwrite_freed_chunks)  # where passphrases are tried
+
+
+def _declared(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
+    """The first error that was raised on purpose."""
+    error: BaseException | None = group.subgroup(P2PChatError)
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert error is None or isinstance(error, P2PChatError)  # noqa: S101  the group was split by that type
+    return error

@@ -7,24 +7,48 @@ half-written is left.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Final
 
 from p2pchat.api.paths import ProfilePaths
-from p2pchat.base.errors import DiskFull, StoreError, UsageError
+from p2pchat.base.errors import DiskFull, StoreError, UsageError, WrongPassphrase
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.keys import create_identity, dump_identity
 from p2pchat.core.numbers import Number, region_of
 from p2pchat.store import meta
 from p2pchat.store.db import Tx
-from p2pchat.store.keyfile import KEY_BYTES, needs_passphrase, read_key, sync_directory, write_key
+from p2pchat.store.keyfile import (
+    KEY_BYTES,
+    needs_passphrase,
+    read_key,
+    remove_unfinished,
+    sync_directory,
+    write_key,
+)
 from p2pchat.store.migrate import migrate
 from p2pchat.store.sqlite import checkpoint, connect, store_errors
 
-PASSPHRASE_BYTES = 1024
+CREDENTIAL: Final = "p2pchat.passphrase"
+
+
+class Handover:
+    """A database key on its way: whoever takes it is the only one who has it."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        self._key: bytes | None = key
+
+    def take(self) -> bytes:
+        """The 32 bytes, once."""
+        key, self._key = self._key, None
+        assert key is not None  # noqa: S101  it is taken where the store is opened, and there alone
+        return key
 
 
 def refuse_existing(paths: ProfilePaths) -> None:
@@ -94,6 +118,11 @@ def new_database(paths: ProfilePaths, passphrase: bytes | None, entropy: Entropy
         raise
 
 
+def unfinished(paths: ProfilePaths) -> list[Path]:
+    """The folders that a :func:`create` which was cut off has left behind."""
+    return sorted(paths.data_dir.parent.glob(f".{paths.profile}.new-*"))
+
+
 @contextmanager
 def _written(path: Path, key: bytes, now_ms: int) -> Iterator[Tx]:
     with store_errors():
@@ -109,46 +138,75 @@ def _written(path: Path, key: bytes, now_ms: int) -> Iterator[Tx]:
             connection.close()
 
 
-def is_locked(paths: ProfilePaths) -> bool:
+def require(paths: ProfilePaths) -> None:
+    """Raises: UsageError: NO_PROFILE, there is nothing of a profile of that name."""
+    if not paths.data_dir.exists():
+        raise UsageError(
+            f"There is no profile {paths.profile}; make one with: p2pchat --profile {paths.profile} init",
+            name="NO_PROFILE",
+        )
+
+
+def is_protected(paths: ProfilePaths) -> bool:
     """Whether the profile needs a passphrase.
 
     Raises:
         UsageError: NO_PROFILE, it was never made.
         StoreError: its key file cannot be read or is damaged.
     """
+    require(paths)
     if not paths.key_file.exists():
         raise UsageError(
-            f"There is no profile {paths.profile}; make one with: p2pchat --profile {paths.profile} init",
+            f"The profile {paths.profile} has no key file, so nothing in it can be read; "
+            f"remove the rest with: p2pchat --profile {paths.profile} wipe",
             name="NO_PROFILE",
         )
     return needs_passphrase(paths.key_file)
 
 
-def unlock(paths: ProfilePaths, passphrase: bytes | None) -> bytes:
-    """The database key. Blocking.
+def unlock(paths: ProfilePaths, passphrase: bytes | None) -> Handover:
+    """The database key. Blocking: half a second where there is a passphrase.
 
     Raises:
         WrongPassphrase: FORBIDDEN.
         StoreError: the key file cannot be read or is damaged.
     """
-    return read_key(paths.key_file, passphrase)
+    return Handover(read_key(paths.key_file, passphrase))
 
 
-def passphrase_from(path: Path) -> bytes:
-    """A passphrase from a file: its content without one line break at the end.
+def credential() -> Path | None:
+    """The file in which systemd gives this service its passphrase (``LoadCredential=p2pchat.passphrase:…``).
+
+    The directory is the service's own, closed to other users and there from its start to its end.
+    """
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(directory, CREDENTIAL) if directory else None
+    return path if path is not None and path.exists() else None
+
+
+def tidy(paths: ProfilePaths) -> None:
+    """Remove what a change of the passphrase that was cut off has left. For whoever holds the profile's lock.
 
     Raises:
-        UsageError: it cannot be read, or is empty or too long.
+        StoreError: the disk refused.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(PASSPHRASE_BYTES + 2)
-    except OSError as error:
-        raise UsageError(f"The passphrase file cannot be read: {error.strerror}.") from error
-    content = content.removesuffix(b"\n").removesuffix(b"\r")
-    if not content or len(content) > PASSPHRASE_BYTES:
-        raise UsageError(f"A passphrase has 1 to {PASSPHRASE_BYTES} bytes.")
-    return content
+    remove_unfinished(paths.key_file)
+
+
+def change_passphrase(paths: ProfilePaths, old: bytes | None, new: bytes | None, entropy: Entropy) -> None:
+    """Wrap the database key anew; after a crash at any moment either passphrase opens, whole. Blocking: up to a second.
+
+    Args:
+        old: the passphrase until now, None where there was none.
+        new: the passphrase from now on, None for none.
+
+    Raises:
+        WrongPassphrase: FORBIDDEN; nothing was changed.
+        StoreError: the disk refused.
+    """
+    if old is not None and not needs_passphrase(paths.key_file):
+        raise WrongPassphrase("This profile has no passphrase yet; leave the old one out.")
+    write_key(paths.key_file, read_key(paths.key_file, old), new, entropy.bytes)
 
 
 @contextmanager

@@ -7,15 +7,19 @@ import fcntl
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import structlog
 import trio
 
 from p2pchat.base.errors import StoreError, UsageError
 from p2pchat.core.crypto import kem_encapsulate
+
+_LOCK_TRIES_S: Final = 0.05
 
 log = structlog.get_logger()
 
@@ -31,8 +35,11 @@ class SystemEntropy:
 
 
 @contextmanager
-def profile_lock(path: Path) -> Iterator[None]:
+def profile_lock(path: Path, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the profile for this process; the kernel lets go of it however the process ends.
+
+    Args:
+        wait_s: how long to wait for one that is ending: it lets go of its socket first.
 
     Raises:
         UsageError: ALREADY_RUNNING, another daemon has it.
@@ -43,13 +50,22 @@ def profile_lock(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"The profile cannot be locked: {error.strerror}.") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError("A daemon is already running for this profile.", name="ALREADY_RUNNING") from None
+        deadline = time.monotonic() + wait_s
+        while not _locks(descriptor):
+            if time.monotonic() >= deadline:
+                raise UsageError("A daemon is already running for this profile.", name="ALREADY_RUNNING")
+            time.sleep(_LOCK_TRIES_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locks(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 async def stop_on_signal(stop: trio.Event, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -135,6 +135,14 @@ class Context:
         """16 bytes, never used before: the prefix of this start ‖ u64 counter. Source: PROTOCOL.md 4.5."""
         return self.message_prefix + next(self.message_count).to_bytes(8, "big")
 
+    def forget(self) -> None:
+        """Let go of every secret: whoever still refers to this context, such as a client that reads nothing, refers to
+        none of them. What it was for has ended; nothing can be done with it any more.
+        """
+        for name in ("db", "identity", "profile", "network", "dht"):
+            if hasattr(self, name):  # the last three are there once the node lives
+                delattr(self, name)
+
     def jitter(self) -> float:
         """A number from 0 up to 1."""
         return int.from_bytes(self.entropy.bytes(4), "big") / 2**32

@@ -211,6 +211,8 @@ class Database:
         Raises:
             StoreError: the disk refused.
         """
+        if self._closed:
+            raise StoreError("The store is closed.")
         assert self._again is not None  # noqa: S101  a database in memory has no second reader
         connection = self._again()
         try:
@@ -227,6 +229,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._again = None  # it holds the key
         if self._thread is not None:
             self._queue.put(None)
             with trio.CancelScope(shield=True):

@@ -4,12 +4,16 @@ A change of passphrase rewrites this file alone. The file is msgpack, 0600, and 
 
 - ``[1, salt16, ops, memory_bytes, SecretBox(Argon2id(passphrase, salt), key)]`` with a passphrase;
 - ``[0, key32]`` without one: whoever reads the file reads the database, and ``init`` says so.
+
+What a new file replaces is overwritten, as far as the disk overwrites at all: the key is the same, and the old
+passphrase would open it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -61,7 +65,7 @@ def write_key(path: Path, key: bytes, passphrase: bytes | None, random: Callable
         salt = random(16)
         wrapping = pwhash.argon2id.kdf(KEY_BYTES, passphrase, salt, _OPS, _MEMORY)
         content = _Wrapped(salt, _OPS, _MEMORY, bytes(secret.SecretBox(wrapping).encrypt(key, random(24))))
-    temporary = path.with_name(path.name + ".new")
+    temporary = _unfinished(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -69,10 +73,59 @@ def write_key(path: Path, key: bytes, passphrase: bytes | None, random: Callable
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        temporary.replace(path)
-        sync_directory(path.parent)
+        with _overwritten_at_the_end(path):
+            temporary.replace(path)
+            sync_directory(path.parent)
     except OSError as error:
+        with suppress(OSError):  # the next start tries again
+            temporary.unlink(missing_ok=True)
         raise StoreError(f"The key file could not be written: {error.strerror}.") from error
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a :func:`write_key` that was cut off has left beside the key file ``path``.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    shred(_unfinished(path))
+
+
+def shred(path: Path) -> None:
+    """Overwrite a file, as far as the disk overwrites at all, and remove it; nothing happens where there is none.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    try:
+        with _overwritten_at_the_end(path):
+            path.unlink(missing_ok=True)
+            sync_directory(path.parent)
+    except OSError as error:
+        raise StoreError(f"A key file could not be removed: {error.strerror}.") from error
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+@contextmanager
+def _overwritten_at_the_end(path: Path) -> Iterator[None]:
+    """Overwrite what ``path`` was at the beginning, if the block has put something else, or nothing, in its place.
+
+    Not before: until then it may be the only copy of the key.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        yield
+        os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def needs_passphrase(path: Path) -> bool:

@@ -65,16 +65,17 @@ def until(condition: Callable[[], object], what: str, within_s: float = DEADLINE
 
 
 class Daemon:
-    """One profile and its process."""
+    """One profile and its process. ``passphrase``: a file."""
 
-    def __init__(self, home: Path, number: str | None) -> None:
+    def __init__(self, home: Path, number: str | None, passphrase: Path | None = None) -> None:
         self.home = home
         self.socket = home / "run" / "default.sock"
         self.log = home / "log.txt"
         self.process: subprocess.Popen[bytes] | None = None
         home.mkdir(parents=True)
         who = ["--number", number] if number else ["--no-number"]
-        done = run(home, "init", *who, "--name", "Somebody", "--no-passphrase")
+        protection = ["--passphrase-file", str(passphrase)] if passphrase else ["--no-passphrase"]
+        done = run(home, "init", *who, "--name", "Somebody", *protection)
         assert done.returncode == 0, done.stderr
 
     def start(self, *arguments: str) -> None:

@@ -111,6 +111,11 @@ def provoke_refusals(alice: Client, bobs_address: str) -> None:
     assert refused(alice, "message.get", id=TEXT) in ("INVALID_PARAMS", "MESSAGE_NOT_FOUND")
     assert refused(alice, "message.send", **{TEXT: NAME}) == "INVALID_PARAMS"
     assert refused(alice, TEXT, to=NAME) == "METHOD_NOT_FOUND"
+    assert refused(alice, "node.lock") == "FORBIDDEN"
+    assert refused(alice, "node.unlock", passphrase=WRONG_PASSPHRASE) == "FORBIDDEN"
+    assert refused(alice, "node.unlock", passphrase=[WRONG_PASSPHRASE]) == "INVALID_PARAMS"
+    assert refused(alice, "passphrase.change", old=WRONG_PASSPHRASE, new=PASSPHRASE) == "FORBIDDEN"
+    assert refused(alice, "passphrase.change", old=PASSPHRASE * 100, new=None) == "INVALID_PARAMS"
     assert refused(alice, "net.bootstrap", address=TEXT) == "INVALID_PARAMS"
     assert refused(alice, "net.dial", address=f"/dns4/{NO_NUMBER}/tcp/1") == "INVALID_PARAMS"
     assert refused(alice, "net.dial", address=wrong) == "PEER_OFFLINE"

@@ -54,7 +54,7 @@ class Insider:
         finally:
             mallory.stop()
         paths = ProfilePaths(environ=environment(folder))
-        database = connect(paths.database, unlock(paths, None))
+        database = connect(paths.database, unlock(paths, None).take())
         tx = Tx(database, int(time.time() * 1000))
         profile = meta.load_profile(tx)
         owner = contacts.everyone(tx)[0].id

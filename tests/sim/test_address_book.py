@@ -14,7 +14,7 @@ from p2pchat.api import objects
 from p2pchat.base.errors import InternalError, UsageError
 from p2pchat.control import render
 from p2pchat.control.channel import Channel, Connection
-from p2pchat.control.dispatch import Dispatch
+from p2pchat.control.dispatch import Methods
 from p2pchat.core.events import EventKind
 from p2pchat.core.slots import era
 from p2pchat.services import contacts as book
@@ -54,7 +54,7 @@ class Caller:
 
     def __init__(self, node: Node) -> None:
         assert node.running is not None
-        self._dispatch = Dispatch(node.running.context, node.running.life.online, "default", trio.Event())
+        self._dispatch = Methods(node.running.context, node.running.life.online, "default", 0.0)
         self._connection = Connection(Channel.__new__(Channel))  # these methods do nothing with it
 
     async def __call__(self, method: str, **params: object) -> msgspec.Struct:

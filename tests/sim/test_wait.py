@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from p2pchat.api.objects import Message
 from p2pchat.base.errors import UsageError
 from p2pchat.control.channel import Channel, Connection
-from p2pchat.control.dispatch import Dispatch
+from p2pchat.control.dispatch import Methods
 from p2pchat.control.message_methods import MessageMethods
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
@@ -23,7 +23,7 @@ class Caller:
 
     def __init__(self, node: Node) -> None:
         assert node.running is not None
-        self._dispatch = Dispatch(node.running.context, node.running.life.online, "default", trio.Event())
+        self._dispatch = Methods(node.running.context, node.running.life.online, "default", 0.0)
         methods = self._dispatch.families["message"]
         assert isinstance(methods, MessageMethods)
         self._connection = Connection(Channel.__new__(Channel))  # these methods do nothing with it

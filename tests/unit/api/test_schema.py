@@ -89,6 +89,18 @@ def test_parameters_become_a_struct() -> None:
         ("backup.verify", {"path": "/a", "passphrase": "x" * 1025}, "passphrase"),
         ("backup.verify", {"path": "/a", "passphrase": None}, "passphrase"),
         ("node.status", {"verbose": True}, "verbose"),
+        ("node.unlock", {}, "passphrase"),
+        ("node.unlock", {"passphrase": ""}, "passphrase"),
+        ("node.unlock", {"passphrase": "x" * 1025}, "passphrase"),
+        ("node.unlock", {"passphrase": "é" * 513}, "passphrase"),
+        ("node.unlock", {"passphrase": b"x" * 1025}, "passphrase"),
+        ("node.unlock", {"passphrase": None}, "passphrase"),
+        ("node.unlock", {"passphrase": 5}, "passphrase"),
+        ("node.unlock", {"passphrase": ["x"]}, "passphrase"),
+        ("passphrase.change", {"old": "x"}, "new"),
+        ("passphrase.change", {"old": "", "new": "x"}, "old"),
+        ("passphrase.change", {"new": ""}, "new"),
+        ("passphrase.change", {"new": "a\ud800"}, "new"),
         ("node.status", {"\ud800": True}, "params"),
     ],
 )
@@ -168,6 +180,18 @@ def test_null_is_sent_and_replayed_is_not_unless_it_happened() -> None:
 )
 def test_no_error_quotes_what_is_in_the_wrong_place(params: dict[str, object]) -> None:
     _says_nothing_of_a_canary(refused("message.send", params))
+
+
+@pytest.mark.parametrize("value", ["canary \ud800", "canary" * 200, b"canary" * 200, ["canary"], {"canary": 1}])
+def test_no_error_quotes_a_passphrase(value: object) -> None:
+    _says_nothing_of_a_canary(refused("node.unlock", {"passphrase": value}))
+    _says_nothing_of_a_canary(refused("passphrase.change", {"old": value, "new": None}))
+    _says_nothing_of_a_canary(refused("passphrase.change", {"new": value}))
+
+
+def test_a_passphrase_shows_nothing_of_itself() -> None:
+    params = parse("node.unlock", {"passphrase": "canary"})
+    assert "canary" not in f"{params!r} {getattr(params, 'passphrase')!r}"  # noqa: B009  any kind of parameters
 
 
 @pytest.mark.parametrize(

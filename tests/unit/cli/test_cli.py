@@ -101,7 +101,8 @@ def test_help_is_success(cli: Cli, arguments: list[str]) -> None:
 
 def test_every_command_is_listed_and_loads(cli: Cli) -> None:
     out = cli("--help").out
-    for command in ("init", "daemon", "status", "stop", "id", "contacts", "send", "listen", "history", "net", "rpc"):
+    names = ("init", "daemon", "status", "stop", "lock", "unlock", "passphrase", "wipe")
+    for command in (*names, "id", "contacts", "send", "listen", "history", "net", "rpc"):
         assert f"\n  {command} " in out
         assert cli(command, "--help").status == 0
 

@@ -143,3 +143,17 @@ def test_a_daemon_that_does_not_answer_is_a_timeout(tmp_path: Path) -> None:
             with pytest.raises(ApiError) as caught:
                 client.call("message.send", to="Bob", text="x" * 10_000_000)
             assert caught.value.error_name == "TIMEOUT"
+
+
+def test_a_subscription_that_ends_during_a_call_is_told_to_its_reader(other_end: Callable[[bytes], Path]) -> None:
+    locked = b'{"jsonrpc":"2.0","id":null,"error":{"code":1001,"message":"Locked.","data":{"name":"LOCKED"}}}\n'
+    with Client(other_end(locked + b'{"jsonrpc":"2.0","id":1,"result":{"subscription":"s"}}\n')) as client:
+        events = client.events()
+        with pytest.raises(ApiError, match="Locked"):
+            next(events)
+
+
+def test_that_a_request_could_not_be_read_is_told_to_its_caller(other_end: Callable[[bytes], Path]) -> None:
+    parse = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"No.","data":{"name":"PARSE"}}}\n'
+    with Client(other_end(parse)) as client, pytest.raises(ApiError, match=r"No\."):
+        client.call("node.status")

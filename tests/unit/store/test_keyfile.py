@@ -66,3 +66,45 @@ def test_a_missing_file_and_a_directory_that_is_none(tmp_path: Path) -> None:
         keyfile.read_key(tmp_path / "nothing", None)
     with pytest.raises(StoreError):
         keyfile.write_key(tmp_path / "nothing" / "key", KEY, None, os.urandom)
+
+
+def test_a_change_leaves_nothing_of_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    keyfile.write_key(path, KEY, b"old", os.urandom)
+    before = path.read_bytes()
+    with path.open("rb") as old:  # as a disk keeps blocks that no file has any more
+        keyfile.write_key(path, KEY, b"new", os.urandom)
+        assert old.read() == bytes(len(before))
+    assert keyfile.read_key(path, b"new") == KEY
+    with pytest.raises(WrongPassphrase):
+        keyfile.read_key(path, b"old")
+
+
+def test_a_key_that_is_shredded_is_overwritten_and_gone(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    keyfile.write_key(path, KEY, None, os.urandom)
+    with path.open("rb") as old:
+        keyfile.shred(path)
+        assert not any(old.read())
+    assert list(tmp_path.iterdir()) == []
+    keyfile.shred(path)
+
+
+def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key"
+    keyfile.write_key(path, KEY, b"old", os.urandom)
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StoreError):
+        keyfile.write_key(path, KEY, b"new", os.urandom)
+    assert keyfile.read_key(path, b"old") == KEY
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_what_a_crash_has_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "key.new").write_bytes(b"half of it")
+    keyfile.remove_unfinished(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == []

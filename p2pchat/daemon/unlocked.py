@@ -1,0 +1,162 @@
+"""The half of the daemon that needs the database key: there while the node is unlocked, and nothing of it afterwards.
+
+Rules:
+
+- It is made in the order store, children, what others see (:mod:`p2pchat.services.life`), and ends in the opposite one,
+  the store last: what was accepted is on disk, and the write-ahead log empty.
+- The key is handed over, not passed on: nobody who opens the store keeps it. When the half has ended its context has
+  forgotten every secret (:meth:`Context.forget`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from p2pchat.api.paths import ProfilePaths
+from p2pchat.base.errors import NetError
+from p2pchat.base.ids import Address
+from p2pchat.control.dispatch import Methods
+from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.core.keys import load_identity
+from p2pchat.core.params import PRODUCTION
+from p2pchat.daemon.deriver import ChildDeriver
+from p2pchat.daemon.miner import ChildMiner
+from p2pchat.daemon.profile import Handover
+from p2pchat.daemon.system import SystemEntropy
+from p2pchat.net.addresses import parse_address
+from p2pchat.net.libp2p_host import Libp2pHost
+from p2pchat.services.context import Bus, Context
+from p2pchat.services.join import NodeAddress
+from p2pchat.services.life import Life
+from p2pchat.store import meta
+from p2pchat.store.db import Database
+
+_ANYWHERE: Final = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The configuration with its addresses parsed. ``listen`` is empty where the user named none."""
+
+    listen: tuple[Address, ...]
+    bootstrap: tuple[NodeAddress, ...]
+
+
+@dataclass(slots=True)
+class Unlocked:
+    """What the daemon needs of this half.
+
+    Attributes:
+        locking: it ends because the node is locked, and the log shall say so.
+    """
+
+    database: Database
+    methods: Methods
+    locking: bool = False
+    ending: trio.Event = field(default_factory=trio.Event)
+
+    async def tell(self, kind: EventKind) -> None:
+        """Write an event into the log."""
+        await self.database.run(lambda tx: tx.emit(DomainEvent(kind)))
+
+
+@asynccontextmanager
+async def unlocked(paths: ProfilePaths, settings: Settings, key: Handover, started: float) -> AsyncIterator[Unlocked]:
+    """Everything that runs with a key; at the end of the block it is saved and gone.
+
+    Args:
+        started: when the daemon did, on the monotonic clock.
+
+    Raises:
+        StoreError: the database cannot be opened, or not be closed in good order.
+        NetError: the network could not be opened, at first or later.
+    """
+    context: Context | None = None
+    try:
+        async with (
+            _opened(paths, key) as database,
+            ChildMiner.running() as miner,
+            ChildDeriver.running() as deriver,
+        ):
+            context = await _context(database, miner, deriver)
+            async with _living(context, paths, settings, started) as half:
+                yield half
+    finally:
+        if context is not None:
+            context.forget()
+
+
+@asynccontextmanager
+async def _opened(paths: ProfilePaths, key: Handover) -> AsyncIterator[Database]:
+    database = Database.open(paths.database, key.take(), lambda: int(time.time() * 1000))
+    try:
+        yield database
+    finally:
+        with trio.CancelScope(shield=True):
+            await database.close()
+
+
+async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver) -> Context:
+    bus = Bus()
+    database.listen(bus.committed)
+    entropy = SystemEntropy()
+    return Context(
+        db=database,
+        miner=miner,
+        deriver=deriver,
+        entropy=entropy,
+        params=PRODUCTION,
+        now=time.time,
+        identity=load_identity((await database.run(meta.load_profile)).identity),
+        bus=bus,
+        message_prefix=entropy.bytes(8),
+    )
+
+
+@asynccontextmanager
+async def _living(context: Context, paths: ProfilePaths, settings: Settings, started: float) -> AsyncIterator[Unlocked]:
+    database = context.db
+    life = Life(context, partial(_listening, settings, database), lambda: settings.bootstrap)
+    half = Unlocked(database, Methods(context, life.online, paths.profile, started, paths.config_file))
+    async with trio.open_nursery() as network:
+        await network.start(life.run)
+        yield half
+        await half.methods.finish()
+        await life.save()
+        network.cancel_scope.cancel()
+    if half.locking:
+        await half.tell(EventKind.NODE_LOCKED)
+        await half.methods.end_subscriptions()
+
+
+@asynccontextmanager
+async def _listening(settings: Settings, database: Database, seed: bytes) -> AsyncIterator[Libp2pHost]:
+    """The host, on the addresses asked for; a port that the system chose once is asked for again.
+
+    Contacts remember the port (Reach). Where it was taken meanwhile and the user had named none, another one is better
+    than no node; a port that the user named and that is busy is an error.
+    """
+    asked = settings.listen or tuple(parse_address(text)[0] for text in _ANYWHERE)
+    remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
+    for addresses in (remembered, asked):
+        if not addresses:
+            continue
+        try:
+            async with Libp2pHost.listen(seed, addresses, now=time.time) as host:
+                await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
+                yield host
+                return
+        except NetError as error:
+            if error.error_name != "ADDRESS_IN_USE" or addresses is asked:
+                raise
+            log.warning("listen.port_was_taken")
