@@ -31,7 +31,7 @@ _ALL: Final = (
     Subject("ratchet", (f"{_CORE}_ratchet.py", _SESSIONS, f"{_CORE}_mutants_ratchet.py", f"{_CORE}_session.py")),
     Subject("ratchet_state", (f"{_CORE}_ratchet.py", _SESSIONS, f"{_CORE}_session.py")),
     Subject("session", (f"{_CORE}_session.py", _SESSIONS, f"{_CORE}_mutants_session.py")),
-    Subject("discovery", (f"{_CORE}_discovery.py", "tests/vectors/test_discovery.py")),
+    Subject("discovery", (f"{_CORE}_discovery.py", f"{_CORE}_mutants_discovery.py", "tests/vectors/test_discovery.py")),
     Subject("presence", ("tests/vectors/test_presence.py",)),
 )
 
