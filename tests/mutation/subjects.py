@@ -8,6 +8,7 @@ from typing import Final
 
 _CORE: Final = "tests/unit/core/test"
 _SESSIONS: Final = "tests/vectors/test_sessions.py"
+_STOLEN: Final = f"{_CORE}_ratchet_stolen.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,13 @@ class Subject:
 
 _ALL: Final = (
     Subject("handshake", (f"{_CORE}_handshake.py", _SESSIONS, f"{_CORE}_session.py")),
-    Subject("ratchet", (f"{_CORE}_ratchet.py", _SESSIONS, f"{_CORE}_mutants_ratchet.py", f"{_CORE}_session.py")),
+    Subject(
+        "ratchet", (f"{_CORE}_ratchet.py", _SESSIONS, f"{_CORE}_mutants_ratchet.py", f"{_CORE}_session.py", _STOLEN)
+    ),
     Subject("ratchet_state", (f"{_CORE}_ratchet.py", _SESSIONS, f"{_CORE}_session.py")),
-    Subject("session", (f"{_CORE}_session.py", _SESSIONS, f"{_CORE}_mutants_session.py")),
+    Subject("session", (f"{_CORE}_session.py", _SESSIONS, f"{_CORE}_mutants_session.py", f"{_CORE}_handshake.py")),
     Subject("discovery", (f"{_CORE}_discovery.py", f"{_CORE}_mutants_discovery.py", "tests/vectors/test_discovery.py")),
-    Subject("presence", ("tests/vectors/test_presence.py",)),
+    Subject("presence", (f"{_CORE}_mutants_presence.py", "tests/vectors/test_presence.py")),
 )
 
 SUBJECTS: Final = {subject.name: subject for subject in _ALL}
