@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from p2pchat.base.errors import DecodeError, DecryptionError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.core import codec
-from p2pchat.core.crypto import blake2b
+from p2pchat.core.crypto import blake2b, ed25519_pair
 from p2pchat.core.discovery import ADDRESS_BYTES, PEER_ID_PREFIX
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.presence import (
@@ -17,8 +19,10 @@ from p2pchat.core.presence import (
     decode_presence,
     decode_presence_key,
     encode_presence,
+    open_presence,
     presence_epoch,
 )
+from p2pchat.core.record import RecordRefused, finish, prepare_record
 
 WEEK = 7
 OWN = OwnPresence(3, bytes(range(32)), WEEK, b"\x07" * 32, b"\x0a" * 32, 0)
@@ -113,6 +117,15 @@ def test_all_of_its_form_is_read(form: bytes) -> None:
 def test_what_is_beyond_its_form_is_refused(form: bytes) -> None:
     with pytest.raises(DecodeError):
         decode_presence(form)
+
+
+def test_a_record_of_another_writer_is_refused_for_that() -> None:
+    params, now_s = replace(PRODUCTION, work_bits=0), WEEK * PRODUCTION.epoch_s
+    other = ed25519_pair(bytes(32))
+    unmined = prepare_record(OWN.slot(now_s, params), other, said(), now_s, bytes(24), params)
+    with pytest.raises(RecordRefused) as refused:
+        open_presence(OWN.given(WEEK, params), finish(unmined, bytes(8)), now_s, params)
+    assert refused.value.reason == "writer"
 
 
 @pytest.mark.parametrize("n", [0, 1 << 32])
