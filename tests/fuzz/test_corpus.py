@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from p2pchat.core.padding import pad
+from tests.fuzz.decoders import __main__ as decoders
 from tests.fuzz.decoders.corpus import FOLDER, fewest, kept
 from tests.fuzz.decoders.registry import TARGETS
 from tests.fuzz.decoders.target import Malleable, Target, exactly, joined, parted
@@ -50,3 +51,14 @@ def test_of_two_inputs_that_reach_as_much_the_shorter_is_kept() -> None:
 def test_two_parts_in_one_input() -> None:
     assert parted(joined(b"one", b"two")) == (b"one", b"two")
     assert parted(b"\xff") == (b"", b"")
+
+
+def test_where_the_fuzzer_is_absent_one_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(decoders, "find_spec", lambda name: None)
+    assert decoders.main(["cert"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("atheris is not installed: ")
+    assert said.err.count("\n") == 1
