@@ -4,7 +4,7 @@ scripts/fuzz decoders                          each of them, 10^6 inputs
 scripts/fuzz decoders cert kad-reply --count 1000
 
 An input may be refused with a declared error, and with nothing else; it has 10 s and the process 1 GiB. Exits 1 where
-one fails, and names its file. --keep takes the fewest inputs that reach as much into tests/fuzz/corpus.
+one fails, and prints it in hexadecimal. --keep takes the fewest inputs that reach as much into tests/fuzz/corpus.
 """
 
 from __future__ import annotations
