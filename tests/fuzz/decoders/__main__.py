@@ -59,21 +59,22 @@ def main(arguments: Sequence[str]) -> int:
 def _fuzz(target: Target, count: int, seed: int, *, keeps: bool) -> bool:
     """Whether every input was accepted or refused as declared."""
     with tempfile.TemporaryDirectory(prefix="p2pchat-fuzz-") as name:
-        folder = Path(name)
+        inputs, findings, scratch = (Path(name) / part for part in ("inputs", "findings", "scratch"))
+        for folder in (inputs, findings, scratch):
+            folder.mkdir()
         known = [*target.seeds(), *kept(target)]
         for number, data in enumerate(known):
-            (folder / f"known-{number}").write_bytes(data)
+            (inputs / f"known-{number}").write_bytes(data)
         began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="p2pchat-fuzz-") as findings:
-            status, report = _guided(target, count, seed, folder, findings + "/")
-            found = [path.read_bytes() for path in sorted(Path(findings).iterdir())]
+        status, report = _guided(target, count, seed, inputs, f"{findings}/", scratch)
         spent_s = time.monotonic() - began
-        inputs = [path.read_bytes() for path in sorted(folder.iterdir())]
+        found = [path.read_bytes() for path in sorted(findings.iterdir())]
+        reached = [path.read_bytes() for path in sorted(inputs.iterdir())]
     statistics = dict(_STATISTIC.findall(report))
     tried, peak = statistics.get("number_of_executed_units", "?"), statistics.get("peak_rss_mb", "?")
     verdict = "FAILED" if status else "ok"
     print(f"{target.name}: {verdict}, {tried} inputs in {spent_s:.0f} s, {peak} MB at most", end="", flush=True)
-    print(f", {keep(target, [*known, *inputs])} kept" if keeps and not status else "", flush=True)
+    print(f", {keep(target, [*known, *reached])} kept" if keeps and not status else "", flush=True)
     for data in found:
         print(f"  FOUND {data.hex()}", flush=True)
     if status:
@@ -81,21 +82,17 @@ def _fuzz(target: Target, count: int, seed: int, *, keeps: bool) -> bool:
     return status == 0
 
 
-def _guided(target: Target, count: int, seed: int, folder: Path, findings: str) -> tuple[int, str]:
+def _guided(target: Target, count: int, seed: int, inputs: Path, findings: str, scratch: Path) -> tuple[int, str]:
+    """``scratch``: for its temporary files, since it ends without removing any."""
     options = [
         f"-runs={count}", f"-seed={seed}", f"-max_len={target.max_bytes}", f"-timeout={_INPUT_S}",
         f"-rss_limit_mb={_MEMORY_MB}", f"-artifact_prefix={findings}", "-print_final_stats=1", "-verbosity=0",
     ]  # fmt: skip
-    command = [
-        sys.executable,
-        "-m",
-        "tests.fuzz.decoders.guided",
-        MODULES[target.name],
-        target.name,
-        *options,
-        str(folder),
-    ]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    command = [sys.executable, "-m", "tests.fuzz.decoders.guided", MODULES[target.name], target.name, *options]
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    done = subprocess.run(
+        [*command, str(inputs)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
     return done.returncode, done.stdout.decode(errors="replace")
 
 
