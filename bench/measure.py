@@ -53,6 +53,13 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """How much CPU ``work`` takes in this thread: what else the machine does slows it by its caches alone."""
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
+
+
 def each_s(work: Callable[[], object], count: int, warm_up: int = 1) -> list[float]:
     """How long each of ``count`` calls of ``work`` takes, after ``warm_up`` calls that do not count."""
     for _ in range(warm_up):

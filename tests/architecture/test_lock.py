@@ -11,7 +11,7 @@ from libp2p.crypto.keys import KeyType
 from libp2p.crypto.serialization import key_type_to_private_key_deserializer, key_type_to_public_key_deserializer
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("requirements-build.lock", "requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements-build.lock", "requirements.lock", "requirements-dev.lock", "requirements-fuzz.lock")
 OPTIONS = ["--only-binary :all:", "--no-binary python-baseconv", "--no-binary varint"]
 # Requirement lines as the resolver writes them: a pin, maybe a marker, then one or more hashes.
 ENTRY = re.compile(r"([a-z0-9.-]+)==(\S+)( ; [^\\\n]+)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)")
@@ -28,7 +28,7 @@ def pins(file: str) -> dict[str, str]:
 
 
 def project() -> dict[str, list[str]]:
-    """The names of the direct dependencies: of the program, of the developers and of the build."""
+    """The names of the direct dependencies: of the program, the developers, the build and the fuzzer."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wanted = {"runtime": content["project"]["dependencies"], **content["dependency-groups"]}
     return {
@@ -50,6 +50,7 @@ def test_lock_holds_every_direct_dependency() -> None:
     assert set(wanted["runtime"]) <= set(pins("requirements.lock"))
     assert set(wanted["dev"]) <= set(pins("requirements-dev.lock"))
     assert set(wanted["build"]) == set(pins("requirements-build.lock"))
+    assert set(wanted["fuzz"]) == set(pins("requirements-fuzz.lock"))
 
 
 def test_developers_run_the_locked_versions() -> None:

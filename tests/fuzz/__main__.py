@@ -3,6 +3,7 @@
 scripts/fuzz                              every target, 10^5 inputs each
 scripts/fuzz --target kad --count 1000    one of them, shorter
 scripts/fuzz --target kad --seed 7 --start 4321 --count 1    one input again
+scripts/fuzz decoders --help              junk for decoders instead, guided by coverage
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import trio
 from p2pchat.net.guard import quiet_library_logs
 from tests.fuzz.campaign import TARGETS, Report, run
 from tests.fuzz.daemon import pair
+from tests.fuzz.decoders import __main__ as decoders
 
 _SHOWN_BYTES = 2_000
 
 
 def main() -> int:
     """The entry point; the exit status."""
+    if sys.argv[1:2] == ["decoders"]:
+        return decoders.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--target", action="append", choices=list(TARGETS), help="default: all, one after the other")
     parser.add_argument("--count", type=int, default=100_000, help="inputs for each target (default: 100000)")
