@@ -27,7 +27,7 @@ def answer_request(tx: Tx, context: Context, proof: bytes, requester: PeerId) ->
     asks = [own.ask for own in presence.all_own(tx)] or [context.profile.ask]
     if not any(equal(ask_proof(ask, context.network.peer_id, requester), proof) for ask in asks):
         return REFUSED
-    spk = prekeys.newest_spk(tx)
+    spk = prekeys.newest_spk(tx, tx.now_s + context.params.skew_s)
     if spk is None or spk.made_s + context.params.spk_replaced_s <= tx.now_s:
         spk = make_signed_prekey(context.entropy, tx.now_s)
         prekeys.add_spk(tx, spk)

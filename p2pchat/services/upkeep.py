@@ -64,7 +64,7 @@ def upkeep(tx: Tx, context: Context) -> None:
     presence.forget_ended(tx)
     presence.forget_keys(tx, context)
     prove.forget(tx, context)
-    prekeys.prune(tx, tx.now_s, tx.now_s - params.spk_kept_s)
+    prekeys.prune(tx, params)
     sessions.prune_received(tx, tx.now_s)
     sending = (sending_session(tx, contact.id) for contact in contacts.everyone(tx))
     sessions.prune(tx, tx.now_s - params.session_kept_s, {session.id for session in sending if session is not None})

@@ -74,7 +74,12 @@ def connect(path: Path | None, key: bytes) -> Connection:
     return connection
 
 
-def checkpoint(connection: Connection) -> None:
-    """Move the write-ahead log into the file and empty it: the log would keep old ratchet states."""
+def checkpoint(connection: Connection) -> bool:
+    """Move the write-ahead log into the file and empty it: the log would keep old ratchet states.
+
+    Returns:
+        whether it is empty; not while another connection reads.
+    """
     with store_errors():
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
