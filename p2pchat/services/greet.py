@@ -63,8 +63,11 @@ def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, re
     bundle = open_bundle(raw_bundle, row.root, tx.now_s, context.params)
     if bundle.cert.epoch_ms < row.epoch_ms:
         raise HandshakeError("a bundle of an older device")
-    ms = next_ms(tx.now_ms, row.highest_ms)
+    ms = next_ms(tx.now_ms, row.highest_ms, context.params)
     session = open_session(context.identity, bundle, ms, context.entropy, context.params)
+    if current is not None and (not current.session.confirmed or current.session.ms >= ms):
+        # the peer has never had it, or a clock that was ahead would have it sent on in place of the new one
+        sessions.forget(tx, current.id)
     opened = Item(context.message_id(), OPEN, b"")
     session, sealed = seal(session, encode_content([opened]), context.entropy, context.params)
     added = sessions.add(tx, contact, session)

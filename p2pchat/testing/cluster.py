@@ -62,9 +62,21 @@ class InlineDeriver:
 
 
 @dataclass(slots=True)
+class Clock:
+    """A node's clock in unix seconds: the virtual one, wrong by ``skew_s``."""
+
+    right: Callable[[], float]
+    skew_s: float = 0.0
+
+    def __call__(self) -> float:
+        """What it says now."""
+        return self.right() + self.skew_s
+
+
+@dataclass(slots=True)
 class Node:
     """One person's node. ``running`` is None while it is down; ``seed``: of its node key in ``network``; ``now``: its
-    clock, unix seconds.
+    clock, unix seconds, which tests may set wrong by ``now.skew_s``.
     """
 
     name: str
@@ -74,7 +86,7 @@ class Node:
     profile: meta.Profile
     entropy: SeededEntropy
     seed: bytes = field(repr=False)
-    now: Callable[[], float]
+    now: Clock
     events: list[DomainEvent] = field(default_factory=list[DomainEvent])
     running: Running | None = None
 
@@ -156,10 +168,7 @@ class Cluster:
 
     async def add(self, name: str, number: str = "", *, skew_s: float = 0.0) -> Node:
         """A new node with a new identity, started; its clock goes wrong by ``skew_s``."""
-
-        def now() -> float:
-            return self.now() + skew_s
-
+        now = Clock(self.now, skew_s)
         entropy = SeededEntropy(self._seed * 1000 + len(self.nodes))
         profile = meta.Profile(
             name=name,
