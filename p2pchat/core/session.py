@@ -77,16 +77,18 @@ class Sealed:
     ack: bytes = field(repr=False)
 
 
-def next_ms(now_ms: int, highest_ms: int) -> int:
+def next_ms(now_ms: int, highest_ms: int, params: Params) -> int:
     """The ``ms`` of a new session.
 
     Args:
         now_ms: unix time in ms.
-        highest_ms: the highest used or seen with this peer, 0 where none was.
+        highest_ms: the highest used or seen with this peer, 0 where none was. What a clock that was ahead has used
+            does not count: the peer would refuse every flight until that time.
+        params: the clock skew.
 
     Source: PROTOCOL.md 4.2.
     """
-    return max(now_ms, highest_ms + 1)
+    return max(now_ms, highest_ms + 1) if highest_ms < now_ms + params.skew_s * 1000 else now_ms
 
 
 def open_session(identity: Identity, bundle: Bundle, ms: int, entropy: Entropy, params: Params) -> Session:

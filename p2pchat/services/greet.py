@@ -27,7 +27,7 @@ def answer_request(tx: Tx, context: Context, proof: bytes, requester: PeerId) ->
     asks = [own.ask for own in presence.all_own(tx)] or [context.profile.ask]
     if not any(equal(ask_proof(ask, context.network.peer_id, requester), proof) for ask in asks):
         return REFUSED
-    spk = prekeys.newest_spk(tx)
+    spk = prekeys.newest_spk(tx, tx.now_s + context.params.skew_s)
     if spk is None or spk.made_s + context.params.spk_replaced_s <= tx.now_s:
         spk = make_signed_prekey(context.entropy, tx.now_s)
         prekeys.add_spk(tx, spk)
@@ -63,8 +63,11 @@ def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, re
     bundle = open_bundle(raw_bundle, row.root, tx.now_s, context.params)
     if bundle.cert.epoch_ms < row.epoch_ms:
         raise HandshakeError("a bundle of an older device")
-    ms = next_ms(tx.now_ms, row.highest_ms)
+    ms = next_ms(tx.now_ms, row.highest_ms, context.params)
     session = open_session(context.identity, bundle, ms, context.entropy, context.params)
+    if current is not None and (not current.session.confirmed or current.session.ms >= ms):
+        # the peer has never had it, or a clock that was ahead would have it sent on in place of the new one
+        sessions.forget(tx, current.id)
     opened = Item(context.message_id(), OPEN, b"")
     session, sealed = seal(session, encode_content([opened]), context.entropy, context.params)
     added = sessions.add(tx, contact, session)

@@ -77,7 +77,7 @@ def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes) ->
 def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int]:
     part = FlightPart(flight.ephemeral, flight.kem_ciphertext, flight.prekey_id, flight.sender)
     tag = replay_tag(part)
-    if sessions.is_replayed(tx, tag):
+    if prekeys.is_replayed(tx, tag):
         raise DecryptionError("a known flight with an envelope that its session does not open")
     secret = prekeys.take(tx, part.prekey_id, tx.now_s)
     if secret is None:
@@ -90,8 +90,7 @@ def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int]:
         raise HandshakeError("nobody that this node expects")
     if session.peer_epoch_ms < contact.epoch_ms:
         raise HandshakeError("an older device of this contact")
-    prekeys.used(tx, part.prekey_id)
-    sessions.note_replay(tx, tag, tx.now_s + context.params.spk_kept_s)
+    prekeys.accepted(tx, secret, tag, context.params)
     sessions.add(tx, contact.id, session)
     note_device(tx, contact, session.ms, session.peer_epoch_ms)
     _take(tx, context, contact.id, session.peer_epoch_ms, content)

@@ -54,10 +54,14 @@ async def remember_peers(context: Context) -> None:
 def upkeep(tx: Tx, context: Context) -> None:
     """One round, in one transaction."""
     params = context.params
-    for message in messages.expire(tx, tx.now_ms - params.message_life_s * 1000):
+    _forgive_clock(tx, context)
+    expired = messages.expire(tx, tx.now_ms - params.message_life_s * 1000)
+    for message in expired:
         row = messages.get(tx, message)
         if row is not None:
             tx.emit(message_event(EventKind.MESSAGE_EXPIRED, message, row.contact))
+    if expired:
+        sessions.withhold_expired(tx)
     for contact in contacts.overdue(tx):
         contacts.set_pending_until(tx, contact, None)
         tx.emit(contact_event(tx, EventKind.CONTACT_EXPIRED, contact))
@@ -65,7 +69,7 @@ def upkeep(tx: Tx, context: Context) -> None:
     presence.forget_ended(tx)
     presence.forget_keys(tx, context)
     prove.forget(tx, context)
-    prekeys.prune(tx, tx.now_s, tx.now_s - params.spk_kept_s)
+    prekeys.prune(tx, params)
     sessions.prune_received(tx, tx.now_s)
     sending = (sending_session(tx, contact.id) for contact in contacts.everyone(tx))
     sessions.prune(tx, tx.now_s - params.session_kept_s, {session.id for session in sending if session is not None})
@@ -76,3 +80,11 @@ def upkeep(tx: Tx, context: Context) -> None:
         pairs.forget_idsec(tx, this_era)
         pairs.prune(tx, this_era)
     pairs.prune_published(tx, tx.now_s - params.record_ttl_s - params.epoch_s)
+
+
+def _forgive_clock(tx: Tx, context: Context) -> None:
+    """What seems to be older than this device was dated by a clock that had not been set: its life begins now."""
+    born_ms = context.identity.cert.epoch_ms
+    if tx.now_ms >= born_ms:
+        messages.redate(tx, born_ms)
+        contacts.redate(tx, born_ms // 1000, tx.now_s + context.params.pending_life_s)

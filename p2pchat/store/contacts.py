@@ -267,6 +267,13 @@ def overdue(tx: Tx) -> list[int]:
     return [row[0] for row in rows]
 
 
+def redate(tx: Tx, before_s: int, until_s: int) -> None:
+    """Look until ``until_s`` for those whose search seems to have ended before ``before_s``."""
+    tx.execute(
+        "UPDATE contact SET pending_until_s = ? WHERE state = 'pending' AND pending_until_s < ?", (until_s, before_s)
+    )
+
+
 def set_pending_until(tx: Tx, contact: int, until_s: int | None) -> None:
     """Look for ``contact`` until then; None ends the search until the user renews it."""
     tx.execute("UPDATE contact SET pending_until_s = ? WHERE id = ?", (until_s, contact))

@@ -138,13 +138,27 @@ def mark_delivered(tx: Tx, contact: int, n0: int, n1: int) -> list[int]:
 
 
 def expire(tx: Tx, before_ms: int) -> list[int]:
-    """Outbox messages queued before ``before_ms`` → expired; the row ids that changed."""
+    """Outbox messages queued before ``before_ms`` → expired; the row ids that changed.
+
+    One that is sealed in an envelope with a later one waits for that: the envelope is sent again until then.
+    """
     rows = tx.all(
         "UPDATE message SET state = 'expired', reason = 'not delivered in time' WHERE incoming = 0 "
-        "AND state IN ('queued', 'sent') AND created_ms < ? RETURNING id",
+        "AND state IN ('queued', 'sent') AND created_ms < ?1 AND NOT EXISTS (SELECT 1 FROM envelope "
+        "JOIN message later ON later.incoming = 0 AND later.contact = envelope.contact AND later.n BETWEEN n0 AND n1 "
+        "WHERE envelope.contact = message.contact AND bytes IS NOT NULL AND message.n BETWEEN n0 AND n1 "
+        "AND later.state IN ('queued', 'sent') AND later.created_ms >= ?1) RETURNING id",
         (before_ms,),
     )
     return sorted(row[0] for row in rows)
+
+
+def redate(tx: Tx, before_ms: int) -> None:
+    """Outbox messages that seem to be queued before ``before_ms``, when the clock was wrong, were queued now."""
+    tx.execute(
+        "UPDATE message SET created_ms = ? WHERE incoming = 0 AND state IN ('queued', 'sent') AND created_ms < ?",
+        (tx.now_ms, before_ms),
+    )
 
 
 def fail(tx: Tx, contact: int, reason: str) -> list[int]:

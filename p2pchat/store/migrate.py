@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import Final
 
+from p2pchat import __version__
 from p2pchat.base.errors import SchemaTooNew
-from p2pchat.store.sqlite import Connection
+from p2pchat.store.sqlite import Connection, driver_error
+
+_WRITTEN_BY: Final = "schema_by"  # the version that brought the database to its schema
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -23,13 +27,14 @@ def migrate(connection: Connection) -> None:
     """Bring the database to the newest schema. A crash in the middle leaves the last whole one.
 
     Raises:
-        SchemaTooNew: a newer p2pchat has written this database.
+        SchemaTooNew: a newer p2pchat has written this database; nothing was changed.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     known = migrations()
     if version > known[-1][0]:
         raise SchemaTooNew(
-            f"The database has schema {version}; this p2pchat knows up to {known[-1][0]}. Use a newer p2pchat."
+            f"The database has schema {version}; this is p2pchat {__version__}, which knows up to {known[-1][0]}. "
+            f"{_needed(connection)} Nothing was changed."
         )
     for number, sql in known:
         if number <= version:
@@ -37,8 +42,9 @@ def migrate(connection: Connection) -> None:
         # executescript would commit first: the statements run one by one inside a transaction of their own
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for statement in _statements(sql):
+            for statement in statements(sql):
                 connection.execute(statement)
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_WRITTEN_BY, __version__.encode()))
             connection.execute(f"PRAGMA user_version = {number:d}")
         except BaseException:
             connection.execute("ROLLBACK")
@@ -46,6 +52,16 @@ def migrate(connection: Connection) -> None:
         connection.execute("COMMIT")
 
 
-def _statements(sql: str) -> list[str]:
+def _needed(connection: Connection) -> str:
+    """What to use instead. Of a schema that is not known no table need be as it was."""
+    try:
+        row = connection.execute("SELECT value FROM meta WHERE key = ?", (_WRITTEN_BY,)).fetchone()
+    except driver_error:
+        row = None
+    return f"Use p2pchat {row[0].decode()} or a newer one." if row else "Use a newer p2pchat."
+
+
+def statements(sql: str) -> list[str]:
+    """The single statements of a migration."""
     without_comments = "\n".join(line.split("--", 1)[0] for line in sql.splitlines())
     return [statement for statement in (part.strip() for part in without_comments.split(";")) if statement]

@@ -1,49 +1,80 @@
-"""Private halves of what was given out in bundles. Deletion is deletion: ``secure_delete`` and the log's checkpoint."""
+"""Private halves of what was given out in bundles, and the tags of the flights that were accepted with them.
+
+Deletion is deletion: see :mod:`p2pchat.store.erasable`, ``secure_delete`` and the log's checkpoint. A clock that was
+ahead prolongs no life: what it has dated beyond the lives that there are goes, too.
+"""
 
 from __future__ import annotations
 
 from p2pchat.base.ids import PeerId
 from p2pchat.base.limits import PREKEYS, PREKEYS_PER_PEER
 from p2pchat.core.crypto import x25519_pair
+from p2pchat.core.params import Params
 from p2pchat.core.prekeys import PrekeySecret, SignedPrekey, dump_prekey, load_prekey
 from p2pchat.store.db import Tx
+from p2pchat.store.erasable import erasable, value_of
 
-__all__ = ["add", "add_spk", "newest_spk", "prune", "take", "used"]
+__all__ = ["accepted", "add", "add_spk", "is_replayed", "newest_spk", "prune", "take"]
 
 
-def newest_spk(tx: Tx) -> SignedPrekey | None:
-    row = tx.one("SELECT made_s, secret FROM spk ORDER BY made_s DESC LIMIT 1")
+def newest_spk(tx: Tx, until_s: int) -> SignedPrekey | None:
+    """The signed prekey that was made last, and not after unix second ``until_s``."""
+    row = tx.one("SELECT made_s, secret FROM spk WHERE made_s <= ? ORDER BY made_s DESC LIMIT 1", (until_s,))
     return None if row is None else SignedPrekey(x25519_pair(bytes(row[1])), row[0])
 
 
 def add_spk(tx: Tx, spk: SignedPrekey) -> None:
+    # a table of one page: what is deleted there has never moved
     tx.execute("INSERT INTO spk VALUES (?, ?) ON CONFLICT DO NOTHING", (spk.made_s, spk.pair.secret))
 
 
 def add(tx: Tx, secret: PrekeySecret, requester: PeerId) -> None:
-    """Keep the private half of a bundle; committed before the bundle leaves. The oldest beyond the bounds go."""
+    """Keep the private half of a bundle; committed before the bundle leaves. The oldest beyond the bounds go.
+
+    Those that a contact's own node has asked for go last: whoever holds ask32 can ask under ever new PeerIDs, and
+    pushes out what strangers have asked for.
+    """
     tx.execute(
         "INSERT INTO prekey (prekey_id, requester, secret, expires_s) VALUES (?, ?, ?, ?)",
-        (secret.prekey_id, bytes(requester), dump_prekey(secret), secret.expires_s),
+        (secret.prekey_id, bytes(requester), erasable(dump_prekey(secret)), secret.expires_s),
     )
     tx.execute(
         "DELETE FROM prekey WHERE requester = ?1 AND id NOT IN "
         "(SELECT id FROM prekey WHERE requester = ?1 ORDER BY id DESC LIMIT ?2)",
         (bytes(requester), PREKEYS_PER_PEER),
     )
-    tx.execute("DELETE FROM prekey WHERE id <= (SELECT max(id) FROM prekey) - ?", (PREKEYS,))
+    tx.execute(
+        "DELETE FROM prekey WHERE (SELECT count(*) FROM prekey) > ?1 AND id NOT IN (SELECT id FROM prekey ORDER BY "
+        "EXISTS (SELECT 1 FROM contact_peer WHERE peer = requester AND published) DESC, id DESC LIMIT ?1)",
+        (PREKEYS,),
+    )
 
 
 def take(tx: Tx, prekey_id: bytes, now_s: int) -> PrekeySecret | None:
     row = tx.one("SELECT secret FROM prekey WHERE prekey_id = ? AND expires_s > ?", (prekey_id, now_s))
-    return None if row is None else load_prekey(bytes(row[0]))
+    return None if row is None else load_prekey(value_of(row[0]))
 
 
-def used(tx: Tx, prekey_id: bytes) -> None:
-    """A flight was accepted with it: gone in the same transaction."""
-    tx.execute("DELETE FROM prekey WHERE prekey_id = ?", (prekey_id,))
+def accepted(tx: Tx, secret: PrekeySecret, tag: bytes, params: Params) -> None:
+    """A flight was accepted with it: the one-time pair is gone in the same transaction, and its replay tag stays as
+    long as the signed prekey. Source: PROTOCOL.md 4.2.
+
+    Raises: the driver's IntegrityError on a repeat; ask :func:`is_replayed` in the same transaction first.
+    """
+    tx.execute("DELETE FROM prekey WHERE prekey_id = ?", (secret.prekey_id,))
+    spk = tx.one("SELECT made_s FROM spk WHERE secret = ?", (secret.spk.secret,))
+    until_s = secret.expires_s if spk is None else spk[0] + params.spk_kept_s
+    tx.execute("INSERT INTO replay_tag VALUES (?, ?)", (tag, until_s))
 
 
-def prune(tx: Tx, now_s: int, spk_before_s: int) -> None:
-    tx.execute("DELETE FROM prekey WHERE expires_s <= ?", (now_s,))
-    tx.execute("DELETE FROM spk WHERE made_s < ?", (spk_before_s,))
+def is_replayed(tx: Tx, tag: bytes) -> bool:
+    """Whether a flight with that tag was accepted."""
+    return tx.one("SELECT 1 FROM replay_tag WHERE tag = ?", (tag,)) is not None
+
+
+def prune(tx: Tx, params: Params) -> None:
+    """Forget what has had its life."""
+    now_s, ahead_s = tx.now_s, tx.now_s + params.skew_s
+    tx.execute("DELETE FROM prekey WHERE expires_s NOT BETWEEN ? AND ?", (now_s + 1, ahead_s + params.bundle_life_s))
+    tx.execute("DELETE FROM spk WHERE made_s NOT BETWEEN ? AND ?", (now_s - params.spk_kept_s, ahead_s))
+    tx.execute("DELETE FROM replay_tag WHERE until_s NOT BETWEEN ? AND ?", (now_s, ahead_s + params.spk_kept_s))

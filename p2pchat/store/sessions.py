@@ -1,7 +1,7 @@
 """Sessions, the envelopes that were sealed in them, and what was received: the tables behind "exactly once".
 
 A session's state is written in the transaction of the envelope that it sealed or opened. Skipped keys, which can be
-large, are written only when they changed.
+large, are written only when they changed; they stand behind the state and are as erasable as that.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from p2pchat.base.limits import SESSIONS_PER_CONTACT
 from p2pchat.core.ratchet_state import hints
 from p2pchat.core.session import Sealed, Session, dump_session, dump_skipped, load_session
 from p2pchat.store.db import Row, Tx
+from p2pchat.store.erasable import erasable, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,14 @@ _SELECT: Final = "SELECT id, contact, sealed_n, presence_n, core, skipped FROM s
 
 
 def _row(row: Row) -> SessionRow:
-    return SessionRow(row[0], row[1], row[2], row[3], load_session(bytes(row[4]), bytes(row[5])))
+    return SessionRow(row[0], row[1], row[2], row[3], load_session(value_of(row[4]), bytes(row[5])))
 
 
 def add(tx: Tx, contact: int, session: Session) -> SessionRow:
     """Store a new session; a contact's oldest beyond the bound go, and what waits in them is sealed again."""
     row_id = tx.insert(
         "INSERT INTO session (contact, ad, core, skipped, used_s) VALUES (?, ?, ?, ?, ?)",
-        (contact, session.ad, dump_session(session), dump_skipped(session), tx.now_s),
+        (contact, session.ad, erasable(dump_session(session)), dump_skipped(session), tx.now_s),
     )
     _write_hints(tx, row_id, session)
     tx.execute(
@@ -78,7 +79,7 @@ def save(tx: Tx, row: SessionRow, session: Session, sealed_n: int = 0, presence_
     n, given = max(row.sealed_n, sealed_n), max(row.presence_n, presence_n)
     tx.execute(
         "UPDATE session SET core = ?, sealed_n = ?, presence_n = ?, used_s = ? WHERE id = ?",
-        (dump_session(session), n, given, tx.now_s, row.id),
+        (erasable(dump_session(session)), n, given, tx.now_s, row.id),
     )
     if session.ratchet.skipped is not row.session.ratchet.skipped:
         tx.execute("UPDATE session SET skipped = ? WHERE id = ?", (dump_skipped(session), row.id))
@@ -116,6 +117,11 @@ def any_confirmed(tx: Tx) -> bool:
 def forget_all(tx: Tx) -> None:
     """Forget every session; what waits in them is sealed again in others."""
     tx.execute("DELETE FROM session")
+
+
+def forget(tx: Tx, session: int) -> None:
+    """Forget a session; what waits in it is sealed again."""
+    tx.execute("DELETE FROM session WHERE id = ?", (session,))
 
 
 def prune(tx: Tx, used_before_s: int, sending: set[int]) -> None:
@@ -156,6 +162,20 @@ def settle(tx: Tx, envelope: int) -> None:
     tx.execute("UPDATE envelope SET bytes = NULL WHERE id = ?", (envelope,))
 
 
+def withhold_expired(tx: Tx) -> None:
+    """What was said to have expired does not arrive later: envelopes of which no message waits are not sent again.
+
+    The peer keeps the keys of what it misses in the chain. An own presence that went with them is given again.
+    """
+    rows = tx.all(
+        "UPDATE envelope SET bytes = NULL WHERE bytes IS NOT NULL AND n1 > 0 AND NOT EXISTS (SELECT 1 FROM message "
+        "WHERE incoming = 0 AND message.contact = envelope.contact AND n BETWEEN n0 AND n1 "
+        "AND state IN ('queued', 'sent')) RETURNING session, presence_n"
+    )
+    given = {session for session, presence_n in rows if presence_n}
+    tx.many("UPDATE session SET presence_n = 0 WHERE id = ?", [(session,) for session in given])
+
+
 def received_ack(tx: Tx, eid: bytes) -> bytes | None:
     """The ack that answered this eid before, or None if it is new."""
     row = tx.one("SELECT ack FROM received WHERE eid = ?", (eid,))
@@ -166,15 +186,6 @@ def note_received(tx: Tx, contact: int, eid: bytes, ack: bytes, until_s: int) ->
     tx.execute("INSERT INTO received (contact, eid, ack, until_s) VALUES (?, ?, ?, ?)", (contact, eid, ack, until_s))
 
 
-def is_replayed(tx: Tx, tag: bytes) -> bool:
-    return tx.one("SELECT 1 FROM replay_tag WHERE tag = ?", (tag,)) is not None
-
-
-def note_replay(tx: Tx, tag: bytes, until_s: int) -> None:
-    """Raises: the driver's IntegrityError on a repeat; ask :func:`is_replayed` in the same transaction first."""
-    tx.execute("INSERT INTO replay_tag VALUES (?, ?)", (tag, until_s))
-
-
 def prune_received(tx: Tx, now_s: int) -> None:
     # in the order of arrival, so that only what goes is looked at
     tx.execute(
@@ -182,5 +193,4 @@ def prune_received(tx: Tx, now_s: int) -> None:
         "coalesce((SELECT id FROM received WHERE until_s >= ? ORDER BY id LIMIT 1), 1 << 62)",
         (now_s,),
     )
-    tx.execute("DELETE FROM replay_tag WHERE until_s < ?", (now_s,))
     tx.execute("DELETE FROM envelope WHERE bytes IS NULL AND id < (SELECT max(id) FROM envelope)")

@@ -13,6 +13,7 @@ from p2pchat.core.ratchet_state import RatchetState
 from p2pchat.core.session import load_session
 from p2pchat.store import meta
 from p2pchat.store.db import Tx
+from p2pchat.store.erasable import value_of
 from p2pchat.store.keyfile import read_key
 from p2pchat.store.sqlite import connect
 
@@ -64,7 +65,7 @@ def _prekeys(tx: Tx) -> Named:
     for (secret,) in tx.all("SELECT secret FROM spk"):
         yield "spk", bytes(secret)
     for (dumped,) in tx.all("SELECT secret FROM prekey"):
-        prekey = load_prekey(bytes(dumped))
+        prekey = load_prekey(value_of(dumped))
         yield "spk", prekey.spk.secret
         yield "the KEM's seed", prekey.kem_seed
         if prekey.opk is not None:
@@ -78,7 +79,7 @@ def _proofs(tx: Tx) -> Named:
 
 def _sessions(tx: Tx) -> Named:
     for core, skipped in tx.all("SELECT core, skipped FROM session"):
-        yield from _ratchet(load_session(bytes(core), bytes(skipped)).ratchet)
+        yield from _ratchet(load_session(value_of(core), bytes(skipped)).ratchet)
 
 
 def _ratchet(state: RatchetState) -> Named:

@@ -6,6 +6,7 @@ import pytest
 from trio.testing import MockClock
 
 from p2pchat.services import link
+from tests.sim.loss import Loss
 
 HOUR_S = 3600.0
 
@@ -21,3 +22,8 @@ def rare_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "HEARTBEAT_S", HOUR_S)
     monkeypatch.setattr(link, "SILENCE_S", 2 * HOUR_S)
     monkeypatch.setattr(link, "_PINGS_A_PROBE", 1)
+
+
+@pytest.fixture
+def loss(monkeypatch: pytest.MonkeyPatch) -> Loss:
+    return Loss(monkeypatch)

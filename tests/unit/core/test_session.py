@@ -135,10 +135,16 @@ def test_a_refused_envelope_changes_nothing(entropy: SeededEntropy) -> None:
 
 
 def test_next_ms() -> None:
-    assert ss.next_ms(1_000, 0) == 1_000
-    assert ss.next_ms(1_000, 999) == 1_000
-    assert ss.next_ms(1_000, 1_000) == 1_001
-    assert ss.next_ms(1_000, 5_000) == 5_001
+    assert ss.next_ms(1_000, 0, PRODUCTION) == 1_000
+    assert ss.next_ms(1_000, 999, PRODUCTION) == 1_000
+    assert ss.next_ms(1_000, 1_000, PRODUCTION) == 1_001
+    assert ss.next_ms(1_000, 5_000, PRODUCTION) == 5_001
+
+
+def test_a_clock_that_was_ahead_does_not_move_the_ms_of_new_sessions() -> None:
+    skew_ms = PRODUCTION.skew_s * 1000
+    assert ss.next_ms(1_000, 999 + skew_ms, PRODUCTION) == 1_000 + skew_ms  # the peer takes it still
+    assert ss.next_ms(1_000, 1_000 + skew_ms, PRODUCTION) == 1_000
 
 
 def test_no_session_no_choice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import trio
 
 from p2pchat.base.errors import Corrupt, StoreError, UsageError
 from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.store import db as db_module
 from p2pchat.store import eventlog
 from p2pchat.store.db import Database, Tx
+from p2pchat.store.sqlite import Connection, checkpoint, connect
 
 KEY = bytes(range(32))
 
@@ -36,7 +39,8 @@ def read_all(folder: Path) -> bytes:
 
 
 async def count(db: Database) -> int:
-    row = await db.run(lambda tx: tx.one("SELECT count(*) FROM meta"))
+    # the migrations note there who ran them
+    row = await db.run(lambda tx: tx.one("SELECT count(*) FROM meta WHERE key != 'schema_by'"))
     assert row is not None
     return int(row[0])
 
@@ -185,3 +189,55 @@ async def test_the_log_is_emptied_when_the_snapshot_has_ended_and_nobody_waits_f
         while log.stat().st_size > 0:  # noqa: ASYNC110  another thread's doing
             await trio.sleep(0.01)
     await db.close()
+
+
+@pytest.mark.parametrize(("minutes", "at_least", "at_most"), [(0.0, 20, 30), (1e6, 1, 1)])
+async def test_under_load_the_log_is_emptied_every_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float, at_least: int, at_most: int
+) -> None:
+    emptied: list[bool] = []
+
+    def noted(connection: Connection) -> bool:
+        emptied.append(checkpoint(connection))
+        return emptied[-1]
+
+    monkeypatch.setattr(db_module, "checkpoint", noted)
+    monkeypatch.setattr(db_module, "_IDLE_CHECKPOINT_S", 1e6)
+    monkeypatch.setattr(db_module, "_BUSY_CHECKPOINT_S", minutes)
+    db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000)
+    for number in range(50):
+        await db.run(put(str(number), b"x"))
+    await db.close()
+    assert at_least <= len(emptied) <= at_most
+    assert all(emptied)
+
+
+async def test_the_log_is_emptied_when_nothing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied = threading.Event()
+
+    def noted(connection: Connection) -> bool:
+        done = checkpoint(connection)
+        emptied.set()
+        return done
+
+    monkeypatch.setattr(db_module, "checkpoint", noted)
+    monkeypatch.setattr(db_module, "_IDLE_CHECKPOINT_S", 0.001)
+    db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000)
+    await db.run(put("a", b"x"))
+    assert await trio.to_thread.run_sync(emptied.wait, 60)
+    assert (tmp_path / "x.db-wal").stat().st_size == 0
+    await db.close()
+
+
+def test_a_log_that_another_connection_reads_is_not_empty(tmp_path: Path) -> None:
+    first, second = connect(tmp_path / "x.db", KEY), connect(tmp_path / "x.db", KEY)
+    first.execute("CREATE TABLE t (x)")
+    second.execute("BEGIN")
+    second.execute("SELECT * FROM t").fetchall()
+    first.execute("INSERT INTO t VALUES (1)")
+    first.execute("PRAGMA busy_timeout = 0")
+    assert not checkpoint(first)
+    second.execute("COMMIT")
+    assert checkpoint(first)
+    first.close()
+    second.close()
