@@ -83,8 +83,11 @@ def upkeep(tx: Tx, context: Context) -> None:
 
 
 def _forgive_clock(tx: Tx, context: Context) -> None:
-    """What seems to be older than this device was dated by a clock that had not been set: its life begins now."""
+    """What seems to be older than this device was dated by a clock that had not been set: its life begins now.
+
+    In a profile that was restored it may be as old as it seems.
+    """
     born_ms = context.identity.cert.epoch_ms
-    if tx.now_ms >= born_ms:
+    if tx.now_ms >= born_ms and not meta.load_before(tx).epoch_ms:
         messages.redate(tx, born_ms)
         contacts.redate(tx, born_ms // 1000, tx.now_s + context.params.pending_life_s)

@@ -110,7 +110,9 @@ def get(tx: Tx, session: int) -> SessionRow | None:
 
 
 def any_confirmed(tx: Tx) -> bool:
-    """Whether anybody has agreed on anything with this device."""
+    """Whether anybody has agreed on anything with this device: in a session, or long ago in one that is forgotten."""
+    if tx.one("SELECT 1 FROM contact WHERE acked_n > 0 LIMIT 1") is not None:
+        return True
     return any(_row(row).session.confirmed for row in tx.execute(_SELECT))
 
 

@@ -184,6 +184,7 @@ ROWS: Final[dict[str, Row]] = {
         "key": ENTROPY.bytes(32),
         "seq": NOW_S,
     },
+    "meeting": {"contact": 9, "device_ms": SESSION.peer_epoch_ms, "ms": NOW_MS, "rdv": ENTROPY.bytes(32)},
     "invite_slot": {"invite": 3, "era": 229, "epoch": 2976, "state": dump_pair(PAIR)},
     "invite_refused": {"invite": 3, "root": ENTROPY.bytes(32)},
     "notice": {

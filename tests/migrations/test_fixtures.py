@@ -43,7 +43,8 @@ DIGESTS = {
     1: "2e33ee9e5812a6f7",
     2: "59508faaca1b16bb",
     3: "4208efa1bf000a41",
-    4: "21fc19bdc8516369",
+    4: "7b66daf5e73901e5",
+    5: "54403fcde5c15dca",
 }
 """BLAKE2b-8 of the statements of each migration."""
 

@@ -242,13 +242,19 @@ def test_the_new_device_is_dated_now_or_after_the_last(behind_ms: int, expected:
         assert load_identity(meta.load_profile(after).identity).cert.epoch_ms == expected
 
 
-@pytest.mark.parametrize(("agreed", "expected"), [(False, 0), (True, NOW_MS + 365 * 86_400_000)])
-def test_a_date_of_a_clock_that_was_ahead_counts_only_if_somebody_took_it(agreed: bool, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("agreed", "acked", "expected"),
+    [(False, 0, 0), (True, 0, NOW_MS + 365 * 86_400_000), (False, 8, NOW_MS + 365 * 86_400_000)],
+)
+def test_a_date_of_a_clock_that_was_ahead_counts_only_if_somebody_took_it(
+    agreed: bool, acked: int, expected: int
+) -> None:
     with database() as connection:
         tx = Tx(connection, NOW_MS)
         peopled(tx)
         ahead = create_identity(SeededEntropy(5), NOW_MS + 365 * 86_400_000)
         meta.save_profile(tx, msgspec.structs.replace(profile(), identity=dump_identity(ahead)))
+        tx.execute("UPDATE contact SET acked_n = ?", (acked,))
         if agreed:
             _, session = session_pair(SeededEntropy(9))
             values = dump_session(session), dump_skipped(session)
