@@ -9,12 +9,8 @@ import pytest
 _OUTSIDE = {Path(__file__).parent / name for name in ("net", "e2e")}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Tests with real sockets and processes run in one of them, one after the other: their time is that of a machine
     with a core for them."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        if _OUTSIDE & set(item.path.parents):
-            item.add_marker(pytest.mark.xdist_group("outside"))
+    if item.config.pluginmanager.hasplugin("xdist") and _OUTSIDE & set(item.path.parents):
+        item.add_marker(pytest.mark.xdist_group("outside"))
