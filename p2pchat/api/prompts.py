@@ -47,7 +47,8 @@ def ask_new_passphrase(question: str, missing: str) -> bytes:
     while True:
         first = ask_passphrase(question, missing)
         if not fits(first):
-            print(f"1 to {PASSPHRASE_BYTES} bytes; for none at all use --no-passphrase.", file=sys.stderr)
+            none = "; for none at all use --no-passphrase" if "--no-passphrase" in missing else ""
+            print(f"1 to {PASSPHRASE_BYTES} bytes{none}.", file=sys.stderr)
         elif ask_passphrase("The same again: ", missing) != first:
             print("They differ.", file=sys.stderr)
         else:

@@ -43,6 +43,7 @@ _OPS_MAX: Final = 16
 _MEMORY_MIN: Final = 8_192
 _MEMORY_MAX: Final = 1 << 30  # a forged file must not make whoever reads it ask for all memory
 
+_OTHER: Final = "This is not a backup of p2pchat."
 _CUT: Final = "The backup ends too early: it is not all there."
 _DAMAGED: Final = "The backup is damaged or was altered."
 
@@ -142,7 +143,8 @@ class Opener:
             Corrupt: the backup is not.
         """
         if not self._ended:
-            raise Corrupt(_CUT)
+            begun = self._head or bytes(self._waiting)
+            raise Corrupt(_CUT if begun[: len(_MAGIC)] == _MAGIC[: len(begun)] else _OTHER)
 
     def _next_chunk(self) -> bytes | None:
         if self._ended or len(self._waiting) < LENGTH_BYTES:
@@ -170,7 +172,7 @@ class Opener:
 def _opened(head: bytes, passphrase: bytes) -> sodium.crypto_secretstream_xchacha20poly1305_state:
     at = len(_MAGIC)
     if head[:at] != _MAGIC:
-        raise Corrupt("This is not a backup of p2pchat.")
+        raise Corrupt(_OTHER)
     if head[at] > _VERSION:
         raise Corrupt(f"The backup has version {head[at]}; this p2pchat reads {_VERSION}. Use a newer p2pchat.")
     signed = head[:-_DIGEST_BYTES]

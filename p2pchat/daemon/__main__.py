@@ -122,7 +122,7 @@ def _init(arguments: argparse.Namespace) -> None:
         shown = {"profile": paths.profile, "name": profile.name, "number": profile.number or None}
         print(msgspec.json.encode(shown).decode())
     else:
-        print(f"The profile {paths.profile} is ready. Start its node with: p2pchat daemon")
+        print(f"The profile {paths.profile} is ready. Start its node with: {profiles.start_command(paths)}")
 
 
 def _own_number(arguments: argparse.Namespace) -> Number | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
-from p2pchat.api.paths import ProfilePaths
+from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths
 from p2pchat.base.errors import DiskFull, StoreError, UsageError, WrongPassphrase
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.keys import create_identity, dump_identity
@@ -49,6 +49,11 @@ class Handover:
         key, self._key = self._key, None
         assert key is not None  # noqa: S101  it is taken where the store is opened, and there alone
         return key
+
+
+def start_command(paths: ProfilePaths) -> str:
+    """What its owner types to start this profile's node."""
+    return "p2pchat daemon" if paths.profile == DEFAULT_PROFILE else f"p2pchat --profile {paths.profile} daemon"
 
 
 def refuse_existing(paths: ProfilePaths) -> None:

@@ -39,7 +39,7 @@ def verify(arguments: argparse.Namespace) -> None:
 def restore(arguments: argparse.Namespace) -> None:
     """Make a profile out of a backup."""
     from p2pchat.daemon import restore as restoring
-    from p2pchat.daemon.profile import refuse_existing
+    from p2pchat.daemon.profile import refuse_existing, start_command
     from p2pchat.daemon.system import SystemEntropy
 
     paths = ProfilePaths(arguments.profile)
@@ -47,7 +47,9 @@ def restore(arguments: argparse.Namespace) -> None:
     now_ms = int(time.time() * 1000)
     found = restoring.restore(paths, arguments.file, _passphrase(arguments), SystemEntropy(), now_ms)
     _tell(arguments, found, f"The profile {paths.profile} is restored")
-    print("Start it with: p2pchat daemon. Do not start the device that the backup is of again.", file=sys.stderr)
+    print(
+        f"Start it with: {start_command(paths)}. Do not start the device that the backup is of again.", file=sys.stderr
+    )
 
 
 def _passphrase(arguments: argparse.Namespace) -> bytes:

@@ -158,9 +158,19 @@ def test_a_newer_version_is_named() -> None:
         opened(forged(1, 8192, version=2) + bytes(100))
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"PK\x03\x04" + bytes(200), b"p2pchat backup\n", bytes(1 << 20)])
-def test_what_is_no_backup_is_refused(data: bytes) -> None:
-    with pytest.raises(Corrupt):
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "too early"),
+        (b"p2pchat backup\n", "too early"),
+        (b"\0", "not a backup"),
+        (b"hello", "not a backup"),
+        (b"PK\x03\x04" + bytes(200), "not a backup"),
+        (bytes(1 << 20), "not a backup"),
+    ],
+)
+def test_what_is_no_backup_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(Corrupt, match=why):
         opened(data)
 
 
