@@ -28,8 +28,8 @@ from p2pchat.core.crypto import Entropy, blake2b_plain, equal
 CHUNK_BYTES: Final = 65_536
 HEAD_BYTES: Final = 96
 LENGTH_BYTES: Final = 4
+MAGIC: Final = b"p2pchat backup\n"
 
-_MAGIC: Final = b"p2pchat backup\n"
 _VERSION: Final = 1
 _SALT_BYTES: Final = 16
 _CHECK_BYTES: Final = 16
@@ -77,7 +77,7 @@ class Sealer:
         salt, header = entropy.bytes(_SALT_BYTES), entropy.bytes(_STREAM_BYTES)
         key, check = _derive(passphrase, salt, cost)
         sizes = cost.ops.to_bytes(4, "big") + cost.memory_bytes.to_bytes(4, "big")
-        head = _MAGIC + bytes((_VERSION,)) + salt + sizes + check + header
+        head = MAGIC + bytes((_VERSION,)) + salt + sizes + check + header
         self.head: Final = head + blake2b_plain(head, _DIGEST_BYTES)
         self._stream = _start(header, key)
         self._waiting = bytearray()
@@ -144,7 +144,7 @@ class Opener:
         """
         if not self._ended:
             begun = self._head or bytes(self._waiting)
-            raise Corrupt(_CUT if begun[: len(_MAGIC)] == _MAGIC[: len(begun)] else _OTHER)
+            raise Corrupt(_CUT if begun[: len(MAGIC)] == MAGIC[: len(begun)] else _OTHER)
 
     def _next_chunk(self) -> bytes | None:
         if self._ended or len(self._waiting) < LENGTH_BYTES:
@@ -170,8 +170,8 @@ class Opener:
 
 
 def _opened(head: bytes, passphrase: bytes) -> sodium.crypto_secretstream_xchacha20poly1305_state:
-    at = len(_MAGIC)
-    if head[:at] != _MAGIC:
+    at = len(MAGIC)
+    if head[:at] != MAGIC:
         raise Corrupt(_OTHER)
     if head[at] > _VERSION:
         raise Corrupt(f"The backup has version {head[at]}; this p2pchat reads {_VERSION}. Use a newer p2pchat.")

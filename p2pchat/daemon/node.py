@@ -165,8 +165,6 @@ class Node:
                 )
             self._half.locking = True
             await self._end()
-        sd_notify("STATUS=locked")
-        log.info("node.locked")
 
     async def unlock(self, passphrase: bytes) -> None:
         paths = self._start.paths
@@ -203,23 +201,29 @@ class Node:
         await self._gone.wait()
 
     async def _live(self, key: Handover, told: Iterable[EventKind], task_status: trio.TaskStatus[None]) -> None:
+        locking = False
         try:
-            await self._live_unlocked(key, told, task_status)
+            locking = await self._live_unlocked(key, told, task_status)
         finally:
             self._half = None
             if not self._closing:
                 await _scrub()
+            if locking:  # whoever asked for it may have left
+                sd_notify("STATUS=locked")
+                log.info("node.locked")
             self._gone.set()
 
     async def _live_unlocked(
         self, key: Handover, told: Iterable[EventKind], task_status: trio.TaskStatus[None]
-    ) -> None:
+    ) -> bool:
+        """Returns: whether it ended because the node is locked."""
         async with unlocked(self._start.paths, self._start.settings, key, self.started) as half:
             for kind in told:
                 await half.tell(kind)
             self._half = half
             task_status.started()
             await half.ending.wait()
+        return half.locking
 
 
 async def _scrub() -> None:

@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
@@ -27,6 +27,7 @@ from p2pchat.store.keyfile import (
     needs_passphrase,
     read_key,
     remove_unfinished,
+    shred,
     sync_directory,
     write_key,
 )
@@ -124,8 +125,9 @@ def new_database(paths: ProfilePaths, passphrase: bytes | None, entropy: Entropy
 
 
 def unfinished(paths: ProfilePaths) -> list[Path]:
-    """The folders that a :func:`create` which was cut off has left behind."""
-    return sorted(paths.data_dir.parent.glob(f".{paths.profile}.new-*"))
+    """The folders that a :func:`create` or a restore which was cut off has left behind."""
+    left = sorted(paths.data_dir.parent.glob(f".{paths.profile}.new-*"))
+    return [folder for folder in left if not folder.is_symlink()]  # the key behind a link is not theirs
 
 
 @contextmanager
@@ -190,12 +192,18 @@ def credential() -> Path | None:
 
 
 def tidy(paths: ProfilePaths) -> None:
-    """Remove what a change of the passphrase that was cut off has left. For whoever holds the profile's lock.
+    """Remove what a change of the passphrase, an ``init`` or a restore that was killed has left, its key first.
+
+    For whoever holds the lock of the profile: as it is there, nobody makes it.
 
     Raises:
         StoreError: the disk refused.
     """
     remove_unfinished(paths.key_file)
+    for folder in unfinished(paths):
+        with suppress(StoreError, OSError):  # another user's, say: no reason not to start, and a wipe says so
+            shred(folder / paths.key_file.name)
+            shutil.rmtree(folder)
 
 
 def change_passphrase(paths: ProfilePaths, old: bytes | None, new: bytes | None, entropy: Entropy) -> None:

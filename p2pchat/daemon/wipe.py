@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from p2pchat.api.paths import ProfilePaths
@@ -66,8 +67,8 @@ def _remove_folder(folder: Path) -> None:
         else:
             path.unlink()
     if folder.is_symlink():  # to another disk
-        target = folder.resolve()
+        with suppress(OSError):  # the root of that disk, or in a folder of somebody else: it is empty, and may stay
+            folder.resolve().rmdir()
         folder.unlink()
-        target.rmdir()
     else:
         folder.rmdir()

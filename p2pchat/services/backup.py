@@ -4,7 +4,7 @@ Rules:
 
 - It is one moment's: a snapshot is read while the node goes on.
 - The file is written under another name and renamed: whatever goes wrong, nothing half-written is left, and nothing
-  that was there is replaced.
+  that was there is replaced. Of two that write the same file one is refused.
 - Records stream: neither writing nor reading one takes more memory for a longer history.
 
 Concurrency: the functions that are not ``async`` block for long: they are for worker threads, and for programs that do
@@ -14,7 +14,9 @@ nothing else.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ import trio
 
 from p2pchat.base.errors import DiskFull, StoreError, UsageError
 from p2pchat.core.backup import SETTINGS_BYTES, BackupReader, Header, Record, encode_record
-from p2pchat.core.backup_file import MODERATE, Cost, Sealer
+from p2pchat.core.backup_file import MAGIC, MODERATE, Cost, Sealer
 from p2pchat.core.crypto import Entropy
 from p2pchat.store.backup import read
 from p2pchat.store.db import Database
@@ -34,6 +36,8 @@ from p2pchat.store.keyfile import sync_directory
 
 _PIECE_BYTES: Final = 1 << 18
 _RECORDS_A_LOOK: Final = 256  # records between two looks whether the caller is still there
+_PART: Final = ".part"
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _at_once: Final = trio.CapacityLimiter(1)
 
@@ -64,7 +68,7 @@ async def create(
         settings: the configuration file, which goes into it if it is there.
 
     Raises:
-        UsageError: ALREADY_EXISTS.
+        UsageError: ALREADY_EXISTS; INVALID_PARAMS, a name that ends in ``.part``.
         StoreError: the disk refused; DiskFull where it is full. No file is left.
 
     Concurrency: one at a time; cancelled, it stops and leaves no file.
@@ -157,21 +161,62 @@ def _settings(path: Path) -> bytes:
 @contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that is at ``path`` when the block has ended well, whole and on the disk; else there is none."""
-    part = path.with_name(path.name + ".part")
     with _disk_errors("written"):
         _refuse_existing(path)
-        part.unlink(missing_ok=True)  # of a backup that was killed
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "wb") as file:
+        if path.suffix == _PART:  # it would be taken for what a backup that was killed has left
+            raise UsageError("path: must not end in .part", data={"param": "path"})
+        part = path.with_name(path.name + _PART)
+        descriptor = _new_part(part)
+        with open(descriptor, "wb") as file:
+            try:
                 yield file
                 file.flush()
                 os.fsync(descriptor)
-            _refuse_existing(path)
-            part.rename(path)
-            sync_directory(path.parent)
-        finally:
-            part.unlink(missing_ok=True)
+                _refuse_existing(path)
+                if not _is_at(part, descriptor):
+                    raise StoreError("The backup cannot be written: somebody has taken its file away.")
+                part.rename(path)
+            except BaseException:
+                if _is_at(part, descriptor):
+                    part.unlink(missing_ok=True)
+                raise
+        sync_directory(path.parent)
+
+
+def _new_part(part: Path) -> int:
+    """The descriptor of the new file ``part``, which is locked as long as it is open."""
+    try:
+        descriptor = os.open(part, _NEW, 0o600)
+    except FileExistsError:
+        _remove_killed(part)
+        descriptor = os.open(part, _NEW, 0o600)
+    _lock(descriptor)
+    return descriptor
+
+
+def _remove_killed(part: Path) -> None:
+    """Remove what a backup that was killed has left; nothing else, and not while it is written."""
+    descriptor = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as left:
+        _lock(descriptor)
+        begins = left.read(len(MAGIC)) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        if begins not in (b"", MAGIC) or not _is_at(part, descriptor):
+            raise UsageError("There is a file of that name with .part at its end already.", name="ALREADY_EXISTS")
+        part.unlink()
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError("Another backup is being written into that file.", name="ALREADY_EXISTS") from None
+
+
+def _is_at(part: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(part.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _refuse_existing(path: Path) -> None:

@@ -26,6 +26,7 @@ from p2pchat.core.backup import (
     Settings,
 )
 from p2pchat.core.keys import load_identity
+from p2pchat.core.params import PRODUCTION
 from p2pchat.store import meetings, meta, presence, sessions
 from p2pchat.store.db import Row, Tx
 from p2pchat.store.meta import decode_addresses
@@ -120,7 +121,8 @@ def _header(tx: Tx) -> Header:
 def _owner(tx: Tx) -> Owner:
     profile, before = meta.load_profile(tx), meta.load_before(tx)
     identity, own = load_identity(profile.identity), presence.own(tx)
-    seen = identity.cert.epoch_ms <= tx.now_ms or sessions.any_confirmed(tx)
+    accepted_ms = tx.now_ms + PRODUCTION.skew_s * 1000  # by a clock that is right
+    seen = identity.cert.epoch_ms <= accepted_ms or sessions.any_confirmed(tx)
     epoch_ms = identity.cert.epoch_ms if seen else before.epoch_ms  # else of a clock that was ahead: nobody took it
     n = max(before.presence_n, own.n if own is not None else 0)
     return Owner(profile.name, profile.number, profile.region, identity.root.secret, epoch_ms, n)

@@ -130,6 +130,8 @@ class Database:
         self._thread: threading.Thread | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._closed = False
+        self._reading = threading.Condition()  # over the next one, and that the store is closed
+        self._snapshots = 0
         if threaded:
             self._token = trio.lowlevel.current_trio_token()
             self._thread = threading.Thread(target=self._work, name="p2pchat-store", daemon=True)
@@ -214,24 +216,43 @@ class Database:
         Raises:
             StoreError: the disk refused.
         """
-        if self._closed:
-            raise StoreError("The store is closed.")
-        assert self._again is not None  # noqa: S101  a database in memory has no second reader
-        connection = self._again()
+        with self._counted():
+            assert self._again is not None  # noqa: S101  a database in memory has no second reader
+            connection = self._again()
+            try:
+                with store_errors():
+                    connection.execute("PRAGMA query_only = ON")
+                    connection.execute("BEGIN")
+                    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # begins with the first reading
+                    yield Tx(connection, self._now_ms())
+            finally:
+                connection.close()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._reading:
+            if self._closed:
+                raise StoreError("The store is closed.")
+            self._snapshots += 1
         try:
-            with store_errors():
-                connection.execute("PRAGMA query_only = ON")
-                connection.execute("BEGIN")
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it begins with the first reading
-                yield Tx(connection, self._now_ms())
+            yield
         finally:
-            connection.close()
+            with self._reading:
+                self._snapshots -= 1
+                self._reading.notify_all()
 
     async def close(self) -> None:
-        """Finish what is queued, empty the write-ahead log and close the file."""
+        """Finish what is queued, empty the write-ahead log and close the file.
+
+        Concurrency: it waits for snapshots, which hold the key too; whoever reads one is to be stopped before.
+        """
         if self._closed:
             return
-        self._closed = True
+        with self._reading:
+            self._closed = True
+        if self._snapshots:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._wait_for_snapshots)
         self._again = None  # it holds the key
         if self._thread is not None:
             self._queue.put(None)
@@ -241,6 +262,10 @@ class Database:
             checkpoint(self._connection)
         finally:
             self._connection.close()
+
+    def _wait_for_snapshots(self) -> None:
+        with self._reading:
+            self._reading.wait_for(lambda: not self._snapshots)
 
     def _work(self) -> None:
         empty_by: float | None = None  # when the log is to be emptied at the latest; None: it is empty

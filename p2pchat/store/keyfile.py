@@ -11,6 +11,7 @@ passphrase would open it.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -69,7 +70,7 @@ def write_key(path: Path, key: bytes, passphrase: bytes | None, random: Callable
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.write(descriptor, msgspec.msgpack.encode(content))
+            _write_whole(descriptor, msgspec.msgpack.encode(content))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -80,6 +81,11 @@ def write_key(path: Path, key: bytes, passphrase: bytes | None, random: Callable
         with suppress(OSError):  # the next start tries again
             temporary.unlink(missing_ok=True)
         raise StoreError(f"The key file could not be written: {error.strerror}.") from error
+
+
+def _write_whole(descriptor: int, data: bytes) -> None:
+    if os.write(descriptor, data) < len(data):  # a limit lies within; what it replaces may be the only copy of the key
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def remove_unfinished(path: Path) -> None:

@@ -167,15 +167,17 @@ def settle(tx: Tx, envelope: int) -> None:
 def withhold_expired(tx: Tx) -> None:
     """What was said to have expired does not arrive later: envelopes of which no message waits are not sent again.
 
-    The peer keeps the keys of what it misses in the chain. An own presence that went with them is given again.
+    The peer keeps the keys of what it misses in the chain. An own presence and notices that went with them are given
+    again.
     """
     rows = tx.all(
         "UPDATE envelope SET bytes = NULL WHERE bytes IS NOT NULL AND n1 > 0 AND NOT EXISTS (SELECT 1 FROM message "
         "WHERE incoming = 0 AND message.contact = envelope.contact AND n BETWEEN n0 AND n1 "
-        "AND state IN ('queued', 'sent')) RETURNING session, presence_n"
+        "AND state IN ('queued', 'sent')) RETURNING id, session, presence_n"
     )
-    given = {session for session, presence_n in rows if presence_n}
+    given = {session for _, session, presence_n in rows if presence_n}
     tx.many("UPDATE session SET presence_n = 0 WHERE id = ?", [(session,) for session in given])
+    tx.many("UPDATE notice SET envelope = NULL WHERE envelope = ?", [(envelope,) for envelope, _, _ in rows])
 
 
 def received_ack(tx: Tx, eid: bytes) -> bytes | None:

@@ -175,6 +175,27 @@ async def test_after_locking_nothing_holds_a_secret(paths: ProfilePaths) -> None
             await client.stream.aclose()
 
 
+async def test_locking_is_told_to_systemd_though_whoever_asked_has_left(
+    paths: ProfilePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(node, "sd_notify", told.append)
+    masked = make_profile(paths)
+    start = node.Start(paths, paths.socket, node.parse(Config(listen=("/ip4/127.0.0.1/tcp/0",))))
+    async with trio.open_nursery() as nursery:
+        keeper = node.Node(start, nursery)
+        await keeper.open(profile.unlock(paths, flipped(masked["the passphrase"])))
+        async with trio.open_nursery() as asking:
+            asking.start_soon(keeper.lock)
+            while keeper.methods() is not None:
+                await trio.lowlevel.checkpoint()
+            asking.cancel_scope.cancel()
+        with trio.fail_after(10):
+            while not told:  # noqa: ASYNC110  a real host ends
+                await trio.sleep(0.01)
+    assert told == ["STATUS=locked"]
+
+
 async def test_a_client_that_reads_nothing_keeps_nothing_from_being_dropped(paths: ProfilePaths) -> None:
     masked = make_profile(paths)
     async with serving(paths, masked), trio.open_nursery() as filling:

@@ -122,14 +122,20 @@ async def test_a_presence_that_went_with_what_expired_is_given_again(
             assert await bob.database.run(lambda tx: presence.held(tx, contact.id)) is not None
 
 
+@pytest.mark.parametrize("restored", [False, True])
 async def test_what_was_queued_and_sought_before_the_clock_was_set_lives_from_then_on(
-    rare_pings: None, autojump_clock: MockClock
+    restored: bool, rare_pings: None, autojump_clock: MockClock
 ) -> None:
     with fixed_schedule(1):
         async with Cluster.running(seed=1) as cluster:
             alice, bob = await meet(cluster)
             await cluster.crash(bob)
+            saved = await alice.backup()
             await cluster.crash(alice)
+            if restored:
+                await trio.sleep(60)
+                alice = await cluster.restore(alice, saved)
+                await cluster.crash(alice)
             alice.now.skew_s = -float(START_S)  # the first of January, 1970
             await cluster.start(alice)
             await alice.send("Bob", "from the past")

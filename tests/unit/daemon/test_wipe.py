@@ -92,6 +92,25 @@ def test_a_socket_elsewhere_and_a_folder_on_another_disk(tmp_path: Path) -> None
     assert not disk.exists()
 
 
+def test_the_root_of_another_disk_stays_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = made(tmp_path, "work")
+    disk = tmp_path / "disk"
+    shutil.move(paths.data_dir, disk)
+    paths.data_dir.symlink_to(disk)
+    rmdir = Path.rmdir
+
+    def mounted(path: Path) -> None:
+        if path == disk:
+            raise OSError(16, "Device or resource busy")
+        rmdir(path)
+
+    monkeypatch.setattr(Path, "rmdir", mounted)
+    wipe(paths, None, 0)
+    assert files(tmp_path) == set()
+    assert list(disk.iterdir()) == []
+    assert not paths.data_dir.is_symlink()
+
+
 def test_what_is_no_socket_is_left_at_its_place(tmp_path: Path) -> None:
     paths = made(tmp_path, "work")
     letter = tmp_path / "letter"

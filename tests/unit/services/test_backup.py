@@ -165,13 +165,69 @@ async def test_a_reader_that_leaves_in_the_middle_stops_it(
     assert left_in(path) == []
 
 
-async def test_what_a_killed_one_has_left_is_in_nobodys_way(database: Database, path: Path) -> None:
+@pytest.mark.parametrize("left", [b"", b"p2pchat backup\n\1 and half of it"])
+async def test_what_a_killed_one_has_left_is_in_nobodys_way(left: bytes, database: Database, path: Path) -> None:
     part = path.with_name("backup.part")
-    part.write_bytes(b"half of it")
+    part.write_bytes(left)
     part.chmod(0o644)
     await create(database, path)
     assert left_in(path) == ["backup"]
     assert mode(path) == 0o600
+
+
+async def test_what_is_not_left_by_one_that_was_killed_stays(database: Database, path: Path, tmp_path: Path) -> None:
+    part = path.with_name("backup.part")
+    with pytest.raises(UsageError) as refused:
+        await create(database, part)  # the next backup into the file without .part would remove it
+    assert refused.value.data == {"param": "path"}
+    assert left_in(path) == []
+    part.write_bytes(b"somebody's own")
+    with pytest.raises(UsageError) as refused:
+        await create(database, path)
+    assert refused.value.error_name == "ALREADY_EXISTS"
+    assert content_of(part) == b"somebody's own"
+    replace(part, None)
+    (tmp_path / "elsewhere").write_bytes(b"")
+    part.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError):
+        await create(database, path)
+    assert left_in(path) == ["backup.part"]
+    assert (tmp_path / "elsewhere").exists()
+
+
+async def test_of_two_that_write_the_same_file_one_is_refused(
+    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two profiles: in one daemon there is one backup at a time anyway."""
+    begun, go_on = trio.Event(), trio.Event()
+    monkeypatch.setattr(backup, "_at_once", trio.CapacityLimiter(2))
+
+    def held_up(tx: Tx, settings: bytes) -> Iterator[Record]:
+        records = read(tx, settings)
+        yield next(records)
+        if not begun.is_set():
+            trio.from_thread.run_sync(begun.set)
+            trio.from_thread.run(go_on.wait)
+        yield from records
+
+    monkeypatch.setattr(backup, "read", held_up)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(create, database, path)
+        await begun.wait()
+        try:
+            with pytest.raises(UsageError) as refused:
+                await backup.create(database, path, b"another's", None, SeededEntropy(3), cost=CHEAP)
+        finally:
+            go_on.set()
+    assert refused.value.error_name == "ALREADY_EXISTS"
+    assert left_in(path) == ["backup"]
+    assert (await backup.verify(path, PASSPHRASE)).messages == COUNT
+
+
+async def test_the_root_of_all_files_is_there_already(database: Database) -> None:
+    with pytest.raises(UsageError) as refused:
+        await create(database, Path("/"))
+    assert refused.value.error_name == "ALREADY_EXISTS"
 
 
 class FullDisk:

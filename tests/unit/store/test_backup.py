@@ -264,6 +264,20 @@ def test_a_date_of_a_clock_that_was_ahead_counts_only_if_somebody_took_it(
         assert owner.epoch_ms == expected
 
 
+@pytest.mark.parametrize(("ahead_s", "counts"), [(600, True), (601, False)])
+def test_a_date_within_the_skew_may_have_been_taken_without_an_answer(ahead_s: int, counts: bool) -> None:
+    """A device that is restored within these minutes would else be older than the one that contacts know."""
+    with database() as old, database() as new:
+        before, after = Tx(old, NOW_MS), Tx(new, NOW_MS + 1000)
+        peopled(before)
+        ahead = create_identity(SeededEntropy(5), NOW_MS + ahead_s * 1000)
+        before.execute("UPDATE contact SET acked_n = 0")
+        meta.save_profile(before, msgspec.structs.replace(profile(), identity=dump_identity(ahead)))
+        restored(list(backup.read(before, b"")), after)
+        device = load_identity(meta.load_profile(after).identity)
+        assert (device.cert.epoch_ms > ahead.cert.epoch_ms) is counts
+
+
 def test_records_that_contradict_the_schema_are_corrupt() -> None:
     with database() as old, database() as new:
         before, after = Tx(old, NOW_MS), Tx(new, NOW_MS)

@@ -172,6 +172,35 @@ async def test_a_snapshot_is_of_one_moment_and_holds_nobody_up(tmp_path: Path) -
     await db.close()
 
 
+async def test_the_store_is_closed_when_nobody_reads_it_any_more(tmp_path: Path) -> None:
+    """A snapshot has a connection of its own, with the key: a node that says that it is locked has none."""
+    db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000)
+    read, closed = trio.Event(), trio.Event()
+    seen_closed: list[bool] = []
+
+    def reader() -> None:
+        with db.snapshot() as tx:
+            trio.from_thread.run(read.wait)
+            seen_closed.append(closed.is_set())
+            assert tx.one("SELECT 1") == (1,)
+
+    async def close() -> None:
+        await db.close()
+        closed.set()
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, reader)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.start_soon(close)
+            await trio.testing.wait_all_tasks_blocked(0.2)
+            read.set()
+    assert seen_closed == [False]
+    assert not (tmp_path / "x.db-wal").exists()
+    with pytest.raises(StoreError), db.snapshot():
+        pass
+
+
 async def test_the_log_is_emptied_when_the_snapshot_has_ended_and_nobody_waits_for_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,17 @@ def test_with_a_passphrase(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
 
 
+def test_a_key_file_of_which_a_part_was_written_replaces_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key"
+    keyfile.write_key(path, KEY, b"old", os.urandom)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:50]))
+    with pytest.raises(StoreError):
+        keyfile.write_key(path, KEY, b"new", os.urandom)
+    assert keyfile.read_key(path, b"old") == KEY
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
 def test_without_one(tmp_path: Path) -> None:
     path = tmp_path / "key"
     keyfile.write_key(path, KEY, None, os.urandom)
