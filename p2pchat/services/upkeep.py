@@ -85,8 +85,7 @@ def upkeep(tx: Tx, context: Context) -> None:
 def _forgive_clock(tx: Tx, context: Context) -> None:
     """What seems to be older than this device was dated by a clock that had not been set: its life begins now.
 
-    In a profile that was restored it may be as old as it seems, but for what had expired before the last device was
-    made.
+    In a profile that was restored it may be as old as it seems, if it can have lived when the last device was made.
     """
     born_ms, before_ms = context.identity.cert.epoch_ms, meta.load_before(tx).epoch_ms
     oldest_ms = before_ms - context.params.message_life_s * 1000 if before_ms else born_ms
