@@ -89,6 +89,7 @@ class Connector:
         self._nursery: trio.Nursery | None = None
         self._forgotten: Counter[int] = Counter()  # how often; a stream that is about to be admitted must notice
         self._seeking = trio.CapacityLimiter(_SEEKS_AT_ONCE)
+        self._carried: set[DomainEvent] = set()  # told of what was sealed at once: nobody needs to look for it
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve ``/p2pchat/msg/1`` and keep the contacts connected, until cancelled."""
@@ -138,7 +139,7 @@ class Connector:
             self._forget(event.contact)
         if event.kind in _BEGINNING:
             self._keep(event.contact)
-        elif event.kind in _WAKING:
+        elif event.kind in _WAKING and event not in self._carried:
             self.hurry(event.contact)
 
     def _seal_at_once(self, tx: Tx, events: list[DomainEvent]) -> Callable[[], None] | None:
@@ -147,14 +148,18 @@ class Connector:
         Concurrency: runs on the store's thread, and only reads what is here.
         """
         sealed: list[tuple[Link, Outgoing]] = []
-        for contact in {event.contact for event in events if event.kind is EventKind.MESSAGE_QUEUED}:
+        carried: set[DomainEvent] = set()
+        queued = [event for event in events if event.kind is EventKind.MESSAGE_QUEUED]
+        for contact in {event.contact for event in queued}:
             link = next(iter(self._links.get(contact, ())), None) if contact is not None else None
             if link is not None and link.at_rest:
                 outgoing = link.next_outgoing(tx)
                 if outgoing.envelopes:
                     sealed.append((link, outgoing))
+                    carried.update(event for event in queued if event.contact == contact)
 
         def hand_over() -> None:
+            self._carried = carried
             for link, outgoing in sealed:
                 link.hand(outgoing)
 

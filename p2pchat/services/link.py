@@ -76,10 +76,12 @@ class Link:
         self._refusals = 0
         self._ask_after = 0.0
         self._more = True
+        self._look = True  # woken for something that was not handed over
         self._handed: deque[deliver.Outgoing] = deque()
 
     def wake(self) -> None:
         """Something may wait for this contact."""
+        self._look = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -242,6 +244,7 @@ class Link:
                     if deliver.has_left(self._cursor, outgoing):
                         continue  # it was found in the store before it was handed over
                 else:
+                    self._look = False
                     self._more = True  # what is settled while the store looks makes room that it has not seen
                     outgoing = await self._context.db.run(self.next_outgoing)
                 self._more = outgoing.more or bool(self._handed)
@@ -249,7 +252,7 @@ class Link:
                     deliver.left(self._cursor, self._window, outgoing)
                     self._progress = max(self._progress, trio.current_time())
                     await self._send(outgoing.frames)
-                    if self._more:
+                    if self._more or self._look:
                         continue
                 if outgoing.wants_session and await self._open_session(contact):
                     continue
@@ -263,7 +266,7 @@ class Link:
     def hand(self, outgoing: deliver.Outgoing) -> None:
         """What was sealed elsewhere, for this stream to carry, is committed."""
         self._handed.append(outgoing)
-        self.wake()
+        self._wake.set()
 
     async def _rest(self) -> None:
         """Until there is something new; a refused request for a bundle is repeated after a while."""

@@ -10,6 +10,20 @@ import pytest
 from p2pchat.cli.sandbox import Interrupted, Interrupts
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_ignored() -> Iterator[None]:
+    """As on a terminal, also where the suite was started by nohup or in the background."""
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def interrupts() -> Iterator[Interrupts]:
     with Interrupts() as installed:
