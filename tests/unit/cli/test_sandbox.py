@@ -13,14 +13,11 @@ from p2pchat.cli.sandbox import Interrupted, Interrupts
 @pytest.fixture(autouse=True)
 def _nothing_is_ignored() -> Iterator[None]:
     """As on a terminal, also where the suite was started by nohup or in the background."""
-    handlers = {
-        signal.SIGINT: signal.default_int_handler,
-        signal.SIGTERM: signal.SIG_DFL,
-        signal.SIGHUP: signal.SIG_DFL,
-    }
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    for number, handler in before.items():
+    for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
 
 
