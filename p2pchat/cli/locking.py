@@ -77,7 +77,8 @@ def passphrase(
 def wipe(invocation: Invocation, yes: bool) -> None:
     """Stop the daemon and remove the profile: keys, messages, contacts, settings, log.
 
-    The keys go first and are overwritten. Backups stay where you put them.
+    The keys go first and are overwritten. Backups stay where you put them, if that is outside of the profile's own
+    folder.
     """
     profile = invocation.profile
     if not ProfilePaths(profile).data_dir.exists():

@@ -2,7 +2,7 @@
 
 Rules:
 
-- Nothing of another profile is touched, nor a folder that profiles share, nor a backup.
+- Nothing of another profile is touched, nor a folder that profiles share, nor a backup outside of the profile's own.
 - The profile's own folder goes last: as long as it is there a second wipe finds the profile, and finishes.
 """
 
