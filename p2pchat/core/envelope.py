@@ -7,10 +7,12 @@ header   = flags u8 ‖ dhs_pk32 ‖ pn u32 ‖ n u32 ‖ [kem_pk1184 if flags &
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from p2pchat.base.errors import DecodeError
+from p2pchat.base.silent import Silent
 from p2pchat.core.crypto import KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES, NONCE_BYTES, TAG_BYTES
 from p2pchat.core.padding import MIN_BYTES, padded_bytes
 
@@ -31,8 +33,7 @@ def max_envelope_bytes(content_bytes: int) -> int:
     return _PREFIX.size + _HEADER_MAX_BYTES + TAG_BYTES + padded_bytes(content_bytes) + TAG_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Silent, msgspec.Struct, frozen=True):
     """A ratchet header.
 
     Args:
@@ -43,11 +44,11 @@ class Header:
         kem_ciphertext: 1088 bytes where the chain answers.
     """
 
-    dhs: bytes = field(repr=False)
+    dhs: bytes
     pn: int
     n: int
-    kem_public: bytes | None = field(default=None, repr=False)
-    kem_ciphertext: bytes | None = field(default=None, repr=False)
+    kem_public: bytes | None = None
+    kem_ciphertext: bytes | None = None
 
 
 def encode_header(header: Header) -> bytes:
@@ -81,15 +82,14 @@ def decode_header(data: bytes) -> Header:
     return Header(dhs, pn, n, kem_public, kem_ciphertext)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Silent, msgspec.Struct, frozen=True):
     """An envelope taken apart. ``prefix`` is bound into the body's AEAD."""
 
-    hint: bytes = field(repr=False)
-    nonce: bytes = field(repr=False)
-    sealed_header: bytes = field(repr=False)
-    sealed_body: bytes = field(repr=False)
-    prefix: bytes = field(repr=False)
+    hint: bytes
+    nonce: bytes
+    sealed_header: bytes
+    sealed_body: bytes
+    prefix: bytes
 
 
 def join_prefix(hint: bytes, nonce: bytes, sealed_header: bytes) -> bytes:

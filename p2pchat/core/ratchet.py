@@ -14,7 +14,6 @@ What the caller commits together: the returned state, and the envelope sealed or
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from msgspec import structs
@@ -132,7 +131,7 @@ def encrypt(state: RatchetState, content: bytes, ad: bytes, entropy: Entropy) ->
     sealed_header = aead_seal(chain.header.key, nonce, encode_header(header), _HEADER + ad)
     prefix = join_prefix(chain.header.hint, nonce, sealed_header)
     envelope = prefix + aead_seal(body_key, nonce, pad(content), ad + prefix)
-    return replace(state, sending=structs.replace(chain, key=chain_key, n=chain.n + 1)), envelope, ack
+    return structs.replace(state, sending=structs.replace(chain, key=chain_key, n=chain.n + 1)), envelope, ack
 
 
 def decrypt(
@@ -174,8 +173,10 @@ def decrypt(
 
 def forget_expired(state: RatchetState, now_s: int) -> RatchetState:
     """Drop the skipped keys whose time is over; the same object where there are none."""
+    if not state.skipped:
+        return state
     kept = tuple(skipped for skipped in state.skipped if skipped.until_s > now_s)
-    return state if len(kept) == len(state.skipped) else replace(state, skipped=kept)
+    return state if len(kept) == len(state.skipped) else structs.replace(state, skipped=kept)
 
 
 def _three(okm: bytes) -> tuple[bytes, bytes, bytes]:
@@ -228,7 +229,7 @@ def _open_skipped(
     for index, skipped in enumerate(state.skipped):
         if skipped.n == n and skipped.header.key == key:
             content, ack = _open_body(skipped.key, parts, ad)
-            return replace(state, skipped=state.skipped[:index] + state.skipped[index + 1 :]), content, ack
+            return structs.replace(state, skipped=state.skipped[:index] + state.skipped[index + 1 :]), content, ack
     raise ReplayError("the key of an envelope was used or is no longer kept")
 
 
@@ -243,7 +244,7 @@ def _advance(chain: ReceivingChain, until_n: int, until_s: int) -> tuple[Receivi
 
 
 def _with_skipped(state: RatchetState, more: tuple[SkippedKey, ...], params: Params) -> RatchetState:
-    return replace(state, skipped=(state.skipped + more)[-params.skip_per_session :]) if more else state
+    return structs.replace(state, skipped=(state.skipped + more)[-params.skip_per_session :]) if more else state
 
 
 def _receive(
@@ -254,7 +255,7 @@ def _receive(
     chain, passed = _advance(chain, n, now_s + params.skipped_kept_s)
     message_key, chain_key = _chain_step(chain.key)
     content, ack = _open_body(message_key, parts, ad)
-    state = replace(state, receiving=ReceivingChain(chain.header, chain_key, n + 1))
+    state = structs.replace(state, receiving=ReceivingChain(chain.header, chain_key, n + 1))
     return _with_skipped(state, passed, params), content, ack
 
 
@@ -266,7 +267,7 @@ def _take_step(
     state = _end_receiving_chain(state, header.pn, now_s, params)
     rk, chain_key, nhkr = _root_step(state.rk, x25519(state.dhs.secret, header.dhs) + kem_secret)
     chain = ReceivingChain(state.nhkr, chain_key, 0)
-    state = replace(state, rk=rk, nhkr=header_key(nhkr))
+    state = structs.replace(state, rk=rk, nhkr=header_key(nhkr))
     state, content, ack = _receive(state, chain, header.n, parts, ad, now_s, params)
     return _start_sending_chain(state, header, entropy, params), content, ack
 
@@ -305,4 +306,4 @@ def _start_sending_chain(state: RatchetState, header: Header, entropy: Entropy, 
         kem_public=public,
         kem_ciphertext=ciphertext,
     )
-    return replace(state, rk=rk, dhs=dhs, nhks=nhks, step=step, sending=sending)
+    return structs.replace(state, rk=rk, dhs=dhs, nhks=nhks, step=step, sending=sending)

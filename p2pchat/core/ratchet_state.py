@@ -8,9 +8,11 @@ the same tuple object. The parts are forms, so they are stored as they are, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, Literal
 
+import msgspec
+
+from p2pchat.base.silent import Silent
 from p2pchat.core.codec import Decoder, encode
 from p2pchat.core.crypto import ZERO32, KeyPair, hkdf
 from p2pchat.core.envelope import HINT_BYTES
@@ -60,18 +62,17 @@ class SkippedKey(Form, frozen=True):
     until_s: U64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RatchetState:
+class RatchetState(Silent, msgspec.Struct, frozen=True, kw_only=True):
     """rk, dhs, nhks, nhkr, the DH step counter, the chains, and the skipped keys (oldest first)."""
 
-    rk: bytes = field(repr=False)
-    dhs: KeyPair = field(repr=False)
-    nhks: bytes = field(repr=False)
-    nhkr: HeaderKey = field(repr=False)
+    rk: bytes
+    dhs: KeyPair
+    nhks: bytes
+    nhkr: HeaderKey
     step: int
-    sending: SendingChain | None = field(repr=False)
-    receiving: ReceivingChain | None = field(repr=False)
-    skipped: tuple[SkippedKey, ...] = field(default=(), repr=False)
+    sending: SendingChain | None
+    receiving: ReceivingChain | None
+    skipped: tuple[SkippedKey, ...] = ()
 
 
 class _Core(Form, frozen=True):

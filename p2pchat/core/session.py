@@ -13,13 +13,14 @@ A session never changes: every operation returns another one, to be committed wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta
+import msgspec
+from msgspec import Meta, structs
 
 from p2pchat.base.errors import InternalError
 from p2pchat.base.ids import RootKey
+from p2pchat.base.silent import Silent
 from p2pchat.core import ratchet as dr
 from p2pchat.core.codec import Decoder, encode
 from p2pchat.core.crypto import Entropy
@@ -36,8 +37,7 @@ from p2pchat.core.wire import CONTENT_OVERHEAD_BYTES, SENDER_MAX_BYTES, eid
 _STORED_MAX_BYTES: Final = CORE_MAX_BYTES + 2_048
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Silent, msgspec.Struct, frozen=True):
     """One session. Equal ``ad`` on both sides; ``flight`` is None once confirmed, and always for the responder.
 
     Args:
@@ -57,24 +57,23 @@ class Session:
     peer_epoch_ms: int
     initiator: bool
     ms: int
-    ad: bytes = field(repr=False)
-    rdv: bytes | None = field(repr=False)
+    ad: bytes
+    rdv: bytes | None
     ratchet: RatchetState
     confirmed: bool
-    flight: FlightPart | None = field(repr=False)
+    flight: FlightPart | None
 
     def confirm(self) -> Session:
         """The session after something authenticated came back on it, a true ack included: the flight flies no more."""
-        return self if self.confirmed else replace(self, confirmed=True, flight=None)
+        return self if self.confirmed else structs.replace(self, confirmed=True, flight=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(Silent, msgspec.Struct, frozen=True):
     """An envelope, the 16-byte id under which it is acked, and the 16 bytes that a true ack carries."""
 
-    envelope: bytes = field(repr=False)
-    eid: bytes = field(repr=False)
-    ack: bytes = field(repr=False)
+    envelope: bytes
+    eid: bytes
+    ack: bytes
 
 
 def next_ms(now_ms: int, highest_ms: int, params: Params) -> int:
@@ -177,7 +176,7 @@ def seal(session: Session, content: bytes, entropy: Entropy, params: Params) -> 
     if len(content) > params.item_bytes + CONTENT_OVERHEAD_BYTES:
         raise InternalError("the content of an envelope would exceed its bound")
     ratchet, envelope, ack = dr.encrypt(session.ratchet, content, session.ad, entropy)
-    return replace(session, ratchet=ratchet), Sealed(envelope, eid(envelope), ack)
+    return structs.replace(session, ratchet=ratchet), Sealed(envelope, eid(envelope), ack)
 
 
 def open_envelope(
@@ -189,7 +188,7 @@ def open_envelope(
         DecodeError, DecryptionError, ReplayError, LimitError: see :func:`p2pchat.core.ratchet.decrypt`.
     """
     ratchet, content, ack = dr.decrypt(session.ratchet, envelope, session.ad, now_s, entropy, params)
-    return replace(session, ratchet=ratchet).confirm(), content, ack
+    return structs.replace(session, ratchet=ratchet).confirm(), content, ack
 
 
 def choose_sending(sessions: Sequence[Session], highest_epoch_ms: int = 0) -> Session | None:

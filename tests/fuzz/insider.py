@@ -6,7 +6,6 @@ The victim is matched with a third daemon, which is stopped; whoever holds its p
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -105,7 +104,9 @@ class Insider:
         """An envelope whose true header says that ``jump`` others went before."""
         session, chain = self._session, self._session.ratchet.sending
         assert chain is not None
-        lying = replace(session, ratchet=replace(session.ratchet, sending=structs.replace(chain, n=chain.n + jump)))
+        lying = structs.replace(
+            session, ratchet=structs.replace(session.ratchet, sending=structs.replace(chain, n=chain.n + jump))
+        )
         return seal(lying, content, SystemEntropy(), PRODUCTION)[1].envelope
 
     def _proof(self) -> bytes:

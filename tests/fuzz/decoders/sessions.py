@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Final
 
+from msgspec import structs
+
 from p2pchat.base.errors import Corrupt, DecodeError, DecryptionError, HandshakeError, LimitError, ReplayError
 from p2pchat.core import ratchet, wire
 from p2pchat.core.codec import encode
@@ -226,7 +228,7 @@ def _session(data: bytes) -> None:
 
 
 def _sessions() -> list[bytes]:
-    earlier = replace(_pair()[0], rdv=None)
+    earlier = structs.replace(_pair()[0], rdv=None)
     return [joined(dump_session(each), dump_skipped(each)) for each in (*_pair(), earlier, _flown().session)]
 
 

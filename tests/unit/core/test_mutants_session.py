@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from msgspec import structs
 
@@ -24,7 +22,7 @@ def with_flight(sender_bytes: int) -> Session:
     assert sending is not None
     full = structs.replace(sending, kem_ciphertext=bytes(1_088))
     flight = FlightPart(bytes(32), bytes(1_088), bytes(16), bytes(sender_bytes))
-    return replace(session, flight=flight, ratchet=replace(session.ratchet, sending=full))
+    return structs.replace(session, flight=flight, ratchet=structs.replace(session.ratchet, sending=full))
 
 
 def test_the_largest_session_is_stored_and_loaded() -> None:

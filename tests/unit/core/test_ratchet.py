@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from msgspec import structs
 
@@ -127,7 +125,7 @@ def test_header_and_body_of_two_envelopes_do_not_fit() -> None:
 def test_the_counter_ends() -> None:
     a, _ = talking()
     assert a.state.sending is not None
-    a.state = replace(a.state, sending=structs.replace(a.state.sending, n=COUNTER_MAX))
+    a.state = structs.replace(a.state, sending=structs.replace(a.state.sending, n=COUNTER_MAX))
     a.send()
     with pytest.raises(LimitError):
         a.send()
@@ -158,7 +156,7 @@ def test_kem_keys_are_advertised_and_answered_in_exactly_the_chains_of_the_rule(
 def without_answer(end: End) -> None:
     assert end.state.sending is not None
     assert end.state.sending.kem_ciphertext is not None
-    end.state = replace(end.state, sending=structs.replace(end.state.sending, kem_ciphertext=None))
+    end.state = structs.replace(end.state, sending=structs.replace(end.state.sending, kem_ciphertext=None))
 
 
 def test_an_advertised_key_must_be_answered() -> None:
@@ -172,14 +170,14 @@ def test_a_key_that_was_not_advertised_must_not_be_answered() -> None:
     a, b = talking()
     b.open(a.send())
     assert b.state.sending is not None
-    b.state = replace(b.state, sending=structs.replace(b.state.sending, kem_ciphertext=bytes(1088)))
+    b.state = structs.replace(b.state, sending=structs.replace(b.state.sending, kem_ciphertext=bytes(1088)))
     a.refuses(b.send(), DecodeError)
 
 
 def test_the_first_chain_answers_nothing() -> None:
     a, b = ends()
     assert a.state.sending is not None
-    a.state = replace(a.state, sending=structs.replace(a.state.sending, kem_ciphertext=bytes(1088)))
+    a.state = structs.replace(a.state, sending=structs.replace(a.state.sending, kem_ciphertext=bytes(1088)))
     b.refuses(a.send(), DecodeError)
 
 
@@ -187,20 +185,20 @@ def test_a_wrong_answer_does_not_open() -> None:
     a, b = ends()
     b.open(a.send())
     assert b.state.sending is not None
-    b.state = replace(b.state, sending=structs.replace(b.state.sending, kem_ciphertext=bytes(1088)))
+    b.state = structs.replace(b.state, sending=structs.replace(b.state.sending, kem_ciphertext=bytes(1088)))
     a.refuses(b.send(), DecryptionError)
 
 
 def test_a_malformed_kem_key_is_refused_before_any_change() -> None:
     a, b = ends()
     assert a.state.sending is not None
-    a.state = replace(a.state, sending=structs.replace(a.state.sending, kem_public=b"\xff" * 1184))
+    a.state = structs.replace(a.state, sending=structs.replace(a.state.sending, kem_public=b"\xff" * 1184))
     b.refuses(a.send(), DecryptionError)
 
 
 def test_a_low_order_ratchet_key_is_refused() -> None:
     a, b = ends()
-    a.state = replace(a.state, dhs=KeyPair(a.state.dhs.secret, bytes(32)))
+    a.state = structs.replace(a.state, dhs=KeyPair(a.state.dhs.secret, bytes(32)))
     b.refuses(a.send(), DecryptionError)
 
 
@@ -305,7 +303,7 @@ def test_a_false_length_of_the_old_chain_never_blocks() -> None:
     b.open(a.send())
     a.open(b.send())
     assert a.state.sending is not None
-    a.state = replace(a.state, sending=structs.replace(a.state.sending, pn=2**32 - 1))
+    a.state = structs.replace(a.state, sending=structs.replace(a.state.sending, pn=2**32 - 1))
     assert b.open(a.send(b"new")) == b"new"
 
 
@@ -390,12 +388,12 @@ def test_reprs_show_no_secret() -> None:
     a, b = talking()
     envelopes = [a.send() for _ in range(3)]
     b.open(envelopes[2])
-    assert repr(b.state) == f"RatchetState(step={b.state.step})"
+    assert repr(b.state) == "RatchetState(…)"
     assert b.state.receiving is not None
     assert b.state.sending is not None
     assert repr(b.state.receiving) == "ReceivingChain(…)"
     assert repr(b.state.sending) == "SendingChain(…)"
     assert repr(b.state.skipped[0]) == "SkippedKey(…)"
     assert repr(b.state.nhkr) == "HeaderKey(…)"
-    assert repr(split_envelope(envelopes[0])) == "Parts()"
-    assert repr(Header(b"d" * 32, 1, 2, b"k" * 1184, b"c" * 1088)) == "Header(pn=1, n=2)"
+    assert repr(split_envelope(envelopes[0])) == "Parts(…)"
+    assert repr(Header(b"d" * 32, 1, 2, b"k" * 1184, b"c" * 1088)) == "Header(…)"

@@ -7,6 +7,7 @@ from itertools import permutations
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from p2pchat.base.errors import Corrupt, DecryptionError, HandshakeError, InternalError, PeerError, ReplayError
 from p2pchat.core import session as ss
@@ -103,7 +104,7 @@ def test_a_flight_whose_envelope_does_not_open_yields_nothing(
         land(replace(flown, sealed=other.sealed), entropy)
     body = flown.sealed.envelope[:-1] + bytes([flown.sealed.envelope[-1] ^ 1])
     with pytest.raises(DecryptionError):
-        land(replace(flown, sealed=replace(flown.sealed, envelope=body)), entropy)
+        land(replace(flown, sealed=structs.replace(flown.sealed, envelope=body)), entropy)
     land(flown, entropy)
 
 
@@ -180,7 +181,7 @@ def test_the_choice_does_not_depend_on_the_order(entropy: SeededEntropy, alice: 
 def test_only_the_newest_device_is_sent_to(entropy: SeededEntropy, alice: Identity, bob: Identity) -> None:
     old = fly(alice, bob, entropy, ms=NOW_MS + 500).session
     newer_bob = replace(create_identity(entropy, NOW_MS + 1), root=bob.root)
-    new = replace(fly(alice, newer_bob, entropy, ms=NOW_MS).session, peer_root=old.peer_root)
+    new = structs.replace(fly(alice, newer_bob, entropy, ms=NOW_MS).session, peer_root=old.peer_root)
     assert ss.choose_sending([old, new]) is new
     assert ss.choose_sending([old], highest_epoch_ms=old.peer_epoch_ms) is old
     assert ss.choose_sending([old], highest_epoch_ms=old.peer_epoch_ms + 1) is None
@@ -208,7 +209,7 @@ def test_a_session_survives_the_disk(entropy: SeededEntropy) -> None:
 
 def test_a_session_that_was_stored_before_there_was_an_rdv(entropy: SeededEntropy) -> None:
     a, b = session_pair(entropy)
-    old = replace(a, rdv=None)
+    old = structs.replace(a, rdv=None)
     assert ss.dump_session(old)[1] == 1  # the version of the form: the older one
     assert reload(old) == old
     assert a.rdv is not None

@@ -224,9 +224,9 @@ def resealed(end: End, envelope: bytes, change: Change = lambda header: header, 
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda header: replace(header, pn=7), id="pn"),
-        pytest.param(lambda header: replace(header, kem_public=None), id="no KEM key"),
-        pytest.param(lambda header: replace(header, kem_public=kem_public(bytes(64))), id="another KEM key"),
+        pytest.param(lambda header: structs.replace(header, pn=7), id="pn"),
+        pytest.param(lambda header: structs.replace(header, kem_public=None), id="no KEM key"),
+        pytest.param(lambda header: structs.replace(header, kem_public=kem_public(bytes(64))), id="another KEM key"),
     ],
 )
 def test_a_body_is_bound_to_its_header(change: Change) -> None:
@@ -291,5 +291,5 @@ def test_a_dh_step_needs_the_kem_secret_at_the_end_that_asked() -> None:
     a, b = ends()
     b.open(a.send())
     assert a.state.sending is not None
-    a.state = replace(a.state, sending=structs.replace(a.state.sending, kem_seed=bytes(64)))
+    a.state = structs.replace(a.state, sending=structs.replace(a.state.sending, kem_seed=bytes(64)))
     a.refuses(b.send(), DecryptionError)
