@@ -152,19 +152,28 @@ def parse(method: str, params: Mapping[str, object]) -> Params:
     spec = METHODS.get(method)
     if spec is None:
         raise UsageError("there is no such method", name="METHOD_NOT_FOUND")
-    _refuse_what_msgspec_would_quote(method, spec.params, params)
-    try:
-        value = msgspec.convert(params, spec.params, dec_hook=_revived)
-    except msgspec.ValidationError as error:
-        raise _explained(str(error), method, spec.params) from None
-    except UnicodeEncodeError:  # a lone surrogate where no text belongs: msgspec fails at quoting it
-        raise _explained("", method, spec.params) from None
+    value = _converted(method, spec.params, params)
     for field in value.__struct_fields__:
         text = getattr(value, field)
         if isinstance(text, str) and not is_unicode(text):
             raise invalid(field, "holds half of a surrogate pair, which is no character")
     value.check()
     return value
+
+
+def _converted(method: str, kind: type[Params], params: Mapping[str, object]) -> Params:
+    try:
+        if not _objects(kind):
+            return msgspec.convert(params, kind, dec_hook=_revived)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        pass  # what is wrong is found out below; this error may hold what was given
+    _refuse_what_msgspec_would_quote(method, kind, params)
+    try:
+        return msgspec.convert(params, kind, dec_hook=_revived)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), method, kind) from None
+    except UnicodeEncodeError:  # a lone surrogate where no text belongs: msgspec fails at quoting it
+        raise _explained("", method, kind) from None
 
 
 def type_matches(patterns: Sequence[str] | None, event_type: str) -> bool:

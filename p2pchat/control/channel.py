@@ -4,6 +4,8 @@ Rules:
 
 - Requests are begun in the order of their arrival and run side by side: each runs up to its first wait before the
   next is begun. Replies come as they are ready and are told apart by their ids.
+- Requests that the node says may join (texts to be sent) and that have arrived together are one task and one
+  transaction, in their order.
 - At most ``IN_FLIGHT`` requests are begun and not yet replied to, the elements of batches included; beyond that
   nothing more is read.
 - When the client has ended its half, what it asked is still answered; then its subscriptions end and the connection
@@ -16,15 +18,16 @@ Source: docs/CONTROL-API.md, "Transport".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, cast
+from itertools import repeat
+from typing import Final, Protocol, cast
 
 import trio
 
 from p2pchat.api.codec import FRAME_BYTES, JSON_LINES, FrameError, Framing, ParseError, Splitter
 from p2pchat.api.errors import reply_name
-from p2pchat.base.errors import P2PChatError
+from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.control import jsonrpc
 from p2pchat.control.outgoing import Outgoing
 from p2pchat.services.defects import report_defect
@@ -62,7 +65,24 @@ class Connection:
 
 
 Dispatch = Callable[[str, dict[str, object], Connection], Awaitable[object]]
+
+
+class Joint(Protocol):
+    """Calls that cost less together."""
+
+    def may_join(self, method: object, params: object) -> bool:
+        """Whether this call may be carried out with those before and after it of which the same is true."""
+        ...
+
+    async def together(self, params: Sequence[dict[str, object]]) -> Sequence[object | Exception]:
+        """The result or the error of each of several such calls."""
+        ...
+
+
 _Follower = Callable[[], Awaitable[None]]
+
+
+_Arrival = tuple[object, "_Batch | None"]
 
 
 class _Batch:
@@ -85,19 +105,22 @@ class Channel:
     Args:
         stream: the accepted connection; closing it is the caller's.
         dispatch: carries out one request; raises :class:`P2PChatError` for an error reply.
+        joint: carries out several, where it can.
     """
 
     _requests: trio.Nursery
     _beside: trio.Nursery
 
-    def __init__(self, stream: trio.SocketStream, dispatch: Dispatch) -> None:
+    def __init__(self, stream: trio.SocketStream, dispatch: Dispatch, joint: Joint | None = None) -> None:
         self._stream = stream
+        self._joint = joint
         self._dispatch = dispatch
         self._connection = Connection(self)
         self._splitter = Splitter()
         self._outgoing = Outgoing(stream.socket, self._lost)
         self._slots = trio.Semaphore(IN_FLIGHT)
-        self._arrived: deque[tuple[object, _Batch | None]] = deque()
+        self._arrived: deque[list[_Arrival]] = deque()
+        self._joining: list[_Arrival] = []
         self._following: dict[trio.lowlevel.Task, list[_Follower]] = {}
         self._followers: set[trio.CancelScope] = set()
         self._reading = trio.CancelScope()
@@ -139,8 +162,10 @@ class Channel:
             while self._feed(await self._receive()):
                 while (frame := self._splitter.next_frame()) is not None:
                     await self._accept(frame)
+                self._begin_joined()
             if (last := self._splitter.rest()) is not None:
                 await self._accept(last)
+                self._begin_joined()
         except FrameError as error:
             await self._reply(jsonrpc.error(None, error.error_name, error.message))
 
@@ -176,15 +201,38 @@ class Channel:
         try:
             self._slots.acquire_nowait()  # acquire() would give up the processor even when there is room
         except trio.WouldBlock:
+            self._begin_joined()
             await self._slots.acquire()
-        self._arrived.append((value, batch))
+        if self._may_join(value):
+            self._joining.append((value, batch))
+            return
+        self._begin_joined()
+        self._begin([(value, batch)])
+
+    def _may_join(self, value: object) -> bool:
+        if self._joint is None or not isinstance(value, dict):
+            return False
+        request = cast("dict[object, object]", value)
+        return self._joint.may_join(request.get("method"), request.get("params"))
+
+    def _begin_joined(self) -> None:
+        if self._joining:
+            joined, self._joining = self._joining, []
+            self._begin(joined)
+
+    def _begin(self, arrivals: list[_Arrival]) -> None:
+        self._arrived.append(arrivals)
         self._requests.start_soon(self._serve_oldest)
 
     # -- one request -----------------------------------------------------------------------------------------------
 
     async def _serve_oldest(self) -> None:
         # trio begins new tasks in no particular order: each takes the oldest request, not the one it was begun for
-        value, batch = self._arrived.popleft()
+        arrivals = self._arrived.popleft()
+        if len(arrivals) > 1:
+            await self._serve_together(arrivals)
+            return
+        value, batch = arrivals[0]
         task = trio.lowlevel.current_task()
         followers = self._following[task] = []
         try:
@@ -211,6 +259,43 @@ class Channel:
             refusal = self._framing.encode(_refusal(request.id, error))
             body = refusal if request.wants_reply else None
         return request.id, body
+
+    async def _serve_together(self, arrivals: list[_Arrival]) -> None:
+        try:
+            bodies: list[bytes] = []
+            for (_, batch), (request_id, body) in zip(arrivals, await self._answer_all(arrivals), strict=True):
+                if batch is not None:
+                    await self._settle_in(batch, request_id, body, [])
+                elif body is not None:
+                    bodies.append(self._framing.frame(body))
+            if bodies:
+                await self._outgoing.put(b"".join(bodies))
+        finally:
+            for _ in arrivals:
+                self._slots.release()
+
+    async def _answer_all(self, arrivals: list[_Arrival]) -> list[tuple[jsonrpc.Id, bytes | None]]:
+        """As :meth:`_answer`, for requests that have joined."""
+        parsed = [_parsed(value) for value, _ in arrivals]
+        requests = [each for each in parsed if isinstance(each, jsonrpc.Request)]
+        assert self._joint is not None  # noqa: S101  it has said that they may join
+        try:
+            outcomes = iter(await self._joint.together([each.params for each in requests]))
+        except Exception as error:  # as in _answer
+            outcomes = repeat(error)
+        return [self._reply_of(each, each if isinstance(each, Exception) else next(outcomes)) for each in parsed]
+
+    def _reply_of(
+        self, request: jsonrpc.Request | jsonrpc.InvalidRequest, outcome: object
+    ) -> tuple[jsonrpc.Id, bytes | None]:
+        if isinstance(request, jsonrpc.Request) and not request.wants_reply:
+            return request.id, None
+        if not isinstance(outcome, Exception):
+            try:
+                return request.id, self._framing.encode(jsonrpc.result(request.id, outcome))
+            except UsageError as error:  # the reply is too long
+                outcome = error
+        return request.id, self._framing.encode(_refusal(request.id, outcome))
 
     async def _settle(self, body: bytes | None, followers: list[_Follower]) -> None:
         if body is not None:
@@ -253,6 +338,13 @@ class Channel:
 
     async def _put(self, body: bytes) -> None:
         await self._outgoing.put(self._framing.frame(body))
+
+
+def _parsed(value: object) -> jsonrpc.Request | jsonrpc.InvalidRequest:
+    try:
+        return jsonrpc.parse_request(value)
+    except jsonrpc.InvalidRequest as error:
+        return error
 
 
 def _refusal(request_id: jsonrpc.Id, error: Exception) -> dict[str, object]:

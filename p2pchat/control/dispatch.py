@@ -12,7 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from keyword import iskeyword
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,8 @@ from typing import Final
 import msgspec
 import trio
 
-from p2pchat.api import calls, schema
+from p2pchat.api import calls, objects, schema
+from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.control.backup_methods import BackupMethods
 from p2pchat.control.contact_methods import ContactMethods
 from p2pchat.control.event_methods import EventMethods
@@ -52,11 +53,12 @@ class Methods:
         self, context: Context, online: Online, profile: str, started: float, settings: Path | None = None
     ) -> None:
         self._events = EventMethods(context, online)
+        self._messages = MessageMethods(context)
         self.families: dict[str, object] = {
             "node": NodeMethods(context, profile, started),
             "identity": IdentityMethods(context, profile),
             "contacts": ContactMethods(context, online),
-            "message": MessageMethods(context),
+            "message": self._messages,
             "events": self._events,
             "net": NetMethods(context),
             "backup": BackupMethods(context, settings),
@@ -89,9 +91,18 @@ class Methods:
                 raise locked() from None
             raise
         finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._last_ended.set()
+            self._ended_one()
+
+    async def send_all(self, params: Sequence[dict[str, object]]) -> list[objects.Message | P2PChatError]:
+        """What several calls of ``message.send`` come to, none of which waits."""
+        checked = [_checked("message.send", each) for each in params]
+        fit = [each for each in checked if isinstance(each, calls.MessageSend)]
+        self._under_way += 1
+        try:
+            sent = iter(await self._messages.send_all(fit))
+        finally:
+            self._ended_one()
+        return [each if isinstance(each, P2PChatError) else next(sent) for each in checked]
 
     async def _wait(self, handler: Handler, params: calls.Params, connection: Connection) -> msgspec.Struct:
         # not around every call: a scope takes longer than some of them
@@ -112,6 +123,11 @@ class Methods:
         with trio.move_on_after(GRACE_S):
             await self._ended()
         self._finished = True
+
+    def _ended_one(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._last_ended.set()
 
     async def _ended(self) -> None:
         self._last_ended = trio.Event()
@@ -145,6 +161,19 @@ class Dispatch:
         node, passphrase = KeeperMethods(keeper, profile, started, stop), PassphraseMethods(keeper)
         self._handlers = _handlers({"node": node, "passphrase": passphrase})
 
+    def may_join(self, method: object, params: object) -> bool:
+        """Whether such calls, one after the other, are better carried out together."""
+        return method == "message.send" and isinstance(params, dict) and "wait" not in params
+
+    async def together(self, params: Sequence[dict[str, object]]) -> Sequence[msgspec.Struct | P2PChatError]:
+        """What calls come to that may join; each has its own result or error.
+
+        Raises:
+            P2PChatError: the disk's fault; nothing of any was done.
+        """
+        unlocked = self._unlocked()
+        return await unlocked.send_all(params) if unlocked is not None else [locked() for _ in params]
+
     async def __call__(self, method: str, params: dict[str, object], connection: Connection) -> msgspec.Struct:
         """The result of one call.
 
@@ -159,6 +188,13 @@ class Dispatch:
             return await unlocked(method, params, connection)
         checked = schema.parse(method, params)
         return await self._handlers[method](checked, connection)
+
+
+def _checked(method: str, params: dict[str, object]) -> calls.Params | UsageError:
+    try:
+        return schema.parse(method, params)
+    except UsageError as error:
+        return error
 
 
 def _handlers(families: Mapping[str, object]) -> dict[str, Handler]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import trio
 
 from p2pchat.api import calls, objects
 from p2pchat.base.errors import UsageError
 from p2pchat.control import render
-from p2pchat.control.once import once
+from p2pchat.control.once import once_in
 from p2pchat.control.progress import RANK, Progress
 from p2pchat.control.server import Connection
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
-from p2pchat.services.send import send
+from p2pchat.services.send import Outbox
 from p2pchat.store import contacts, messages
+from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 
@@ -26,14 +29,35 @@ class MessageMethods:
         self._progress = Progress(context.bus)
 
     async def send(self, params: calls.MessageSend, _: Connection) -> objects.Message:
-        def queue(tx: Tx) -> objects.Message:
-            to = book.resolve(tx, self._context, params.to)
-            return self._message(send(tx, self._context, to, params.text), to.uid.hex())
-
-        queued = await once(self._context, "message.send", params, objects.Message, queue)
+        (queued,) = await self.send_all([params])
+        if isinstance(queued, UsageError):
+            raise queued
         if params.wait is None:
             return queued
         return await self._wait(queued, params.wait, params.timeout_ms)
+
+    async def send_all(self, sent: Sequence[calls.MessageSend]) -> Sequence[objects.Message | UsageError]:
+        """Queue what several calls send, in their order and in one transaction; one that is refused harms no other."""
+
+        def queue(tx: Tx) -> list[objects.Message | UsageError]:
+            outbox, known = Outbox(tx, self._context), dict[str, ContactRow]()
+            queued = [self._queue(tx, outbox, known, each) for each in sent]
+            outbox.commit()
+            return queued
+
+        return await self._context.db.run(queue)
+
+    def _queue(
+        self, tx: Tx, outbox: Outbox, known: dict[str, ContactRow], call: calls.MessageSend
+    ) -> objects.Message | UsageError:
+        def put(tx: Tx) -> objects.Message:
+            to = known.get(call.to) or known.setdefault(call.to, book.resolve(tx, self._context, call.to))
+            return self._message(outbox.put(to, call.text), to.uid.hex())
+
+        try:
+            return once_in(tx, "message.send", call, objects.Message, put)
+        except UsageError as error:
+            return error
 
     async def list(self, params: calls.MessageList, _: Connection) -> objects.Messages:
         def page(tx: Tx) -> objects.Messages:

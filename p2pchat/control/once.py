@@ -26,20 +26,25 @@ R = TypeVar(
 
 async def once(context: Context, method: str, params: calls.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:
     """Run ``effect`` once for its idempotency key, in one transaction with it."""
+    return await context.db.run(lambda tx: once_in(tx, method, params, kind, effect))
+
+
+def once_in(tx: Tx, method: str, params: calls.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:
+    """The same within a transaction.
+
+    Raises:
+        UsageError: IDEMPOTENCY_CONFLICT; nothing was done.
+    """
     key = params.idempotency_key
     if key is None:
-        return await context.db.run(effect)
+        return effect(tx)
     fields = msgspec.structs.asdict(params) | {"idempotency_key": None, "wait": None, "timeout_ms": None}
     digest = hashlib.blake2b(msgspec.msgpack.encode((method, fields), order="sorted"), digest_size=32).digest()
-
-    def effected(tx: Tx) -> R:
-        known = idempotency.recall(tx, key, digest)
-        if known is not None:
-            repeated = msgspec.json.decode(known, type=kind)
-            repeated.replayed = True
-            return repeated
-        result = effect(tx)
-        idempotency.remember(tx, key, digest, msgspec.json.encode(result))
-        return result
-
-    return await context.db.run(effected)
+    known = idempotency.recall(tx, key, digest)
+    if known is not None:
+        repeated = msgspec.json.decode(known, type=kind)
+        repeated.replayed = True
+        return repeated
+    result = effect(tx)
+    idempotency.remember(tx, key, digest, msgspec.json.encode(result))
+    return result

@@ -52,8 +52,11 @@ class Progress:
             for edge in gone:
                 edge.set()
         elif event.subject is not None:
-            for rank in range(_REACHES.get(event.kind, _EVERY) + 1):
-                self._wake((event.subject, rank))
+            reached, messages = _REACHES.get(event.kind, _EVERY), event.subjects
+            few = len(messages) <= len(self._waiting)
+            for message in messages if few else {message for message, _ in self._waiting if message in messages}:
+                for rank in range(reached + 1):
+                    self._wake((message, rank))
 
     def _wake(self, key: tuple[int, int]) -> None:
         edge = self._waiting.get(key)

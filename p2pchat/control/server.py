@@ -23,7 +23,7 @@ import trio
 
 from p2pchat.api.codec import JSON_LINES
 from p2pchat.control import jsonrpc
-from p2pchat.control.channel import Channel, Connection, Dispatch
+from p2pchat.control.channel import Channel, Connection, Dispatch, Joint
 from p2pchat.control.socket_file import claim, inode, release
 from p2pchat.services.defects import report_defect
 
@@ -40,11 +40,13 @@ class Server:
 
     Args:
         dispatch: carries out one request.
+        joint: carries out several, where it can.
         path: where the socket lies.
     """
 
-    def __init__(self, dispatch: Dispatch, *, path: Path) -> None:
+    def __init__(self, dispatch: Dispatch, *, path: Path, joint: Joint | None = None) -> None:
         self._dispatch = dispatch
+        self._joint = joint
         self._path = path
         self._channels: set[Channel] = set()
         self._accepting = trio.CancelScope()
@@ -96,7 +98,7 @@ class Server:
             with trio.move_on_after(DRAIN_S):
                 await stream.send_all(JSON_LINES.frame(JSON_LINES.encode(refusal)))
             return
-        channel = Channel(stream, self._dispatch)
+        channel = Channel(stream, self._dispatch, self._joint)
         self._channels.add(channel)
         try:
             await channel.run()

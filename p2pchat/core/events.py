@@ -55,9 +55,17 @@ class DomainEvent:
         subject: row id of the message (``message.*``) or contact (``contact.*``, ``peer.*``); None for ``node.*``.
         detail: encoded further facts that a later look at the subject could not give; empty where there are none.
         contact: row id of the contact that it concerns; not stored, it routes the news within the process.
+        more: how many facts follow that differ in ``subject`` alone, which is one higher each time.
     """
 
     kind: EventKind
     subject: int | None = None
     detail: bytes = field(default=b"", repr=False)
     contact: int | None = None
+    more: int = 0
+
+    @property
+    def subjects(self) -> range:
+        """The row ids that it is about, of one that has a subject."""
+        first = self.subject or 0
+        return range(first, first + self.more + 1)

@@ -96,7 +96,7 @@ async def serve(start: Start, key: Handover | None) -> None:
         if key is not None:
             await node.open(key)
         dispatch = Dispatch(node, node.methods, start.paths.profile, node.started, stop)
-        server = Server(dispatch, path=start.socket)
+        server = Server(dispatch, path=start.socket, joint=dispatch)
         async with trio.open_nursery() as serving:
             await serving.start(server.serve)
             log.info("node.ready", version=p2pchat.__version__)

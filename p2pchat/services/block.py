@@ -5,7 +5,7 @@ from __future__ import annotations
 from p2pchat.base.errors import UsageError
 from p2pchat.core.events import EventKind
 from p2pchat.services.contacts import again, contact_event
-from p2pchat.services.context import Context, message_event
+from p2pchat.services.context import Context, tell
 from p2pchat.services.renewal import renew
 from p2pchat.store import contacts, messages
 from p2pchat.store.contacts import ContactRow
@@ -17,8 +17,7 @@ def block(tx: Tx, context: Context, row: ContactRow) -> ContactRow:
     if row.state == "blocked":
         return row
     contacts.block(tx, row.id)
-    for message in messages.fail(tx, row.id, "the contact is blocked"):
-        tx.emit(message_event(EventKind.MESSAGE_FAILED, message, row.id))
+    tell(tx, EventKind.MESSAGE_FAILED, messages.fail(tx, row.id, "the contact is blocked"), row.id)
     tx.emit(contact_event(tx, EventKind.CONTACT_BLOCKED, row.id))
     renew(tx, context, row)
     return again(tx, row)

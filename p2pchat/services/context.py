@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -16,7 +16,7 @@ from p2pchat.core.keys import Identity
 from p2pchat.core.params import Params
 from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
-from p2pchat.store.db import Database
+from p2pchat.store.db import Database, Tx
 from p2pchat.store.meta import Profile
 
 _TRANSIENT_KEPT: Final = 256
@@ -148,5 +148,10 @@ class Context:
         return int.from_bytes(self.entropy.bytes(4), "big") / 2**32
 
 
-def message_event(kind: EventKind, message: int, contact: int) -> DomainEvent:
-    return DomainEvent(kind, message, contact=contact)
+def tell(tx: Tx, kind: EventKind, messages: Sequence[int], contact: int) -> None:
+    """Emit ``kind`` for each of a contact's messages, given by their rising row ids."""
+    first = 0
+    for index in range(1, len(messages) + 1):
+        if index == len(messages) or messages[index] != messages[index - 1] + 1:
+            tx.emit(DomainEvent(kind, messages[first], contact=contact, more=index - 1 - first))
+            first = index

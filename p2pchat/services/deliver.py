@@ -30,7 +30,7 @@ from p2pchat.core.wire import (
 )
 from p2pchat.services import presence
 from p2pchat.services.contacts import contact_event
-from p2pchat.services.context import Context, message_event
+from p2pchat.services.context import Context, tell
 from p2pchat.store import contacts, meetings, messages, notices, sessions
 from p2pchat.store import presence as presence_store
 from p2pchat.store.db import Tx
@@ -119,7 +119,7 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
     sealed_rows: list[EnvelopeRow] = []
     room = window.room()
     waiting = messages.unsealed(tx, row.contact, row.sealed_n, context.params.content_items, max(room, 1))
-    numbers = {message.wire_id: message.n for message in waiting}
+    by_id = {message.wire_id: message for message in waiting}
     given = presence.to_give(tx, context, row)
     told = notices.unsealed(tx, row.contact, row.id)
     items = [Item(context.message_id(), PRESENCE, given.body)] if given is not None else []
@@ -135,16 +135,18 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
         ):
             break
         presence_n = given.n if given is not None and group[0].kind == PRESENCE else 0
-        members = [numbers[item.message_id] for item in group if item.kind == TEXT]
-        n0, n1 = (members[0], members[-1]) if members else (0, 0)
+        members = [by_id[item.message_id] for item in group if item.kind == TEXT]
+        n0, n1 = (members[0].n, members[-1].n) if members else (0, 0)
         session, sealed = seal(row.session, encode_content(group), context.entropy, context.params)
         row = sessions.save(tx, row, session, n1, presence_n)
         sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1, presence_n))
         if told:
             notices.sealed(tx, row.contact, [item.message_id for item in group], sealed_rows[-1].id)
         room -= len(sealed.envelope)
-        for message in messages.mark_sent(tx, row.contact, n0, n1):
-            tx.emit(message_event(EventKind.MESSAGE_SENT, message, row.contact))
+        first = [message.id for message in members if message.state == "queued"]
+        if first:
+            messages.mark_sent(tx, row.contact, n0, n1)
+            tell(tx, EventKind.MESSAGE_SENT, first, row.contact)
     return sealed_rows, len(sealed_rows) < len(groups) or len(waiting) == context.params.content_items or room <= 0
 
 
@@ -195,8 +197,8 @@ def settle(tx: Tx, ack: Ack) -> list[bytes]:
         if known.presence_n:
             presence_store.acknowledged(tx, known.contact, known.presence_n)
             meetings.forget(tx, known.contact)
-        for message in messages.mark_delivered(tx, known.contact, known.n0, known.n1):
-            tx.emit(message_event(EventKind.MESSAGE_DELIVERED, message, known.contact))
+        delivered = messages.mark_delivered(tx, known.contact, known.n0, known.n1)
+        tell(tx, EventKind.MESSAGE_DELIVERED, delivered, known.contact)
         contacts.heard(tx, known.contact)
     return settled
 

@@ -17,11 +17,12 @@ from p2pchat.core.session import accept_session, open_envelope
 from p2pchat.core.wire import OPEN, PRESENCE, TEXT, Flight, Item, decode_content, decode_text
 from p2pchat.core.wire import eid as envelope_eid
 from p2pchat.services import presence, prove
-from p2pchat.services.context import Context, message_event
+from p2pchat.services.context import Context, tell
 from p2pchat.services.deliver import match
 from p2pchat.services.greet import note_device
 from p2pchat.store import contact_peers, contacts, messages, prekeys, sessions
 from p2pchat.store.db import Tx
+from p2pchat.store.messages import Incoming
 
 _HINT_BYTES: Final = 8
 _INTEGER_MAX: Final = (1 << 63) - 1  # what a column holds; the wire has 64 bits
@@ -108,25 +109,26 @@ def _take(tx: Tx, context: Context, contact: int, device_ms: int, content: bytes
         items = decode_content(content)
     except DecodeError:
         items = ()  # authenticated, so a newer version wrote it: acknowledged, there is nothing to show
+    arrived: list[Incoming] = []
     for item in items:
         if item.kind == PRESENCE and presence.take(tx, contact, device_ms, item.body):
             continue
         if item.kind in prove.KINDS and prove.take(tx, context, contact, item):
             continue
-        message = store_item(tx, contact, item)
-        if message is not None:
-            tx.emit(message_event(EventKind.MESSAGE_RECEIVED, message, contact))
+        if item.kind != OPEN:
+            arrived.append(incoming(item, tx.now_ms))
+    if arrived:
+        tell(tx, EventKind.MESSAGE_RECEIVED, messages.receive(tx, contact, arrived), contact)
 
 
-def store_item(tx: Tx, contact: int, item: Item) -> int | None:
-    """Store one item; its row id, or None if it says nothing or was here before."""
-    if item.kind == OPEN:
-        return None
+def incoming(item: Item, now_ms: int) -> Incoming:
+    """What is stored of an item; of one that cannot be read, all (PROTOCOL.md 4.5)."""
     if item.kind == TEXT:
         try:
             text = decode_text(item.body)
         except DecodeError:
-            return messages.receive_unknown(tx, contact, item.message_id, item.kind, item.body)
-        n, ts_ms = min(text.n, _INTEGER_MAX), min(text.ts_ms, _INTEGER_MAX)
-        return messages.receive(tx, contact, n, item.message_id, text.text, ts_ms)
-    return messages.receive_unknown(tx, contact, item.message_id, item.kind, item.body)
+            pass  # of a newer version, like another kind
+        else:
+            n, ts_ms = min(text.n, _INTEGER_MAX), min(text.ts_ms, _INTEGER_MAX)
+            return Incoming(n, item.message_id, TEXT, text.text, None, ts_ms)
+    return Incoming(0, item.message_id, item.kind, None, item.body, now_ms)

@@ -1,27 +1,77 @@
-"""Queue a text: the plaintext outbox row and its event in one commit. Delivery is another verb."""
+"""Queue texts: the plaintext outbox rows and their events in one commit. Delivery is another verb."""
 
 from __future__ import annotations
+
+from itertools import groupby
+from operator import attrgetter
 
 from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
 from p2pchat.core.events import EventKind
+from p2pchat.core.wire import TEXT
 from p2pchat.services.contacts import refuse_blocked
-from p2pchat.services.context import Context, message_event
+from p2pchat.services.context import Context, tell
 from p2pchat.store import contacts, messages
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 
 
-def send(tx: Tx, context: Context, to: ContactRow, text: str) -> MessageRow:
-    """Put ``text`` into the outbox; toward a pending contact it waits for the match.
+class Outbox:
+    """What one transaction puts into the outbox: however many texts, it is a few statements.
 
-    Args:
-        text: 1 to ``params.text_bytes`` bytes of UTF-8, every code point kept.
-
-    Raises:
-        UsageError: BLOCKED; INVALID_PARAMS for an empty text or lone surrogates, TOO_LARGE.
+    Resource handling: :meth:`commit` is called once, after the last :meth:`put` and in the same transaction.
     """
+
+    def __init__(self, tx: Tx, context: Context) -> None:
+        self._tx = tx
+        self._context = context
+        self._next_id = messages.highest(tx) + 1
+        self._rows: list[MessageRow] = []
+        self._next_n: dict[int, int] = {}
+
+    def put(self, to: ContactRow, text: str) -> MessageRow:
+        """Put ``text`` into the outbox; toward a pending contact it waits for the match.
+
+        Args:
+            text: 1 to ``params.text_bytes`` bytes of UTF-8, every code point kept.
+
+        Raises:
+            UsageError: BLOCKED; INVALID_PARAMS for an empty text or lone surrogates, TOO_LARGE. Nothing was put.
+        """
+        _check(to, text, self._context.params.text_bytes)
+        n = self._next_n.get(to.id, to.next_n)
+        self._next_n[to.id] = n + 1
+        row = MessageRow(
+            id=self._next_id + len(self._rows),
+            contact=to.id,
+            incoming=False,
+            n=n,
+            wire_id=self._context.message_id(),
+            kind=TEXT,
+            text=text,
+            state="queued",
+            reason=None,
+            created_ms=self._tx.now_ms,
+            sent_ms=None,
+            delivered_ms=None,
+            read_ms=None,
+        )
+        self._rows.append(row)
+        return row
+
+    def commit(self) -> None:
+        """Store what was put, and tell of it."""
+        if not self._rows:
+            return
+        messages.queue(self._tx, self._rows)
+        for contact, next_n in self._next_n.items():
+            contacts.set_next_n(self._tx, contact, next_n)
+        for contact, rows in groupby(self._rows, attrgetter("contact")):
+            tell(self._tx, EventKind.MESSAGE_QUEUED, [row.id for row in rows], contact)
+
+
+def _check(to: ContactRow, text: str, limit_bytes: int) -> None:
     refuse_blocked(to)
     if to.state == "request":
         raise UsageError("They asked to become a contact: accept it first.", data={"param": "to"})
@@ -30,13 +80,9 @@ def send(tx: Tx, context: Context, to: ContactRow, text: str) -> MessageRow:
     size = len(text.encode("utf-8"))
     if size == 0:
         raise UsageError("The text is empty.", data={"param": "text"})
-    if size > context.params.text_bytes:
+    if size > limit_bytes:
         raise UsageError(
-            f"The text has {size} bytes; at most {context.params.text_bytes} fit.",
+            f"The text has {size} bytes; at most {limit_bytes} fit.",
             name="TOO_LARGE",
-            data={"param": "text", "limit": context.params.text_bytes},
+            data={"param": "text", "limit": limit_bytes},
         )
-    n = contacts.take_n(tx, to.id)
-    row = messages.queue(tx, to.id, n, context.message_id(), text)
-    tx.emit(message_event(EventKind.MESSAGE_QUEUED, row.id, to.id))
-    return row

@@ -14,7 +14,7 @@ from p2pchat.core.params import DAY_S
 from p2pchat.core.slots import era
 from p2pchat.services import device, invites, presence, prove
 from p2pchat.services.contacts import contact_event
-from p2pchat.services.context import Context, message_event
+from p2pchat.services.context import Context, tell
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import sending_session
 from p2pchat.store import contacts, eventlog, idempotency, messages, meta, pairs, prekeys, sessions
@@ -56,10 +56,8 @@ def upkeep(tx: Tx, context: Context) -> None:
     params = context.params
     _forgive_clock(tx, context)
     expired = messages.expire(tx, tx.now_ms - params.message_life_s * 1000)
-    for message in expired:
-        row = messages.get(tx, message)
-        if row is not None:
-            tx.emit(message_event(EventKind.MESSAGE_EXPIRED, message, row.contact))
+    for contact, ids in expired.items():
+        tell(tx, EventKind.MESSAGE_EXPIRED, ids, contact)
     if expired:
         sessions.withhold_expired(tx)
     for contact in contacts.overdue(tx):

@@ -80,7 +80,7 @@ LEFT_OUT: Final[Columns] = {
     "invite_slot": ("invite", "era", "epoch", "state"),
     "published": ("loc", "contact", "data", "seq", "bits", "record", "republish_s"),
     "held": ("id", "loc", "writer", "seq", "expiry", "work", "prefix", "record"),
-    "event": ("seq", "ts_ms", "kind", "subject", "detail"),
+    "event": ("seq", "ts_ms", "kind", "subject", "detail", "more"),
     "idempotency": ("key", "digest", "result", "at_s"),
 }
 """Columns that no backup holds, and the ids by which rows of one database name each other."""

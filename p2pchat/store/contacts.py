@@ -241,6 +241,11 @@ def take_n(tx: Tx, contact: int) -> int:
     return int(row[0])
 
 
+def set_next_n(tx: Tx, contact: int, next_n: int) -> None:
+    """Every message number of the conversation below ``next_n`` is taken."""
+    tx.execute("UPDATE contact SET next_n = ? WHERE id = ?", (next_n, contact))
+
+
 def seen(tx: Tx, contact: int, at_ms: int) -> None:
     """A node of the contact said something at ``at_ms``; what a clock that was ahead has noted is forgotten."""
     tx.execute(

@@ -81,9 +81,11 @@ class Tx:
     def emit(self, event: DomainEvent) -> None:
         """Write ``event`` with this transaction; subscribers learn of it after the commit."""
         self.execute(
-            "INSERT INTO event (ts_ms, kind, subject, detail) VALUES (?, ?, ?, ?)",
-            (self.now_ms, event.kind.value, event.subject, event.detail or None),
+            "INSERT INTO event (ts_ms, kind, subject, detail, more) VALUES (?, ?, ?, ?, ?)",
+            (self.now_ms, event.kind.value, event.subject, event.detail or None, event.more),
         )
+        if event.more:  # each of them has a seq of its own
+            self.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'", (event.more,))
         self.events.append(event)
 
 

@@ -6,9 +6,12 @@ cancelled. An incoming one is received.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
+from p2pchat.base.silent import Silent
 from p2pchat.store.db import Row, Tx
 
 _BEYOND: Final = (1 << 63) - 1
@@ -18,8 +21,7 @@ _SELECT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
+class MessageRow(Silent, msgspec.Struct, frozen=True, gc=False):
     """One message; ``id`` rises with every message of this node and is its position in the conversation."""
 
     id: int
@@ -28,7 +30,7 @@ class MessageRow:
     n: int
     wire_id: bytes
     kind: int
-    text: str | None = field(repr=False)
+    text: str | None
     state: str
     reason: str | None
     created_ms: int
@@ -41,33 +43,46 @@ def _row(row: Row) -> MessageRow:
     return MessageRow(row[0], row[1], bool(row[2]), row[3], bytes(row[4]), *row[5:])
 
 
-def queue(tx: Tx, contact: int, n: int, wire_id: bytes, text: str) -> MessageRow:
-    """A new message in the outbox, in plaintext; it is sealed when a stream to the contact is open."""
-    row_id = tx.insert(
-        "INSERT INTO message (contact, incoming, n, wire_id, text, state, created_ms) "
-        "VALUES (?, 0, ?, ?, ?, 'queued', ?)",
-        (contact, n, wire_id, text, tx.now_ms),
+def queue(tx: Tx, rows: Sequence[MessageRow]) -> None:
+    """New messages in the outbox, in plaintext; they are sealed when a stream to the contact is open.
+
+    Args:
+        rows: with ids from :func:`highest` + 1 on, in their order.
+    """
+    tx.many(
+        "INSERT INTO message (id, contact, incoming, n, wire_id, text, state, created_ms) "
+        "VALUES (?, ?, 0, ?, ?, ?, 'queued', ?)",
+        [(row.id, row.contact, row.n, row.wire_id, row.text, row.created_ms) for row in rows],
     )
-    return MessageRow(row_id, contact, False, n, wire_id, 1, text, "queued", None, tx.now_ms, None, None, None)
 
 
-def receive(tx: Tx, contact: int, n: int, wire_id: bytes, text: str, created_ms: int) -> int | None:
-    """Store an incoming text; its row id, or None when this contact's message with that id is here already."""
-    return _receive(tx, (contact, n, wire_id, 1, text, None, created_ms, tx.now_ms))
+class Incoming(Silent, msgspec.Struct, frozen=True, gc=False):
+    """What a contact sent: a text, or else the ``body`` of an item that this version cannot read (PROTOCOL.md 4.5)."""
+
+    n: int
+    wire_id: bytes
+    kind: int
+    text: str | None
+    body: bytes | None
+    created_ms: int
 
 
-def receive_unknown(tx: Tx, contact: int, wire_id: bytes, kind: int, body: bytes) -> int | None:
-    """Store an item that this version cannot read, as "sent by a newer version" (PROTOCOL.md 4.5)."""
-    return _receive(tx, (contact, 0, wire_id, kind, None, body, tx.now_ms, tx.now_ms))
+def receive(tx: Tx, contact: int, arrived: Sequence[Incoming]) -> list[int]:
+    """Store what has not come before, in its order; the row ids.
 
-
-def _receive(tx: Tx, values: tuple[object, ...]) -> int | None:
-    row = tx.one(
-        "INSERT INTO message (contact, incoming, n, wire_id, kind, text, body, state, created_ms, delivered_ms) "
-        "VALUES (?, 1, ?, ?, ?, ?, ?, 'received', ?, ?) ON CONFLICT DO NOTHING RETURNING id",
-        values,
+    A contact's message is known by its id: whatever way it comes again, it is here once.
+    """
+    first = highest(tx) + 1
+    tx.many(
+        "INSERT INTO message (id, contact, incoming, n, wire_id, kind, text, body, state, created_ms, delivered_ms) "
+        "VALUES (?, ?, 1, ?, ?, ?, ?, ?, 'received', ?, ?) ON CONFLICT DO NOTHING",
+        [
+            (row_id, contact, each.n, each.wire_id, each.kind, each.text, each.body, each.created_ms, tx.now_ms)
+            for row_id, each in enumerate(arrived, first)
+        ],
     )
-    return None if row is None else int(row[0])
+    rows = tx.all("SELECT id FROM message WHERE id BETWEEN ? AND ? ORDER BY id", (first, first + len(arrived) - 1))
+    return [row[0] for row in rows]
 
 
 def get(tx: Tx, message: int) -> MessageRow | None:
@@ -117,14 +132,13 @@ def unsealed(tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int) -
     return waiting
 
 
-def mark_sent(tx: Tx, contact: int, n0: int, n1: int) -> list[int]:
-    """queued → sent for a range of numbers; the row ids that changed."""
-    rows = tx.all(
+def mark_sent(tx: Tx, contact: int, n0: int, n1: int) -> None:
+    """queued → sent for a range of numbers."""
+    tx.execute(
         "UPDATE message SET state = 'sent', sent_ms = ? WHERE incoming = 0 AND contact = ? AND n BETWEEN ? AND ? "
-        "AND state = 'queued' RETURNING id",
+        "AND state = 'queued'",
         (tx.now_ms, contact, n0, n1),
     )
-    return sorted(row[0] for row in rows)
 
 
 def mark_delivered(tx: Tx, contact: int, n0: int, n1: int) -> list[int]:
@@ -137,8 +151,8 @@ def mark_delivered(tx: Tx, contact: int, n0: int, n1: int) -> list[int]:
     return sorted(row[0] for row in rows)
 
 
-def expire(tx: Tx, before_ms: int) -> list[int]:
-    """Outbox messages queued before ``before_ms`` → expired; the row ids that changed.
+def expire(tx: Tx, before_ms: int) -> dict[int, list[int]]:
+    """Outbox messages queued before ``before_ms`` → expired; by contact, the row ids that changed.
 
     One that is sealed in an envelope with a later one waits for that: the envelope is sent again until then.
     """
@@ -147,10 +161,13 @@ def expire(tx: Tx, before_ms: int) -> list[int]:
         "AND state IN ('queued', 'sent') AND created_ms < ?1 AND NOT EXISTS (SELECT 1 FROM envelope "
         "JOIN message later ON later.incoming = 0 AND later.contact = envelope.contact AND later.n BETWEEN n0 AND n1 "
         "WHERE envelope.contact = message.contact AND bytes IS NOT NULL AND message.n BETWEEN n0 AND n1 "
-        "AND later.state IN ('queued', 'sent') AND later.created_ms >= ?1) RETURNING id",
+        "AND later.state IN ('queued', 'sent') AND later.created_ms >= ?1) RETURNING contact, id",
         (before_ms,),
     )
-    return sorted(row[0] for row in rows)
+    changed: dict[int, list[int]] = {}
+    for contact, message in sorted(rows):
+        changed.setdefault(contact, []).append(message)
+    return changed
 
 
 def redate(tx: Tx, before_ms: int) -> None:
@@ -177,6 +194,6 @@ def outbox_size(tx: Tx) -> int:
 
 
 def highest(tx: Tx) -> int:
-    """The highest row id so far."""
-    row = tx.one("SELECT coalesce(max(id), 0) FROM message")
+    """The highest row id that there ever was."""
+    row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = 'message'")
     return int(row[0]) if row else 0

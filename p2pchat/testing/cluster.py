@@ -29,7 +29,7 @@ from p2pchat.services import contacts as book
 from p2pchat.services.context import Bus, Context, Deriver
 from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
-from p2pchat.services.send import send
+from p2pchat.services.send import Outbox
 from p2pchat.store import messages, meta
 from p2pchat.store.backup import read
 from p2pchat.store.contacts import ContactRow
@@ -101,7 +101,14 @@ class Node:
     async def send(self, to: str, text: str) -> MessageRow:
         """Queue a text for the contact ``to``."""
         context = self._context()
-        return await self.database.run(lambda tx: send(tx, context, book.resolve(tx, context, to), text))
+
+        def queue(tx: Tx) -> MessageRow:
+            outbox = Outbox(tx, context)
+            row = outbox.put(book.resolve(tx, context, to), text)
+            outbox.commit()
+            return row
+
+        return await self.database.run(queue)
 
     async def contact(self, name: str) -> ContactRow:
         context = self._context()

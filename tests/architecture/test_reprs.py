@@ -26,7 +26,6 @@ SHOWN = {
     "p2pchat.services.context.Context": {"message_prefix"},  # in front of message ids
     "p2pchat.services.receive.Answer": {"nacks"},  # hashes of what nobody could open
     "p2pchat.store.eventlog.EventRow": {"kind"},
-    "p2pchat.store.messages.MessageRow": {"wire_id", "state", "reason"},  # a random id
     "p2pchat.store.sessions.EnvelopeRow": {"eid"},  # a hash of ciphertext
     "p2pchat.api.schema.MethodSpec": {"doc"},
 }

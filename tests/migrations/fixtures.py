@@ -163,7 +163,7 @@ ROWS: Final[dict[str, Row]] = {
         "bytes": WAITING.envelope,
         "presence_n": 1,
     },
-    "event": {"seq": 21, "ts_ms": NOW_MS, "kind": "message.sent", "subject": 11, "detail": b"detail"},
+    "event": {"seq": 21, "ts_ms": NOW_MS, "kind": "message.sent", "subject": 11, "detail": b"detail", "more": 0},
     "idempotency": {"key": "a key", "digest": b"digest", "result": b"result", "at_s": NOW_S},
     "known_peer": {"peer": _peer, "addresses": _addresses, "seen_s": NOW_S},
     "presence_own": {

@@ -16,7 +16,7 @@ from p2pchat.control.once import once
 from p2pchat.core.events import EventKind
 from p2pchat.services import block
 from p2pchat.services import contacts as book
-from p2pchat.services.send import send
+from p2pchat.services.send import Outbox
 from p2pchat.store import contacts
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -112,8 +112,10 @@ async def test_a_call_that_is_repeated_after_the_merge_sends_nothing_twice(autoj
 
         async def queue() -> Message:
             def effect(tx: Tx) -> Message:
-                row = book.resolve(tx, context, BOB)
-                return render.message(send(tx, context, row, "once"), row.uid.hex(), context.profile.store_id)
+                row, outbox = book.resolve(tx, context, BOB), Outbox(tx, context)
+                queued = render.message(outbox.put(row, "once"), row.uid.hex(), context.profile.store_id)
+                outbox.commit()
+                return queued
 
             params = MessageSend(to=BOB, text="once", idempotency_key="key")
             return await once(context, "message.send", params, Message, effect)

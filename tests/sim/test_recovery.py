@@ -147,8 +147,8 @@ async def test_numbers_and_times_beyond_what_a_column_holds_poison_nothing(autoj
             row = await alice.add(BOB, "Bob")
             body = encode_text(Text((1 << 64) - 1, (1 << 64) - 1, "from the far future"))
             item = Item(bytes(16), TEXT, body)
-            stored = await alice.database.run(lambda tx: receive.store_item(tx, row.id, item))
-            assert stored is not None
+            arrived = receive.incoming(item, 1)
+            (stored,) = await alice.database.run(lambda tx: messages.receive(tx, row.id, [arrived]))
             found = await alice.database.run(lambda tx: messages.get(tx, stored))
             assert found is not None
             assert found.text == "from the far future"

@@ -21,6 +21,7 @@ from p2pchat.services.backup import Summary
 from p2pchat.store import messages, meta
 from p2pchat.store.backup import read
 from p2pchat.store.db import Database, Tx
+from p2pchat.store.messages import Incoming
 from p2pchat.testing.entropy import SeededEntropy
 
 CHEAP = Cost(1, 8192)
@@ -38,7 +39,7 @@ def fill(tx: Tx) -> None:
 
 
 def receive(tx: Tx, n: int) -> None:
-    messages.receive(tx, 1, n, n.to_bytes(16, "big"), f"text {n}", NOW_MS)
+    messages.receive(tx, 1, [Incoming(n, n.to_bytes(16, "big"), 1, f"text {n}", None, NOW_MS)])
 
 
 @pytest.fixture

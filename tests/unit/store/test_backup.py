@@ -19,6 +19,7 @@ from p2pchat.core.session import dump_session, dump_skipped
 from p2pchat.store import backup, contact_peers, contacts, meetings, messages, meta, presence
 from p2pchat.store.backup import KEPT, LEFT_OUT
 from p2pchat.store.db import Tx
+from p2pchat.store.messages import Incoming
 from p2pchat.store.migrate import migrate
 from p2pchat.store.restore import PRESENCES_AHEAD, Restoration
 from p2pchat.store.sqlite import Connection, connect
@@ -172,8 +173,8 @@ def peopled(tx: Tx) -> None:
             "INSERT INTO message (contact, incoming, n, wire_id, text, state, created_ms) VALUES (1, 0, ?, ?, ?, ?, 5)",
             (n, bytes((n,)) * 16, f"out {n}", state),
         )
-    messages.receive(tx, 1, 9, b"\x21" * 16, "in", 4)
-    messages.receive_unknown(tx, 2, b"\x22" * 16, 99, b"later")
+    messages.receive(tx, 1, [Incoming(9, b"\x21" * 16, 1, "in", None, 4)])
+    messages.receive(tx, 2, [Incoming(0, b"\x22" * 16, 99, None, b"later", tx.now_ms)])
 
 
 def restored(records: list[Record], tx: Tx, seed: int = 77) -> None:

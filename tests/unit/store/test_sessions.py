@@ -7,6 +7,7 @@ import pytest
 from p2pchat.core.session import seal
 from p2pchat.store import messages, notices, sessions
 from p2pchat.store.db import Tx
+from p2pchat.store.messages import MessageRow
 from p2pchat.store.migrate import migrate
 from p2pchat.store.notices import NoticeRow
 from p2pchat.store.sqlite import connect
@@ -29,7 +30,8 @@ def test_a_notice_that_went_with_what_expired_waits_again(lives: bool) -> None:
         row = sessions.add(tx, 1, session)
         notice = NoticeRow(3, bytes(16), b"asked")
         notices.put(tx, 1, notice, tx.now_s + 3600)
-        messages.queue(tx, 1, 1, b"m" * 16, "old")
+        old = MessageRow(1, 1, False, 1, b"m" * 16, 1, "old", "queued", None, tx.now_ms, None, None, None)
+        messages.queue(tx, [old])
         _, sealed = seal(session, bytes(100), entropy, CHEAP)
         envelope = sessions.add_envelope(tx, row, sealed, 1, 1)
         notices.sealed(tx, 1, [notice.wire_id], envelope.id)
