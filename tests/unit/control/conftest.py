@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def server(node: FakeNode, path: Path) -> AsyncIterator[Server]:
-    served = Server(node.dispatch, path=path)
+    served = Server(node.dispatch, path=path, joint=node)
     async with trio.open_nursery() as nursery:
         await nursery.start(served.serve)
         yield served

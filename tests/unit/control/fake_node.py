@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -20,6 +21,19 @@ class FakeNode:
         self.gates: dict[object, trio.Event] = {}
         self.notified = 0
         self.stopped: list[str] = []
+        self.joined: list[list[object]] = []
+
+    def may_join(self, method: object, params: object) -> bool:
+        return method == "add" and isinstance(params, dict)
+
+    async def together(self, params: Sequence[dict[str, object]]) -> list[object]:
+        numbers = [each.get("n") for each in params]
+        self.begun += numbers
+        self.joined.append(numbers)
+        if "break" in numbers:
+            raise ValueError(numbers)
+        await trio.lowlevel.checkpoint()
+        return [UsageError("no", name="BLOCKED") if n == "refused" else {"n": n} for n in numbers]
 
     def open(self, n: object) -> None:
         self.gates.setdefault(n, trio.Event()).set()
@@ -28,7 +42,7 @@ class FakeNode:
         n = params.get("n")
         self.begun.append(n)
         match method:
-            case "echo":
+            case "echo" | "add":
                 await trio.lowlevel.checkpoint()
                 self.ended.append(n)
                 return params
