@@ -254,6 +254,12 @@ class MessageGet(Params, kw_only=True, frozen=True):
     id: HexId
 
 
+class MessageChange(Mutation, kw_only=True, frozen=True):
+    """``id`` is the whole id of a message."""
+
+    id: HexId
+
+
 class EventsSubscribe(Params, kw_only=True, frozen=True):
     """Events after ``since`` (a ``seq``, 0 for all, or ``now``) whose type fits one of ``types``."""
 

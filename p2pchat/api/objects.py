@@ -107,6 +107,13 @@ class Message(Silent, Struct, kw_only=True):
     replayed: bool | UnsetType = UNSET
 
 
+class Deleted(Silent, Struct, kw_only=True):
+    """What a message was that is gone: its id."""
+
+    id: str
+    replayed: bool | UnsetType = UNSET
+
+
 class Event(Silent, Struct, kw_only=True):
     """Something that happened. ``seq`` is null for what is not stored; ``data`` depends on ``type``."""
 

@@ -42,6 +42,8 @@ _COMMANDS: Final = {
     "send": "p2pchat.cli.messages:send",
     "listen": "p2pchat.cli.listen:listen",
     "history": "p2pchat.cli.messages:history",
+    "cancel": "p2pchat.cli.messages:cancel",
+    "delete": "p2pchat.cli.messages:delete",
     "backup": "p2pchat.cli.backup:backup",
     "export": "p2pchat.cli.export:export",
     "net": "p2pchat.cli.net:net",

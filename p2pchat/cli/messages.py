@@ -66,6 +66,35 @@ def send(
         line(f"{text(sent, 'state')}  {text(sent, 'id')}")
 
 
+@click.command()
+@click.argument("message", metavar="MESSAGE")
+@json_option
+@pass_invocation
+def cancel(invocation: Invocation, message: str) -> None:
+    """Take back a message that has not left yet. MESSAGE is its id, as send and history --json show it."""
+    with invocation.client() as client:
+        cancelled = client.call("message.cancel", id=message)
+    if invocation.as_json:
+        emit(cancelled)
+    elif not invocation.quiet:
+        line(f"{text(cancelled, 'state')}  {text(cancelled, 'id')}")
+
+
+@click.command()
+@click.argument("messages", metavar="MESSAGE...", nargs=-1, required=True)
+@json_option
+@pass_invocation
+def delete(invocation: Invocation, messages: tuple[str, ...]) -> None:
+    """Forget messages on this node, for ever; the other side keeps them. MESSAGE is an id."""
+    with invocation.client() as client:
+        for message in messages:
+            deleted = client.call("message.delete", id=message)
+            if invocation.as_json:
+                emit(deleted)
+            elif not invocation.quiet:
+                line(f"deleted  {text(deleted, 'id')}")
+
+
 def _say_if_nobody_looks(client: Client, contact_id: str) -> None:
     contact = client.call("contacts.get", to=contact_id)
     if contact.get("state") == "pending" and not contact.get("searching"):

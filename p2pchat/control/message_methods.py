@@ -9,10 +9,11 @@ import trio
 from p2pchat.api import calls, objects
 from p2pchat.base.errors import UsageError
 from p2pchat.control import render
-from p2pchat.control.once import once_in
+from p2pchat.control.once import once, once_in
 from p2pchat.control.progress import RANK, Progress
 from p2pchat.control.server import Connection
 from p2pchat.services import contacts as book
+from p2pchat.services import withdraw
 from p2pchat.services.context import Context
 from p2pchat.services.send import Outbox
 from p2pchat.store import contacts, messages
@@ -83,13 +84,32 @@ class MessageMethods:
     async def get(self, params: calls.MessageGet, _: Connection) -> objects.Message:
         return await self._context.db.run(lambda tx: self._found(tx, params.id))
 
+    async def cancel(self, params: calls.MessageChange, _: Connection) -> objects.Message:
+        def effect(tx: Tx) -> objects.Message:
+            row, owner = self._row(tx, params.id)
+            return self._message(withdraw.cancel(tx, row), owner)
+
+        return await once(self._context, "message.cancel", params, objects.Message, effect)
+
+    async def delete(self, params: calls.MessageChange, _: Connection) -> objects.Deleted:
+        def effect(tx: Tx) -> objects.Deleted:
+            row, _ = self._row(tx, params.id)
+            withdraw.delete(tx, row, params.id)
+            return objects.Deleted(id=params.id)
+
+        return await once(self._context, "message.delete", params, objects.Deleted, effect)
+
     def _found(self, tx: Tx, text: str) -> objects.Message:
+        return self._message(*self._row(tx, text))
+
+    def _row(self, tx: Tx, text: str) -> tuple[MessageRow, str]:
+        """The message with that id, and its contact's."""
         row_id = render.message_row(self._context.profile.store_id, text)
         row = messages.get(tx, row_id) if row_id is not None else None
         owner = contacts.get(tx, row.contact) if row is not None else None
-        if row is None or owner is None:
+        if row is None or owner is None or row.state == "deleted":
             raise UsageError("No message has that id.", name="MESSAGE_NOT_FOUND")
-        return self._message(row, owner.uid.hex())
+        return row, owner.uid.hex()
 
     def _message(self, row: MessageRow, contact_uid: str) -> objects.Message:
         return render.message(row, contact_uid, self._context.profile.store_id)

@@ -17,6 +17,7 @@ R = TypeVar(
     "R",
     objects.Contact,
     objects.Contacts,
+    objects.Deleted,
     objects.Import,
     objects.Invite,
     objects.Message,

@@ -40,6 +40,7 @@ _STATE_OF = {
     EventKind.MESSAGE_DELIVERED: "delivered",
     EventKind.MESSAGE_EXPIRED: "expired",
     EventKind.MESSAGE_FAILED: "failed",
+    EventKind.MESSAGE_CANCELLED: "cancelled",
 }
 PAGE_BYTES: Final = 4 << 20
 """Texts in one reply: far below what a frame can carry, however they are escaped in it."""
@@ -174,8 +175,8 @@ def _contact_then(detail: bytes, kind: str, subject: int, online: Online) -> Con
 def _message_then(tx: Tx, row: EventRow, subject: int, store_id: bytes) -> Message | dict[str, object]:
     found = messages.get(tx, subject)
     owner = contacts.get(tx, found.contact) if found is not None else None
-    if found is None or owner is None:
-        return {"id": message_id(store_id, subject)}  # it went with its contact
+    if found is None or owner is None or found.state == "deleted":
+        return {"id": message_id(store_id, subject)}  # it went with its contact, or by itself
     told = message(found, owner.uid.hex(), store_id)
     kind = EventKind(row.kind)
     if kind in _STATE_OF:

@@ -18,6 +18,8 @@ class EventKind(StrEnum):
     MESSAGE_RECEIVED = "message.received"
     MESSAGE_EXPIRED = "message.expired"
     MESSAGE_FAILED = "message.failed"
+    MESSAGE_CANCELLED = "message.cancelled"
+    MESSAGE_DELETED = "message.deleted"
     CONTACT_ADDED = "contact.added"
     CONTACT_SOUGHT = "contact.sought"
     CONTACT_MATCHED = "contact.matched"

@@ -28,9 +28,9 @@ def prune(tx: Tx, before_s: int) -> None:
     tx.execute("DELETE FROM idempotency WHERE at_s < ?", (before_s,))
 
 
-def forget(tx: Tx, uid: str) -> None:
-    """Drop the results that name a contact which is removed; ``uid``: its id as the API shows it."""
-    tx.execute("DELETE FROM idempotency WHERE instr(result, CAST(? AS BLOB)) > 0", (uid,))
+def forget(tx: Tx, name: str) -> None:
+    """Drop the results that name a contact or message which is gone; ``name``: its id as the API shows it."""
+    tx.execute("DELETE FROM idempotency WHERE instr(result, CAST(? AS BLOB)) > 0", (name,))
 
 
 def rename(tx: Tx, uid: str, new: str) -> None:

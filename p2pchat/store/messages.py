@@ -1,7 +1,7 @@
 """Messages, both directions: the outbox is the outgoing ones that are queued or sent.
 
 The state of an outgoing one goes forward only: queued → sent → delivered → read, or it ends in expired, failed,
-cancelled. An incoming one is received.
+cancelled. An incoming one is received. Of a deleted one there is the id, which nobody is shown.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def get(tx: Tx, message: int) -> MessageRow | None:
 
 def page(tx: Tx, contact: int, before: int | None, limit: int, search: str | None) -> list[MessageRow]:
     """Up to ``limit`` messages of a conversation, newest first, older than position ``before``."""
-    condition = " WHERE contact = ? AND id < ?"
+    condition = " WHERE contact = ? AND id < ? AND state != 'deleted'"
     values: list[object] = [contact, before if before is not None else _BEYOND]
     if search is not None:
         condition += " AND instr(lower(text), lower(?)) > 0"
@@ -103,7 +103,7 @@ def page(tx: Tx, contact: int, before: int | None, limit: int, search: str | Non
 
 def page_after(tx: Tx, contact: int, after: int, limit: int, search: str | None) -> list[MessageRow]:
     """Up to ``limit`` messages of a conversation, oldest first, newer than position ``after``."""
-    condition = " WHERE contact = ? AND id > ?"
+    condition = " WHERE contact = ? AND id > ? AND state != 'deleted'"
     values: list[object] = [contact, after]
     if search is not None:
         condition += " AND instr(lower(text), lower(?)) > 0"
@@ -186,6 +186,20 @@ def fail(tx: Tx, contact: int, reason: str) -> list[int]:
         (reason, contact),
     )
     return sorted(row[0] for row in rows)
+
+
+def cancel(tx: Tx, row: MessageRow, reason: str) -> None:
+    """queued → cancelled. The ones after it are as unsent as it is, and take its number: nobody misses it."""
+    tx.execute("UPDATE message SET state = 'cancelled', reason = ? WHERE id = ?", (reason, row.id))
+    later = "FROM message WHERE incoming = 0 AND contact = ? AND n > ?"
+    if tx.one(f"SELECT 1 {later} AND state IN ('sent', 'delivered', 'read')", (row.contact, row.n)) is None:
+        tx.execute("UPDATE message SET n = n - 1 WHERE incoming = 0 AND contact = ? AND n > ?", (row.contact, row.n))
+        tx.execute("UPDATE contact SET next_n = next_n - 1 WHERE id = ?", (row.contact,))
+
+
+def forget(tx: Tx, message: int) -> None:
+    """Drop what a message says, for ever; its id stays."""
+    tx.execute("UPDATE message SET state = 'deleted', text = NULL, body = NULL, reason = NULL WHERE id = ?", (message,))
 
 
 def outbox_size(tx: Tx) -> int:
