@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler
+from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler, Told
 
 
 @dataclass(slots=True)
@@ -38,8 +38,8 @@ class CountingNetwork(Network):
     def watch(self, watcher: PeerWatcher) -> None:
         self._network.watch(watcher)
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address]) -> None:
-        await self._network.dial(peer, addresses)
+    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
+        await self._network.dial(peer, addresses, told)
 
     async def open(self, peer: PeerId, protocol: str) -> Stream:
         return _CountingStream(await self._network.open(peer, protocol), self.traffic)

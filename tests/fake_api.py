@@ -156,6 +156,15 @@ class FakeApi:
                 message = self.message(self._find(checked.to), checked.text, incoming=False)
                 self.sent(message)
                 return message
+            case calls.MessageGet():
+                return self._explained(checked.id)
+            case calls.MessageChange() if method == "message.delete":
+                self.messages.remove(self._message(checked.id))
+                return objects.Deleted(id=checked.id)
+            case calls.MessageChange():
+                message = self._message(checked.id)
+                message.state = "cancelled"
+                return message
             case calls.MessageList():
                 return self._page(checked)
             case calls.EventsFetch():
@@ -222,6 +231,27 @@ class FakeApi:
                 self.contact(entry.name or entry.number, entry.number, "pending")
                 result.added += 1
         return result
+
+    def _message(self, message: str) -> objects.Message:
+        found = [each for each in self.messages if each.id == message]
+        if not found:
+            raise UsageError("No message has that id.", name="MESSAGE_NOT_FOUND")
+        return found[0]
+
+    def _explained(self, message: str) -> objects.Explanation:
+        refused = objects.Try(
+            at_ms=NOW_MS, address="/ip4/10.0.0.9/tcp/4001", path="lan", error="Nothing listens there."
+        )
+        lost = objects.Try(at_ms=NOW_MS, address=None, path=None, error="The connection is lost.")
+        return objects.Explanation(
+            state=self._message(message).state,
+            reason=None,
+            tries=[refused, lost],
+            holders=[],
+            next_try_ms=NOW_MS + 60_000,
+            expires_ms=NOW_MS + 86_400_000,
+            text="Bob cannot be reached now.",
+        )
 
     def _find(self, to: str) -> objects.Contact:
         for contact in self.contacts:

@@ -107,6 +107,27 @@ class Message(Silent, Struct, kw_only=True):
     replayed: bool | UnsetType = UNSET
 
 
+class Try(Silent, Struct, kw_only=True):
+    """An attempt to reach a contact that failed. ``address`` and ``path`` are null where a connection was there."""
+
+    at_ms: int
+    address: str | None
+    path: PathKind | None
+    error: str
+
+
+class Explanation(Silent, Struct, kw_only=True):
+    """Why a message has not arrived, and what happens next; ``text`` says it in words. ``tries``: oldest first."""
+
+    state: MessageState
+    reason: str | None
+    tries: list[Try]
+    holders: list[Holder]
+    next_try_ms: int | None
+    expires_ms: int | None
+    text: str
+
+
 class Deleted(Silent, Struct, kw_only=True):
     """What a message was that is gone: its id."""
 

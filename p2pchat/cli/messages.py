@@ -70,6 +70,23 @@ def send(
 @click.argument("message", metavar="MESSAGE")
 @json_option
 @pass_invocation
+def explain(invocation: Invocation, message: str) -> None:
+    """Say why a message has not arrived, and what happens next. MESSAGE is its id, as send shows it."""
+    with invocation.client() as client:
+        found = client.call("message.explain", id=message)
+    if invocation.as_json:
+        emit(found)
+        return
+    line(f"{text(found, 'state')}: {text(found, 'text')}")
+    for each in objects(found, "tries"):
+        where = each.get("address")
+        line(f"  {clock(each.get('at_ms'))}  {where if where is not None else 'connected'}  {text(each, 'error')}")
+
+
+@click.command()
+@click.argument("message", metavar="MESSAGE")
+@json_option
+@pass_invocation
 def cancel(invocation: Invocation, message: str) -> None:
     """Take back a message that has not left yet. MESSAGE is its id, as send and history --json show it."""
     with invocation.client() as client:

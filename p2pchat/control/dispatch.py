@@ -53,7 +53,7 @@ class Methods:
         self, context: Context, online: Online, profile: str, started: float, settings: Path | None = None
     ) -> None:
         self._events = EventMethods(context, online)
-        self._messages = MessageMethods(context)
+        self._messages = MessageMethods(context, online)
         self.families: dict[str, object] = {
             "node": NodeMethods(context, profile, started),
             "identity": IdentityMethods(context, profile),

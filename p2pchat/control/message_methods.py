@@ -9,6 +9,7 @@ import trio
 from p2pchat.api import calls, objects
 from p2pchat.base.errors import UsageError
 from p2pchat.control import render
+from p2pchat.control.explain import explanation
 from p2pchat.control.once import once, once_in
 from p2pchat.control.progress import RANK, Progress
 from p2pchat.control.server import Connection
@@ -25,8 +26,9 @@ from p2pchat.store.messages import MessageRow
 class MessageMethods:
     """One method of the API each."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, online: render.Online) -> None:
         self._context = context
+        self._online = online
         self._progress = Progress(context.bus)
 
     async def send(self, params: calls.MessageSend, _: Connection) -> objects.Message:
@@ -83,6 +85,24 @@ class MessageMethods:
 
     async def get(self, params: calls.MessageGet, _: Connection) -> objects.Message:
         return await self._context.db.run(lambda tx: self._found(tx, params.id))
+
+    async def explain(self, params: calls.MessageGet, _: Connection) -> objects.Explanation:
+        def look(tx: Tx) -> objects.Explanation:
+            row, _ = self._row(tx, params.id)
+            contact = contacts.get(tx, row.contact)
+            assert contact is not None  # noqa: S101  a message has one
+            attempts, life_ms = self._context.attempts, self._context.params.message_life_s * 1000
+            return explanation(
+                row,
+                contact,
+                attempts.of(contact.id),
+                attempts.next_ms(contact.id),
+                online=self._online(contact.id),
+                now_ms=tx.now_ms,
+                life_ms=life_ms,
+            )
+
+        return await self._context.db.run(look)
 
     async def cancel(self, params: calls.MessageChange, _: Connection) -> objects.Message:
         def effect(tx: Tx) -> objects.Message:

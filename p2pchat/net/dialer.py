@@ -23,10 +23,13 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import dial_order
+from p2pchat.net.transport import Told
 
 T = TypeVar("T")
 
+
 _UNREACHABLE = "None of the peer's addresses answered."
+_TOO_SLOW = "It did not answer in time."
 
 
 class Dialer(Generic[T]):
@@ -49,8 +52,11 @@ class Dialer(Generic[T]):
         self._discard = discard
         self._races: dict[PeerId, _Race[T]] = {}
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address]) -> None:
+    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
         """Return when one of ``addresses``, or of another caller's, has answered as ``peer``.
+
+        Args:
+            told: of what fails from now on.
 
         Raises:
             NetError: none has.
@@ -61,6 +67,8 @@ class Dialer(Generic[T]):
             self._nursery.start_soon(self._run, race, name="dial")
         race.add(addresses)
         race.callers += 1
+        if told is not None:
+            race.listeners.append(told)
         try:
             await race.over.wait()
         finally:
@@ -92,6 +100,7 @@ class _Race(Generic[T]):
     ) -> None:
         self.peer = peer
         self.callers = 0
+        self.listeners: list[Told] = []
         self.won = False
         self.over = trio.Event()
         self.scope = trio.CancelScope()
@@ -99,7 +108,7 @@ class _Race(Generic[T]):
         self._discard = discard
         self._tried: set[Address] = set()
         self._waiting: list[Address] = []
-        self._running = 0
+        self._running: set[Address] = set()
         self._change = trio.Event()
 
     def add(self, addresses: Sequence[Address]) -> None:
@@ -117,16 +126,25 @@ class _Race(Generic[T]):
                 while self._waiting or self._running:
                     self._change = trio.Event()
                     if self._waiting:
-                        self._running += 1
-                        nursery.start_soon(self._one, self._waiting.pop(0), name="dial one")
+                        address = self._waiting.pop(0)
+                        self._running.add(address)
+                        nursery.start_soon(self._one, address, name="dial one")
                     with trio.move_on_after(limits.DIAL_STAGGER_S if self._waiting else float("inf")):
                         await self._change.wait()
+        if not self.won and self.callers:
+            for address in (*self._running, *self._waiting):
+                self._tell(address, _TOO_SLOW)
+
+    def _tell(self, address: Address, why: str) -> None:
+        for listener in self.listeners:
+            listener(address, why)
 
     async def _one(self, address: Address) -> None:
         try:
             connection = await self._attempt(self.peer, address)
-        except NetError:
-            self._running -= 1
+        except NetError as error:
+            self._running.discard(address)
+            self._tell(address, error.message)
             self._change.set()
             return
         if self.won:

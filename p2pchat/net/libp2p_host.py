@@ -33,7 +33,7 @@ from p2pchat.net.dialer import Dialer
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
 from p2pchat.net.serving import run_handler
 from p2pchat.net.stream import MuxStream, library_errors
-from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler
+from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler, Told
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -128,14 +128,14 @@ class Libp2pHost(Network):
         """A connection to a loopback or private address counts as ``lan``."""
         return self._connections.links()
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address]) -> None:
+    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
         """Returns at once if there is a connection. Relayed addresses are not dialled here."""
         if peer == self.peer_id:
             raise NetError("A node cannot dial itself.")
         if self._connections.alive(peer):
             return
         try:
-            await self._dialer.dial(peer, addresses)
+            await self._dialer.dial(peer, addresses, told)
         except NetError:
             if not self._connections.alive(peer):  # it may have come to us meanwhile
                 raise
@@ -199,7 +199,7 @@ class Libp2pHost(Network):
         if end.relay is not None:
             raise NetError("A relayed address cannot be dialled directly.")
         with library_errors("The address did not answer as the peer."):
-            stream = await trio.open_tcp_stream(end.host, end.port)
+            stream = await tcp.connect(end.host, end.port)
             try:
                 raw = RawConnection(tcp.TcpStream(stream), True)
                 conn = await self._swarm.upgrade_outbound_raw_conn(raw, ID(bytes(peer)))

@@ -167,6 +167,33 @@ async def _bind_one(address: Address) -> trio.SocketListener:
     return trio.SocketListener(sock)
 
 
+async def connect(host: str, port: int) -> trio.SocketStream:
+    """Connect to an address.
+
+    Raises:
+        NetError: why it did not work, in a sentence that names nothing.
+    """
+    try:
+        return await trio.open_tcp_stream(host, port)
+    except OSError as error:
+        raise NetError(_connect_error(error)) from None
+
+
+def _connect_error(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "Its name is not known."
+    tried = error.__cause__  # of several addresses that a name may have
+    found = tried.exceptions if isinstance(tried, BaseExceptionGroup) else (tried or error,)
+    numbers = {each.errno for each in found if isinstance(each, OSError)}
+    if errno.ECONNREFUSED in numbers:
+        return "Nothing listens there."
+    if numbers & {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+        return "No way leads there from here."
+    if numbers & {errno.EACCES, errno.EPERM}:
+        return "This machine does not allow it."
+    return "It did not answer."
+
+
 def _bind_error(error: OSError, port: int) -> NetError:
     if error.errno == errno.EADDRINUSE:
         return NetError(f"Port {port} is in use by another program; choose another or stop it.", name="ADDRESS_IN_USE")

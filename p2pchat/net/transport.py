@@ -61,6 +61,7 @@ class Stream(Protocol):
         ...
 
 
+Told = Callable[[Address, str], None]
 StreamHandler = Callable[[Stream], Awaitable[None]]
 PeerWatcher = Callable[[PeerId, bool], None]
 
@@ -98,8 +99,11 @@ class Network(Protocol):
         """
         ...
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address]) -> None:
+    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
         """Make sure that a connection to ``peer`` exists, trying all ``addresses`` staggered and in parallel.
+
+        Args:
+            told: called with every address that did not answer as the peer, and a sentence why, which holds no address.
 
         Concurrency: several callers for one peer share one attempt, which ends when the last of them is cancelled.
 

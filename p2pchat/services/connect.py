@@ -12,17 +12,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
 import trio
 
 from p2pchat.base.errors import NetError, StoreError
+from p2pchat.base.ids import Address
 from p2pchat.base.limits import NODES_PER_CONTACT
 from p2pchat.core.delivery import retry_after_s
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.net.transport import Stream
 from p2pchat.services import presence
+from p2pchat.services.attempts import Attempt
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import Outgoing
@@ -173,6 +176,7 @@ class Connector:
     def _forget(self, contact: int) -> None:
         self._forgotten[contact] += 1
         self._hurry.pop(contact, None)
+        self._context.attempts.forget(contact)
         scope = self._keepers.pop(contact, None)
         if scope is not None:
             scope.cancel()
@@ -196,6 +200,7 @@ class Connector:
                 started = trio.current_time()
                 peers = await self._peers(contact)
                 reachable = [row for row in peers if row.addresses]
+                self._context.attempts.again(contact, None)
                 lived_s = [await self._try(row) for row in reachable]
                 tries = 0 if any(s is not None and s >= _LIVED_S for s in lived_s) else tries + 1
                 if any(s is not None for s in lived_s):
@@ -203,7 +208,10 @@ class Connector:
                 elif trio.current_time() >= readings.next_at and await self._seek(contact, readings):
                     continue
                 pause = retry_after_s(tries, self._context.jitter(), self._context.params) if peers else float("inf")
-                with trio.move_on_after(min(pause, readings.due_after())):
+                pause = min(pause, readings.due_after())
+                if pause != float("inf"):
+                    self._context.attempts.again(contact, self._now_ms() + int(pause * 1000))
+                with trio.move_on_after(pause):
                     await hurry.wait()
                     readings.next_at = min(readings.next_at, readings.last_at + _SEEK_HURRY_S)
                     if reachable:
@@ -235,14 +243,25 @@ class Connector:
     async def _try(self, row: ContactPeer) -> float | None:
         """Dial a contact's node and live the stream to its end: for how many seconds; None if it cannot be dialled."""
         try:
-            await self._context.network.dial(row.peer, row.addresses)
+            await self._context.network.dial(row.peer, row.addresses, partial(self._note, row.contact))
+        except NetError as error:
+            log.debug("dial.failed", error=error.error_name)
+            return None
+        try:
             stream = await self._context.network.open(row.peer, MSG_PROTOCOL)
         except NetError as error:
             log.debug("dial.failed", error=error.error_name)
+            self._note(row.contact, None, error.message)
             return None
         began = trio.current_time()
         await self._live(Link(self._context, stream, outbound=True))
         return trio.current_time() - began
+
+    def _note(self, contact: int, address: Address | None, why: str) -> None:
+        self._context.attempts.failed(contact, Attempt(self._now_ms(), address, why))
+
+    def _now_ms(self) -> int:
+        return int(self._context.now() * 1000)
 
     async def _live(self, link: Link) -> None:
         try:

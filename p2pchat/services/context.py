@@ -16,6 +16,7 @@ from p2pchat.core.keys import Identity
 from p2pchat.core.params import Params
 from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
+from p2pchat.services.attempts import Attempts
 from p2pchat.store.db import Database, Tx
 from p2pchat.store.meta import Profile
 
@@ -129,6 +130,7 @@ class Context:
     network: Network = field(init=False, repr=False)
     dht: Dht = field(init=False, repr=False)
     health: Health = field(default_factory=Health)
+    attempts: Attempts = field(default_factory=Attempts, repr=False)
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def message_id(self) -> bytes:

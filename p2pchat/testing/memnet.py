@@ -28,7 +28,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import classify, endpoint, from_socket, peer_id_from_key
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.serving import run_handler
-from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler
+from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler, Told
 from p2pchat.testing.mempipe import MemoryStream, pair
 
 _PORT: Final = 4001
@@ -286,14 +286,14 @@ class MemoryNode(Network):
             Link(peer, _scope(c.other(self).addresses()[0]), c.since_s) for peer, c in self._connections.items()
         )
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address]) -> None:
+    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
         """As the host dials: staggered, shared, each address once."""
         if peer == self._peer_id:
             raise NetError("A node cannot dial itself.")
         await trio.lowlevel.checkpoint()
         if peer not in self._connections:
             try:
-                await self._dialer.dial(peer, addresses)
+                await self._dialer.dial(peer, addresses, told)
             except NetError:
                 if peer not in self._connections:
                     raise

@@ -101,6 +101,13 @@ class NetworkContract:
             await lab.a.dial(lab.b.peer_id, [])
         assert lab.a.links() == ()
 
+    async def test_what_did_not_answer_is_told(self, lab: Lab, clock: object) -> None:
+        told: list[tuple[Address, str]] = []
+        with pytest.raises(NetError):
+            await lab.a.dial(lab.b.peer_id, [lab.nowhere], lambda address, why: told.append((address, why)))
+        assert [address for address, _ in told] == [lab.nowhere]
+        assert told[0][1].endswith(".")
+
     async def test_a_failed_dial_is_not_held_against_the_peer(self, lab: Lab, clock: object) -> None:
         with pytest.raises(NetError):
             await lab.a.dial(lab.b.peer_id, [lab.nowhere])

@@ -219,6 +219,27 @@ def test_json_prints_exactly_the_objects_one_a_line(cli: Cli, node: Served) -> N
     assert "한글" in cli("history", "Bob", "--json").out
 
 
+def test_a_message_is_explained_in_words(cli: Cli, node: Served) -> None:
+    message = node.api.message(node.api.contact("Bob"), "hello", incoming=False)
+    lines = cli("explain", message.id).out.splitlines()
+    assert lines[0] == "queued: Bob cannot be reached now."
+    assert lines[1].endswith("  /ip4/10.0.0.9/tcp/4001  Nothing listens there.")
+    assert lines[2].endswith("  connected  The connection is lost.")
+    assert cli("explain", message.id, "--json").lines[0]["next_try_ms"] is not None
+    assert cli("explain", "00" * 16).status == 66
+
+
+def test_a_message_is_taken_back_or_forgotten(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob")
+    first, second = (node.api.message(bob, text, incoming=False) for text in ("one", "two"))
+    assert cli("cancel", first.id).out == f"cancelled  {first.id}\n"
+    assert cli("delete", first.id, second.id).out == f"deleted  {first.id}\ndeleted  {second.id}\n"
+    assert node.api.messages == []
+    assert cli("delete", first.id).status == 66
+    assert cli("cancel", "nonsense").status == 65
+    assert cli("delete").status == 2
+
+
 def test_status_in_words(cli: Cli, node: Served) -> None:
     out = cli("status").out
     assert "Alice (+821012345678)" in out

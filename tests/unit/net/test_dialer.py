@@ -170,3 +170,25 @@ async def test_one_that_comes_in_with_the_winner_is_discarded(
         await trio.sleep(1)
         barrier.set()
     assert len(discarded) == 2
+
+
+async def test_every_address_that_fails_is_told_of_with_its_reason(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    world.failures = {A: 0.01}
+    told: list[tuple[Address, str]] = []
+    with pytest.raises(NetError):
+        await world.dialer.dial(PEER, [A, B], lambda address, why: told.append((address, why)))
+    assert told == [(A, "refused"), (B, "It did not answer in time.")]
+
+
+async def test_what_is_cut_off_by_success_or_by_its_caller_has_not_failed(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    told: list[Address] = []
+    world.answers = {B: 0.05}
+    await world.dialer.dial(PEER, [A, B], lambda address, _: told.append(address))
+    with trio.move_on_after(0.1):
+        await world.dialer.dial(OTHER, [A], lambda address, _: told.append(address))
+    await trio.testing.wait_all_tasks_blocked()
+    assert told == []

@@ -1,0 +1,128 @@
+"""Why a message has not arrived, and what happens next: in fields, and in words that a newcomer understands."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from p2pchat.api import objects
+from p2pchat.net.addresses import classify, format_address
+from p2pchat.services.attempts import Attempt
+from p2pchat.store.contacts import ContactRow
+from p2pchat.store.messages import MessageRow
+
+_UNITS: Final = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"))
+
+
+def explanation(
+    row: MessageRow,
+    contact: ContactRow,
+    tries: tuple[Attempt, ...],
+    next_ms: int | None,
+    *,
+    online: bool,
+    now_ms: int,
+    life_ms: int,
+) -> objects.Explanation:
+    """What is known of a message.
+
+    Args:
+        tries: to reach the contact, that failed, oldest first.
+        next_ms: when the next one is, unix ms; None where there is a connection, or none is due.
+        life_ms: after which a message that waits expires.
+    """
+    waits = row.state in ("queued", "sent")
+    tries = tries if waits and contact.state == "matched" else ()
+    next_ms = next_ms if waits and contact.state == "matched" and not online else None
+    words = _waiting(row, contact, tries, next_ms, online=online, now_ms=now_ms) if waits else _ended(row, contact.name)
+    expires_ms = row.created_ms + life_ms if waits else None
+    if expires_ms is not None:
+        words.append(f"It is given up {_until(expires_ms - now_ms)}.")
+    return objects.Explanation(
+        state=cast("objects.MessageState", row.state),
+        reason=row.reason,
+        tries=[_shown(attempt) for attempt in tries],
+        holders=[],
+        next_try_ms=next_ms,
+        expires_ms=expires_ms,
+        text=" ".join(words),
+    )
+
+
+def _shown(attempt: Attempt) -> objects.Try:
+    address = attempt.address
+    return objects.Try(
+        at_ms=attempt.at_ms,
+        address=None if address is None else format_address(address),
+        path=None if address is None else classify(address),
+        error=attempt.why,
+    )
+
+
+def _ended(row: MessageRow, name: str) -> list[str]:
+    match row.state:
+        case "delivered":
+            return [f"It is on the disk of {name}'s node."]
+        case "read":
+            return [f"{name} has read it."]
+        case "cancelled":
+            return ["You took it back before it left."]
+        case "expired" | "failed":
+            return [f"It was not delivered: {row.reason}."]
+        case _:
+            return [f"{name} sent it, and it is here."]
+
+
+def _waiting(
+    row: MessageRow,
+    contact: ContactRow,
+    tries: tuple[Attempt, ...],
+    next_ms: int | None,
+    *,
+    online: bool,
+    now_ms: int,
+) -> list[str]:
+    name = contact.name
+    if contact.state == "pending":
+        return [_unfound(contact)]
+    if online:
+        if row.state == "queued":
+            return [f"{name} is connected; it leaves in a moment."]
+        return [
+            f"It has left, and {name}'s node has not confirmed it yet.",
+            "If the connection ends before that it goes again on the next one.",
+        ]
+    words = [f"{name} cannot be reached now."]
+    if row.state == "sent":
+        words.append("It has left once, and was not confirmed: it goes again.")
+    if tries:
+        last = tries[-1]
+        what = "the connection" if last.address is None else f"an address of {name}"
+        words.append(f"The last try, {_ago(now_ms - last.at_ms)}, was {what}: {last.why}")
+    if next_ms is not None:
+        words.append(f"The next try is {_until(next_ms - now_ms)}.")
+    words.append(f"As soon as {name} comes online, or a new address is known, it goes at once.")
+    return words
+
+
+def _unfound(contact: ContactRow) -> str:
+    if contact.claimants > 1 and contact.root is None:
+        return f"Several people claim to be {contact.name}: choose one, with p2pchat contacts choose."
+    if not contact.searching:
+        return f"Nobody looks for {contact.name} now: begin with p2pchat contacts find."
+    return f"{contact.name} is not found yet: it waits until both of you have added the other and were online together."
+
+
+def _until(ms: int) -> str:
+    return f"in {_length(ms)}" if ms > 0 else "now"
+
+
+def _ago(ms: int) -> str:
+    return f"{_length(ms)} ago"
+
+
+def _length(ms: int) -> str:
+    for unit_ms, word in _UNITS:
+        if ms >= unit_ms:
+            count = ms // unit_ms
+            return f"{count} {word}{'s' if count > 1 else ''}"
+    return "a moment"
