@@ -1,4 +1,4 @@
-"""``scripts/bench basics|crypto|discovery|import [--runs N] [--json FILE] [--quick]``: measure this machine.
+"""``scripts/bench basics|crypto|delivery|discovery|import [--runs N] [--json FILE] [--quick]``: measure this machine.
 
 ``scripts/bench simulation [--walks N] [--quick]`` needs no quiet machine: its figures are the same everywhere.
 
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import basics, book, budget, crypto, discovery, held, simulation, sybils
+from bench import basics, book, budget, crypto, delivery, discovery, held, simulation, sybils
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
 from p2pchat.base.errors import P2PChatError
@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     _measured(command, _basics, basics.METRICS, runs=5)
     command = what.add_parser("crypto", help="messages sealed and opened, sessions made, sizes; no network, no disk")
     _measured(command, crypto.run, crypto.METRICS, runs=5)
+    command = what.add_parser("delivery", help="texts between two daemons: throughput, latency, CPU")
+    _measured(command, delivery.run, delivery.METRICS, runs=5)
     command = what.add_parser("discovery", help="walks, pushes, match and mass death in a network of 50 nodes")
     _measured(command, _discovery, discovery.METRICS, runs=3)
     command = what.add_parser("import", help="an address book of 500 people: CPU, memory, latency meanwhile")

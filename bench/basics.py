@@ -17,19 +17,18 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import limits
+from bench import limits, talk
 from bench.daemons import Node, until
 from bench.measure import Samples, each_s, quantile
 from bench.pipeline import pour, send_requests
 from bench.procfs import between_ns, cpu_ns, family, resident_mb
 from bench.report import Metric
 from p2pchat.cli.program import interpreter
-from p2pchat.cli.reading import number, objects
+from p2pchat.cli.reading import number
 from p2pchat.cli.sandbox import Sandbox
 
 TEXT: Final = "x" * 100
@@ -110,20 +109,13 @@ def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples, *, rest
 
 
 def _match(sandbox: Sandbox, alice: Node, bob: Node, samples: Samples) -> None:
-    both = ((alice, bob), (bob, alice))
-    for one, other in both:
-        one.client.call("contacts.add", number=other.number, name=other.name)
-
-    def matched() -> bool:
-        return all(one.events("contact.matched") for one, _ in both)
-
-    until(sandbox, matched, "They do not match")
+    talk.match(sandbox, alice, bob)
     added, found = (
-        max(number(one.events(kind)[0], "ts") for one, _ in both) for kind in ("contact.added", "contact.matched")
+        max(number(one.events(kind)[0], "ts") for one in (alice, bob)) for kind in ("contact.added", "contact.matched")
     )
     samples.add("match s", (found - added) / 1000)
     work_s = 2 * samples["argon2 s"].values[-1] + 6 * samples["mine s"].values[-1]
-    samples.add("match floor s", work_s / min(os.cpu_count() or 1, len(both)))  # the two sides work side by side
+    samples.add("match floor s", work_s / min(os.cpu_count() or 1, 2))  # the two sides work side by side
 
 
 def _rest(sandbox: Sandbox, folder: Path, nodes: tuple[Node, Node], scale: Scale, samples: Samples) -> None:
@@ -155,15 +147,7 @@ def _command_line(node: Node, scale: Scale, samples: Samples) -> None:
 
 
 def _lone(alice: Node, scale: Scale, samples: Samples) -> None:
-    told: list[int] = []
-
-    def deliver() -> None:
-        message = alice.client.call("message.send", to="Bob", text=TEXT, wait="delivered")
-        told.append(number(message, "delivered_ms") - number(message, "created_ms"))
-
-    taken_s = each_s(deliver, scale.lone)
-    for name, share in (("p50", 0.5), ("p99", 0.99)):
-        samples.add(f"lone {name} ms", quantile(taken_s, share) * 1000)
+    told = talk.lone(alice, "Bob", TEXT, scale.lone, samples)
     samples.add("lone log ms", max(quantile(told, 0.5), 0.5))  # whole milliseconds: 0 is less than one
     # queued, sealed, received, settled: in sequence, since nothing leaves before its commit
     parts_ms = (samples[name].values[-1] for name in ("commit p50 ms",) * 3 + ("tcp p50 ms", "unix p50 ms"))
@@ -172,28 +156,10 @@ def _lone(alice: Node, scale: Scale, samples: Samples) -> None:
 
 def _burst(sandbox: Sandbox, writers: tuple[Node, ...], scale: Scale, samples: Samples, name: str) -> None:
     others = {"Alice": "Bob", "Bob": "Alice"}
-    requests = {writer: send_requests(others[writer.name], scale.burst, TEXT) for writer in writers}
-    with ThreadPoolExecutor(len(writers)) as pool:
-        pouring = [pool.submit(pour, writer.socket, requests[writer]) for writer in writers]
-        taken_s = [each.result() for each in pouring]
-
-    def delivered() -> bool:
-        return not any(number(writer.client.call("node.status"), "outbox") for writer in writers)
-
-    until(sandbox, delivered, "The messages do not arrive")
-    first, last = zip(*(_span(writer, others[writer.name], scale.burst) for writer in writers), strict=True)
+    lines = {writer.socket: send_requests(others[writer.name], scale.burst, TEXT) for writer in writers}
+    taken_s = pour(lines)
+    until(sandbox, lambda: talk.settled(writers), "The messages do not arrive")
+    first, last = zip(*(talk.span(writer, others[writer.name], scale.burst) for writer in writers), strict=True)
     samples.add(name, len(writers) * scale.burst / max(max(last) - min(first), 1) * 1000)
     if len(writers) == 1:
-        samples.add("queued /s", scale.burst / taken_s[0])
-
-
-def _span(writer: Node, to: str, count: int) -> tuple[int, int]:
-    """(created_ms of the first, delivered_ms of the last) of the ``count`` newest messages that were sent."""
-    sent: list[dict[str, object]] = []
-    before: int | None = None
-    while len(sent) < count:
-        page = writer.client.call("message.list", to=to, limit=1000, **({} if before is None else {"before": before}))
-        sent += [each for each in objects(page, "messages") if each["direction"] == "out"]
-        before = number(page, "next")
-    sent.sort(key=lambda each: -number(each, "position"))
-    return number(sent[count - 1], "created_ms"), max(number(each, "delivered_ms") for each in sent[:count])
+        samples.add("queued /s", scale.burst / taken_s)

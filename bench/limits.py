@@ -45,7 +45,7 @@ def measure(samples: Samples, folder: Path, scale: int) -> None:
             trips_s = each_s(lambda: _round_trip(near), scale * 2)
         samples.add(f"{name} p50 ms", quantile(trips_s, 0.5) * 1000)
         samples.add(f"{name} p99 ms", quantile(trips_s, 0.99) * 1000)
-    _disk(samples, folder, scale)
+    disk(samples, folder, scale)
     _crypto(samples, scale)
 
 
@@ -81,6 +81,13 @@ def unix_echo() -> Iterator[Callable[[], None]]:
         yield lambda: _round_trip(near)
 
 
+@contextmanager
+def tcp_echo() -> Iterator[socket.socket]:
+    """A connection to a process that sends everything back."""
+    with _echo(_tcp_pair) as near:
+        yield near
+
+
 def _unix_pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX)
 
@@ -99,7 +106,8 @@ def _round_trip(near: socket.socket) -> None:
     near.recv(128, socket.MSG_WAITALL)
 
 
-def _disk(samples: Samples, folder: Path, scale: int) -> None:
+def disk(samples: Samples, folder: Path, scale: int) -> None:
+    """Add what SQLCipher can do on the disk of ``folder``: a lone commit, rows in large ones."""
     path = folder / "limits.db"
     connection = connect(path, bytes(32))
     try:

@@ -12,6 +12,7 @@ import pytest
 
 from bench import book
 from bench.basics import METRICS as BASICS
+from bench.delivery import METRICS as DELIVERY
 from bench.discovery import METRICS as DISCOVERY
 from bench.report import Metric
 from tests.e2e.runs import Run, starting
@@ -33,7 +34,7 @@ def is_measured(name: str, numbers: dict[str, list[float]]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("what", "metrics"), [("basics", BASICS), ("discovery", DISCOVERY)])
+@pytest.mark.parametrize(("what", "metrics"), [("basics", BASICS), ("delivery", DELIVERY), ("discovery", DISCOVERY)])
 def test_every_row_is_measured_beside_its_limits(
     start: Callable[..., Run], tmp_path: Path, what: str, metrics: tuple[Metric, ...]
 ) -> None:
