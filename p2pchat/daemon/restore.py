@@ -11,14 +11,13 @@ from p2pchat.base.errors import StoreError
 from p2pchat.core.backup import Settings
 from p2pchat.core.crypto import Entropy
 from p2pchat.daemon import profile as profiles
-from p2pchat.services import backup
-from p2pchat.services.backup import Summary
+from p2pchat.services.backup_source import Source, Summary
 from p2pchat.store.keyfile import sync_directory
 from p2pchat.store.restore import Restoration
 
 
-def restore(paths: ProfilePaths, file: Path, passphrase: bytes, entropy: Entropy, now_ms: int) -> Summary:
-    """Make the profile that the backup ``file`` holds. Blocking; where it fails nothing has changed.
+def restore(paths: ProfilePaths, source: Source, passphrase: bytes, entropy: Entropy, now_ms: int) -> Summary:
+    """Make the profile that the backup ``source`` holds. Blocking; where it fails nothing has changed.
 
     The configuration file is taken from the backup where there is none.
 
@@ -29,8 +28,8 @@ def restore(paths: ProfilePaths, file: Path, passphrase: bytes, entropy: Entropy
         StoreError: a disk refused.
     """
     profiles.refuse_existing(paths)
-    records = backup.records(file, passphrase)
-    header = next(records)  # a wrong passphrase makes not even a directory
+    records = source.records(passphrase)
+    next(records)  # a wrong passphrase makes not even a directory
     toml = b""
     with ExitStack() as undo:
         with profiles.new_database(paths, passphrase, entropy, now_ms) as tx:
@@ -43,7 +42,7 @@ def restore(paths: ProfilePaths, file: Path, passphrase: bytes, entropy: Entropy
                 _write_settings(paths.config_file, toml)
                 undo.callback(paths.config_file.unlink)
         undo.pop_all()
-    return backup.summary(file, header)
+    return source.summary()
 
 
 def _write_settings(path: Path, toml: bytes) -> None:

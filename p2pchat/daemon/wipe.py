@@ -2,7 +2,8 @@
 
 Rules:
 
-- Nothing of another profile is touched, nor a folder that profiles share, nor a backup outside of the profile's own.
+- Nothing of another profile is touched, nor a folder that profiles share, nor a backup: none is written into the
+  profile's own folder, all of which goes.
 - The profile's own folder goes last: as long as it is there a second wipe finds the profile, and finishes.
 """
 
