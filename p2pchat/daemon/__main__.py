@@ -24,6 +24,7 @@ from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon import recovery
+from p2pchat.daemon import settings as brought
 from p2pchat.services import config as configuration
 
 _UNPROTECTED = (
@@ -174,6 +175,11 @@ def _run(arguments: argparse.Namespace) -> None:
         "bootstrap": tuple(arguments.bootstrap),
         "log_level": arguments.log_level,
     }
+    if brought.are_waiting(paths):
+        from p2pchat.daemon.system import profile_lock
+
+        with profile_lock(paths.lock_file):
+            brought.put_in_place(paths)
     config = configuration.load(paths.config_file, os.environ, flags)
     protected = profiles.is_protected(paths)
     if arguments.locked and not protected:

@@ -16,6 +16,7 @@ from pathlib import Path
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import StoreError, UsageError
 from p2pchat.daemon import profile as profiles
+from p2pchat.daemon import settings
 from p2pchat.daemon.system import profile_lock
 from p2pchat.store.keyfile import remove_unfinished, shred
 
@@ -53,7 +54,7 @@ def _own_socket(paths: ProfilePaths) -> Path | None:
 
 
 def _remove_files(paths: ProfilePaths, socket: Path | None) -> None:
-    for file in (paths.config_file, paths.log_file):
+    for file in (paths.config_file, settings.unfinished(paths), paths.log_file):
         file.unlink(missing_ok=True)
     for folder in profiles.unfinished(paths):
         shutil.rmtree(folder)
