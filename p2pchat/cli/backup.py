@@ -12,8 +12,12 @@ from typing import NoReturn
 
 import click
 
+from p2pchat.api.backup_place import STREAM, refuse_unfit
 from p2pchat.api.passphrase import passphrase_from
+from p2pchat.api.paths import ProfilePaths
 from p2pchat.api.prompts import ask_new_passphrase
+from p2pchat.api.text import is_unicode
+from p2pchat.base.errors import UsageError
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.node import become_daemon_program
 from p2pchat.cli.output import emit, line
@@ -37,12 +41,12 @@ def backup() -> None:
 @json_option
 @pass_invocation
 def create(invocation: Invocation, file: str, passphrase_file: str | None) -> None:
-    """Write a backup into the new FILE while the daemon runs.
+    """Write a backup into the new FILE, outside of the profile's own folder, while the daemon runs.
 
     It holds who you are, contacts and how far they are verified, messages, invites and settings. Whoever has FILE and
     its passphrase is you. The passphrase need not be that of the profile; without it nothing can be read.
     """
-    path = os.path.abspath(file)
+    path = _new_path(invocation, file)
     with invocation.client(timeout_s=None) as client:
         passphrase = (
             ask_new_passphrase("A passphrase for this backup: ", "--passphrase-file")
@@ -64,7 +68,10 @@ def create(invocation: Invocation, file: str, passphrase_file: str | None) -> No
 @json_option
 @pass_invocation
 def verify(invocation: Invocation, file: str, passphrase_file: str | None) -> None:
-    """Read all of a backup, as restoring it would; needs no daemon and no profile."""
+    """Read all of a backup, as restoring it would; needs no daemon and no profile.
+
+    With - for FILE it comes through a pipe.
+    """
     _become("verify", invocation, file, passphrase_file)
 
 
@@ -77,9 +84,29 @@ def restore(invocation: Invocation, file: str, passphrase_file: str | None) -> N
     """Make a profile out of a backup, protected by the backup's passphrase.
 
     It is a new device of the same person: do not start the old one again. What was sent and received after the backup
-    was made is not in it; what you had not delivered then is sent again.
+    was made is not in it; what you had not delivered then is sent again. With - for FILE it comes through a pipe.
     """
     _become("restore", invocation, file, passphrase_file)
+
+
+def _new_path(invocation: Invocation, file: str) -> str:
+    """The absolute path of a backup that is to be written, looked at before a passphrase is asked for.
+
+    Raises:
+        UsageError, StoreError: it cannot be written there.
+    """
+    if not file:
+        raise UsageError("FILE: is empty", data={"param": "path"})
+    if file == STREAM:
+        raise UsageError(
+            "FILE: the daemon writes a backup, into a file; to name one that is called so: ./-", data={"param": "path"}
+        )
+    path = os.path.abspath(file)
+    if not is_unicode(path):
+        raise UsageError("FILE: is no UTF-8, and could not be told to the daemon", data={"param": "path"})
+    own = ProfilePaths(invocation.profile).data_dir if invocation.socket is None else None
+    refuse_unfit(Path(path), own)
+    return path
 
 
 def _become(command: str, invocation: Invocation, file: str, passphrase_file: str | None) -> NoReturn:

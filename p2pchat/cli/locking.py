@@ -77,8 +77,8 @@ def passphrase(
 def wipe(invocation: Invocation, yes: bool) -> None:
     """Stop the daemon and remove the profile: keys, messages, contacts, settings, log.
 
-    The keys go first and are overwritten. Backups stay where you put them, if that is outside of the profile's own
-    folder.
+    The keys go first and are overwritten. Backups stay: none is written into the profile's own folder, all of which
+    goes.
     """
     profile = invocation.profile
     if not ProfilePaths(profile).data_dir.exists():

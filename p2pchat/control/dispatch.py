@@ -47,10 +47,17 @@ class Methods:
         online: whether a live stream to a contact exists.
         started: when the daemon did, on the monotonic clock.
         settings: the configuration file, of which a backup holds a copy.
+        own: the profile's folder, in which no backup of it is written.
     """
 
     def __init__(
-        self, context: Context, online: Online, profile: str, started: float, settings: Path | None = None
+        self,
+        context: Context,
+        online: Online,
+        profile: str,
+        started: float,
+        settings: Path | None = None,
+        own: Path | None = None,
     ) -> None:
         self._events = EventMethods(context, online)
         self._messages = MessageMethods(context, online)
@@ -61,7 +68,7 @@ class Methods:
             "message": self._messages,
             "events": self._events,
             "net": NetMethods(context),
-            "backup": BackupMethods(context, settings),
+            "backup": BackupMethods(context, settings, own),
         }
         self._handlers = _handlers(self.families)
         self._under_way = 0

@@ -42,6 +42,11 @@ _STATE_OF = {
     EventKind.MESSAGE_FAILED: "failed",
     EventKind.MESSAGE_CANCELLED: "cancelled",
 }
+_OTHER_OF_MERGE: Final[dict[str, str]] = {
+    EventKind.CONTACT_MERGED: "merged_id",
+    EventKind.CONTACT_REMOVED: "merged_into",
+}
+"""Under which name an event has the other contact of a merge."""
 PAGE_BYTES: Final = 4 << 20
 """Texts in one reply: far below what a frame can carry, however they are escaped in it."""
 
@@ -151,7 +156,8 @@ def _data(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Message | C
             detail, ok = open_result(row.detail)
             told: dict[str, object] = msgspec.to_builtins(_contact_then(detail, row.kind, row.subject, online))
             return told | {"ok": ok}
-        return _contact_then(row.detail, row.kind, row.subject, online)
+        then = _contact_then(row.detail, row.kind, row.subject, online)
+        return _with_other(then, row.detail, _OTHER_OF_MERGE[row.kind]) if row.kind in _OTHER_OF_MERGE else then
     return {}
 
 
@@ -170,6 +176,12 @@ def _contact_then(detail: bytes, kind: str, subject: int, online: Online) -> Con
         last_seen_ms=then.last_seen_ms,
         searching=assumed if then.searching is None else then.searching,
     )
+
+
+def _with_other(then: Contact, detail: bytes, field: str) -> dict[str, object]:
+    told: dict[str, object] = msgspec.to_builtins(then)
+    other = open_snapshot(detail).merged
+    return told | {field: other.hex() if other is not None else None}
 
 
 def _message_then(tx: Tx, row: EventRow, subject: int, store_id: bytes) -> Message | dict[str, object]:

@@ -4,7 +4,7 @@
 
 Rules:
 
-- The kinds come in that order; Header and Owner once and first. What the header counts must be there.
+- The kinds come in that order. What the records owe each other is checked by :mod:`p2pchat.core.backup_reader`.
 - A name of a field that is also a column's means what it means there: :mod:`p2pchat.store.backup` maps them.
 - Nothing is here that lets anybody read what was sent: no ratchet, prekey, idsec, seed of a presence or node key.
 
@@ -13,23 +13,26 @@ Source: docs/BACKUP.md, "The records".
 
 from __future__ import annotations
 
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from p2pchat.base.errors import Corrupt, DecodeError, InternalError
-from p2pchat.core.backup_file import Opener
-from p2pchat.core.codec import Decoder, encode
+from p2pchat.base.errors import InternalError
+from p2pchat.core.codec import encode
 from p2pchat.core.discovery import Bytes38
 from p2pchat.core.structs import U32, Bytes16, Bytes32, Form, Positive
 
 RECORD_BYTES: Final = 1 << 20
 SETTINGS_BYTES: Final = 65_536
-_LENGTH_BYTES: Final = 4
-_DAMAGED: Final = "The backup is damaged: its records contradict each other."
+LENGTH_BYTES: Final = 4
 
 Bytes8 = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Whole = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]  # what a column holds
+ContactState = Literal["pending", "matched", "request", "blocked"]
+Trust = Literal["claimed", "number_verified", "in_person"]
+MessageState = Literal[
+    "queued", "sent", "held", "delivered", "read", "received", "failed", "expired", "cancelled", "deleted"
+]
 
 
 class Header(Form, frozen=True, tag=0):
@@ -124,8 +127,8 @@ class Contact(Form, frozen=True, tag=5):
     uid: Bytes8
     name: str
     number: str | None
-    state: str
-    trust: str
+    state: ContactState
+    trust: Trust
     root: Bytes32 | None
     epoch_ms: Whole
     highest_ms: Whole
@@ -153,7 +156,7 @@ class Message(Form, frozen=True, tag=6):
     kind: Whole
     text: str | None
     body: bytes | None
-    state: str
+    state: MessageState
     reason: str | None
     created_ms: Whole
     sent_ms: Whole | None
@@ -162,10 +165,6 @@ class Message(Form, frozen=True, tag=6):
 
 
 Record = Header | Owner | Settings | KnownPeer | Invite | Contact | Message
-
-_ORDER: Final = (Header, Owner, Settings, KnownPeer, Invite, Contact, Message)
-_ONCE: Final = (Header, Owner, Settings)
-_records: Decoder[Record] = Decoder(cast("type[Record]", Record), RECORD_BYTES)
 
 
 def encode_record(record: Record) -> bytes:
@@ -177,89 +176,4 @@ def encode_record(record: Record) -> bytes:
     data = encode(record)
     if len(data) > RECORD_BYTES:
         raise InternalError("a record of a backup would exceed its bound")
-    return len(data).to_bytes(_LENGTH_BYTES, "big") + data
-
-
-class BackupReader:
-    """A backup's bytes in, in pieces of any size; its records out, each of them authentic and in its place.
-
-    Args:
-        passphrase: its UTF-8 bytes.
-    """
-
-    def __init__(self, passphrase: bytes) -> None:
-        self._opener = Opener(passphrase)
-        self._waiting = bytearray()
-        self._check = _Check()
-
-    def feed(self, data: bytes) -> list[Record]:
-        """The records that ``data`` completes.
-
-        Raises:
-            Corrupt, WrongPassphrase, InternalError: as :meth:`p2pchat.core.backup_file.Opener.feed`.
-        """
-        self._waiting += self._opener.feed(data)
-        found: list[Record] = []
-        at = 0
-        while len(self._waiting) >= at + _LENGTH_BYTES:
-            size = int.from_bytes(self._waiting[at : at + _LENGTH_BYTES], "big")
-            if size > RECORD_BYTES:
-                raise Corrupt(_DAMAGED)
-            if len(self._waiting) < at + _LENGTH_BYTES + size:
-                break
-            at += _LENGTH_BYTES
-            found.append(_decode(bytes(self._waiting[at : at + size])))
-            self._check.take(found[-1])
-            at += size
-        del self._waiting[:at]
-        return found
-
-    def finish(self) -> Header:
-        """The file is at its end; what it said at its beginning.
-
-        Raises:
-            Corrupt: the backup is not, or not everything is in it that it counts.
-        """
-        self._opener.finish()
-        if self._waiting:
-            raise Corrupt(_DAMAGED)
-        return self._check.end()
-
-
-def _decode(data: bytes) -> Record:
-    try:
-        return _records.decode(data)
-    except DecodeError:
-        raise Corrupt(_DAMAGED) from None
-
-
-class _Check:
-    """Order, counts, and that a message's contact is there."""
-
-    def __init__(self) -> None:
-        self._header: Header | None = None
-        self._at = -1
-        self._uids: set[bytes] = set()
-        self._messages = 0
-
-    def take(self, record: Record) -> None:
-        at = _ORDER.index(type(record))
-        if at < self._at or (at == self._at and isinstance(record, _ONCE)) or (at > self._at + 1 and self._at < 1):
-            raise Corrupt(_DAMAGED)
-        self._at = at
-        if isinstance(record, Header):
-            self._header = record
-        elif isinstance(record, Contact):
-            if record.uid in self._uids:
-                raise Corrupt(_DAMAGED)
-            self._uids.add(record.uid)
-        elif isinstance(record, Message):
-            if record.contact not in self._uids:
-                raise Corrupt(_DAMAGED)
-            self._messages += 1
-
-    def end(self) -> Header:
-        header = self._header
-        if header is None or self._at < 1 or (header.contacts, header.messages) != (len(self._uids), self._messages):
-            raise Corrupt(_DAMAGED)
-        return header
+    return len(data).to_bytes(LENGTH_BYTES, "big") + data

@@ -7,6 +7,8 @@
 Rules:
 
 - What the head asks for is bounded before anything is derived; its digest tells damage from a wrong passphrase.
+- Of a higher version only the beginning is known: magic15 ‖ version u8 ‖ u8(length) ‖ the version of p2pchat that reads
+  it. It is told to the user, so it may hold nothing but digits and dots.
 - Every chunk is authenticated with its place and the whole head: cut, swapped, repeated or altered it is Corrupt.
 - Nothing is held but one chunk, whatever the file's size.
 
@@ -15,6 +17,7 @@ Source: docs/BACKUP.md, "The file".
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +25,8 @@ import nacl.bindings as sodium
 import nacl.exceptions
 from nacl.pwhash import argon2id
 
-from p2pchat.base.errors import Corrupt, InternalError, WrongPassphrase
+from p2pchat import __version__
+from p2pchat.base.errors import Corrupt, InternalError, StoreError, WrongPassphrase
 from p2pchat.core.crypto import Entropy, blake2b_plain, equal
 
 CHUNK_BYTES: Final = 65_536
@@ -42,6 +46,8 @@ _FINAL: Final = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
 _OPS_MAX: Final = 16
 _MEMORY_MIN: Final = 8_192
 _MEMORY_MAX: Final = 1 << 30  # a forged file must not make whoever reads it ask for all memory
+
+_RELEASE: Final = re.compile(rb"[0-9]{1,4}(\.[0-9]{1,4}){1,3}")
 
 _OTHER: Final = "This is not a backup of p2pchat."
 _CUT: Final = "The backup ends too early: it is not all there."
@@ -100,6 +106,49 @@ class Sealer:
         return len(sealed).to_bytes(LENGTH_BYTES, "big") + sealed
 
 
+def check_head(begun: bytes) -> None:
+    """That a file which begins like that is a backup which this program reads, as far as can be told without its
+    passphrase.
+
+    Args:
+        begun: its first 96 bytes, or all of a shorter one.
+
+    Raises:
+        Corrupt: it is no backup, it is cut short or damaged.
+        StoreError: it needs a newer p2pchat.
+    """
+    at = len(MAGIC)
+    if begun[:at] != MAGIC[: len(begun)]:
+        raise Corrupt(_OTHER)
+    ours = begun[:at] + bytes((_VERSION,)) + begun[at + 1 :]
+    if begun[at : at + 1] > bytes((_VERSION,)) and not _is_signed(ours):  # else the byte alone was damaged
+        raise StoreError(
+            f"The backup has version {begun[at]}; this is p2pchat {__version__}, which reads version {_VERSION}. "
+            f"{_needed(begun[at + 1 :])}"
+        )
+    if len(begun) < HEAD_BYTES:
+        raise Corrupt(_CUT)
+    if begun != ours or not _is_signed(begun):
+        raise Corrupt(_DAMAGED)
+    cost = _cost(begun)
+    if not (1 <= cost.ops <= _OPS_MAX and _MEMORY_MIN <= cost.memory_bytes <= _MEMORY_MAX):
+        raise Corrupt(_DAMAGED)
+
+
+def _is_signed(head: bytes) -> bool:
+    return blake2b_plain(head[:-_DIGEST_BYTES], _DIGEST_BYTES) == head[-_DIGEST_BYTES:]
+
+
+def _needed(rest: bytes) -> str:
+    release = rest[1 : 1 + rest[0]] if rest and len(rest) > rest[0] else b""
+    return f"Use p2pchat {release.decode()} or a newer one." if _RELEASE.fullmatch(release) else "Use a newer p2pchat."
+
+
+def _cost(head: bytes) -> Cost:
+    at = len(MAGIC) + 1 + _SALT_BYTES
+    return Cost(int.from_bytes(head[at : at + 4], "big"), int.from_bytes(head[at + 4 : at + 8], "big"))
+
+
 class Opener:
     """Opens what a :class:`Sealer` made, fed in pieces of any size. Blocking: Argon2id once, when the head is there.
 
@@ -118,7 +167,7 @@ class Opener:
         """What ``data`` lets open.
 
         Raises:
-            Corrupt: not such a file, damaged or altered, or of a newer version.
+            Corrupt, StoreError: as :func:`check_head`; damaged or altered later on.
             WrongPassphrase: it is whole, as far as the head shows, and this passphrase does not open it.
             InternalError: the memory for Argon2id cannot be had.
         """
@@ -141,10 +190,12 @@ class Opener:
 
         Raises:
             Corrupt: the backup is not.
+            StoreError: it needs a newer p2pchat.
         """
         if not self._ended:
-            begun = self._head or bytes(self._waiting)
-            raise Corrupt(_CUT if begun[: len(MAGIC)] == MAGIC[: len(begun)] else _OTHER)
+            if not self._head:
+                check_head(bytes(self._waiting))
+            raise Corrupt(_CUT)
 
     def _next_chunk(self) -> bytes | None:
         if self._ended or len(self._waiting) < LENGTH_BYTES:
@@ -170,22 +221,13 @@ class Opener:
 
 
 def _opened(head: bytes, passphrase: bytes) -> sodium.crypto_secretstream_xchacha20poly1305_state:
-    at = len(MAGIC)
-    if head[:at] != MAGIC:
-        raise Corrupt(_OTHER)
-    if head[at] > _VERSION:
-        raise Corrupt(f"The backup has version {head[at]}; this p2pchat reads {_VERSION}. Use a newer p2pchat.")
-    signed = head[:-_DIGEST_BYTES]
-    if head[at] != _VERSION or blake2b_plain(signed, _DIGEST_BYTES) != head[-_DIGEST_BYTES:]:
-        raise Corrupt(_DAMAGED)
-    salt, rest = signed[at + 1 :][:_SALT_BYTES], signed[at + 1 + _SALT_BYTES :]
-    ops, memory_bytes = int.from_bytes(rest[:4], "big"), int.from_bytes(rest[4:8], "big")
-    if not (1 <= ops <= _OPS_MAX and _MEMORY_MIN <= memory_bytes <= _MEMORY_MAX):
-        raise Corrupt(_DAMAGED)
-    key, check = _derive(passphrase, salt, Cost(ops, memory_bytes))
-    if not equal(check, rest[8 : 8 + _CHECK_BYTES]):
+    check_head(head)
+    at = len(MAGIC) + 1
+    salt, rest = head[at : at + _SALT_BYTES], head[at + _SALT_BYTES + 8 : -_DIGEST_BYTES]
+    key, check = _derive(passphrase, salt, _cost(head))
+    if not equal(check, rest[:_CHECK_BYTES]):
         raise WrongPassphrase("The passphrase is wrong.")
-    return _start(rest[8 + _CHECK_BYTES :], key)
+    return _start(rest[_CHECK_BYTES:], key)
 
 
 def _derive(passphrase: bytes, salt: bytes, cost: Cost) -> tuple[bytes, bytes]:

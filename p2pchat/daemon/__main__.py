@@ -22,9 +22,10 @@ from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket
 from p2pchat.api.prompts import ask, ask_new_passphrase, ask_passphrase, on_terminal
 from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.core.numbers import Number, parse_number
-from p2pchat.daemon import config as configuration
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon import recovery
+from p2pchat.daemon import settings as brought
+from p2pchat.services import config as configuration
 
 _UNPROTECTED = (
     "Without a passphrase whoever gets this disk, or a copy of it, reads the keys, the contacts and every message."
@@ -174,6 +175,11 @@ def _run(arguments: argparse.Namespace) -> None:
         "bootstrap": tuple(arguments.bootstrap),
         "log_level": arguments.log_level,
     }
+    if brought.are_waiting(paths):
+        from p2pchat.daemon.system import profile_lock
+
+        with profile_lock(paths.lock_file):
+            brought.put_in_place(paths)
     config = configuration.load(paths.config_file, os.environ, flags)
     protected = profiles.is_protected(paths)
     if arguments.locked and not protected:

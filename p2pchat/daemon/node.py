@@ -33,12 +33,12 @@ from p2pchat.control.locked import locked
 from p2pchat.control.server import Server
 from p2pchat.core.events import EventKind
 from p2pchat.daemon import profile as profiles
-from p2pchat.daemon.config import Config
 from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
 from p2pchat.daemon.unlocked import Settings, Unlocked, unlocked
 from p2pchat.net.addresses import parse_address
+from p2pchat.services.config import Config
 from p2pchat.services.defects import report_defect
 from p2pchat.services.join import NodeAddress
 from p2pchat.store.keyfile import needs_passphrase

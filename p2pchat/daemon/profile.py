@@ -88,14 +88,18 @@ def create(
         ask=entropy.bytes(32),
         store_id=entropy.bytes(8),
     )
-    with new_database(paths, passphrase, entropy, now_ms) as tx:
+    with new_database(paths, passphrase, entropy, now_ms) as (tx, _):
         meta.save_profile(tx, profile)
     return profile
 
 
 @contextmanager
-def new_database(paths: ProfilePaths, passphrase: bytes | None, entropy: Entropy, now_ms: int) -> Iterator[Tx]:
-    """A profile in the making: its database, in one transaction. Where the block ends well, the profile is there.
+def new_database(
+    paths: ProfilePaths, passphrase: bytes | None, entropy: Entropy, now_ms: int
+) -> Iterator[tuple[Tx, Path]]:
+    """A profile in the making: its database, in one transaction, and its folder.
+
+    Where the block ends well, the profile is there, with whatever was laid into the folder.
 
     Raises:
         UsageError: ALREADY_EXISTS.
@@ -104,12 +108,12 @@ def new_database(paths: ProfilePaths, passphrase: bytes | None, entropy: Entropy
     refuse_existing(paths)
     with _disk_errors():
         paths.data_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        building = Path(mkdtemp(prefix=f".{paths.profile}.new-", dir=paths.data_dir.parent))
+        building = _beside(paths)
     try:
         key = entropy.bytes(KEY_BYTES)
         write_key(building / paths.key_file.name, key, passphrase, entropy.bytes)
-        with _written(building / paths.database.name, key, now_ms) as tx:
-            yield tx
+        with _written(building / paths.database.name, key, now_ms) as tx, _disk_errors():
+            yield tx, building
         with _disk_errors():
             sync_directory(building)
             try:
@@ -122,6 +126,23 @@ def new_database(paths: ProfilePaths, passphrase: bytes | None, entropy: Entropy
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
+
+
+def unmake(paths: ProfilePaths) -> None:
+    """Remove a profile that was made just now and that nobody has used: at once, so that no half of it is ever there.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    with _disk_errors():
+        aside = _beside(paths)
+        paths.data_dir.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)  # what stays is removed as that of a restore that was killed
+
+
+def _beside(paths: ProfilePaths) -> Path:
+    """A new folder that is no profile."""
+    return Path(mkdtemp(prefix=f".{paths.profile}.new-", dir=paths.data_dir.parent))
 
 
 def unfinished(paths: ProfilePaths) -> list[Path]:

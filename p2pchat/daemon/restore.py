@@ -2,57 +2,50 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import suppress
 
 from p2pchat.api.paths import ProfilePaths
-from p2pchat.base.errors import StoreError
+from p2pchat.base.errors import UsageError
 from p2pchat.core.backup import Settings
 from p2pchat.core.crypto import Entropy
 from p2pchat.daemon import profile as profiles
-from p2pchat.services import backup
-from p2pchat.services.backup import Summary
-from p2pchat.store.keyfile import sync_directory
+from p2pchat.daemon import settings
+from p2pchat.daemon.system import profile_lock
+from p2pchat.services.backup_source import Source, Summary
 from p2pchat.store.restore import Restoration
 
 
-def restore(paths: ProfilePaths, file: Path, passphrase: bytes, entropy: Entropy, now_ms: int) -> Summary:
-    """Make the profile that the backup ``file`` holds. Blocking; where it fails nothing has changed.
+def restore(paths: ProfilePaths, source: Source, passphrase: bytes, entropy: Entropy, now_ms: int) -> Summary:
+    """Make the profile that the backup ``source`` holds. Blocking; where it fails nothing has changed.
 
     The configuration file is taken from the backup where there is none.
 
     Raises:
         UsageError: ALREADY_EXISTS.
         WrongPassphrase: FORBIDDEN.
-        Corrupt: it is no backup, cut short, damaged or altered.
+        Corrupt: it is cut short, damaged or altered.
         StoreError: a disk refused.
     """
     profiles.refuse_existing(paths)
-    records = backup.records(file, passphrase)
-    header = next(records)  # a wrong passphrase makes not even a directory
-    toml = b""
-    with ExitStack() as undo:
-        with profiles.new_database(paths, passphrase, entropy, now_ms) as tx:
-            restoration = Restoration(tx, entropy)
-            for record in records:
-                restoration.put(record)
-                if isinstance(record, Settings):
-                    toml = record.toml
-            if toml and not paths.config_file.exists():
-                _write_settings(paths.config_file, toml)
-                undo.callback(paths.config_file.unlink)
-        undo.pop_all()
-    return backup.summary(file, header)
+    records = source.records(passphrase)
+    next(records)  # a wrong passphrase makes not even a directory
+    with profiles.new_database(paths, passphrase, entropy, now_ms) as (tx, folder):
+        restoration = Restoration(tx, entropy)
+        for record in records:
+            restoration.put(record)
+            if isinstance(record, Settings):
+                settings.bring(folder, record.toml)
+    _settle(paths)
+    return source.summary()
 
 
-def _write_settings(path: Path, toml: bytes) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(toml)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_directory(path.parent)
-    except OSError as error:
-        raise StoreError(f"The configuration file cannot be written: {error.strerror}.") from error
+def _settle(paths: ProfilePaths) -> None:
+    """The profile is there; its configuration file follows, or the profile goes again."""
+    if not settings.are_waiting(paths):
+        return
+    with suppress(UsageError), profile_lock(paths.lock_file):  # else a daemon was started meanwhile, and sees to it
+        try:
+            settings.put_in_place(paths)
+        except BaseException:
+            profiles.unmake(paths)
+            raise

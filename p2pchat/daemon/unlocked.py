@@ -127,7 +127,8 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver)
 async def _living(context: Context, paths: ProfilePaths, settings: Settings, started: float) -> AsyncIterator[Unlocked]:
     database = context.db
     life = Life(context, partial(_listening, settings, database), lambda: settings.bootstrap)
-    half = Unlocked(database, Methods(context, life.online, paths.profile, started, paths.config_file))
+    methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
+    half = Unlocked(database, methods)
     async with trio.open_nursery() as network:
         await network.start(life.run)
         yield half

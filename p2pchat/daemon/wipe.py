@@ -2,7 +2,8 @@
 
 Rules:
 
-- Nothing of another profile is touched, nor a folder that profiles share, nor a backup outside of the profile's own.
+- Nothing of another profile is touched, nor a folder that profiles share, nor a backup: none is written into the
+  profile's own folder, all of which goes.
 - The profile's own folder goes last: as long as it is there a second wipe finds the profile, and finishes.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import StoreError, UsageError
 from p2pchat.daemon import profile as profiles
+from p2pchat.daemon import settings
 from p2pchat.daemon.system import profile_lock
 from p2pchat.store.keyfile import remove_unfinished, shred
 
@@ -52,7 +54,7 @@ def _own_socket(paths: ProfilePaths) -> Path | None:
 
 
 def _remove_files(paths: ProfilePaths, socket: Path | None) -> None:
-    for file in (paths.config_file, paths.log_file):
+    for file in (paths.config_file, settings.unfinished(paths), paths.log_file):
         file.unlink(missing_ok=True)
     for folder in profiles.unfinished(paths):
         shutil.rmtree(folder)

@@ -5,10 +5,10 @@ Rules:
 - It is one moment's: a snapshot is read while the node goes on.
 - The file is written under another name and renamed: whatever goes wrong, nothing half-written is left, and nothing
   that was there is replaced. Of two that write the same file one is refused.
-- Records stream: neither writing nor reading one takes more memory for a longer history.
+- Records stream: writing takes no more memory for a longer history.
+- Nothing is written that could not be restored: a configuration file that this program does not take is refused.
 
-Concurrency: the functions that are not ``async`` block for long: they are for worker threads, and for programs that do
-nothing else.
+Reading one: :mod:`p2pchat.services.backup_source`.
 """
 
 from __future__ import annotations
@@ -17,39 +17,29 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import trio
 
+from p2pchat.api.backup_place import PART, refuse_existing, refuse_unfit
 from p2pchat.base.errors import DiskFull, StoreError, UsageError
-from p2pchat.core.backup import SETTINGS_BYTES, BackupReader, Header, Record, encode_record
+from p2pchat.core.backup import SETTINGS_BYTES, Header, encode_record
 from p2pchat.core.backup_file import MAGIC, MODERATE, Cost, Sealer
 from p2pchat.core.crypto import Entropy
+from p2pchat.services import config
+from p2pchat.services.backup_source import Summary, opened
 from p2pchat.store.backup import read
 from p2pchat.store.db import Database
 from p2pchat.store.keyfile import sync_directory
 
-_PIECE_BYTES: Final = 1 << 18
 _RECORDS_A_LOOK: Final = 256  # records between two looks whether the caller is still there
-_PART: Final = ".part"
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _at_once: Final = trio.CapacityLimiter(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A backup: when it was made (unix ms), how long its file is, and how much is in it."""
-
-    made_ms: int
-    size_bytes: int
-    contacts: int
-    messages: int
 
 
 async def create(
@@ -59,6 +49,7 @@ async def create(
     settings: Path | None,
     entropy: Entropy,
     *,
+    own: Path | None = None,
     cost: Cost = MODERATE,
 ) -> Summary:
     """Write a backup of ``database`` into the new file ``path``.
@@ -66,69 +57,42 @@ async def create(
     Args:
         path: absolute.
         settings: the configuration file, which goes into it if it is there.
+        own: the profile's folder, in which no backup of it is written.
 
     Raises:
-        UsageError: ALREADY_EXISTS; INVALID_PARAMS, a name that ends in ``.part``.
+        UsageError: as :func:`p2pchat.api.backup_place.refuse_unfit`; INVALID_PARAMS, the configuration file is none.
         StoreError: the disk refused; DiskFull where it is full. No file is left.
 
     Concurrency: one at a time; cancelled, it stops and leaves no file.
     """
-    work = partial(_create, database, path, passphrase, settings, entropy, cost)
+    work = partial(_create, database, path, passphrase, settings, entropy, own, cost)
     return await trio.to_thread.run_sync(work, limiter=_at_once)
 
 
 async def verify(path: Path, passphrase: bytes) -> Summary:
-    """:func:`check`, in a thread; one at a time.
+    """Read all of a backup, in a thread; one at a time.
 
     Raises:
-        WrongPassphrase, Corrupt, StoreError: as :func:`records`.
+        WrongPassphrase, Corrupt, StoreError: as :mod:`p2pchat.services.backup_source`.
     """
-    work = partial(check, path, passphrase, trio.from_thread.check_cancelled)
+
+    def work() -> Summary:
+        with opened(path) as source:
+            return source.check(passphrase, trio.from_thread.check_cancelled)
+
     return await trio.to_thread.run_sync(work, limiter=_at_once)
 
 
-def check(path: Path, passphrase: bytes, look: Callable[[], None] = lambda: None) -> Summary:
-    """Read all of a backup.
-
-    Args:
-        look: called every now and then; what it raises ends the reading.
-
-    Raises:
-        WrongPassphrase, Corrupt, StoreError: as :func:`records`.
-    """
-    reading = records(path, passphrase)
-    header = next(reading)
-    for number, _ in enumerate(reading):
-        if number % _RECORDS_A_LOOK == 0:
-            look()
-    return summary(path, header)
-
-
-def records(path: Path, passphrase: bytes) -> Iterator[Record]:
-    """What is in a backup, the header first. Only who has taken the last one knows that it is whole.
-
-    Raises:
-        WrongPassphrase: FORBIDDEN.
-        Corrupt: it is no backup, cut short, damaged or altered.
-        StoreError: it cannot be read.
-    """
-    reader = BackupReader(passphrase)
-    with _reading(path) as file:
-        while piece := file.read(_PIECE_BYTES):
-            yield from reader.feed(piece)
-    reader.finish()
-
-
-def summary(path: Path, header: Record) -> Summary:
-    """Of the backup ``path``, which begins with ``header``."""
-    assert isinstance(header, Header)  # noqa: S101  nothing else is the first
-    with _disk_errors("read"):
-        return Summary(header.made_ms, path.stat().st_size, header.contacts, header.messages)
-
-
 def _create(
-    database: Database, path: Path, passphrase: bytes, settings: Path | None, entropy: Entropy, cost: Cost
+    database: Database,
+    path: Path,
+    passphrase: bytes,
+    settings: Path | None,
+    entropy: Entropy,
+    own: Path | None,
+    cost: Cost,
 ) -> Summary:
+    refuse_unfit(path, own)
     toml = _settings(settings) if settings is not None else b""
     with _new_file(path) as file:
         sealer = Sealer(passphrase, entropy, cost)
@@ -142,7 +106,9 @@ def _create(
                     trio.from_thread.check_cancelled()
                 file.write(sealer.feed(encode_record(record)))
         file.write(sealer.finish())
-    return summary(path, header)
+        size_bytes = file.tell()
+    assert isinstance(header, Header)  # noqa: S101  nothing else is the first
+    return Summary(header.made_ms, size_bytes, header.contacts, header.messages)
 
 
 def _settings(path: Path) -> bytes:
@@ -155,24 +121,22 @@ def _settings(path: Path) -> bytes:
         raise StoreError(f"The configuration file cannot be read: {error.strerror}.") from error
     if len(toml) > SETTINGS_BYTES:
         raise StoreError(f"The configuration file has more than {SETTINGS_BYTES} bytes.")
+    config.check(toml)
     return toml
 
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that is at ``path`` when the block has ended well, whole and on the disk; else there is none."""
-    with _disk_errors("written"):
-        _refuse_existing(path)
-        if path.suffix == _PART:  # it would be taken for what a backup that was killed has left
-            raise UsageError("path: must not end in .part", data={"param": "path"})
-        part = path.with_name(path.name + _PART)
+    with _disk_errors():
+        part = path.with_name(path.name + PART)
         descriptor = _new_part(part)
         with open(descriptor, "wb") as file:
             try:
                 yield file
                 file.flush()
                 os.fsync(descriptor)
-                _refuse_existing(path)
+                refuse_existing(path)
                 if not _is_at(part, descriptor):
                     raise StoreError("The backup cannot be written: somebody has taken its file away.")
                 part.rename(path)
@@ -219,25 +183,11 @@ def _is_at(part: Path, descriptor: int) -> bool:
         return False
 
 
-def _refuse_existing(path: Path) -> None:
-    if os.path.lexists(path):
-        raise UsageError("There is a file of that name already; nothing was changed.", name="ALREADY_EXISTS")
-
-
 @contextmanager
-def _reading(path: Path) -> Iterator[BinaryIO]:
-    with _disk_errors("read"):
-        if path.exists() and not path.is_file():
-            raise StoreError("The backup cannot be read: it is no file.")  # a pipe could be waited on for ever
-        with path.open("rb") as file:
-            yield file
-
-
-@contextmanager
-def _disk_errors(what: str) -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFull("The disk is full: no backup was made.") from error
-        raise StoreError(f"The backup cannot be {what}: {error.strerror}.") from error
+        raise StoreError(f"The backup cannot be written: {error.strerror}.") from error

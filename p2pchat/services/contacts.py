@@ -28,14 +28,18 @@ NO_NUMBER: Final = "This profile has no number, so it cannot be found by number:
 OWN_NUMBER: Final = "That is this profile's own number."
 
 
-def contact_event(tx: Tx, kind: EventKind, contact: int) -> DomainEvent:
-    """An event that carries the contact as it is now: later changes, or its removal, must not alter what was told."""
+def contact_event(tx: Tx, kind: EventKind, contact: int, *, merged: ContactId | None = None) -> DomainEvent:
+    """An event that carries the contact as it is now: later changes, or its removal, must not alter what was told.
+
+    Args:
+        merged: the other one of a merge.
+    """
     row = contacts.get(tx, contact)
     assert row is not None  # noqa: S101  the caller holds the contact in this transaction
-    return DomainEvent(kind, contact, snapshot(row), contact)
+    return DomainEvent(kind, contact, snapshot(row, merged), contact)
 
 
-def snapshot(row: ContactRow) -> bytes:
+def snapshot(row: ContactRow, merged: ContactId | None = None) -> bytes:
     """The contact as an event keeps it; :func:`open_snapshot` is the inverse."""
     return msgspec.msgpack.encode(
         Snapshot(
@@ -47,6 +51,7 @@ def snapshot(row: ContactRow) -> bytes:
             claimants=row.claimants,
             last_seen_ms=row.last_seen_ms,
             searching=row.searching,
+            merged=bytes(merged) if merged is not None else None,
         )
     )
 
@@ -62,6 +67,7 @@ class Snapshot(Silent, msgspec.Struct, array_like=True):
     claimants: int
     last_seen_ms: int | None
     searching: bool | None = None
+    merged: bytes | None = None
 
 
 _snapshot: Final[msgspec.msgpack.Decoder[Snapshot]] = msgspec.msgpack.Decoder(Snapshot)
@@ -180,11 +186,11 @@ def merge(tx: Tx, context: Context, row: ContactRow, other: ContactRow) -> Conta
             "other: nobody with the root key of the first has claimed that number yet", data={"param": "other"}
         )
     idempotency.rename(tx, other.uid.hex(), row.uid.hex())  # a call that is repeated must not queue its message again
-    _forget_told(tx, other)
+    _forget_told(tx, other, merged=row.uid)
     contacts.merge(tx, row.id, other.id, number)
     until_s = tx.now_s + context.params.pending_life_s
     contacts.set_pending_until(tx, row.id, max(until_s, row.pending_until_s or 0))
-    tx.emit(contact_event(tx, EventKind.CONTACT_MERGED, row.id))
+    tx.emit(contact_event(tx, EventKind.CONTACT_MERGED, row.id, merged=other.uid))
     renew(tx, context, other)
     return again(tx, row)
 
@@ -215,12 +221,12 @@ def remove(tx: Tx, context: Context, row: ContactRow) -> None:
     renew(tx, context, row)
 
 
-def _forget_told(tx: Tx, row: ContactRow) -> None:
-    """Forget what events and idempotency keys kept of a contact that goes, and say that it does."""
+def _forget_told(tx: Tx, row: ContactRow, *, merged: ContactId | None = None) -> None:
+    """Forget what events and idempotency keys kept of a contact that goes, and say that it does, or into which."""
     eventlog.forget(tx, row.id)
     idempotency.forget(tx, row.uid.hex())
     gone = msgspec.structs.replace(row, number=None)
-    tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone), row.id))
+    tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone, merged), row.id))
 
 
 def resolve(tx: Tx, context: Context, to: str) -> ContactRow:

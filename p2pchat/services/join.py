@@ -1,4 +1,10 @@
-"""Get into the network, and back into it whenever this node stands alone (PROTOCOL.md 7)."""
+"""Get into the network, and back into it whenever this node stands alone (PROTOCOL.md 7).
+
+Rules:
+
+- That nobody answers is told where there was somebody else to ask and nobody is connected, after 1, 2, 4, 8 … tries in
+  a row: a node that waits for others, as the first one does, has nothing to complain of.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +38,10 @@ async def join(context: Context, configured: Sequence[NodeAddress], joined: Call
     while True:
         if context.dht.peers() == 0:
             tries = 0 if await _once(context, configured, joined) else tries + 1
-            if tries:
+            if tries and not tries & (tries - 1) and not context.network.links():
                 log.warning("bootstrap.no_node_answered", count=tries)
+        else:
+            tries = 0  # somebody came
         pause = retry_after_s(tries, context.jitter(), context.params) if tries else ALONE_CHECK_S
         await trio.sleep(pause)
 
@@ -41,7 +49,8 @@ async def join(context: Context, configured: Sequence[NodeAddress], joined: Call
 async def _once(context: Context, configured: Sequence[NodeAddress], joined: Callable[[], None]) -> bool:
     """One attempt; True if there was nobody to ask, or somebody answered."""
     try:
-        known = [*configured, *await context.db.run(meta.load_known_peers)]
+        own = context.network.peer_id
+        known = [each for each in (*configured, *await context.db.run(meta.load_known_peers)) if each[0] != own]
         if not known:
             return True
         count = await context.dht.bootstrap(known)

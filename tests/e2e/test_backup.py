@@ -165,9 +165,17 @@ def test_whatever_is_wrong_is_said_in_one_sentence_and_changes_nothing(
         assert refused.value.error_name == "FORBIDDEN"
         nowhere = p2pchat(daemon.home, "backup", "create", str(tmp_path / "no" / "x"), "--passphrase-file", passphrase)
         assert (nowhere.returncode, sentence(nowhere.stderr)[0]) == (74, "STORE")
+        own = daemon.home / "data" / "default"
+        (tmp_path / "link").symlink_to(own)
+        for place in (own / "backup", tmp_path / "link" / "backup"):  # whoever asks the daemon itself
+            with pytest.raises(ApiError) as refused:
+                daemon.call("backup.create", path=str(place), passphrase=PASSPHRASE)
+            assert (refused.value.error_name, refused.value.data["param"]) == ("INVALID_PARAMS", "path")
+        assert not list(own.glob("backup*"))
     finally:
         daemon.kill()
     content = file.read_bytes()
+    (tmp_path / "newer").write_bytes(b"p2pchat backup\n\2\0037.1" + content[20:])
     (tmp_path / "cut").write_bytes(content[:-1])
     (tmp_path / "altered").write_bytes(content[:-100] + bytes((content[-100] ^ 4,)) + content[-99:])
     (tmp_path / "none").write_bytes(b"PK" + bytes(1000))
@@ -179,6 +187,7 @@ def test_whatever_is_wrong_is_said_in_one_sentence_and_changes_nothing(
             ("cut", passphrase, 74, "CORRUPT"),
             ("altered", passphrase, 74, "CORRUPT"),
             ("none", passphrase, 74, "CORRUPT"),
+            ("newer", passphrase, 74, "STORE"),
             ("missing", passphrase, 74, "STORE"),
             ("backup", str(tmp_path / "missing"), 65, "INVALID_PARAMS"),
         ):
@@ -187,6 +196,9 @@ def test_whatever_is_wrong_is_said_in_one_sentence_and_changes_nothing(
             assert len(done.stderr.splitlines()) == 1
             assert done.stdout == b""
             assert files(clean) in ([], ["data"])
+        for name, status, error in (("none", 74, "CORRUPT"), ("missing", 74, "STORE"), ("", 65, "INVALID_PARAMS")):
+            unasked = p2pchat(clean, "backup", command, name and str(tmp_path / name))  # it is not the passphrase
+            assert (unasked.returncode, sentence(unasked.stderr)[0]) == (status, error), unasked.stderr
     unasked = p2pchat(clean, "backup", "restore", str(file))
     assert (unasked.returncode, sentence(unasked.stderr)[0]) == (65, "INVALID_PARAMS")
     before = {path: path.read_bytes() for path in (daemon.home / "data" / "default").iterdir()}
@@ -228,6 +240,10 @@ def test_the_restored_profile_has_the_passphrase_of_the_backup(tmp_path: Path, p
         daemon.call("backup.create", path=str(file), passphrase=PASSPHRASE)
     finally:
         daemon.kill()
+    piped = p2pchat(
+        tmp_path, "backup", "verify", "-", "--passphrase-file", passphrase, "--json", stdin=file.read_bytes()
+    )
+    assert objects(piped)[0]["bytes"] == file.stat().st_size
     with restored(tmp_path / "new", file, passphrase) as again:
         folder = again.home / "data" / "default"
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700

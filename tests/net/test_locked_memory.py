@@ -25,8 +25,8 @@ from p2pchat.control.dispatch import GRACE_S
 from p2pchat.core.keys import load_identity
 from p2pchat.core.numbers import parse_number
 from p2pchat.daemon import node, profile
-from p2pchat.daemon.config import Config
 from p2pchat.daemon.system import SystemEntropy
+from p2pchat.services.config import Config
 from p2pchat.store import meta
 from p2pchat.store.db import Tx
 from p2pchat.store.keyfile import read_key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -17,7 +18,7 @@ from p2pchat.core.events import EventKind
 from p2pchat.services import block
 from p2pchat.services import contacts as book
 from p2pchat.services.send import Outbox
-from p2pchat.store import contacts
+from p2pchat.store import contacts, eventlog
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
@@ -99,6 +100,40 @@ async def test_a_root_is_one_contacts_and_merging_loses_no_message(autojump_cloc
         await bob.send("Alice", "back")
         await trio.sleep(60)
         assert await alice.received("Bob") == ["back"]
+
+
+async def told(node: Node, kind: EventKind) -> list[dict[str, object]]:
+    """The data of the events of that kind, as a script gets them."""
+
+    def read(tx: Tx) -> list[dict[str, object]]:
+        rows = [row for row in eventlog.after(tx, 0, 1000) if row.kind == kind]
+        return [msgspec.to_builtins(render.event(tx, row, lambda _: False, bytes(8)).data) for row in rows]
+
+    return await node.database.run(read)
+
+
+async def test_the_events_say_which_contact_went_into_which(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await met_by_invite(cluster, numbers=(ALICE, BOB))
+        await alice.add(BOB, "Bob mobile")
+        await bob.add(ALICE, "Alice mobile")
+        await eventually(lambda: claimed(alice, "Bob mobile"), within_s=HOUR_S)
+        stays, goes = [(await alice.contact(name)).uid.hex() for name in ("Bob", "Bob mobile")]
+        await merge(alice, "Bob", "Bob mobile")
+        [removed] = await told(alice, EventKind.CONTACT_REMOVED)
+        [merged] = await told(alice, EventKind.CONTACT_MERGED)
+        assert (removed["id"], removed["merged_into"]) == (goes, stays)
+        assert (merged["id"], merged["merged_id"]) == (stays, goes)
+
+        await alice.database.run(lambda tx: _remove(tx, alice, "Bob"))
+        assert [each.get("merged_into") for each in await told(alice, EventKind.CONTACT_REMOVED)] == [stays, None]
+        assert await told(alice, EventKind.CONTACT_MERGED) == [{}]  # as every event of one that is removed
+
+
+def _remove(tx: Tx, node: Node, name: str) -> None:
+    assert node.running is not None
+    context = node.running.context
+    book.remove(tx, context, book.resolve(tx, context, name))
 
 
 async def test_a_call_that_is_repeated_after_the_merge_sends_nothing_twice(autojump_clock: MockClock) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat.base.errors import UsageError
-from p2pchat.cli import export
+from p2pchat.cli import backup, export
 from p2pchat.cli.program import daemon_program
 from tests.fake_api import NOW_MS, Served
 from tests.unit.cli.conftest import Cli
@@ -34,6 +34,53 @@ def test_create_names_an_absolute_path_and_passes_the_passphrase_over_the_socket
     [(method, params)] = node.api.calls
     assert method == "backup.create"
     assert params == {"path": str(tmp_path / "my backup"), "passphrase": "pässwort".encode()}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "error"),
+    [
+        ("", 65, "INVALID_PARAMS"),
+        ("-", 65, "INVALID_PARAMS"),
+        ("backup.part", 65, "INVALID_PARAMS"),
+        ("\udcff", 65, "INVALID_PARAMS"),
+        ("home/data/default/backup", 65, "INVALID_PARAMS"),
+        ("home/data/default/below/backup", 65, "INVALID_PARAMS"),
+        ("link/backup", 65, "INVALID_PARAMS"),
+        ("there", 73, "ALREADY_EXISTS"),
+        ("folder", 73, "ALREADY_EXISTS"),
+        ("folder/", 73, "ALREADY_EXISTS"),
+        ("dangling", 73, "ALREADY_EXISTS"),
+        ("nowhere/backup", 74, "STORE"),
+        ("there/backup", 74, "STORE"),
+        ("closed/backup", 74, "STORE"),
+        ("x" * 252, 74, "STORE"),  # there would be no place for .part
+    ],
+)
+def test_create_looks_at_the_place_before_it_asks(
+    name: str, status: int, error: str, node: Served, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("P2PCHAT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(backup, "ask_new_passphrase", lambda *_: pytest.fail("it was asked"))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed")  # root may everything
+    for folder in ("home/data/default/below", "folder", "closed"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "there").write_bytes(b"x")
+    (tmp_path / "dangling").symlink_to("nothing")
+    (tmp_path / "link").symlink_to("home/data/default")
+    outcome = cli("backup", "create", name)
+    assert (outcome.status, outcome.out) == (status, "")
+    assert outcome.err.startswith(f"{error}: ")
+    assert len(outcome.err.splitlines()) == 1
+    assert node.api.calls == []
+
+
+def test_a_file_may_be_called_like_a_stream(
+    node: Served, cli: Cli, passphrase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli("backup", "create", "./-", "--passphrase-file", passphrase).status == 0
+    assert node.api.calls[0][1]["path"] == str(tmp_path / "-")
 
 
 def test_create_prints_the_object(node: Served, cli: Cli, passphrase: str, tmp_path: Path) -> None:

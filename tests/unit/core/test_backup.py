@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import tracemalloc
 from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
 
 import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from p2pchat import store
+from p2pchat.api import objects
 from p2pchat.base.errors import Corrupt, InternalError
 from p2pchat.core import backup
 from p2pchat.core.backup import (
-    BackupReader,
     Claimant,
     Contact,
     Header,
@@ -28,6 +34,7 @@ from p2pchat.core.backup import (
     encode_record,
 )
 from p2pchat.core.backup_file import Cost, Sealer
+from p2pchat.core.backup_reader import BackupReader, Distinct
 from p2pchat.testing.entropy import SeededEntropy
 
 CHEAP = Cost(1, 8192)
@@ -78,8 +85,11 @@ def test_records_come_out_as_they_went_in(step: int) -> None:
 
 
 def test_records_cross_the_ends_of_chunks() -> None:
-    long = Message(UID, False, 1, bytes(16), 1, "가" * 21_845, None, "queued", None, 1, None, None, None)
-    records: list[Record] = [header(1, 9), OWNER, CONTACT, *[long] * 9]
+    long = [
+        Message(UID, False, n, bytes((n,)) * 16, 1, "가" * 21_845, None, "queued", None, 1, None, None, None)
+        for n in range(9)
+    ]
+    records: list[Record] = [header(1, 9), OWNER, INVITE, CONTACT, *long]
     assert read(file_of(records)) == records
 
 
@@ -107,17 +117,96 @@ def test_an_independent_reader_finds_the_fields_in_the_documented_order(raw: lis
         [header(0, 0), OWNER, SETTINGS, SETTINGS],
         [header(0, 0), OWNER, KNOWN, SETTINGS],
         [header(1, 0), OWNER],
-        [header(0, 0), OWNER, CONTACT],
-        [header(2, 0), OWNER, CONTACT, CONTACT],
-        [header(1, 1), OWNER, CONTACT],
-        [header(1, 1), OWNER, CONTACT, MESSAGE, UNKNOWN],
-        [header(1, 1), OWNER, MESSAGE, CONTACT],
+        [header(0, 0), OWNER, INVITE, CONTACT],
+        [header(2, 0), OWNER, INVITE, CONTACT, CONTACT],
+        [header(1, 1), OWNER, INVITE, CONTACT],
+        [header(1, 1), OWNER, INVITE, CONTACT, MESSAGE, UNKNOWN],
+        [header(1, 1), OWNER, INVITE, MESSAGE, CONTACT],
         [header(0, 1), OWNER, MESSAGE],
     ],
 )
 def test_what_contradicts_itself_is_refused(records: list[Record]) -> None:
     with pytest.raises(Corrupt):
         read(file_of(records) if records else sealed(b"\0"))
+
+
+OTHER = replace(CONTACT, uid=b"contact2", root=bytes(32), number="+821012345678")
+REFERRED: list[Record] = [header(2, 2), OWNER, SETTINGS, KNOWN, INVITE, CONTACT, OTHER, MESSAGE, UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [KNOWN, KNOWN],
+        [INVITE, INVITE],
+        [replace(INVITE, refused=(ROOT, ROOT))],
+        [replace(OTHER, root=CONTACT.root)],
+        [replace(CONTACT, number=OTHER.number)],
+        [replace(CONTACT, invite=b"invite 2")],
+        [replace(CONTACT, claimed=CONTACT.claimed * 2)],
+        [replace(CONTACT, peers=CONTACT.peers * 2)],
+        [replace(CONTACT, meetings=CONTACT.meetings * 2)],
+        [replace(MESSAGE, wire_id=UNKNOWN.wire_id)],
+        [replace(MESSAGE, state="sent")],
+        [replace(MESSAGE, state="cancelled")],
+        [replace(MESSAGE, incoming=False)],
+        [replace(CONTACT, state="friend")],
+        [replace(CONTACT, trust="")],
+        [replace(UNKNOWN, state="RECEIVED")],
+    ],
+)
+def test_what_a_restore_could_not_write_is_refused(changed: list[Record]) -> None:
+    """In the place of the record that it is made of; the rest stays in order, and is accepted without it."""
+    assert read(file_of(REFERRED)) == REFERRED
+    kind = type(changed[0])
+    of_kind = [record for record in REFERRED if type(record) is kind]
+    fits = [getattr(changed[0], "uid", None) == getattr(record, "uid", None) for record in of_kind]
+    at = REFERRED.index(of_kind[fits.index(True)])
+    with pytest.raises(Corrupt):
+        read(file_of([*REFERRED[:at], *changed, *REFERRED[at + 1 :]]))
+
+
+def test_the_same_message_id_in_two_conversations_or_two_directions_is_another() -> None:
+    records: list[Record] = [
+        *REFERRED[:-2],
+        MESSAGE,
+        replace(MESSAGE, contact=OTHER.uid),
+    ]
+    assert read(file_of(records)) == records
+    both: list[Record] = [*REFERRED[:-2], MESSAGE, replace(MESSAGE, incoming=False, state="sent")]
+    assert read(file_of(both)) == both
+
+
+def test_the_words_are_those_of_the_control_api() -> None:
+    assert get_args(backup.ContactState) == get_args(objects.ContactState)
+    assert get_args(backup.Trust) == get_args(objects.Trust)
+    assert get_args(backup.MessageState) == (*get_args(objects.MessageState), "deleted")  # nobody is shown those
+
+
+def test_every_word_that_the_store_writes_is_known() -> None:
+    """Whoever adds a state adds it here, and says in docs/BACKUP.md what a restored node does with it."""
+    source = "".join(path.read_text("utf-8") for path in Path(store.__path__[0]).glob("*.py"))
+    phrases = re.findall(r"state (?:=|!=|IN) \(?((?:'[a-z_]+'(?:, )?)+)", source)
+    words = {word for phrase in phrases for word in re.findall("[a-z_]+", phrase)}
+    assert {"queued", "cancelled", "deleted", "blocked", "request"} <= words
+    assert words <= {*get_args(backup.MessageState), *get_args(backup.ContactState)}
+
+
+def test_what_must_differ_takes_16_bytes_each() -> None:
+    distinct, count = Distinct(), 200_000
+    tracemalloc.start()
+    try:
+        for n in range(count):
+            distinct.add(b"in", n.to_bytes(24, "big"))
+        assert distinct.hold()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 * count
+    distinct.add(b"out", bytes(24))
+    assert distinct.hold()
+    distinct.add(b"in", (count // 2).to_bytes(24, "big"))
+    assert not distinct.hold()
 
 
 @pytest.mark.parametrize(

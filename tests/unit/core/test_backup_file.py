@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl.pwhash import argon2id
 
-from p2pchat.base.errors import Corrupt, WrongPassphrase
+from p2pchat import __version__
+from p2pchat.base.errors import Corrupt, StoreError, WrongPassphrase
 from p2pchat.core import backup_file
 from p2pchat.core.backup_file import CHUNK_BYTES, HEAD_BYTES, Cost, Opener, Sealer
 from p2pchat.core.crypto import blake2b_plain
@@ -153,9 +154,44 @@ def test_a_head_that_asks_for_too_much_is_refused_before_anything_is_derived(
         opened(forged(ops, memory_bytes) + bytes(100))
 
 
-def test_a_newer_version_is_named() -> None:
-    with pytest.raises(Corrupt, match="version 2"):
-        opened(forged(1, 8192, version=2) + bytes(100))
+@pytest.mark.parametrize(
+    ("rest", "named"),
+    [
+        (b"\x050.3.1", "Use p2pchat 0.3.1 or a newer one."),
+        (b"\x071.20.3x", "Use a newer p2pchat."),
+        (b"\x040.\x1b[2J", "Use a newer p2pchat."),
+        (b"\x0510\n.2", "Use a newer p2pchat."),
+        (b"\xff0.3", "Use a newer p2pchat."),
+        (b"\0", "Use a newer p2pchat."),
+        (b"", "Use a newer p2pchat."),
+    ],
+)
+def test_a_newer_version_says_what_it_needs_and_is_not_called_damaged(rest: bytes, named: str) -> None:
+    for tail in (b"", bytes(200)):
+        with pytest.raises(StoreError) as refused:
+            opened(b"p2pchat backup\n\2" + rest + tail)
+        assert not isinstance(refused.value, Corrupt)
+        assert refused.value.message == (
+            f"The backup has version 2; this is p2pchat {__version__}, which reads version 1. {named}"
+        )
+        with pytest.raises(StoreError, match="version 2"):
+            backup_file.check_head(b"p2pchat backup\n\2" + rest + tail)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_a_head_of_any_bytes_is_refused_in_words(rest: bytes) -> None:
+    for version in (b"\0", b"\1", b"\2", b"\xff"):
+        with pytest.raises(StoreError) as refused:
+            backup_file.check_head((b"p2pchat backup\n" + version + rest)[:HEAD_BYTES])
+        assert refused.value.message.isprintable()
+
+
+def test_a_head_is_looked_at_without_a_passphrase(whole: bytes) -> None:
+    backup_file.check_head(whole[:HEAD_BYTES])
+    for begun in (whole[: HEAD_BYTES - 1], b"\0" + whole[1:HEAD_BYTES], whole[: HEAD_BYTES - 1] + b"\0", b""):
+        with pytest.raises(Corrupt):
+            backup_file.check_head(begun)
 
 
 @pytest.mark.parametrize(

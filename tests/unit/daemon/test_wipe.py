@@ -25,7 +25,8 @@ def made(home: Path, name: str) -> ProfilePaths:
         folder.mkdir(parents=True, exist_ok=True)
     for file in (paths.key_file, building / "key", paths.data_dir / "key.new"):
         file.write_bytes(KEY)
-    for file in (paths.database, paths.data_dir / "p2pchat.db-wal", paths.config_file, paths.log_file):
+    settings_left = paths.config_file.with_name(f"{name}.toml.new")
+    for file in (paths.database, paths.data_dir / "p2pchat.db-wal", paths.config_file, settings_left, paths.log_file):
         file.write_bytes(b"x")
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(paths.socket))

@@ -17,7 +17,7 @@ from p2pchat.core.backup import Message, Record, Settings
 from p2pchat.core.backup_file import Cost
 from p2pchat.core.keys import create_identity, dump_identity
 from p2pchat.services import backup
-from p2pchat.services.backup import Summary
+from p2pchat.services.backup_source import Summary, opened
 from p2pchat.store import messages, meta
 from p2pchat.store.backup import read
 from p2pchat.store.db import Database, Tx
@@ -61,6 +61,11 @@ async def create(database: Database, path: Path, settings: Path | None = None) -
     return await backup.create(database, path, PASSPHRASE, settings, SeededEntropy(2), cost=CHEAP)
 
 
+def records(path: Path) -> list[Record]:
+    with opened(path) as source:
+        return list(source.records(PASSPHRASE))
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -97,12 +102,23 @@ async def test_a_backup_is_a_new_file_of_its_owner_alone(database: Database, pat
 async def test_the_settings_are_in_it_where_there_are_some(database: Database, path: Path, tmp_path: Path) -> None:
     settings = tmp_path / "default.toml"
     await create(database, path, settings)
-    assert not any(isinstance(record, Settings) for record in backup.records(path, PASSPHRASE))
+    assert not any(isinstance(record, Settings) for record in records(path))
     settings.write_bytes(b"log_level = 'debug'\n")
     replace(path, None)
     await create(database, path, settings)
-    found = [record.toml for record in backup.records(path, PASSPHRASE) if isinstance(record, Settings)]
+    found = [record.toml for record in records(path) if isinstance(record, Settings)]
     assert found == [b"log_level = 'debug'\n"]
+
+
+@pytest.mark.parametrize("toml", [b"log_lovel = 'info'\n", b"log_level = 5\n", b"listen = 'x'\n", b"[", b"\xff"])
+async def test_settings_that_could_not_be_restored_are_not_written(
+    toml: bytes, database: Database, path: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "default.toml"
+    settings.write_bytes(toml)
+    with pytest.raises(UsageError, match="configuration file"):
+        await create(database, path, settings)
+    assert left_in(path) == []
 
 
 async def test_it_is_of_one_moment_while_the_node_goes_on(
@@ -131,7 +147,7 @@ async def test_it_is_of_one_moment_while_the_node_goes_on(
             await database.run(go_on)
         written.set()
     monkeypatch.undo()
-    found = [record.n for record in backup.records(path, PASSPHRASE) if isinstance(record, Message)]
+    found = [record.n for record in records(path) if isinstance(record, Message)]
     assert found == list(range(COUNT))
     rows = await database.run(lambda tx: tx.one("SELECT count(*), max(n) FROM message"))
     assert rows == (COUNT - 99, COUNT)
@@ -223,6 +239,28 @@ async def test_of_two_that_write_the_same_file_one_is_refused(
     assert refused.value.error_name == "ALREADY_EXISTS"
     assert left_in(path) == ["backup"]
     assert (await backup.verify(path, PASSPHRASE)).messages == COUNT
+
+
+async def test_a_place_in_the_profiles_own_folder_is_refused(database: Database, tmp_path: Path) -> None:
+    own = tmp_path / "home"
+    (own / "below").mkdir()
+    (tmp_path / "link").symlink_to(own / "below")
+    (tmp_path / "other").symlink_to(own)
+    before = {each.name for each in own.rglob("*")}
+    for place in ("home/backup", "home/below/backup", "link/backup", "other/below/backup", "out/../home/backup"):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        for named in (own, tmp_path / "other"):
+            with pytest.raises(UsageError, match="own folder") as refused:
+                await backup.create(
+                    database, tmp_path / place, PASSPHRASE, None, SeededEntropy(2), own=named, cost=CHEAP
+                )
+            assert refused.value.data == {"param": "path"}
+            assert refused.value.error_name == "INVALID_PARAMS"
+    assert {each.name for each in own.rglob("*")} == before
+    (tmp_path / "home2").mkdir()
+    for own_folder in (own, tmp_path / "nowhere"):
+        path = tmp_path / "home2" / own_folder.name
+        await backup.create(database, path, PASSPHRASE, None, SeededEntropy(2), own=own_folder, cost=CHEAP)
 
 
 async def test_the_root_of_all_files_is_there_already(database: Database) -> None:

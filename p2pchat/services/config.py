@@ -65,9 +65,26 @@ def _file(path: Path) -> dict[str, object]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration file cannot be read: {type(error).__name__}.") from error
+    return _parsed(text)
+
+
+def check(toml: bytes) -> None:
+    """That this program takes ``toml`` as a configuration file.
+
+    Raises:
+        UsageError: as :func:`load`.
+    """
+    try:
+        text = toml.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The configuration file cannot be read: {type(error).__name__}.") from error
+    _merged(Config(), _parsed(text), "The configuration file")
+
+
+def _parsed(text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"The configuration file is not valid TOML: {error}.") from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat.base.errors import UsageError
-from p2pchat.daemon.config import Config, load
+from p2pchat.services.config import Config, load
 
 
 def test_each_source_overrides_the_one_before(tmp_path: Path) -> None:
