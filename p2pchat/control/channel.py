@@ -167,6 +167,7 @@ class Channel:
                 await self._accept(last)
                 self._begin_joined()
         except FrameError as error:
+            self._begin_joined()  # what came before it is carried out
             await self._reply(jsonrpc.error(None, error.error_name, error.message))
 
     def _feed(self, data: bytes) -> bool:

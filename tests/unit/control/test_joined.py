@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import structlog
 import trio
 from structlog.testing import capture_logs
 
+from p2pchat.api.codec import MSGPACK_FRAMES, Splitter
 from p2pchat.control import channel
+from p2pchat.control.server import Server
 from tests.unit.control.fake_node import FakeNode, JsonClient, request
 
 
@@ -91,3 +94,17 @@ async def test_a_defect_is_told_to_each_and_ends_none_but_these(client: JsonClie
     assert {name_of(error) for error in told.values()} == {"INTERNAL"}
     assert "break" not in str(logs)
     assert (await client.call("echo", n=2))["result"] == {"n": 2}
+
+
+async def test_what_stands_before_a_frame_that_ends_the_stream_is_carried_out(server: Server, path: Path) -> None:
+    stream = await trio.open_unix_socket(str(path))
+    await stream.send_all(b"".join(map(MSGPACK_FRAMES.frame, map(MSGPACK_FRAMES.encode, add(1, 2)))) + b"\x01\0\0\0")
+    splitter, received = Splitter(), list[object]()
+    while data := await stream.receive_some(65_536):
+        splitter.feed(data)
+        while frame := splitter.next_frame():
+            received.append(MSGPACK_FRAMES.decode(frame))
+    told = {reply["id"]: reply.get("result", reply.get("error")) for reply in received if isinstance(reply, dict)}
+    assert (told["id 1"], told["id 2"]) == ({"n": 1}, {"n": 2})
+    assert name_of(told[None]) == "PARSE"
+    await stream.aclose()
