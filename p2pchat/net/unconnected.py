@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.net.transport import Link, PeerWatcher, Stream, StreamHandler
+from p2pchat.net.transport import Link, PeerWatcher, Stream, StreamHandler, Told
 
 
 class Unconnected:
@@ -30,7 +30,7 @@ class Unconnected:
     def watch(self, watcher: PeerWatcher) -> None:
         """No peer will come."""
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address]) -> None:  # noqa: ARG002
+    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:  # noqa: ARG002
         """Raises: NetError."""
         raise _unconnected()
 

@@ -226,6 +226,8 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
             row = await alice.contact("Bob")
             given: dict[str, dict[str, object]] = {
                 "message.send": {"to": "Bob", "text": "x"},
+                "message.cancel": {"id": "00"},
+                "message.delete": {"id": "00"},
                 "contacts.add": {"number": "+821077777777"},
                 "contacts.import": {"entries": [{"line": 1, "number": "+821077777777"}]},
                 "contacts.rename": {"to": "Bob", "name": "B"},
