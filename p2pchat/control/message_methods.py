@@ -101,6 +101,7 @@ class MessageMethods:
                 online=self._online(contact.id),
                 now_ms=tx.now_ms,
                 life_ms=life_ms,
+                replaced_ms=self._context.replaced_ms,
             )
 
         return await self._context.db.run(look)

@@ -16,9 +16,10 @@ def refuse_if_replaced(replaced_ms: int | None) -> None:
     """
     if replaced_ms is None:
         return
+    raise UsageError(in_words(replaced_ms), name="FORBIDDEN", data={"replaced_ms": replaced_ms})
+
+
+def in_words(replaced_ms: int) -> str:
+    """What has happened, and what to do."""
     since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(replaced_ms / 1000))
-    raise UsageError(
-        f"A newer device of yours is in use since {since}; {ADVICE}",
-        name="FORBIDDEN",
-        data={"replaced_ms": replaced_ms},
-    )
+    return f"A newer device of yours is in use since {since}; {ADVICE}"

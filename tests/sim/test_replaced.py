@@ -271,6 +271,11 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
             assert isinstance(status, objects.Status)
             assert (status.replaced_ms, status.peers, status.addresses) == (epoch_ms(again), 0, [])
             assert status.outbox == 1
+            listed = await methods("message.list", {"to": CAROL}, CONNECTION)
+            assert isinstance(listed, objects.Messages)
+            explained = await methods("message.explain", {"id": listed.messages[0].id}, CONNECTION)
+            assert isinstance(explained, objects.Explanation)
+            assert (explained.next_try_ms, explained.text[:14]) == (None, "A newer device")
             events = await alice.database.run(lambda tx: eventlog.after(tx, 0, 1_000))
             (told,) = [event for event in events if event.kind == EventKind.NODE_WARNING]
             shown = await alice.database.run(lambda tx: render.event(tx, told, lambda _: False, bytes(8)))
