@@ -30,6 +30,7 @@ class FakeApi:
     def __init__(self, name: str = "Alice", number: str | None = "+821012345678") -> None:
         self.name, self.number = name, number
         self.locked = False
+        self.replaced_ms: int | None = None
         self.contacts: list[objects.Contact] = []
         self.claimants: list[objects.Claimant] = []
         self.waiting = 0
@@ -201,6 +202,7 @@ class FakeApi:
                     reachability="lan",
                     clock_ok=True,
                     version="0.0.0",
+                    replaced_ms=self.replaced_ms,
                 )
             case "node.shutdown":
                 self.stop.set()

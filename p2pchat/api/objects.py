@@ -163,7 +163,8 @@ class ContactCounts(Silent, Struct, kw_only=True):
 
 
 class Status(Silent, Struct, kw_only=True):
-    """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded."""
+    """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded. ``replaced_ms``:
+    when the newer device was made that has replaced this one."""
 
     profile: str
     number: str | None
@@ -178,6 +179,7 @@ class Status(Silent, Struct, kw_only=True):
     reachability: Reachability
     clock_ok: bool
     version: str
+    replaced_ms: int | None
 
 
 class Identity(Silent, Struct, kw_only=True):

@@ -13,10 +13,11 @@ from typing import Final, NoReturn
 import click
 
 from p2pchat.api.errors import ApiError
+from p2pchat.api.replaced import ADVICE
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note
 from p2pchat.cli.program import daemon_program
-from p2pchat.cli.reading import fields, number, text, texts
+from p2pchat.cli.reading import clock, fields, number, text, texts
 
 STOP_S: Final = 30.0
 
@@ -121,6 +122,8 @@ def status(invocation: Invocation) -> None:
     line(f"peer id {text(shown, 'peer_id')}")
     for address in texts(shown, "addresses"):
         line(f"address {address}")
+    if shown.get("replaced_ms") is not None:
+        line(f"replaced: a newer device of yours is in use since {clock(shown['replaced_ms'])}; {ADVICE}")
     if shown.get("clock_ok") is False:
         line("the clock differs from that of other nodes: nothing can be published until it is set")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, cast
 
 from p2pchat.api import objects
+from p2pchat.control.replaced import in_words
 from p2pchat.net.addresses import classify, format_address
 from p2pchat.services.attempts import Attempt
 from p2pchat.store.contacts import ContactRow
@@ -22,6 +23,7 @@ def explanation(
     online: bool,
     now_ms: int,
     life_ms: int,
+    replaced_ms: int | None = None,
 ) -> objects.Explanation:
     """What is known of a message.
 
@@ -29,11 +31,14 @@ def explanation(
         tries: to reach the contact, that failed, oldest first.
         next_ms: when the next one is, unix ms; None where there is a connection, or none is due.
         life_ms: after which a message that waits expires.
+        replaced_ms: when the device was made that has replaced this one.
     """
     waits = row.state in ("queued", "sent")
     tries = tries if waits and contact.state == "matched" else ()
     next_ms = next_ms if waits and contact.state == "matched" and not online else None
     words = _waiting(row, contact, tries, next_ms, online=online, now_ms=now_ms) if waits else _ended(row, contact.name)
+    if waits and replaced_ms is not None:
+        next_ms, words = None, [f"{in_words(replaced_ms)}."]
     expires_ms = row.created_ms + life_ms if waits else None
     if expires_ms is not None:
         words.append(f"It is given up {_until(expires_ms - now_ms)}.")

@@ -52,4 +52,5 @@ def status(profile: str, started: float) -> objects.Status:
         reachability="none",
         clock_ok=True,
         version=p2pchat.__version__,
+        replaced_ms=None,
     )

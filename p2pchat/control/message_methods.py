@@ -12,6 +12,7 @@ from p2pchat.control import render
 from p2pchat.control.explain import explanation
 from p2pchat.control.once import once, once_in
 from p2pchat.control.progress import RANK, Progress
+from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
 from p2pchat.services import contacts as book
 from p2pchat.services import withdraw
@@ -100,6 +101,7 @@ class MessageMethods:
                 online=self._online(contact.id),
                 now_ms=tx.now_ms,
                 life_ms=life_ms,
+                replaced_ms=self._context.replaced_ms,
             )
 
         return await self._context.db.run(look)
@@ -138,7 +140,8 @@ class MessageMethods:
         """The message once it has come as far as ``state``.
 
         Raises:
-            UsageError: TIMEOUT (it stays queued and goes on), or that it ended otherwise.
+            UsageError: TIMEOUT (it stays queued and goes on), FORBIDDEN (this device was replaced), or that it ended
+                otherwise.
         """
         told = queued
         with trio.move_on_after(timeout_ms / 1000):
@@ -148,6 +151,7 @@ class MessageMethods:
                 edge = self._progress.edge(queued.position, state)
                 told = await self._context.db.run(lambda tx: self._found(tx, queued.id))
                 if RANK.get(told.state, -1) < RANK[state] and told.state in RANK:
+                    refuse_if_replaced(self._context.replaced_ms)
                     await edge.wait()
             told.replayed = queued.replayed
             return told

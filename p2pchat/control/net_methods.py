@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from p2pchat.api import calls, objects
 from p2pchat.base.errors import NetError, UsageError
+from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_address, format_peer_id, parse_address
 from p2pchat.services.context import Context
@@ -35,6 +36,7 @@ class NetMethods:
         return objects.Addresses(addresses=addresses(self._context))
 
     async def dial(self, params: calls.NetDial, _: Connection) -> objects.Peer:
+        refuse_if_replaced(self._context.replaced_ms)
         address, peer = parse_address(params.address)
         if peer is None:
             raise UsageError("address: must end in /p2p/ and a peer id", data={"param": "address"})

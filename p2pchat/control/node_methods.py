@@ -52,4 +52,5 @@ class NodeMethods:
             reachability="lan" if shown else "none",
             clock_ok=context.health.clock_ok,
             version=p2pchat.__version__,
+            replaced_ms=context.replaced_ms,
         )

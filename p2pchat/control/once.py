@@ -1,4 +1,7 @@
-"""A method that changes the store runs once for its idempotency key, in one transaction with it."""
+"""A method that changes the store runs once for its idempotency key, in one transaction with it.
+
+On a device that was replaced nothing changes any more: that is looked at in the same transaction.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from typing import TypeVar
 import msgspec
 
 from p2pchat.api import calls, objects
+from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.services.context import Context
-from p2pchat.store import idempotency
+from p2pchat.store import idempotency, meta
 from p2pchat.store.db import Tx
 
 R = TypeVar(
@@ -34,8 +38,9 @@ def once_in(tx: Tx, method: str, params: calls.Mutation, kind: type[R], effect: 
     """The same within a transaction.
 
     Raises:
-        UsageError: IDEMPOTENCY_CONFLICT; nothing was done.
+        UsageError: IDEMPOTENCY_CONFLICT, or FORBIDDEN where a newer device is in use; nothing was done.
     """
+    refuse_if_replaced(meta.load_replaced(tx))
     key = params.idempotency_key
     if key is None:
         return effect(tx)

@@ -12,6 +12,7 @@ import trio
 
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services.context import Bus
+from p2pchat.services.device import replaced_by
 
 RANK: Final = {"queued": 0, "sent": 1, "held": 2, "delivered": 3, "read": 4}
 """The states that a message goes through, in their order. In any other it has ended."""
@@ -46,7 +47,8 @@ class Progress:
     def _note(self, event: DomainEvent) -> None:
         if not self._waiting:
             return
-        if event.kind is EventKind.CONTACT_REMOVED:  # its messages went with it, each without an event of its own
+        # of a contact its messages went with it, each without an event of its own; a replaced device sends none
+        if event.kind is EventKind.CONTACT_REMOVED or replaced_by(event) is not None:
             gone = list(self._waiting.values())
             self._waiting.clear()
             for edge in gone:

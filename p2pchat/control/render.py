@@ -23,6 +23,7 @@ from p2pchat.api.objects import (
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services.address_book import Outcome
 from p2pchat.services.contacts import open_snapshot
+from p2pchat.services.device import open_replacement
 from p2pchat.services.prove import open_result
 from p2pchat.services.steps import open_step
 from p2pchat.store import contacts, messages
@@ -149,6 +150,8 @@ def transient(tx: Tx, told: DomainEvent, online: Online) -> Event:
 def _data(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Message | Contact | dict[str, object]:
     if row.kind.startswith("message.") and row.subject is not None:
         return _message_then(tx, row, row.subject, store_id)
+    if row.kind == EventKind.NODE_WARNING and row.subject is None and row.detail is not None:
+        return {"replaced_ms": open_replacement(row.detail)}
     if row.kind.startswith("invite.") and row.detail is not None:
         return {"id": row.detail.hex()}
     if row.detail is not None and row.subject is not None:

@@ -25,7 +25,7 @@ from p2pchat.core import ratchet as dr
 from p2pchat.core.codec import Decoder, encode
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.handshake import FlightPart, accept, initiate
-from p2pchat.core.keys import Identity
+from p2pchat.core.keys import Cert, Identity
 from p2pchat.core.params import Params
 from p2pchat.core.prekeys import Bundle, PrekeySecret
 from p2pchat.core.ratchet import RatchetState
@@ -127,7 +127,7 @@ def accept_session(
     now_ms: int,
     entropy: Entropy,
     params: Params,
-) -> tuple[Session, bytes, bytes]:
+) -> tuple[Session, bytes, bytes, Cert]:
     """A session as its responder, proven by its first envelope.
 
     The caller then holds ``peer_root`` and ``peer_epoch_ms`` against what it expects, and commits in one transaction:
@@ -143,7 +143,7 @@ def accept_session(
         params: the limits.
 
     Returns:
-        The session, the content, the 16-byte ack.
+        The session, the content, the 16-byte ack, the certificate of the peer's device.
 
     Raises:
         HandshakeError, DecodeError, DecryptionError: see :func:`p2pchat.core.handshake.accept`.
@@ -164,7 +164,7 @@ def accept_session(
         confirmed=True,
         flight=None,
     )
-    return session, content, ack
+    return session, content, ack, accepted.cert
 
 
 def seal(session: Session, content: bytes, entropy: Entropy, params: Params) -> tuple[Session, Sealed]:

@@ -18,6 +18,7 @@ from p2pchat.base.errors import DecodeError, InternalError, UsageError
 from p2pchat.core.codec import Decoder, encode
 from p2pchat.core.crypto import blake2b
 from p2pchat.core.envelope import MIN_ENVELOPE_BYTES, max_envelope_bytes
+from p2pchat.core.keys import CERT_MAX_BYTES
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.structs import U16, U64, Bytes16, Bytes32, Form, KemCiphertext, Positive
 
@@ -34,11 +35,14 @@ ENVELOPE_MAX_BYTES: Final = max_envelope_bytes(CONTENT_MAX_BYTES)
 SENDER_MAX_BYTES: Final = 512
 BUNDLE_MAX_BYTES: Final = 2_048
 
+TAKES_DEVICE: Final = 1 << 0  # a feature: whoever does not know the frame would reset the stream
+FEATURES: Final = TAKES_DEVICE
+
 Envelope = Annotated[bytes, Meta(min_length=MIN_ENVELOPE_BYTES, max_length=ENVELOPE_MAX_BYTES)]
 
 
 class Hello(Form, frozen=True, tag=0):
-    """The first frame in each direction. ``features``: bits; unknown ones are ignored."""
+    """The first frame in each direction. ``features``: bits, of which ``TAKES_DEVICE`` is known; others are ignored."""
 
     features: U64
 
@@ -99,7 +103,13 @@ class Bye(Form, frozen=True, tag=9):
     """The stream ends by intention."""
 
 
-Frame = Hello | BundleRequest | Bundle | Flight | Batch | Ack | Nack | Ping | Pong | Bye
+class Device(Form, frozen=True, tag=10):
+    """To an older device of a contact: the certificate of a newer one. Source: PROTOCOL.md 5.3."""
+
+    cert: Annotated[bytes, Meta(max_length=CERT_MAX_BYTES)]
+
+
+Frame = Hello | BundleRequest | Bundle | Flight | Batch | Ack | Nack | Ping | Pong | Bye | Device
 
 _frames: Decoder[Frame] = Decoder(cast("type[Frame]", Frame), PRODUCTION.frame_bytes)
 

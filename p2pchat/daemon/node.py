@@ -130,8 +130,8 @@ class Node:
 
     @property
     def state(self) -> str:
-        """``locked`` or ``running``, as systemd shows it."""
-        return "locked" if self._half is None else "running"
+        """``locked``, ``running`` or ``replaced``, as systemd shows it."""
+        return "locked" if self._half is None else self._half.state
 
     def methods(self) -> Methods | None:
         """What an unlocked node answers; None while it is locked, and from when that begins."""
@@ -192,7 +192,7 @@ class Node:
             if declared is None:
                 raise
             raise declared from None
-        sd_notify("STATUS=running")
+        sd_notify(f"STATUS={self.state}")
         log.info("node.unlocked")
 
     async def _end(self) -> None:

@@ -30,10 +30,11 @@ from p2pchat.core.params import PRODUCTION
 from p2pchat.daemon.deriver import ChildDeriver
 from p2pchat.daemon.miner import ChildMiner
 from p2pchat.daemon.profile import Handover
-from p2pchat.daemon.system import SystemEntropy
+from p2pchat.daemon.system import SystemEntropy, sd_notify
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.services.context import Bus, Context
+from p2pchat.services.device import replaced_by
 from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
 from p2pchat.store import meta
@@ -60,14 +61,19 @@ class Unlocked:
         locking: it ends because the node is locked, and the log shall say so.
     """
 
-    database: Database
+    context: Context
     methods: Methods
     locking: bool = False
     ending: trio.Event = field(default_factory=trio.Event)
 
+    @property
+    def state(self) -> str:
+        """``running``, or ``replaced`` by a newer device."""
+        return "running" if self.context.replaced_ms is None else "replaced"
+
     async def tell(self, kind: EventKind) -> None:
         """Write an event into the log."""
-        await self.database.run(lambda tx: tx.emit(DomainEvent(kind)))
+        await self.context.db.run(lambda tx: tx.emit(DomainEvent(kind)))
 
 
 @asynccontextmanager
@@ -128,9 +134,10 @@ async def _living(context: Context, paths: ProfilePaths, settings: Settings, sta
     database = context.db
     life = Life(context, partial(_listening, settings, database), lambda: settings.bootstrap)
     methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
-    half = Unlocked(database, methods)
+    half = Unlocked(context, methods)
     async with trio.open_nursery() as network:
         await network.start(life.run)
+        context.bus.hook(_tell_systemd)
         yield half
         await half.methods.finish()
         await life.save()
@@ -138,6 +145,11 @@ async def _living(context: Context, paths: ProfilePaths, settings: Settings, sta
     if half.locking:
         await half.tell(EventKind.NODE_LOCKED)
         await half.methods.end_subscriptions()
+
+
+def _tell_systemd(event: DomainEvent) -> None:
+    if replaced_by(event) is not None:
+        sd_notify("STATUS=replaced")
 
 
 @asynccontextmanager

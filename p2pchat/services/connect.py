@@ -140,6 +140,9 @@ class Connector:
             return
         if event.kind in _PARTING:
             self._forget(event.contact)
+        if event.kind is EventKind.CONTACT_KEY_CHANGED:
+            for link in self._links.get(event.contact, ()):
+                link.compare_device()
         if event.kind in _BEGINNING:
             self._keep(event.contact)
         elif event.kind in _WAKING and event not in self._carried:

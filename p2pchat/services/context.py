@@ -115,6 +115,9 @@ class Context:
     Attributes:
         profile, network, dht: of the life that the node leads now: replaced, with the node key, by :mod:`life` alone.
         identity: replaced, with the profile, by :mod:`device` alone, where it was dated by a clock that was ahead.
+        replaced_ms: epoch_ms of the device that has replaced this one; from then on there is no network. Set by
+            :mod:`life` alone.
+        addressed: contacts for whom anything was sealed since the start.
     """
 
     db: Database
@@ -131,6 +134,8 @@ class Context:
     dht: Dht = field(init=False, repr=False)
     health: Health = field(default_factory=Health)
     attempts: Attempts = field(default_factory=Attempts, repr=False)
+    replaced_ms: int | None = None
+    addressed: set[int] = field(default_factory=set[int])
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def message_id(self) -> bytes:

@@ -125,7 +125,7 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
     items = [Item(context.message_id(), PRESENCE, given.body)] if given is not None else []
     items += [Item(notice.wire_id, notice.kind, notice.body) for notice in told]
     items += [_item(message) for message in waiting]
-    if not items and _is_quiet(tx, row):
+    if not items and _is_unsure(tx, context, row):
         items.append(Item(context.message_id(), OPEN, b""))
     groups = pack_items(items)
     for group in groups:
@@ -147,16 +147,20 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
         if first:
             messages.mark_sent(tx, row.contact, n0, n1)
             tell(tx, EventKind.MESSAGE_SENT, first, row.contact)
+    if sealed_rows:
+        context.addressed.add(row.contact)
     return sealed_rows, len(sealed_rows) < len(groups) or len(waiting) == context.params.content_items or room <= 0
 
 
-def _is_quiet(tx: Tx, row: SessionRow) -> bool:
-    """Whether nothing came of the contact for a day: an empty item asks for an ack, or for the Nack that heals."""
+def _is_unsure(tx: Tx, context: Context, row: SessionRow) -> bool:
+    """Whether nothing came of the contact for a day, or nothing was sealed for it since the start: an empty item asks
+    for an ack, for the Nack that heals, or for word that this device was replaced.
+    """
     contact = contacts.get(tx, row.contact)
     return (
         contact is not None
         and contact.state == "matched"
-        and not 0 <= tx.now_ms - contact.heard_ms <= _QUIET_MS
+        and not (row.contact in context.addressed and 0 <= tx.now_ms - contact.heard_ms <= _QUIET_MS)
         and not sessions.unacknowledged(tx, row.id, 0, 1)
     )
 

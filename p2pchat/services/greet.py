@@ -9,6 +9,7 @@ from p2pchat.base.errors import HandshakeError
 from p2pchat.base.ids import PeerId
 from p2pchat.core.crypto import equal
 from p2pchat.core.events import EventKind
+from p2pchat.core.keys import Cert
 from p2pchat.core.prekeys import ask_proof, make_bundle, make_signed_prekey, open_bundle
 from p2pchat.core.session import next_ms, open_session, seal
 from p2pchat.core.wire import OPEN, Item, encode_content
@@ -72,14 +73,15 @@ def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, re
     session, sealed = seal(session, encode_content([opened]), context.entropy, context.params)
     added = sessions.add(tx, contact, session)
     sessions.add_envelope(tx, added, sealed, 0, 0)
-    note_device(tx, row, ms, bundle.cert.epoch_ms)
+    note_device(tx, row, ms, bundle.cert)
     return True
 
 
-def note_device(tx: Tx, row: ContactRow, ms: int, epoch_ms: int) -> None:
-    """Note a flight's ms and the device's age; a newer device than the one known is told to the user."""
-    contacts.raise_highest_ms(tx, row.id, ms, epoch_ms)
-    if row.epoch_ms and epoch_ms > row.epoch_ms:
+def note_device(tx: Tx, row: ContactRow, ms: int, cert: Cert) -> None:
+    """Note a flight's ms and the device; a newer one than the one known is told to the user."""
+    contacts.raise_highest_ms(tx, row.id, ms)
+    contacts.set_device(tx, row.id, cert.epoch_ms, cert.raw)
+    if row.epoch_ms and cert.epoch_ms > row.epoch_ms:
         tx.emit(contact_event(tx, EventKind.CONTACT_KEY_CHANGED, row.id))
 
 

@@ -1,7 +1,8 @@
 """The half of a node that others see: network, DHT, and whatever talks through them.
 
 It is begun anew with another node key when the old one shall lead nowhere any more (PROTOCOL.md 3.4): a contact was
-blocked, say. The other half stays: store, socket, clients and what they wait for.
+blocked, say. The other half stays: store, socket, clients and what they wait for. It ends for good when a newer device
+of the same person is in use (PROTOCOL.md 5.3), and is not begun at the next start.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from typing import Final
 import structlog
 import trio
 
+from p2pchat.api.replaced import ADVICE
 from p2pchat.base.errors import NetError
+from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
-from p2pchat.services import upkeep
+from p2pchat.net.unconnected import Unconnected
+from p2pchat.services import device, upkeep
 from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
 from p2pchat.services.herald import Herald
@@ -46,23 +51,23 @@ class Life:
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    connector: Connector
-    _hold: Hold
-
     def __init__(self, context: Context, listen: Listen, bootstrap: Callable[[], Sequence[NodeAddress]]) -> None:
         self._context = context
         self._listen = listen
         self._bootstrap = bootstrap
-        self._renewed = trio.Event()
+        self._over = trio.Event()
+        self.connector: Connector | None = None
+        self._hold: Hold | None = None
 
     def online(self, contact: int) -> bool:
         """Whether a live stream to ``contact`` exists."""
-        return self.connector.online(contact)
+        return self.connector is not None and self.connector.online(contact)
 
     async def save(self) -> None:
         """Write down what the next start goes on from: for a clean stop."""
-        await upkeep.remember_peers(self._context)
-        await self._hold.save()
+        if self._hold is not None and self._context.replaced_ms is None:
+            await upkeep.remember_peers(self._context)
+            await self._hold.save()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled.
@@ -70,12 +75,23 @@ class Life:
         Raises:
             NetError: the network could not be opened, at first or later.
         """
-        unhook = self._context.bus.hook(self._heard)
+        context = self._context
+        unhook = context.bus.hook(self._heard)
         try:
-            await self._one(task_status)
-            while True:
+            context.profile, context.replaced_ms = await context.db.run(
+                lambda tx: (meta.load_profile(tx), meta.load_replaced(tx))
+            )
+            started_alone = context.replaced_ms is not None
+            if not started_alone:
+                await self._one(task_status)
+            while context.replaced_ms is None:
                 log.info("node.renewed")
                 await self._again()
+            log.warning("device.replaced", reason=f"a newer device of yours is in use; {ADVICE}")
+            context.network = Unconnected(peer_id_from_key(ed25519_pair(context.profile.node_seed).public))
+            if started_alone:
+                task_status.started()
+            await upkeep.run_alone(context)
         finally:
             unhook()
 
@@ -91,13 +107,16 @@ class Life:
             await trio.sleep(_RETRY_S)
 
     def _heard(self, event: DomainEvent) -> None:
-        if event.kind is EventKind.NODE_RENEWED:
-            self._renewed.set()
+        replaced_ms = device.replaced_by(event)
+        if replaced_ms is not None:
+            self._context.replaced_ms = replaced_ms
+        if event.kind is EventKind.NODE_RENEWED or replaced_ms is not None:
+            self._over.set()
 
     async def _one(self, task_status: trio.TaskStatus[None]) -> None:
-        """From one node key to the next."""
+        """From one node key to the next, or to none."""
         context = self._context
-        self._renewed = trio.Event()
+        self._over = trio.Event()
         context.profile = await context.db.run(meta.load_profile)
         async with self._listen(context.profile.node_seed) as network:
             context.network = network
@@ -124,6 +143,6 @@ class Life:
                 nursery.start_soon(hold.run)
                 nursery.start_soon(upkeep.run, context)
                 task_status.started()
-                await self._renewed.wait()
+                await self._over.wait()
                 await upkeep.remember_peers(context)
                 nursery.cancel_scope.cancel()

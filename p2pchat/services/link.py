@@ -18,11 +18,14 @@ from p2pchat.base.limits import HEARTBEAT_S, SILENCE_S, STREAM_OPEN_S, UNACKED_B
 from p2pchat.core.delivery import Window, retry_after_s
 from p2pchat.core.prekeys import ask_proof
 from p2pchat.core.wire import (
+    FEATURES,
+    TAKES_DEVICE,
     Ack,
     Batch,
     Bundle,
     BundleRequest,
     Bye,
+    Device,
     Flight,
     Frame,
     Hello,
@@ -34,10 +37,10 @@ from p2pchat.core.wire import (
 )
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
-from p2pchat.services import deliver, greet, receive
+from p2pchat.services import deliver, device, greet, receive
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, report_defect
-from p2pchat.store import contact_peers, sessions
+from p2pchat.store import contact_peers, contacts, sessions
 from p2pchat.store.db import Tx
 
 MSG_PROTOCOL: Final = "/p2pchat/msg/1"
@@ -73,6 +76,11 @@ class Link:
         self._bundle: trio.MemorySendChannel[bytes] | None = None
         self._condemned: int | None = None
         self._progress = trio.current_time()
+        self._features = 0  # the peer's
+        self._device_ms: int | None = None  # epoch_ms of the device that was heard on it
+        self._look_for_newer = False
+        self._told = False  # the peer, of a newer device of its person
+        self._heeded = False  # what the peer told of this one
         self._refusals = 0
         self._ask_after = 0.0
         self._more = True
@@ -84,11 +92,16 @@ class Link:
         self._look = True
         self._wake.set()
 
+    def compare_device(self) -> None:
+        """The contact may have a newer device than the one at the other end."""
+        self._look_for_newer = True
+        self._wake.set()
+
     async def run(self) -> None:
         """Until the stream ends; never raises but for cancellation."""
         try:
             async with trio.open_nursery() as nursery:
-                await self._send([Hello(0)])
+                await self._send([Hello(FEATURES)])
                 nursery.start_soon(self._heart)
                 with trio.fail_after(STREAM_OPEN_S):
                     await self._expect_hello()
@@ -123,8 +136,10 @@ class Link:
         data = await self._reader.read()
         if data is None:
             raise NetError("the stream ended before Hello")
-        if not isinstance(decode_frame(data), Hello):
+        hello = decode_frame(data)
+        if not isinstance(hello, Hello):
             raise DecodeError("the first frame is not Hello")
+        self._features = hello.features
 
     async def _find_contact(self) -> None:
         peer = self.stream.peer
@@ -173,8 +188,12 @@ class Link:
             Ack(tuple(answer.acks[start : start + bound])) for start in range(0, len(answer.acks), bound)
         ]
         frames += [Nack(eid) for eid in answer.nacks]
+        if answer.device_ms is not None:
+            self._device_ms = min(answer.device_ms, self._device_ms or answer.device_ms)
         if frames:
             await self._send(frames)
+        if answer.newer is not None:  # last, since whoever takes it leaves
+            await self._tell(answer.newer)
         if answer.contacts and any(isinstance(arrival, Flight) for arrival in arrivals):
             self.wake()  # a flight that was accepted may be the session that waiting messages need
 
@@ -192,6 +211,8 @@ class Link:
                 await self._send([Pong(frame.token)])
             case Pong():
                 pass  # having been heard is all there is to it
+            case Device():
+                await self._heed(frame.cert)
             case _:
                 raise DecodeError("a frame out of its place")
 
@@ -220,6 +241,12 @@ class Link:
             self._condemned = condemned
             self.wake()
 
+    async def _heed(self, cert: bytes) -> None:
+        if self._heeded:
+            raise DecodeError("a second newer device on one stream")
+        self._heeded = True
+        await self._context.db.run(lambda tx: device.heed(tx, self._context, cert))
+
     async def _answer_request(self, proof: bytes) -> None:
         raw = await self._context.db.run(lambda tx: greet.answer_request(tx, self._context, proof, self.stream.peer))
         await self._send([Bundle(raw)])
@@ -237,6 +264,8 @@ class Link:
             self._wake = trio.Event()
             contact = self.contact
             if contact is not None:
+                if self._look_for_newer:
+                    await self._compare_device(contact)
                 if self._condemned is not None:
                     await self._open_session(contact)
                 if self._handed:
@@ -257,6 +286,19 @@ class Link:
                 if outgoing.wants_session and await self._open_session(contact):
                     continue
             await self._rest()
+
+    async def _compare_device(self, contact: int) -> None:
+        self._look_for_newer, heard_ms = False, self._device_ms
+        if heard_ms is not None:
+            newer = await self._context.db.run(lambda tx: contacts.newer_cert(tx, contact, heard_ms))
+            if newer is not None:
+                await self._tell(newer)
+
+    async def _tell(self, newer: bytes) -> None:
+        """Tell the peer of a newer device of its person, once a stream, if it takes that."""
+        if not self._told and self._features & TAKES_DEVICE:
+            self._told = True
+            await self._send([Device(newer)])
 
     def next_outgoing(self, tx: Tx) -> deliver.Outgoing:
         """What may leave on this stream next, sealed in ``tx`` if it is not yet."""

@@ -30,16 +30,32 @@ _INTEGER_MAX: Final = (1 << 63) - 1  # what a column holds; the wire has 64 bits
 
 @dataclass(slots=True)
 class Answer:
-    """What goes back: acks to send after the commit, eids that nothing opened, and who was heard."""
+    """What goes back: acks to send after the commit, eids that nothing opened, and who was heard.
+
+    ``device_ms``: epoch_ms of the device that was heard, of the oldest if there were several; ``newer``: the
+    certificate of one that is newer than that (PROTOCOL.md 5.3).
+    """
 
     acks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
     nacks: list[bytes] = field(default_factory=list[bytes])
     contacts: set[int] = field(default_factory=set[int])
+    device_ms: int | None = None
+    newer: bytes | None = field(default=None, repr=False)
+
+
+class _OlderDevice(HandshakeError):
+    """A flight was refused for that reason alone: whoever made it is that contact."""
+
+    def __init__(self, contact: int, device_ms: int) -> None:
+        super().__init__("an older device of this contact")
+        self.contact = contact
+        self.device_ms = device_ms
 
 
 def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: PeerId) -> Answer:
     """Take first flights and bare envelopes in the order in which they came from ``peer``."""
     answer = Answer()
+    devices: dict[int, int] = {}  # which was heard of each contact; an older one counts
     for arrival in arrivals:
         envelope = arrival.envelope if isinstance(arrival, Flight) else arrival
         eid = envelope_eid(envelope)
@@ -48,20 +64,29 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
             answer.acks.append((eid, known))
             continue
         try:
-            ack, contact = _open(tx, context, envelope, arrival)
+            ack, contact, device_ms = _open(tx, context, envelope, arrival)
+        except _OlderDevice as refusal:
+            answer.nacks.append(eid)
+            devices[refusal.contact] = refusal.device_ms
+            continue
         except PeerError:
             answer.nacks.append(eid)
             continue
         sessions.note_received(tx, contact, eid, ack, tx.now_s + context.params.eid_kept_s)
         answer.acks.append((eid, ack))
         answer.contacts.add(contact)
+        devices[contact] = min(device_ms, devices.get(contact, device_ms))
+    for contact, device_ms in devices.items():
+        answer.newer = contacts.newer_cert(tx, contact, device_ms) or answer.newer
+        answer.device_ms = min(device_ms, answer.device_ms or device_ms)
     for contact in answer.contacts:
         contacts.heard(tx, contact)
         contact_peers.prove(tx, contact, peer)
     return answer
 
 
-def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes) -> tuple[bytes, int]:
+def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes) -> tuple[bytes, int, int]:
+    """The ack, the contact, and the epoch_ms of its device."""
     for row in sessions.by_hint(tx, envelope[:_HINT_BYTES]):
         try:
             session, content, ack = open_envelope(row.session, envelope, tx.now_s, context.entropy, context.params)
@@ -69,13 +94,13 @@ def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes) ->
             continue  # a chance hit of the hint, or junk: another session may fit
         sessions.save(tx, row, session)
         _take(tx, context, row.contact, session.peer_epoch_ms, content)
-        return ack, row.contact
+        return ack, row.contact, session.peer_epoch_ms
     if isinstance(arrival, Flight):
         return _accept(tx, context, arrival)
     raise DecryptionError("no session opens this envelope")
 
 
-def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int]:
+def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int, int]:
     part = FlightPart(flight.ephemeral, flight.kem_ciphertext, flight.prekey_id, flight.sender)
     tag = replay_tag(part)
     if prekeys.is_replayed(tx, tag):
@@ -83,19 +108,19 @@ def _accept(tx: Tx, context: Context, flight: Flight) -> tuple[bytes, int]:
     secret = prekeys.take(tx, part.prekey_id, tx.now_s)
     if secret is None:
         raise HandshakeError("the prekey is not there")
-    session, content, ack = accept_session(
+    session, content, ack, cert = accept_session(
         context.identity, secret, part, flight.envelope, tx.now_ms, context.entropy, context.params
     )
     contact = contacts.by_root(tx, session.peer_root)
     if contact is None or contact.state in ("blocked", "request"):
         raise HandshakeError("nobody that this node expects")
-    if session.peer_epoch_ms < contact.epoch_ms:
-        raise HandshakeError("an older device of this contact")
-    prekeys.accepted(tx, secret, tag, context.params)
+    prekeys.accepted(tx, secret, tag, context.params)  # of a refused one, too: nobody is told twice for it
+    if cert.epoch_ms < contact.epoch_ms:
+        raise _OlderDevice(contact.id, cert.epoch_ms)
     sessions.add(tx, contact.id, session)
-    note_device(tx, contact, session.ms, session.peer_epoch_ms)
-    _take(tx, context, contact.id, session.peer_epoch_ms, content)
-    return ack, contact.id
+    note_device(tx, contact, session.ms, cert)
+    _take(tx, context, contact.id, cert.epoch_ms, content)
+    return ack, contact.id, cert.epoch_ms
 
 
 def _take(tx: Tx, context: Context, contact: int, device_ms: int, content: bytes) -> None:

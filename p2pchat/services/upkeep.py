@@ -40,6 +40,16 @@ async def run(context: Context) -> None:
         await trio.sleep(_EVERY_S)
 
 
+async def run_alone(context: Context) -> None:
+    """As :func:`run`, of a device that is in no network any more: keys end with their time there, too."""
+    while True:
+        try:
+            await context.db.run(lambda tx: upkeep(tx, context))
+        except StoreError as error:
+            log.warning("upkeep.failed", error=cause(error))
+        await trio.sleep(_EVERY_S)
+
+
 async def remember_peers(context: Context) -> None:
     """Keep the nodes that are known now, to start from next time; none known keeps those of before."""
     known = context.dht.known_peers()

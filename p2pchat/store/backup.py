@@ -31,6 +31,12 @@ from p2pchat.store import meetings, meta, presence, sessions
 from p2pchat.store.db import Row, Tx
 from p2pchat.store.meta import decode_addresses
 
+PRESENCES_AHEAD: Final = 1 << 16
+"""How many presences another device can have made that this database does not know of; beyond it contacts would keep
+the last of them."""
+
+PRESENCES_MAX: Final = (1 << 32) - 2
+
 Columns = dict[str, tuple[str, ...]]
 
 KEPT: Final[Columns] = {
@@ -55,7 +61,7 @@ KEPT: Final[Columns] = {
 devices before this one had; of ``session.core`` the rdv of the newest two: see :func:`read`."""
 
 LEFT_OUT: Final[Columns] = {
-    "contact": ("id", "flight_after_s", "acked_n"),
+    "contact": ("id", "flight_after_s", "acked_n", "cert"),
     "claimant": ("contact",),
     "contact_presence": ("contact",),
     "contact_peer": ("contact",),
@@ -125,6 +131,9 @@ def _owner(tx: Tx) -> Owner:
     seen = identity.cert.epoch_ms <= accepted_ms or sessions.any_confirmed(tx)
     epoch_ms = identity.cert.epoch_ms if seen else before.epoch_ms  # else of a clock that was ahead: nobody took it
     n = max(before.presence_n, own.n if own is not None else 0)
+    replaced_ms = meta.load_replaced(tx)
+    if replaced_ms is not None:  # what is restored from here is newer than that one, too
+        epoch_ms, n = max(epoch_ms, replaced_ms), min(n + PRESENCES_AHEAD, PRESENCES_MAX)
     return Owner(profile.name, profile.number, profile.region, identity.root.secret, epoch_ms, n)
 
 

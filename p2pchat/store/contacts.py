@@ -149,7 +149,7 @@ def set_name(tx: Tx, contact: int, name: str) -> None:
 
 def set_root(tx: Tx, contact: int, root: RootKey, epoch_ms: int) -> None:
     """Settle whom this contact's Reach is given to and its flights are accepted from."""
-    tx.execute("UPDATE contact SET root = ?, epoch_ms = ? WHERE id = ?", (bytes(root), epoch_ms, contact))
+    tx.execute("UPDATE contact SET root = ?, epoch_ms = ?, cert = NULL WHERE id = ?", (bytes(root), epoch_ms, contact))
 
 
 def set_matched(tx: Tx, contact: int) -> None:
@@ -210,18 +210,34 @@ def choose(tx: Tx, contact: int, root: RootKey, pending_until_s: int) -> None:
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
     _forget_received(tx, contact)
     tx.execute(
-        "UPDATE contact SET root = ?, epoch_ms = 0, state = 'pending', trust = 'claimed', pending_until_s = ?, "
-        "flight_after_s = 0, matched_s = NULL, heard_ms = 0, acked_n = 0 WHERE id = ?",
+        "UPDATE contact SET root = ?, epoch_ms = 0, cert = NULL, state = 'pending', trust = 'claimed', "
+        "pending_until_s = ?, flight_after_s = 0, matched_s = NULL, heard_ms = 0, acked_n = 0 WHERE id = ?",
         (bytes(root), pending_until_s, contact),
     )
 
 
-def raise_highest_ms(tx: Tx, contact: int, ms: int, epoch_ms: int) -> None:
-    """Note the ms of a first flight and the peer's epoch: neither may go back (PROTOCOL.md 4.2, 1.1)."""
+def raise_highest_ms(tx: Tx, contact: int, ms: int) -> None:
+    """Note the ms of a first flight, which may not go back (PROTOCOL.md 4.2)."""
+    tx.execute("UPDATE contact SET highest_ms = max(highest_ms, ?) WHERE id = ?", (ms, contact))
+
+
+def set_device(tx: Tx, contact: int, epoch_ms: int, cert: bytes) -> None:
+    """Note the newest device of ``contact``; one that is older than the one known changes nothing (PROTOCOL.md 1.1)."""
     tx.execute(
-        "UPDATE contact SET highest_ms = max(highest_ms, ?), epoch_ms = max(epoch_ms, ?) WHERE id = ?",
-        (ms, epoch_ms, contact),
+        "UPDATE contact SET epoch_ms = ?1, cert = ?2 WHERE id = ?3 AND epoch_ms <= ?1", (epoch_ms, cert, contact)
     )
+
+
+def newer_cert(tx: Tx, contact: int, device_ms: int) -> bytes | None:
+    """The certificate of the newest device of a matched ``contact``, for who still uses the one of ``device_ms``.
+
+    None where that is the newest one, or no certificate is kept: a backup holds none.
+    """
+    row = tx.one(
+        "SELECT cert FROM contact WHERE id = ? AND state = 'matched' AND epoch_ms > ? AND cert IS NOT NULL",
+        (contact, device_ms),
+    )
+    return None if row is None else bytes(row[0])
 
 
 def forget_flights(tx: Tx) -> None:

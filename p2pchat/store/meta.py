@@ -39,13 +39,18 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
 
 class Before(msgspec.Struct, frozen=True, array_like=True):
     """What the devices of this root before this one had: the highest epoch_ms that anybody may have seen (0: there was
-    none), and the highest number of an own presence that any contact may hold."""
+    none), and the highest number of an own presence that any contact may hold.
+
+    ``given_up_ms``: epoch_ms of those that this profile itself has replaced, since a clock that was ahead dated them.
+    """
 
     epoch_ms: int = 0
     presence_n: int = 0
+    given_up_ms: tuple[int, ...] = ()
 
 
 _before: Final = msgspec.msgpack.Decoder(Before)
+_epoch_ms: Final = msgspec.msgpack.Decoder(int)
 _profile: Final = msgspec.msgpack.Decoder(Profile)
 _listening: Final = msgspec.msgpack.Decoder(tuple[bytes, bytes])
 _addresses: Final = msgspec.msgpack.Decoder(list[bytes])
@@ -79,6 +84,17 @@ def save_before(tx: Tx, before: Before) -> None:
 def load_before(tx: Tx) -> Before:
     data = get(tx, "before")
     return Before() if data is None else _before.decode(data)
+
+
+def save_replaced(tx: Tx, epoch_ms: int) -> None:
+    """Note that a newer device of the same root is in use, and its epoch_ms (PROTOCOL.md 5.3)."""
+    put(tx, "replaced", msgspec.msgpack.encode(epoch_ms))
+
+
+def load_replaced(tx: Tx) -> int | None:
+    """epoch_ms of the device that has replaced this one, None as long as it is the newest."""
+    data = get(tx, "replaced")
+    return None if data is None else _epoch_ms.decode(data)
 
 
 def save_listening(tx: Tx, asked: tuple[Address, ...], bound: tuple[Address, ...]) -> None:

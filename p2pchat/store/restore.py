@@ -10,8 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from p2pchat.base.errors import Corrupt
@@ -21,16 +19,11 @@ from p2pchat.core.crypto import Entropy
 from p2pchat.core.keys import create_device, dump_identity
 from p2pchat.core.structs import Form
 from p2pchat.store import meetings, meta
-from p2pchat.store.backup import KEPT
+from p2pchat.store.backup import KEPT, PRESENCES_AHEAD, PRESENCES_MAX
 from p2pchat.store.db import Tx
 from p2pchat.store.meetings import MeetingRow
 from p2pchat.store.meta import encode_addresses
 from p2pchat.store.sqlite import integrity_error
-
-PRESENCES_AHEAD: Final = 1 << 16
-"""How many presences the lost device can have made since the backup; beyond it contacts would keep the last of them."""
-
-_N_MAX: Final = (1 << 32) - 2
 
 
 class Restoration:
@@ -84,7 +77,7 @@ class Restoration:
             store_id=entropy.bytes(8),  # rows are numbered anew: an id of before must not name another message
         )
         meta.save_profile(tx, profile)
-        meta.save_before(tx, meta.Before(owner.epoch_ms, min(owner.presence_n + PRESENCES_AHEAD, _N_MAX)))
+        meta.save_before(tx, meta.Before(owner.epoch_ms, min(owner.presence_n + PRESENCES_AHEAD, PRESENCES_MAX)))
 
     def _invite(self, invite: Invite) -> None:
         values = _fields(invite)[: len(KEPT["invite"])]

@@ -45,7 +45,7 @@ def land(flown: Flown, entropy: Entropy, params: Params = PRODUCTION) -> Session
     """The responder's session out of an accepted flight."""
     if flown.session.flight is None:
         raise ValueError("a confirmed session has no flight")
-    session, _, _ = accept_session(
+    session, *_ = accept_session(
         flown.responder, flown.secret, flown.session.flight, flown.sealed.envelope, NOW_S * 1000, entropy, params
     )
     return session

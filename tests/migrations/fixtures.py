@@ -86,6 +86,7 @@ ROWS: Final[dict[str, Row]] = {
         "acked_n": 1,
         "invite": 3,
         "invite_secret": ENTROPY.bytes(32),
+        "cert": b"cert",
     },
     "claimant": {"contact": 9, "root": bytes(SESSION.peer_root), "cert": b"cert", "first_seen_ms": 77},
     "contact_peer": {

@@ -47,6 +47,7 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
     st.builds(wire.Ping, U64),
     st.builds(wire.Pong, U64),
     st.just(wire.Bye()),
+    st.builds(wire.Device, st.binary(max_size=256)),
 )
 ITEMS = st.builds(Item, ID, st.integers(0, 0xFFFF), st.binary(max_size=100))
 CONTENTS = st.lists(ITEMS, min_size=1, max_size=8).map(tuple)

@@ -14,6 +14,7 @@ from p2pchat.core.presence import PresenceKey, presence_epoch
 from p2pchat.core.record import check_record
 from p2pchat.core.rendezvous import encode_rendezvous, rendezvous_slots
 from p2pchat.core.wire import (
+    FEATURES,
     Ack,
     Batch,
     Bundle,
@@ -124,7 +125,7 @@ async def knock(cluster: Cluster, node: Node, frames: list[Flight | Batch | Ack]
     while not heard or heard[-1] != Pong(7):
         heard.append(decode_frame(await reader.read() or b""))
     await stream.reset()
-    assert heard.pop(0) == Hello(0)
+    assert heard.pop(0) == Hello(FEATURES)
     return heard
 
 

@@ -210,6 +210,7 @@ async def test_a_stream_of_the_one_chosen_away_is_not_the_chosen_ones(autojump_c
         alice, bob = await meet(cluster)
         assert alice.running is not None
         connector = alice.running.life.connector
+        assert connector is not None
         contact = await alice.contact("Bob")
         stream = await alice.network.open(bob.network.peer_id, MSG_PROTOCOL)
         late = Link(alice.running.context, stream, outbound=True)

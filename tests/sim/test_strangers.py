@@ -15,6 +15,7 @@ from p2pchat.base.errors import NetError
 from p2pchat.base.limits import PREKEYS_PER_PEER
 from p2pchat.core.prekeys import ask_proof, open_bundle
 from p2pchat.core.wire import (
+    FEATURES,
     Ack,
     Batch,
     Bundle,
@@ -77,7 +78,7 @@ def rows_of(table: str, tx: Tx) -> list[Row]:
 async def knock(node: MemoryNode, alice: Node) -> Stranger:
     stranger = Stranger(await node.open(alice.network.peer_id, MSG_PROTOCOL))
     await stranger.send([Hello(0)])
-    assert await stranger.next() == Hello(0)
+    assert await stranger.next() == Hello(FEATURES)
     return stranger
 
 
@@ -155,7 +156,7 @@ async def test_a_frame_before_hello_a_second_hello_and_an_unasked_bundle_end_the
         early = Stranger(await node.open(alice.network.peer_id, MSG_PROTOCOL))
         await early.send([Ping(1)])
         while (frame := await early.next()) is not None:
-            assert frame == Hello(0)  # a reset may overtake it
+            assert frame == Hello(FEATURES)  # a reset may overtake it
         for frame in (Hello(0), Bundle(b"")):
             stranger = await knock(node, alice)
             await stranger.send([frame])
@@ -175,7 +176,7 @@ async def test_silence_is_ended_after_30_seconds_and_no_hello_after_10(autojump_
     async with one_stranger() as (_, alice, node):
         mute = Stranger(await node.open(alice.network.peer_id, MSG_PROTOCOL))
         started = trio.current_time()
-        assert await mute.next() == Hello(0)
+        assert await mute.next() == Hello(FEATURES)
         assert await mute.next() is None
         assert trio.current_time() - started == pytest.approx(10, abs=1)
         await node.dial(alice.network.peer_id, alice.network.addresses())

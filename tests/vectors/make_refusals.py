@@ -298,6 +298,11 @@ def frames() -> list[Json]:
         ("Ack of one", [5, [[id16]]]),
         ("Nack of 15 bytes", [6, id16[1:]]),
         ("Nack with a reason", [6, id16, 0]),
+        ("Device without its certificate", [10]),
+        ("Device, a certificate inline", [10, msgpack.unpackb(B.cert)]),
+        ("Device, a certificate as text", [10, "c" * 248]),
+        ("Device, 257 bytes", [10, bytes(257)]),
+        ("Device with two", [10, B.cert, B.cert]),
     ]
     return [{"name": name, "frame": pack(form), "expect": "decode"} for name, form in cases]
 

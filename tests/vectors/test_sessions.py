@@ -185,7 +185,8 @@ class End:
             assert replay_tag(flight) == H(SESSION["replay_tag"])
             b = identity_of(SESSION["b"])
             accepted = accept_session(b, prekey_secret(), flight, envelope, NOW_S * 1000, self.entropy, PRODUCTION)
-            self.session, content, ack = accepted
+            self.session, content, ack, cert = accepted
+            assert cert.raw == identity_of(SESSION["a"]).cert.raw
             session = self.session
             assert (session.ad, session.rdv, session.ms) == (H(SESSION["ad"]), H(SESSION["rdv"]), SESSION["ms"])
         else:

@@ -80,7 +80,7 @@ def _frames() -> list[bytes]:
     frames: list[wire.Frame] = [
         wire.Hello(0), wire.BundleRequest(bytes(32)), wire.Bundle(flown.secret.bundle), flight,
         wire.Batch((flown.sealed.envelope,)), wire.Ack(((id16, id16),)), wire.Nack(id16), wire.Ping(1 << 63),
-        wire.Pong(7), wire.Bye(),
+        wire.Pong(7), wire.Bye(), wire.Device(flown.responder.cert.raw),
     ]  # fmt: skip
     return [wire.encode_frame(frame) for frame in frames]
 

@@ -245,6 +245,9 @@ def test_status_in_words(cli: Cli, node: Served) -> None:
     assert "Alice (+821012345678)" in out
     assert "1 h 2 min" in out
     assert "2 peers" in out
+    assert "newer device" not in out
+    node.api.replaced_ms = 1_800_000_000_000
+    assert "replaced: a newer device of yours is in use since 20" in cli("status").out
 
 
 def test_id_and_net_in_words(cli: Cli, node: Served) -> None:

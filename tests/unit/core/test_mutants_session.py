@@ -44,7 +44,7 @@ def test_what_was_overtaken_by_the_first_envelope_is_kept_for_45_days() -> None:
     flown = fly(alice, bob, entropy)
     assert flown.session.flight is not None
     _, second = seal(flown.session, HELLO, entropy, PRODUCTION)
-    session, _, _ = accept_session(
+    session, *_ = accept_session(
         bob, flown.secret, flown.session.flight, second.envelope, NOW_S * 1000 + 999, entropy, PRODUCTION
     )
     assert [skipped.until_s for skipped in session.ratchet.skipped] == [NOW_S + PRODUCTION.skipped_kept_s]

@@ -34,6 +34,8 @@ FRAMES: list[tuple[Frame, list[object]]] = [
     (wire.Ping(1), [7, 1]),
     (wire.Pong(U64_MAX), [8, U64_MAX]),
     (wire.Bye(), [9]),
+    (wire.Device(b"c" * 248), [10, b"c" * 248]),
+    (wire.Device(b"c" * 256), [10, b"c" * 256]),
 ]
 
 
@@ -48,6 +50,10 @@ def test_frame(frame: Frame, form: list[object]) -> None:
     "form",
     [
         [10],
+        [10, b"c" * 257],
+        [10, "c"],
+        [10, b"c", 0],
+        [11],
         [-1],
         ["0", 0],
         [],

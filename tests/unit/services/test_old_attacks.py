@@ -297,8 +297,8 @@ async def test_a_bundle_fetched_on_its_last_day_delivered_14_days_later(bob: Rec
         bob.flies(bob.alice, secret.bundle)
     bob.now_ms += 14 * DAY_S * 1000
     assert bob.now_s < secret.expires_s
-    accepted, content, _ = accept_session(bob.bob, secret, part, flight.envelope, bob.now_ms, bob.entropy, PRODUCTION)
-    assert (accepted.peer_root, content) == (bob.alice.cert.root, GREETING)
+    accepted = accept_session(bob.bob, secret, part, flight.envelope, bob.now_ms, bob.entropy, PRODUCTION)
+    assert (accepted[0].peer_root, accepted[1]) == (bob.alice.cert.root, GREETING)
     bob.now_ms = secret.expires_s * 1000
     with pytest.raises(HandshakeError):
         accept_session(bob.bob, secret, part, flight.envelope, bob.now_ms, bob.entropy, PRODUCTION)

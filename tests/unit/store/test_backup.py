@@ -17,11 +17,11 @@ from p2pchat.core.backup import Contact, Header, Invite, KnownPeer, Message, Own
 from p2pchat.core.keys import create_identity, dump_identity, load_identity
 from p2pchat.core.session import dump_session, dump_skipped
 from p2pchat.store import backup, contact_peers, contacts, meetings, messages, meta, presence
-from p2pchat.store.backup import KEPT, LEFT_OUT
+from p2pchat.store.backup import KEPT, LEFT_OUT, PRESENCES_AHEAD
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import Incoming
 from p2pchat.store.migrate import migrate
-from p2pchat.store.restore import PRESENCES_AHEAD, Restoration
+from p2pchat.store.restore import Restoration
 from p2pchat.store.sqlite import Connection, connect
 from p2pchat.testing.entropy import SeededEntropy
 from p2pchat.testing.sessions import session_pair
@@ -222,6 +222,20 @@ def test_what_was_kept_comes_back_and_the_rest_is_new() -> None:
         assert meta.load_before(after).presence_n == 4 + PRESENCES_AHEAD
         assert after.all("SELECT 1 FROM session UNION ALL SELECT 1 FROM event UNION ALL SELECT 1 FROM envelope") == []
         assert after.one("SELECT max(acked_n) FROM contact") == (0,)
+
+
+def test_what_is_restored_from_a_device_that_was_replaced_is_newer_than_both() -> None:
+    with database() as old, database() as new:
+        before, after = Tx(old, NOW_MS), Tx(new, NOW_MS)
+        peopled(before)
+        newer_ms = NOW_MS + 500_000
+        meta.save_replaced(before, newer_ms)
+        records = list(backup.read(before, b""))
+        (owner,) = [record for record in records if isinstance(record, Owner)]
+        assert (owner.epoch_ms, owner.presence_n) == (newer_ms, 4 + PRESENCES_AHEAD)
+        restored(records, after)
+        assert load_identity(meta.load_profile(after).identity).cert.epoch_ms == newer_ms + 1
+        assert meta.load_replaced(after) is None
 
 
 def test_a_backup_of_what_was_restored_is_the_same_but_for_what_rises() -> None:
