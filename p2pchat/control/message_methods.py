@@ -18,7 +18,7 @@ from p2pchat.services import contacts as book
 from p2pchat.services import withdraw
 from p2pchat.services.context import Context
 from p2pchat.services.send import Outbox
-from p2pchat.store import contacts, messages
+from p2pchat.store import contacts, messages, meta
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
@@ -44,6 +44,7 @@ class MessageMethods:
         """Queue what several calls send, in their order and in one transaction; one that is refused harms no other."""
 
         def queue(tx: Tx) -> list[objects.Message | UsageError]:
+            refuse_if_replaced(meta.load_replaced(tx))
             outbox, known = Outbox(tx, self._context), dict[str, ContactRow]()
             queued = [self._queue(tx, outbox, known, each) for each in sent]
             outbox.commit()

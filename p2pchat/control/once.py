@@ -31,16 +31,20 @@ R = TypeVar(
 
 async def once(context: Context, method: str, params: calls.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:
     """Run ``effect`` once for its idempotency key, in one transaction with it."""
-    return await context.db.run(lambda tx: once_in(tx, method, params, kind, effect))
+
+    def effected(tx: Tx) -> R:
+        refuse_if_replaced(meta.load_replaced(tx))
+        return once_in(tx, method, params, kind, effect)
+
+    return await context.db.run(effected)
 
 
 def once_in(tx: Tx, method: str, params: calls.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:
-    """The same within a transaction.
+    """The same within a transaction that has looked whether the device was replaced.
 
     Raises:
-        UsageError: IDEMPOTENCY_CONFLICT, or FORBIDDEN where a newer device is in use; nothing was done.
+        UsageError: IDEMPOTENCY_CONFLICT; nothing was done.
     """
-    refuse_if_replaced(meta.load_replaced(tx))
     key = params.idempotency_key
     if key is None:
         return effect(tx)

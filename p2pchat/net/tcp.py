@@ -16,7 +16,7 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 import trio
 from libp2p.io.exceptions import ConnectionClosedError
@@ -182,9 +182,7 @@ async def connect(host: str, port: int) -> trio.SocketStream:
 def _connect_error(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return "Its name is not known."
-    tried = error.__cause__  # of several addresses that a name may have
-    found = tried.exceptions if isinstance(tried, BaseExceptionGroup) else (tried or error,)
-    numbers = {each.errno for each in found if isinstance(each, OSError)}
+    numbers = {error.errno, *_numbers(error.__cause__)}  # of several addresses that a name may have
     if errno.ECONNREFUSED in numbers:
         return "Nothing listens there."
     if numbers & {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
@@ -192,6 +190,13 @@ def _connect_error(error: OSError) -> str:
     if numbers & {errno.EACCES, errno.EPERM}:
         return "This machine does not allow it."
     return "It did not answer."
+
+
+def _numbers(error: BaseException | None) -> set[int | None]:
+    if isinstance(error, BaseExceptionGroup):
+        inner = cast("tuple[BaseException, ...]", error.exceptions)
+        return {number for each in inner for number in _numbers(each)}
+    return {error.errno} if isinstance(error, OSError) else set()
 
 
 def _bind_error(error: OSError, port: int) -> NetError:
