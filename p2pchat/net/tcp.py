@@ -194,8 +194,8 @@ def _connect_error(error: OSError) -> str:
 
 def _numbers(error: BaseException | None) -> set[int | None]:
     if isinstance(error, BaseExceptionGroup):
-        inner = cast("tuple[BaseException, ...]", error.exceptions)
-        return {number for each in inner for number in _numbers(each)}
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return {number for each in group.exceptions for number in _numbers(each)}
     return {error.errno} if isinstance(error, OSError) else set()
 
 
