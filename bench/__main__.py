@@ -1,4 +1,5 @@
-"""``scripts/bench basics|crypto|delivery|discovery|history|import [--runs N] [--json FILE] [--quick]`` measures this machine.
+"""Measure this machine: ``scripts/bench basics|crypto|delivery|discovery|history|import``, each with ``[--runs N]
+[--json FILE] [--quick]``.
 
 ``scripts/bench simulation [--walks N] [--quick]`` needs no quiet machine: its figures are the same everywhere.
 
