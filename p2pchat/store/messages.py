@@ -236,6 +236,14 @@ def ids(tx: Tx, contact: int) -> list[int]:
     return [row[0] for row in tx.all("SELECT id FROM message WHERE contact = ?", (contact,))]
 
 
+def ids_between(tx: Tx, contact: int, low: int, high: int, limit: int) -> list[int]:
+    """Up to ``limit`` row ids of a conversation, from ``low`` to ``high``, both included."""
+    rows = tx.all(
+        "SELECT id FROM message WHERE contact = ? AND id BETWEEN ? AND ? LIMIT ?", (contact, low, high, limit)
+    )
+    return [row[0] for row in rows]
+
+
 def highest(tx: Tx) -> int:
     """The highest row id that there ever was."""
     row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = 'message'")

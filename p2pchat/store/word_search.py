@@ -107,24 +107,28 @@ def _candidates(tx: Tx, search: Search, stretch: _Stretch) -> Iterable[MessageRo
         return messages.between(tx, search.contact, stretch.low, stretch.high, search.rising)
     block, terms = stretch.low // BLOCK, list(search.query.terms())
     if search.contact is not None:
-        terms.insert(0, Term(contact_token(search.contact), False))
+        few = messages.ids_between(tx, search.contact, stretch.low, stretch.high, _FEW + 1)
+        if len(few) <= _FEW:
+            return messages.these(tx, sorted(few, reverse=not search.rising))
     for term in _promising(terms):
         few = _matching(tx, _quoted(block, term), stretch)
         if len(few) <= _FEW:
             return messages.these(tx, sorted(few, reverse=not search.rising))
+    if search.contact is not None:
+        terms.append(Term(contact_token(search.contact), False))
     expression = " AND ".join(_quoted(block, term) for term in terms)
     return messages.matching(tx, expression, stretch.low, stretch.high, search.rising)
 
 
 def _promising(terms: list[Term]) -> list[Term]:
-    """Those of several terms that few messages may have: the conversation and what is whole, and the longest beginning.
+    """Those of several terms that few messages may have: what is whole, and the longest beginning.
 
     FTS5 would gather the lists of all the beginnings first.
     """
     if len(terms) == 1:
         return []
     beginnings = sorted((term for term in terms if term.begins), key=lambda term: len(term.token))
-    return [term for term in terms if not term.begins][:2] + beginnings[-1:]
+    return [term for term in terms if not term.begins][:1] + beginnings[-1:]
 
 
 def _matching(tx: Tx, expression: str, stretch: _Stretch) -> list[int]:
