@@ -72,13 +72,13 @@ def _ranges(fits: Callable[[str], bool]) -> str:
     return "".join(f"\\u{span[0]:04x}-\\u{span[-1]:04x}" for span in spans)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class _Patterns:
     """Runs of letters, of units, and of both."""
 
-    words: re.Pattern[str]
-    runs: re.Pattern[str]
-    pieces: re.Pattern[str]
+    words: re.Pattern[str] = field(repr=False)
+    runs: re.Pattern[str] = field(repr=False)
+    pieces: re.Pattern[str] = field(repr=False)
 
 
 @cache
