@@ -1,4 +1,5 @@
-"""``scripts/bench basics|crypto|delivery|discovery|import [--runs N] [--json FILE] [--quick]``: measure this machine.
+"""Measure this machine: ``scripts/bench basics|crypto|delivery|discovery|history|import``, each with ``[--runs N]
+[--json FILE] [--quick]``.
 
 ``scripts/bench simulation [--walks N] [--quick]`` needs no quiet machine: its figures are the same everywhere.
 
@@ -12,9 +13,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from bench import basics, book, budget, crypto, delivery, discovery, held, simulation, sybils
+from bench import basics, book, budget, crypto, delivery, discovery, held, history, simulation, sybils
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
 from p2pchat.base.errors import P2PChatError
@@ -38,6 +40,8 @@ def main() -> int:
 def _measure(arguments: argparse.Namespace) -> int:
     metrics: Sequence[Metric] = arguments.metrics
     measure: Measure = arguments.measure
+    if "messages" in arguments:
+        measure = partial(arguments.measure, messages=arguments.messages)
     samples, before = Samples(), machine()
 
     def work(sandbox: Sandbox) -> None:
@@ -86,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     _measured(command, delivery.run, delivery.METRICS, runs=5)
     command = what.add_parser("discovery", help="walks, pushes, match and mass death in a network of 50 nodes")
     _measured(command, _discovery, discovery.METRICS, runs=3)
+    command = what.add_parser("history", help="pages, searches, starts and sends with a million messages")
+    _measured(command, history.run, history.METRICS, runs=1)
+    command.add_argument(
+        "--messages", type=_at_least_one, default=history.MANY, metavar="N", help="in the larger profile (1,000,000)"
+    )
     command = what.add_parser("import", help="an address book of 500 people: CPU, memory, latency meanwhile")
     _measured(command, book.run, book.METRICS, runs=1)
     command = what.add_parser("simulation", help="the lookup machine in networks of up to 100,000 nodes; budgets")

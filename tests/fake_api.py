@@ -168,6 +168,8 @@ class FakeApi:
                 return message
             case calls.MessageList():
                 return self._page(checked)
+            case calls.MessageSearch():
+                return self._found(checked)
             case calls.EventsFetch():
                 return objects.Events(events=self._after(checked.since, checked.types)[: checked.limit])
             case calls.EventsSubscribe():
@@ -276,6 +278,18 @@ class FakeApi:
             return objects.Messages(messages=page, next=page[-1].position if len(page) < len(fitting) else None)
         page = fitting[-params.limit :]
         return objects.Messages(messages=page, next=page[0].position if len(page) < len(fitting) else None)
+
+    def _found(self, params: calls.MessageSearch) -> objects.Messages:
+        only = self._find(params.to).id if params.to is not None else None
+        fitting = [
+            each
+            for each in reversed(self.messages)
+            if only in (None, each.contact_id)
+            and (params.before is None or each.position < params.before)
+            and params.text in each.text
+        ]
+        page = fitting[: params.limit]
+        return objects.Messages(messages=page, next=page[-1].position if len(page) < len(fitting) else None)
 
     def _after(self, seq: int, types: list[str] | None) -> list[objects.Event]:
         return [event for event in self.events[seq:] if schema.type_matches(types, event.type)]

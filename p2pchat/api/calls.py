@@ -31,6 +31,7 @@ HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9a-f]+$")
 Link = Annotated[str, Meta(min_length=1, max_length=4096)]
 Multiaddr = Annotated[str, Meta(min_length=1, max_length=1024)]
 Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Words = Annotated[str, Meta(min_length=1, max_length=256)]
 PageSize = Annotated[int, Meta(ge=1, le=1000)]
 EventPattern = Annotated[str, Meta(max_length=64, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$")]
 EventPatterns = Annotated[list[EventPattern], Meta(min_length=1, max_length=64)]
@@ -235,17 +236,32 @@ class MessageSend(Mutation, kw_only=True, frozen=True):
 
 class MessageList(Params, kw_only=True, frozen=True):
     """The newest ``limit`` messages at positions below ``before``, or the oldest ``limit`` at those above ``after``;
-    ``search`` keeps those that hold it."""
+    ``search`` keeps those that it fits."""
 
     to: Target
     before: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
     after: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
     limit: PageSize = 100
-    search: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    search: Words | None = None
 
     def check(self) -> None:
         if self.before is not None and self.after is not None:
             raise invalid("after", "or before is given, and not both")
+
+    def may_wait(self) -> bool:
+        return self.search is not None
+
+
+class MessageSearch(Params, kw_only=True, frozen=True):
+    """The newest ``limit`` messages that ``text`` fits, at positions below ``before``; ``to``: of one conversation."""
+
+    text: Words
+    to: Target | None = None
+    before: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
+    limit: PageSize = 100
+
+    def may_wait(self) -> bool:
+        return True  # where the index of words is behind, years of messages are read
 
 
 class MessageGet(Params, kw_only=True, frozen=True):

@@ -261,7 +261,8 @@ class Claimants(Silent, Struct, kw_only=True):
 
 
 class Messages(Silent, Struct, kw_only=True):
-    """A page of a conversation, oldest first; ``next`` is the ``before`` of the page before it, null at the start."""
+    """A page of a conversation, oldest first, or of what was found, newest first; ``next`` is the ``before`` of the
+    page before it, null at the start."""
 
     messages: list[Message]
     next: int | None

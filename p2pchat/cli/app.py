@@ -42,6 +42,7 @@ _COMMANDS: Final = {
     "send": "p2pchat.cli.messages:send",
     "listen": "p2pchat.cli.listen:listen",
     "history": "p2pchat.cli.messages:history",
+    "search": "p2pchat.cli.search:search",
     "explain": "p2pchat.cli.messages:explain",
     "cancel": "p2pchat.cli.messages:cancel",
     "delete": "p2pchat.cli.messages:delete",

@@ -132,13 +132,13 @@ def _standard_input() -> str:
 @click.argument("to", metavar="TO")
 @click.option("--since", metavar="TIME", help="Not older than 2026-11-21, '2026-11-21 18:30', or 30m, 12h, 7d ago.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many.")
-@click.option("--search", metavar="WORDS", help="Those that hold these words alone.")
+@click.option("--search", metavar="WORDS", help="Those alone that p2pchat search would find.")
 @json_option
 @pass_invocation
 def history(invocation: Invocation, to: str, since: str | None, limit: int, search: str | None) -> None:
     """Show a conversation, oldest message first. TO is a name, a number or the beginning of an id."""
     since_ms = 0 if since is None else _since_ms(since)
-    with invocation.client() as client:
+    with invocation.client(timeout_s=30.0 if search is None else None) as client:
         contact = client.call("contacts.get", to=to)
         found = _newest(client, str(contact["id"]), since_ms, limit, search)
     for message in found:

@@ -1,4 +1,4 @@
-"""``message.*``: send and read."""
+"""``message.*``: send, read and find."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from p2pchat.control.progress import RANK, Progress
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
 from p2pchat.services import contacts as book
-from p2pchat.services import withdraw
+from p2pchat.services import find, withdraw
 from p2pchat.services.context import Context
 from p2pchat.services.send import Outbox
 from p2pchat.store import contacts, messages, meta
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
+from p2pchat.store.word_search import Search
 
 
 class MessageMethods:
@@ -65,25 +66,49 @@ class MessageMethods:
             return error
 
     async def list(self, params: calls.MessageList, _: Connection) -> objects.Messages:
-        def page(tx: Tx) -> objects.Messages:
-            to = book.resolve(tx, self._context, params.to)
-            if params.after is not None:
-                rows = messages.page_after(tx, to.id, params.after, params.limit + 1, params.search)
-            else:
-                rows = messages.page(tx, to.id, params.before, params.limit + 1, params.search)
-            shown: list[objects.Message] = []
-            size = 0
-            for row in rows[: params.limit]:
-                message = self._message(row, to.uid.hex())
-                size += render.size_of(message)
-                if shown and size > render.PAGE_BYTES:
-                    break
-                shown.append(message)
-            more = len(shown) < len(rows)
-            following = shown[-1].position if more else None
-            return objects.Messages(messages=shown if params.after is not None else shown[::-1], next=following)
+        rising, position = params.after is not None, params.before if params.after is None else params.after
+        if params.search is not None:
+            query = find.query(params.search, "search")
+            to = await self._context.db.run(lambda tx: book.resolve(tx, self._context, params.to).id)
+            rows = await find.find(self._context, Search(query, to, rising), position, params.limit + 1)
+            page = await self._context.db.run(lambda tx: self._page(tx, rows, params.limit))
+        else:
+            page = await self._context.db.run(lambda tx: self._page(tx, self._conversation(tx, params), params.limit))
+        if not rising:
+            page.messages.reverse()
+        return page
 
-        return await self._context.db.run(page)
+    async def search(self, params: calls.MessageSearch, _: Connection) -> objects.Messages:
+        query, to = find.query(params.text, "text"), params.to
+        contact: int | None = None
+        if to is not None:
+            contact = await self._context.db.run(lambda tx: book.resolve(tx, self._context, to).id)
+        rows = await find.find(self._context, Search(query, contact), params.before, params.limit + 1)
+        return await self._context.db.run(lambda tx: self._page(tx, rows, params.limit))
+
+    def _conversation(self, tx: Tx, params: calls.MessageList) -> Sequence[MessageRow]:
+        to = book.resolve(tx, self._context, params.to)
+        if params.after is not None:
+            return messages.page_after(tx, to.id, params.after, params.limit + 1)
+        return messages.page(tx, to.id, params.before, params.limit + 1)
+
+    def _page(self, tx: Tx, rows: Sequence[MessageRow], limit: int) -> objects.Messages:
+        """``rows``, one more than ``limit`` where another page follows, as far as a reply has room."""
+        uids: dict[int, str] = {}
+        shown: list[objects.Message] = []
+        size = 0
+        for row in rows[:limit]:
+            if row.contact not in uids:
+                owner = contacts.get(tx, row.contact)
+                uids[row.contact] = owner.uid.hex() if owner is not None else ""
+            if not uids[row.contact]:
+                continue  # it went with its contact since it was found
+            message = self._message(row, uids[row.contact])
+            size += render.size_of(message)
+            if shown and size > render.PAGE_BYTES:
+                return objects.Messages(messages=shown, next=shown[-1].position)
+            shown.append(message)
+        return objects.Messages(messages=shown, next=rows[limit - 1].id if len(rows) > limit else None)
 
     async def get(self, params: calls.MessageGet, _: Connection) -> objects.Message:
         return await self._context.db.run(lambda tx: self._found(tx, params.id))

@@ -33,6 +33,7 @@ from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.system import SystemEntropy, sd_notify
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.libp2p_host import Libp2pHost
+from p2pchat.services import index
 from p2pchat.services.context import Bus, Context
 from p2pchat.services.device import replaced_by
 from p2pchat.services.join import NodeAddress
@@ -138,6 +139,7 @@ async def _living(context: Context, paths: ProfilePaths, settings: Settings, sta
     async with trio.open_nursery() as network:
         await network.start(life.run)
         context.bus.hook(_tell_systemd)
+        network.start_soon(index.run, context)
         yield half
         await half.methods.finish()
         await life.save()

@@ -2,7 +2,7 @@
 
 Every column of every table stands in one of the two lists below: a new one is forgotten by nobody, and nothing leaves
 that was not meant to. Left out is what lets anybody read what was sent or write in this node's place (ratchets,
-prekeys, idsec, seeds), and what a node makes anew.
+prekeys, idsec, seeds), and what a node makes anew; the index of words is, and has no columns.
 """
 
 from __future__ import annotations

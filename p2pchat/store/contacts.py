@@ -10,6 +10,7 @@ import msgspec
 from p2pchat.base.ids import ContactId, RootKey
 from p2pchat.base.limits import CLAIMANTS_PER_CONTACT
 from p2pchat.base.silent import Silent
+from p2pchat.store import messages, word_index
 from p2pchat.store.db import Row, Tx
 
 _SELECT: Final = (
@@ -312,12 +313,15 @@ def merge(tx: Tx, contact: int, other: int, number: str) -> None:
         "ON CONFLICT DO UPDATE SET cert = excluded.cert",
         (contact, other),
     )
+    moved = messages.ids(tx, other)
+    word_index.forget(tx, moved)
     for (message,) in tx.all("SELECT id FROM message WHERE contact = ? AND NOT incoming ORDER BY id", (other,)):
         tx.execute("UPDATE message SET contact = ?, n = ? WHERE id = ?", (contact, take_n(tx, contact), message))
     # what came was of somebody else; an id that both have used is shown once
     tx.execute("UPDATE OR IGNORE message SET contact = ? WHERE contact = ?", (contact, other))
     _forget_received(tx, other)
     tx.execute("DELETE FROM contact WHERE id = ?", (other,))
+    word_index.put_back(tx, moved)
     tx.execute(
         "UPDATE contact SET number = ?2, claimants = (SELECT count(*) FROM claimant WHERE contact = ?1) WHERE id = ?1",
         (contact, number),
@@ -326,6 +330,7 @@ def merge(tx: Tx, contact: int, other: int, number: str) -> None:
 
 def remove(tx: Tx, contact: int) -> None:
     """Delete the contact with its messages, sessions and slots."""
+    word_index.forget(tx, messages.ids(tx, contact))
     _forget_received(tx, contact)
     tx.execute("DELETE FROM contact WHERE id = ?", (contact,))
 

@@ -6,19 +6,20 @@ cancelled. An incoming one is received. Of a deleted one there is the id, which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from p2pchat.base.silent import Silent
+from p2pchat.store import word_index
 from p2pchat.store.db import Row, Tx
 
 _BEYOND: Final = (1 << 63) - 1
-_SELECT: Final = (
-    "SELECT id, contact, incoming, n, wire_id, kind, text, state, reason, created_ms, sent_ms, delivered_ms, read_ms "
-    "FROM message"
+_COLUMNS: Final = (
+    "id, contact, incoming, n, wire_id, kind, text, state, reason, created_ms, sent_ms, delivered_ms, read_ms"
 )
+_SELECT: Final = f"SELECT {_COLUMNS} FROM message"  # noqa: S608  names of ours
 
 
 class MessageRow(Silent, msgspec.Struct, frozen=True, gc=False):
@@ -90,26 +91,48 @@ def get(tx: Tx, message: int) -> MessageRow | None:
     return None if row is None else _row(row)
 
 
-def page(tx: Tx, contact: int, before: int | None, limit: int, search: str | None) -> list[MessageRow]:
+def page(tx: Tx, contact: int, before: int | None, limit: int) -> list[MessageRow]:
     """Up to ``limit`` messages of a conversation, newest first, older than position ``before``."""
-    condition = " WHERE contact = ? AND id < ? AND state != 'deleted'"
-    values: list[object] = [contact, before if before is not None else _BEYOND]
-    if search is not None:
-        condition += " AND instr(lower(text), lower(?)) > 0"
-        values.append(search)
-    rows = tx.all(_SELECT + condition + " ORDER BY id DESC LIMIT ?", [*values, limit])
+    rows = tx.all(
+        _SELECT + " WHERE contact = ? AND id < ? AND state != 'deleted' ORDER BY id DESC LIMIT ?",
+        (contact, before if before is not None else _BEYOND, limit),
+    )
     return [_row(row) for row in rows]
 
 
-def page_after(tx: Tx, contact: int, after: int, limit: int, search: str | None) -> list[MessageRow]:
+def page_after(tx: Tx, contact: int, after: int, limit: int) -> list[MessageRow]:
     """Up to ``limit`` messages of a conversation, oldest first, newer than position ``after``."""
-    condition = " WHERE contact = ? AND id > ? AND state != 'deleted'"
-    values: list[object] = [contact, after]
-    if search is not None:
-        condition += " AND instr(lower(text), lower(?)) > 0"
-        values.append(search)
-    rows = tx.all(_SELECT + condition + " ORDER BY id LIMIT ?", [*values, limit])
+    rows = tx.all(
+        _SELECT + " WHERE contact = ? AND id > ? AND state != 'deleted' ORDER BY id LIMIT ?", (contact, after, limit)
+    )
     return [_row(row) for row in rows]
+
+
+def between(tx: Tx, contact: int | None, low: int, high: int, rising: bool) -> Iterator[MessageRow]:
+    """Messages ``low`` to ``high``, both included, of one conversation or all; read as they are asked for."""
+    order = "" if rising else " DESC"
+    if contact is None:
+        found = tx.execute(f"{_SELECT} WHERE id BETWEEN ? AND ? ORDER BY id{order}", (low, high))
+    else:
+        sql = f"{_SELECT} WHERE contact = ? AND id BETWEEN ? AND ? ORDER BY id{order}"
+        found = tx.execute(sql, (contact, low, high))
+    return map(_row, found)
+
+
+def matching(tx: Tx, expression: str, low: int, high: int, rising: bool) -> Iterator[MessageRow]:
+    """As :func:`between`, those of which the index of words holds what ``expression``, in its language, wants."""
+    order = "" if rising else " DESC"
+    found = tx.execute(
+        f"SELECT {_COLUMNS} FROM word CROSS JOIN message ON message.id = word.rowid "  # noqa: S608  names of ours
+        f"WHERE word MATCH ? AND word.rowid BETWEEN ? AND ? ORDER BY word.rowid{order}",
+        (expression, low, high),
+    )
+    return map(_row, found)
+
+
+def these(tx: Tx, ids: Iterable[int]) -> Iterator[MessageRow]:
+    """Those messages, in that order; one that is not there is left out."""
+    return (row for row in (get(tx, message) for message in ids) if row is not None)
 
 
 def unsealed(tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int) -> list[MessageRow]:
@@ -199,12 +222,26 @@ def cancel(tx: Tx, row: MessageRow, reason: str) -> None:
 
 def forget(tx: Tx, message: int) -> None:
     """Drop what a message says, for ever; its id stays."""
+    word_index.forget(tx, [message])
     tx.execute("UPDATE message SET state = 'deleted', text = NULL, body = NULL, reason = NULL WHERE id = ?", (message,))
 
 
 def outbox_size(tx: Tx) -> int:
     row = tx.one("SELECT count(*) FROM message WHERE incoming = 0 AND state IN ('queued', 'sent')")
     return int(row[0]) if row else 0
+
+
+def ids(tx: Tx, contact: int) -> list[int]:
+    """The row ids of a whole conversation."""
+    return [row[0] for row in tx.all("SELECT id FROM message WHERE contact = ?", (contact,))]
+
+
+def ids_between(tx: Tx, contact: int, low: int, high: int, limit: int) -> list[int]:
+    """Up to ``limit`` row ids of a conversation, from ``low`` to ``high``, both included."""
+    rows = tx.all(
+        "SELECT id FROM message WHERE contact = ? AND id BETWEEN ? AND ? LIMIT ?", (contact, low, high, limit)
+    )
+    return [row[0] for row in rows]
 
 
 def highest(tx: Tx) -> int:

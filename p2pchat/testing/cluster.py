@@ -117,7 +117,7 @@ class Node:
     async def conversation(self, name: str) -> list[MessageRow]:
         """All messages with the contact, oldest first."""
         contact = await self.contact(name)
-        rows = await self.database.run(lambda tx: messages.page(tx, contact.id, None, 1_000_000, None))
+        rows = await self.database.run(lambda tx: messages.page(tx, contact.id, None, 1_000_000))
         return rows[::-1]
 
     async def received(self, name: str) -> list[str]:

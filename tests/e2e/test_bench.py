@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import book
+from bench import book, history
 from bench.basics import METRICS as BASICS
 from bench.delivery import METRICS as DELIVERY
 from bench.discovery import METRICS as DISCOVERY
@@ -75,6 +75,18 @@ def test_an_import_is_measured(tmp_path: Path) -> None:
         assert list(rows) == [metric.name for metric in book.METRICS]
         assert all(is_measured(name, row) for name, row in rows.items())
         assert (run.directories(), run.processes()) == ([], [])
+
+
+@pytest.mark.slow
+def test_a_history_is_measured(start: Callable[..., Run], tmp_path: Path) -> None:
+    file = tmp_path / "history.json"
+    run = start("history", "--messages", "2000", "--json", str(file))
+    assert run.finish()[::2] == (0, "")
+    rows = {row["name"]: row for row in json.loads(file.read_text())["rows"]}
+    assert list(rows) == [metric.name for metric in history.METRICS]
+    differences = {name for name in rows if "difference" in name or name == "index bytes"}
+    assert all(is_measured(name, row) for name, row in rows.items() if name not in differences)
+    assert (run.directories(), run.processes()) == ([], [])
 
 
 def test_an_interrupt_leaves_no_stopped_process(start: Callable[..., Run]) -> None:

@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from p2pchat.client.blocking import Client
+from p2pchat.store import word_index
+from p2pchat.store.db import Tx
+from p2pchat.store.keyfile import read_key
+from p2pchat.store.sqlite import connect
 from tests.e2e.daemons import ALICE, BOB, Daemon, daemons, environment, matched_pair, objects, p2pchat, until
 
 pytestmark = pytest.mark.e2e
@@ -26,7 +30,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Dae
         yield pair
 
 
-@pytest.mark.parametrize("module", ["client.blocking", "cli.app", "cli.node", "cli.messages", "cli.listen"])
+@pytest.mark.parametrize(
+    "module", ["client.blocking", "cli.app", "cli.node", "cli.messages", "cli.search", "cli.listen"]
+)
 def test_a_command_loads_little(tmp_path: Path, module: str) -> None:
     program = f"import sys, p2pchat.{module}; print(*sys.modules)"
     loaded = subprocess.run(
@@ -73,6 +79,39 @@ def test_a_message_from_hand_to_hand(pair: tuple[Daemon, Daemon]) -> None:
     received = objects(p2pchat(bob.home, "history", "Alice", "--limit", "1", "--json"))[0]
     assert (received["direction"], received["text"]) == ("in", text)
     assert b"\x1b" not in p2pchat(bob.home, "history", "Alice").stdout
+
+
+def test_what_was_written_is_found_at_both_ends_and_after_a_restart(pair: tuple[Daemon, Daemon]) -> None:
+    alice, bob = pair
+    text = "Grüße aus Köln: 김치찌개 먹자 👍🏽"
+    p2pchat(alice.home, "send", "Bob", text, "--wait", "delivered")
+
+    def found(daemon: Daemon, *arguments: str) -> list[object]:
+        return [message["text"] for message in objects(p2pchat(daemon.home, *arguments, "--json"))]
+
+    for words in ("koln grus", "찌개", "먹", "👍"):
+        assert found(alice, "search", words) == found(bob, "search", words, "--to", "Alice") == [text]
+        assert found(bob, "history", "Alice", "--search", words) == [text]
+    assert found(bob, "search", "찌개먹") == found(bob, "search", "rusze") == []
+    refused = p2pchat(bob.home, "search", "...")
+    assert (refused.returncode, refused.stdout, refused.stderr.split(b":")[0]) == (65, b"", b"INVALID_PARAMS")
+    assert f"Alice: {text}" in p2pchat(bob.home, "search", "김치").stdout.decode()
+    for _ in range(64):  # a batch: now it stands in the index
+        bob.call("message.send", to="Alice", text="filler")
+    (path,) = bob.home.rglob("p2pchat.db")
+
+    def indexed() -> bool:
+        connection = connect(path, read_key(path.with_name("key"), None))
+        try:
+            return word_index.indexed(Tx(connection, 0)) >= 64
+        finally:
+            connection.close()
+
+    until(indexed, "nothing is in the index")
+    assert bob.stop() == 0
+    bob.start()
+    assert found(bob, "search", "찌개") == [text]
+    assert len(found(bob, "search", "fill", "--limit", "100")) == 64
 
 
 @pytest.mark.parametrize(

@@ -221,9 +221,9 @@ ROWS: Final[dict[str, Row]] = {
 
 
 def columns(connection: Connection) -> dict[str, list[str]]:
-    """The columns of every table that the connected schema has."""
+    """The columns of every table that the connected schema has; an index of words has none, and tables of its own."""
     names = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
     ).fetchall()
     return {name: [row[1] for row in connection.execute(f"PRAGMA table_info({name})")] for (name,) in names}
 

@@ -108,7 +108,7 @@ def test_people_and_messages_are_there(tmp_path: Path, schema: int) -> None:
     assert contacts.by_root(tx, ROOT) == bob
     assert [claimant.root for claimant in contacts.claimants(tx, 9)] == [bob.root]
     assert [peer.published for peer in contact_peers.of_contact(tx, 9)] == [True]
-    (message,) = messages.page(tx, 9, None, 10, None)
+    (message,) = messages.page(tx, 9, None, 10)
     assert (message.text, message.state, message.created_ms) == ("How are you?", "sent", NOW_MS)
     assert [row.id for row in messages.unsealed(tx, 9, 0, 10, 1_000)] == [11]
     assert contacts.take_n(tx, 9) == 2

@@ -22,7 +22,7 @@ async def explained(node: Node, name: str) -> objects.Explanation:
     assert node.running is not None
     methods = Methods(node.running.context, node.running.life.online, "default", 0.0)
     contact = await node.contact(name)
-    (row,) = await node.database.run(lambda tx: messages.page(tx, contact.id, None, 1, None))
+    (row,) = await node.database.run(lambda tx: messages.page(tx, contact.id, None, 1))
     message = render.message_id(node.running.context.profile.store_id, row.id)
     found = await methods("message.explain", {"id": message}, CONNECTION)
     assert isinstance(found, objects.Explanation)

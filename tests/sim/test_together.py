@@ -73,7 +73,7 @@ async def test_each_is_refused_for_its_own_reason(autojump_clock: MockClock) -> 
         assert names == ["", "CONTACT_NOT_FOUND", "", "INVALID_PARAMS", "TOO_LARGE", "INVALID_PARAMS", ""]
         assert await told(alice, "message.queued") == ["one", "three", "five"]
         bob = await alice.contact("Bob")
-        rows = await alice.database.run(lambda tx: messages.page(tx, bob.id, None, 10, None))
+        rows = await alice.database.run(lambda tx: messages.page(tx, bob.id, None, 10))
         assert [(row.text, row.n) for row in reversed(rows)] == [("one", 1), ("five", 2)]
         assert bob.next_n == 3
 

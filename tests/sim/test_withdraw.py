@@ -38,7 +38,7 @@ def shown_id(node: Node, row: MessageRow) -> str:
 
 async def rows(node: Node, name: str) -> list[MessageRow]:
     contact = await node.contact(name)
-    return (await node.database.run(lambda tx: messages.page(tx, contact.id, None, 100, None)))[::-1]
+    return (await node.database.run(lambda tx: messages.page(tx, contact.id, None, 100)))[::-1]
 
 
 async def texts(node: Node, name: str) -> list[str | None]:

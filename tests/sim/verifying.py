@@ -112,7 +112,7 @@ class Person:
         """Every value of every row of the store, one after the other."""
 
         def read(tx: Tx) -> bytes:
-            names = [name for (name,) in tx.all("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            names = [name for (name,) in tx.all("SELECT name FROM pragma_table_list WHERE type != 'virtual'")]
             rows = [row for name in names for row in tx.all(f"SELECT * FROM {name}")]  # noqa: S608
             values = [value for row in rows for value in row if value is not None]
             return b"\0".join(bytes(v) if isinstance(v, bytes | memoryview) else str(v).encode() for v in values)

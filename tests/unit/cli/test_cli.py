@@ -437,6 +437,34 @@ def test_history_of_long_texts_is_read_in_smaller_pages(cli: Cli, node: Served) 
     assert [str(text).rstrip("\0") for text in texts(cli, "--limit", "100")] == [f"{n}" for n in range(100)]
 
 
+def test_search_shows_the_newest_first_of_all_conversations_or_of_one(cli: Cli, node: Served) -> None:
+    bob, eve = node.api.contact("Bob"), node.api.contact("Eve\x1b[2J")
+    for n in range(250):
+        node.api.message(bob if n % 2 else eve, f"한글 {n}", incoming=n % 3 == 0)
+    node.api.message(bob, "something else", incoming=True)
+
+    def found(*options: str) -> list[object]:
+        return [message["text"] for message in cli("search", "한글", "--json", *options).lines]
+
+    assert found("--limit", "3") == ["한글 249", "한글 248", "한글 247"]
+    assert found("--limit", "1000") == [f"한글 {n}" for n in reversed(range(250))]
+    assert found("--limit", "2", "--to", "Bob") == ["한글 249", "한글 247"]
+    assert found("--to", "Bob") == [f"한글 {n}" for n in range(249, 149, -2)]
+    first, second = cli("search", "한글", "--limit", "2").out.splitlines()
+    assert first.endswith("  Bob: 한글 249")
+    assert second.endswith("  me to Eve\\x1b[2J (queued): 한글 248")
+    assert cli("search", "nothing").out == ""
+    assert cli("search", "한글", "--to", "Nobody").status == 66
+
+
+def test_what_is_found_in_long_texts_is_read_in_smaller_pages(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob")
+    for n in range(100):
+        node.api.message(bob, f"x{n}" + "\0" * 60_000, incoming=True)
+    found = [str(message["text"]).rstrip("\0") for message in cli("search", "x", "--json", "--limit", "100").lines]
+    assert found == [f"x{n}" for n in reversed(range(100))]
+
+
 def test_listen_prints_events_exactly_until_the_daemon_ends(cli: Cli, node: Served) -> None:
     bob = node.api.contact("Bob")
     node.api.message(bob, "one\n\x1b\u202e", incoming=True)

@@ -118,13 +118,13 @@ class Receiving:
         return await self.db.run(lambda tx: tx.all(f"SELECT * FROM {table}"))  # noqa: S608  named by the tests
 
     async def everything(self) -> dict[str, list[Row]]:
-        """All that is stored."""
-        names = await self.db.run(lambda tx: tx.all("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        """All that is stored, but for the index of words."""
+        names = await self.db.run(lambda tx: tx.all("SELECT name FROM pragma_table_list WHERE type = 'table'"))
         return {name: await self.rows(name) for (name,) in names}
 
     async def texts(self, contact: int) -> list[str]:
         """What was received from a contact, in order."""
-        page = await self.db.run(lambda tx: messages.page(tx, contact, None, 1_000, None))
+        page = await self.db.run(lambda tx: messages.page(tx, contact, None, 1_000))
         return [row.text or "" for row in page[::-1] if row.incoming]
 
     async def days_pass(self, days: float) -> None:

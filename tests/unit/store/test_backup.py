@@ -54,8 +54,10 @@ def database() -> Iterator[Connection]:
 
 
 def columns(connection: Connection) -> dict[str, dict[str, str]]:
-    """Column → type, of every table."""
-    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    """Column → type, of every table but the index of words, which is made of the messages."""
+    tables = connection.execute(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
+    )
     return {
         name: {row[1]: row[2] for row in connection.execute(f"PRAGMA table_info({name})")}
         for (name,) in tables.fetchall()
