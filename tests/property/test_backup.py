@@ -140,7 +140,7 @@ def _change(draw: st.DrawFn, found: list[list[Any]], at: int) -> None:
 
 
 def _tag(record: Record) -> int:
-    return (Header, Owner, Settings, KnownPeer, Invite, Contact, Message).index(type(record))
+    return (Header, Owner, Settings, KnownPeer, Invite, Contact, Message, Receipts).index(type(record))
 
 
 def framed(records: list[list[Any]]) -> bytes:

@@ -228,6 +228,7 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "message.send": {"to": "Bob", "text": "x"},
                 "message.cancel": {"id": "00"},
                 "message.delete": {"id": "00"},
+                "message.mark_read": {"id": "00"},
                 "contacts.add": {"number": "+821077777777"},
                 "contacts.import": {"entries": [{"line": 1, "number": "+821077777777"}]},
                 "contacts.rename": {"to": "Bob", "name": "B"},
@@ -237,6 +238,8 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "contacts.refuse": {"id": row.uid.hex()},
                 "identity.revoke": {"id": "00"},
                 "identity.invite": {},
+                "identity.set": {"receipts": False},
+                "contacts.receipts": {"to": "Bob", "on": False},
                 "net.dial": {"address": "/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"},
                 "net.bootstrap": {"address": "/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"},
             }
