@@ -34,6 +34,7 @@ class FakeApi:
         self.contacts: list[objects.Contact] = []
         self.claimants: list[objects.Claimant] = []
         self.waiting = 0
+        self.receipts = True
         self.messages: list[objects.Message] = []
         self.events: list[objects.Event] = []
         self.calls: list[tuple[str, dict[str, object]]] = []
@@ -153,6 +154,15 @@ class FakeApi:
                 found = self._find(checked.to)
                 self.contacts.remove(found)
                 return found
+            case calls.ContactsReceipts():
+                found = self._find(checked.to)
+                found.receipts = checked.on
+                return found
+            case calls.IdentitySet():
+                self.receipts = checked.receipts
+                return self._about("identity.show")
+            case calls.MessageMarkRead():
+                return self._mark_read(checked.id)
             case calls.MessageSend():
                 message = self.message(self._find(checked.to), checked.text, incoming=False)
                 self.sent(message)
@@ -214,7 +224,12 @@ class FakeApi:
                 return objects.Empty()
             case "identity.show":
                 return objects.Identity(
-                    profile="default", name=self.name, number=self.number, root="ab" * 32, peer_id="12D3KooWFake"
+                    profile="default",
+                    name=self.name,
+                    number=self.number,
+                    root="ab" * 32,
+                    peer_id="12D3KooWFake",
+                    receipts=self.receipts,
                 )
             case "identity.qr":
                 return objects.Qr(qr=QR)
@@ -256,6 +271,13 @@ class FakeApi:
             expires_ms=NOW_MS + 86_400_000,
             text="Bob cannot be reached now.",
         )
+
+    def _mark_read(self, message_id: str) -> objects.Message:
+        for message in self.messages:
+            if message.id == message_id:
+                message.state, message.read_ms = "read", NOW_MS
+                return message
+        raise UsageError("No message has that id.", name="MESSAGE_NOT_FOUND")
 
     def _find(self, to: str) -> objects.Contact:
         for contact in self.contacts:

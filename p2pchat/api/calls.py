@@ -83,6 +83,12 @@ class PassphraseChange(Params, kw_only=True, frozen=True):
     new: Passphrase | None
 
 
+class IdentitySet(Mutation, kw_only=True, frozen=True):
+    """``receipts``: whether read receipts are exchanged, where nothing else was said for a contact."""
+
+    receipts: bool
+
+
 class IdentityInvite(Mutation, kw_only=True, frozen=True):
     """``uses``: for how many people; ``expires_s``: in how many seconds; ``ask``: each of them waits to be accepted."""
 
@@ -216,6 +222,13 @@ class ContactsSmsProof(Mutation, kw_only=True, frozen=True):
     code: Annotated[str, Meta(max_length=64)] | None = None
 
 
+class ContactsReceipts(Mutation, kw_only=True, frozen=True):
+    """``to`` as in ``contacts.get``; ``on``: whether read receipts are exchanged with it, null: as with everybody."""
+
+    to: Target
+    on: bool | None
+
+
 class MessageSend(Mutation, kw_only=True, frozen=True):
     """``wait`` holds the reply back until the message has come that far, or TIMEOUT after ``timeout_ms``."""
 
@@ -262,6 +275,12 @@ class MessageSearch(Params, kw_only=True, frozen=True):
 
     def may_wait(self) -> bool:
         return True  # where the index of words is behind, years of messages are read
+
+
+class MessageMarkRead(Mutation, kw_only=True, frozen=True):
+    """``id`` is the whole id of a message that came."""
+
+    id: HexId
 
 
 class MessageGet(Params, kw_only=True, frozen=True):

@@ -28,7 +28,8 @@ PathKind = Literal["lan", "direct", "relayed"]
 
 class Contact(Silent, Struct, kw_only=True):
     """A person whom the user added. ``claimants`` counts the roots that claim the pair of numbers; ``searching``: the
-    node looks for the contact, who is not found yet."""
+    node looks for the contact, who is not found yet; ``receipts``: whether read receipts are exchanged with it, where
+    that was said."""
 
     id: str
     name: str
@@ -39,6 +40,7 @@ class Contact(Silent, Struct, kw_only=True):
     online: bool
     last_seen_ms: int | None
     searching: bool = False
+    receipts: bool | None = None
     replayed: bool | UnsetType = UNSET
 
 
@@ -183,13 +185,16 @@ class Status(Silent, Struct, kw_only=True):
 
 
 class Identity(Silent, Struct, kw_only=True):
-    """Who this profile is: ``root`` is the person's public key (hex), ``peer_id`` the node's (text form)."""
+    """Who this profile is: ``root`` is the person's public key (hex), ``peer_id`` the node's (text form); ``receipts``:
+    whether read receipts are exchanged."""
 
     profile: str
     name: str
     number: str | None
     root: str
     peer_id: str
+    receipts: bool
+    replayed: bool | UnsetType = UNSET
 
 
 class ApiVersion(Silent, Struct, kw_only=True):

@@ -35,6 +35,7 @@ from p2pchat.api.calls import (
     ContactsImport,
     ContactsList,
     ContactsMerge,
+    ContactsReceipts,
     ContactsRemove,
     ContactsRename,
     ContactsSmsProof,
@@ -44,9 +45,11 @@ from p2pchat.api.calls import (
     EventsUnsubscribe,
     IdentityInvite,
     IdentityRevoke,
+    IdentitySet,
     MessageChange,
     MessageGet,
     MessageList,
+    MessageMarkRead,
     MessageSearch,
     MessageSend,
     NetDial,
@@ -109,6 +112,7 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "node.unlock": MethodSpec(NodeUnlock, Empty, False, "Opens the profile with its passphrase.", True),
     "passphrase.change": MethodSpec(PassphraseChange, Empty, False, "Wraps the key of the profile anew."),
     "identity.show": MethodSpec(NoParams, Identity, False, "Shows who this profile is."),
+    "identity.set": MethodSpec(IdentitySet, Identity, True, "Sets what holds for this profile."),
     "identity.qr": MethodSpec(NoParams, Qr, False, "Gives what others scan to verify this profile."),
     "identity.invite": MethodSpec(IdentityInvite, Invite, True, "Makes an invite."),
     "identity.invites": MethodSpec(NoParams, Invites, False, "Lists the invites."),
@@ -131,10 +135,14 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "contacts.sms_proof": MethodSpec(
         ContactsSmsProof, SmsProof | Contact, True, "Asks for a proof of a contact's number by SMS, or gives one."
     ),
+    "contacts.receipts": MethodSpec(
+        ContactsReceipts, Contact, True, "Says whether read receipts are exchanged with a contact."
+    ),
     "contacts.remove": MethodSpec(ContactsRemove, Contact, True, "Forgets a contact; replies with what it was."),
     "message.send": MethodSpec(MessageSend, Message, True, "Commits a text for a contact, to be delivered."),
     "message.list": MethodSpec(MessageList, Messages, False, "Reads a conversation, page by page, from its end."),
     "message.search": MethodSpec(MessageSearch, Messages, False, "Finds messages by their words, the newest first."),
+    "message.mark_read": MethodSpec(MessageMarkRead, Message, True, "Says that messages were read, up to one."),
     "message.get": MethodSpec(MessageGet, Message, False, "Shows one message."),
     "message.explain": MethodSpec(MessageGet, Explanation, False, "Says why a message has not arrived."),
     "message.cancel": MethodSpec(MessageChange, Message, True, "Takes a queued message back."),

@@ -43,6 +43,7 @@ _COMMANDS: Final = {
     "listen": "p2pchat.cli.listen:listen",
     "history": "p2pchat.cli.messages:history",
     "search": "p2pchat.cli.search:search",
+    "read": "p2pchat.cli.receipts:read",
     "explain": "p2pchat.cli.messages:explain",
     "cancel": "p2pchat.cli.messages:cancel",
     "delete": "p2pchat.cli.messages:delete",

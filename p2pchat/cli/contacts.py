@@ -10,6 +10,7 @@ from p2pchat.cli.book import find, import_
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note, table
 from p2pchat.cli.reading import clock, number, objects, text
+from p2pchat.cli.receipts import receipts_of
 from p2pchat.cli.verify import sms_proof, verify
 
 
@@ -85,6 +86,8 @@ def show(invocation: Invocation, to: str) -> None:
         line(f"held up by {number(claims, 'waiting')} who said hello and showed no card: p2pchat contacts choose {uid}")
     if contact.get("state") == "pending" and not contact.get("searching"):
         line(f"not looked for: p2pchat contacts find {text(contact, 'id')}")
+    if contact.get("receipts") is not None:
+        line(f"read receipts {'on' if contact.get('receipts') else 'off'}")
     line("online" if contact.get("online") else f"last seen {clock(contact.get('last_seen_ms'))}")
 
 
@@ -193,6 +196,7 @@ def refuse(invocation: Invocation, to: str, idempotency_key: str | None) -> None
 
 contacts.add_command(verify)
 contacts.add_command(sms_proof)
+contacts.add_command(receipts_of)
 
 
 def _show_result(invocation: Invocation, contact: Mapping[str, object]) -> None:

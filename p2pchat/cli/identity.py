@@ -9,6 +9,7 @@ from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line
 from p2pchat.cli.qr import save_png, show_link
 from p2pchat.cli.reading import text
+from p2pchat.cli.receipts import receipts
 
 
 @click.group(name="id")
@@ -29,6 +30,8 @@ def show(invocation: Invocation) -> None:
     line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
     line(f"root key {text(shown, 'root')}")
     line(f"peer id  {text(shown, 'peer_id')}")
+    if shown.get("receipts") is False:
+        line("read receipts are off")
 
 
 @identity.command()
@@ -46,5 +49,5 @@ def qr(invocation: Invocation, png: str | None) -> None:
         show_link(text(shown, "qr"))
 
 
-for command in (invite, invites, revoke):
+for command in (invite, invites, revoke, receipts):
     identity.add_command(command)

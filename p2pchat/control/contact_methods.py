@@ -10,7 +10,7 @@ from p2pchat.control.once import once
 from p2pchat.control.server import Connection
 from p2pchat.control.verify_methods import VerifyMethods
 from p2pchat.core.invite import decode_invite
-from p2pchat.services import address_book, block, invites
+from p2pchat.services import address_book, block, invites, receipts
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
 from p2pchat.store import contacts
@@ -100,6 +100,13 @@ class ContactMethods(VerifyMethods):
             return self._contact(book.merge(tx, self._context, row, other))
 
         return await once(self._context, "contacts.merge", params, objects.Contact, merge)
+
+    async def receipts(self, params: calls.ContactsReceipts, _: Connection) -> objects.Contact:
+        def switch(tx: Tx) -> objects.Contact:
+            row = book.resolve(tx, self._context, params.to)
+            return self._contact(receipts.switch(tx, row, params.on))
+
+        return await once(self._context, "contacts.receipts", params, objects.Contact, switch)
 
     async def remove(self, params: calls.ContactsRemove, _: Connection) -> objects.Contact:
         def remove(tx: Tx) -> objects.Contact:

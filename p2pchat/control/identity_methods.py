@@ -10,6 +10,7 @@ from p2pchat.net.addresses import format_peer_id
 from p2pchat.services import invites, verify
 from p2pchat.services.context import Context
 from p2pchat.store import invites as store
+from p2pchat.store import receipts
 from p2pchat.store.db import Tx
 from p2pchat.store.invites import InviteRow
 
@@ -22,6 +23,16 @@ class IdentityMethods:
         self._profile = profile
 
     async def show(self, _params: calls.NoParams, _: Connection) -> objects.Identity:
+        return await self._context.db.run(self._shown)
+
+    async def set(self, params: calls.IdentitySet, _: Connection) -> objects.Identity:
+        def change(tx: Tx) -> objects.Identity:
+            receipts.set_for_all(tx, on=params.receipts)
+            return self._shown(tx)
+
+        return await once(self._context, "identity.set", params, objects.Identity, change)
+
+    def _shown(self, tx: Tx) -> objects.Identity:
         context = self._context
         return objects.Identity(
             profile=self._profile,
@@ -29,6 +40,7 @@ class IdentityMethods:
             number=context.profile.number or None,
             root=context.identity.root.public.hex(),
             peer_id=format_peer_id(context.network.peer_id),
+            receipts=receipts.for_all(tx) is not False,
         )
 
     async def qr(self, _params: calls.NoParams, _: Connection) -> objects.Qr:

@@ -15,7 +15,7 @@ from p2pchat.control.progress import RANK, Progress
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
 from p2pchat.services import contacts as book
-from p2pchat.services import find, withdraw
+from p2pchat.services import find, receipts, withdraw
 from p2pchat.services.context import Context
 from p2pchat.services.send import Outbox
 from p2pchat.store import contacts, messages, meta
@@ -109,6 +109,13 @@ class MessageMethods:
                 return objects.Messages(messages=shown, next=shown[-1].position)
             shown.append(message)
         return objects.Messages(messages=shown, next=rows[limit - 1].id if len(rows) > limit else None)
+
+    async def mark_read(self, params: calls.MessageMarkRead, _: Connection) -> objects.Message:
+        def mark(tx: Tx) -> objects.Message:
+            row, owner = self._row(tx, params.id)
+            return self._message(receipts.mark_read(tx, self._context, row), owner)
+
+        return await once(self._context, "message.mark_read", params, objects.Message, mark)
 
     async def get(self, params: calls.MessageGet, _: Connection) -> objects.Message:
         return await self._context.db.run(lambda tx: self._found(tx, params.id))

@@ -22,6 +22,7 @@ R = TypeVar(
     objects.Contact,
     objects.Contacts,
     objects.Deleted,
+    objects.Identity,
     objects.Import,
     objects.Invite,
     objects.Message,

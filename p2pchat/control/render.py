@@ -39,10 +39,13 @@ _STATE_OF = {
     EventKind.MESSAGE_QUEUED: "queued",
     EventKind.MESSAGE_SENT: "sent",
     EventKind.MESSAGE_DELIVERED: "delivered",
+    EventKind.MESSAGE_READ: "read",
+    EventKind.MESSAGE_RECEIVED: "received",
     EventKind.MESSAGE_EXPIRED: "expired",
     EventKind.MESSAGE_FAILED: "failed",
     EventKind.MESSAGE_CANCELLED: "cancelled",
 }
+_ARRIVED = frozenset((EventKind.MESSAGE_DELIVERED, EventKind.MESSAGE_READ, EventKind.MESSAGE_RECEIVED))
 _OTHER_OF_MERGE: Final[dict[str, str]] = {
     EventKind.CONTACT_MERGED: "merged_id",
     EventKind.CONTACT_REMOVED: "merged_into",
@@ -66,6 +69,7 @@ def contact(row: ContactRow, online: Online) -> Contact:
         online=online(row.id),
         last_seen_ms=row.last_seen_ms,
         searching=row.searching,
+        receipts=row.receipts,
     )
 
 
@@ -178,6 +182,7 @@ def _contact_then(detail: bytes, kind: str, subject: int, online: Online) -> Con
         online=online(subject),
         last_seen_ms=then.last_seen_ms,
         searching=assumed if then.searching is None else then.searching,
+        receipts=then.receipts,
     )
 
 
@@ -196,7 +201,8 @@ def _message_then(tx: Tx, row: EventRow, subject: int, store_id: bytes) -> Messa
     kind = EventKind(row.kind)
     if kind in _STATE_OF:
         told.state = cast("MessageState", _STATE_OF[kind])
-        if kind is not EventKind.MESSAGE_DELIVERED:
+        if kind not in _ARRIVED:
             told.delivered_ms = None
-        told.read_ms = None
+        if kind is not EventKind.MESSAGE_READ:
+            told.read_ms = None
     return told

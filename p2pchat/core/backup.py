@@ -1,6 +1,6 @@
 """What stands in a backup: records, each u32(length) ‖ canonical msgpack array that begins with its kind.
 
-    Header  Owner  [Settings]  KnownPeer …  Invite …  Contact …  Message …
+    Header  Owner  [Settings]  KnownPeer …  Invite …  Contact …  Message …  Receipts …
 
 Rules:
 
@@ -164,7 +164,14 @@ class Message(Form, frozen=True, tag=6):
     read_ms: Whole | None
 
 
-Record = Header | Owner | Settings | KnownPeer | Invite | Contact | Message
+class Receipts(Form, frozen=True, tag=7):
+    """Whether read receipts are exchanged: with a contact (a uid), or where nothing was said of one (None)."""
+
+    contact: Bytes8 | None
+    on: bool
+
+
+Record = Header | Owner | Settings | KnownPeer | Invite | Contact | Message | Receipts
 
 
 def encode_record(record: Record) -> bytes:

@@ -26,6 +26,7 @@ from p2pchat.core.backup import (
     KnownPeer,
     Message,
     Owner,
+    Receipts,
     Record,
     Settings,
 )
@@ -35,7 +36,7 @@ from p2pchat.core.crypto import blake2b_plain
 
 DAMAGED: Final = "The backup is damaged: its records contradict each other."
 
-_ORDER: Final = (Header, Owner, Settings, KnownPeer, Invite, Contact, Message)
+_ORDER: Final = (Header, Owner, Settings, KnownPeer, Invite, Contact, Message, Receipts)
 _ONCE: Final = (Header, Owner, Settings)
 _INCOMING: Final = ("received", "read", "deleted")
 _records: Decoder[Record] = Decoder(cast("type[Record]", Record), RECORD_BYTES)
@@ -123,6 +124,9 @@ class _Check:
                 self._take_contact(record)
             case Message():
                 self._take_message(record)
+            case Receipts():
+                _require(record.contact is None or record.contact in self._contacts)
+                self._distinct.add(b"receipts", record.contact or b"")
 
     def _take_invite(self, invite: Invite) -> None:
         _require(invite.uid not in self._invites)

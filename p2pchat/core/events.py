@@ -15,6 +15,7 @@ class EventKind(StrEnum):
     MESSAGE_QUEUED = "message.queued"
     MESSAGE_SENT = "message.sent"
     MESSAGE_DELIVERED = "message.delivered"
+    MESSAGE_READ = "message.read"
     MESSAGE_RECEIVED = "message.received"
     MESSAGE_EXPIRED = "message.expired"
     MESSAGE_FAILED = "message.failed"

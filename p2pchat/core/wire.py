@@ -28,6 +28,7 @@ PRESENCE: Final = 2
 PROOF_ASK: Final = 3
 PROOF: Final = 4
 PROOF_RESULT: Final = 5
+READ: Final = 6
 
 CONTENT_OVERHEAD_BYTES: Final = 28  # of a single item: list 1, array 1, id 18, type 3, length 5
 CONTENT_MAX_BYTES: Final = CONTENT_OVERHEAD_BYTES + PRODUCTION.item_bytes
@@ -36,13 +37,14 @@ SENDER_MAX_BYTES: Final = 512
 BUNDLE_MAX_BYTES: Final = 2_048
 
 TAKES_DEVICE: Final = 1 << 0  # a feature: whoever does not know the frame would reset the stream
-FEATURES: Final = TAKES_DEVICE
+TAKES_READ: Final = 1 << 1  # a feature: whoever does not know the item would show it to its user
+FEATURES: Final = TAKES_DEVICE | TAKES_READ
 
 Envelope = Annotated[bytes, Meta(min_length=MIN_ENVELOPE_BYTES, max_length=ENVELOPE_MAX_BYTES)]
 
 
 class Hello(Form, frozen=True, tag=0):
-    """The first frame in each direction. ``features``: bits, of which ``TAKES_DEVICE`` is known; others are ignored."""
+    """The first frame in each direction. ``features``: bits, of which ``FEATURES`` are known; others are ignored."""
 
     features: U64
 

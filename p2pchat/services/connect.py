@@ -120,14 +120,17 @@ class Connector:
     def hurry(self, contact: int) -> None:
         """There is a new reason to reach ``contact``: an address, or something to send."""
         self._hurry.setdefault(contact, trio.Event()).set()
-        for link in self._links.get(contact, ()):
-            link.wake()
+        self._wake(contact)
 
     def hurry_all(self) -> None:
         """This node is in the network again: whoever was out of reach may not be any more."""
         for contact in self._keepers:
             if not self.online(contact):
                 self.hurry(contact)
+
+    def _wake(self, contact: int) -> None:
+        for link in self._links.get(contact, ()):
+            link.wake()
 
     def wake_all(self) -> None:
         """Something may wait for everybody."""
@@ -147,6 +150,8 @@ class Connector:
             self._keep(event.contact)
         elif event.kind in _WAKING and event not in self._carried:
             self.hurry(event.contact)
+        elif event.kind is EventKind.MESSAGE_READ:
+            self._wake(event.contact)  # a receipt is no reason to dial
 
     def _seal_at_once(self, tx: Tx, events: list[DomainEvent]) -> Callable[[], None] | None:
         """What was queued in this transaction is sealed in it, too, for a stream that has nothing else to do.

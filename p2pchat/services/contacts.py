@@ -17,7 +17,7 @@ from p2pchat.core.numbers import Number, parse_number
 from p2pchat.core.pair import waiting_in_stored
 from p2pchat.services.context import Context
 from p2pchat.services.renewal import renew
-from p2pchat.store import contacts, eventlog, idempotency, invites, pairs
+from p2pchat.store import contacts, eventlog, idempotency, invites, pairs, receipts
 from p2pchat.store.contacts import ContactRow, Label
 from p2pchat.store.db import Tx
 
@@ -52,6 +52,7 @@ def snapshot(row: ContactRow, merged: ContactId | None = None) -> bytes:
             last_seen_ms=row.last_seen_ms,
             searching=row.searching,
             merged=bytes(merged) if merged is not None else None,
+            receipts=row.receipts,
         )
     )
 
@@ -68,6 +69,7 @@ class Snapshot(Silent, msgspec.Struct, array_like=True):
     last_seen_ms: int | None
     searching: bool | None = None
     merged: bytes | None = None
+    receipts: bool | None = None
 
 
 _snapshot: Final[msgspec.msgpack.Decoder[Snapshot]] = msgspec.msgpack.Decoder(Snapshot)
@@ -152,6 +154,7 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
         )
     if chosen != row.root:
         contacts.choose(tx, row.id, chosen, until_s)
+        receipts.begin_anew(tx, row.id, 0)
         tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
         renew(tx, context, row)
     elif row.state == "pending":
@@ -188,6 +191,7 @@ def merge(tx: Tx, context: Context, row: ContactRow, other: ContactRow) -> Conta
     idempotency.rename(tx, other.uid.hex(), row.uid.hex())  # a call that is repeated must not queue its message again
     _forget_told(tx, other, merged=row.uid)
     contacts.merge(tx, row.id, other.id, number)
+    receipts.begin_anew(tx, row.id, row.next_n - 1)
     until_s = tx.now_s + context.params.pending_life_s
     contacts.set_pending_until(tx, row.id, max(until_s, row.pending_until_s or 0))
     tx.emit(contact_event(tx, EventKind.CONTACT_MERGED, row.id, merged=other.uid))

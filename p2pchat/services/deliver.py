@@ -17,6 +17,8 @@ from p2pchat.core.session import choose_sending, seal
 from p2pchat.core.wire import (
     OPEN,
     PRESENCE,
+    READ,
+    TAKES_READ,
     TEXT,
     Ack,
     Batch,
@@ -35,6 +37,7 @@ from p2pchat.store import contacts, meetings, messages, notices, sessions
 from p2pchat.store import presence as presence_store
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
+from p2pchat.store.notices import NoticeRow
 from p2pchat.store.sessions import EnvelopeRow, SessionRow
 
 _QUIET_MS: Final = DAY_S * 1000
@@ -42,10 +45,14 @@ _QUIET_MS: Final = DAY_S * 1000
 
 @dataclass(slots=True)
 class Cursor:
-    """How far one stream has come: per session the last envelope that left on it, and the flights that flew."""
+    """How far one stream has come: per session the last envelope that left on it, and the flights that flew.
+
+    ``features``: what the peer said in Hello.
+    """
 
     last: dict[int, int] = field(default_factory=dict[int, int])
     flown: set[int] = field(default_factory=set[int])
+    features: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def next_outgoing(tx: Tx, context: Context, contact: int, cursor: Cursor, window
     if row is None:
         return Outgoing((), (), None, wants_session=True)
     stored = sessions.unacknowledged(tx, row.id, cursor.last.get(row.id, 0), context.params.batch_envelopes)
-    chosen, more = (_within(stored, window), True) if stored else _seal_waiting(tx, context, row, window)
+    chosen, more = (_within(stored, window), True) if stored else _seal_waiting(tx, context, row, cursor, window)
     return Outgoing(_frames(row, chosen, cursor), tuple(chosen), row.id, wants_session=False, more=more)
 
 
@@ -114,17 +121,21 @@ def _within(stored: list[EnvelopeRow], window: Window) -> list[EnvelopeRow]:
     return chosen
 
 
-def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> tuple[list[EnvelopeRow], bool]:
+def _seal_waiting(
+    tx: Tx, context: Context, row: SessionRow, cursor: Cursor, window: Window
+) -> tuple[list[EnvelopeRow], bool]:
     """Seal what waits, as far as the window admits it: new ratchet state and envelope bytes in this transaction."""
     sealed_rows: list[EnvelopeRow] = []
     room = window.room()
     waiting = messages.unsealed(tx, row.contact, row.sealed_n, context.params.content_items, max(room, 1))
     by_id = {message.wire_id: message for message in waiting}
     given = presence.to_give(tx, context, row)
-    told = notices.unsealed(tx, row.contact, row.id)
+    told = [each for each in notices.unsealed(tx, row.contact, row.id) if _takes(cursor, each)]
     items = [Item(context.message_id(), PRESENCE, given.body)] if given is not None else []
     items += [Item(notice.wire_id, notice.kind, notice.body) for notice in told]
     items += [_item(message) for message in waiting]
+    if [item.kind for item in items] == [READ] and sessions.unacknowledged(tx, row.id, 0, 1):
+        return [], True  # while one is on its way the next replaces it, however often something is read
     if not items and _is_unsure(tx, context, row):
         items.append(Item(context.message_id(), OPEN, b""))
     groups = pack_items(items)
@@ -150,6 +161,11 @@ def _seal_waiting(tx: Tx, context: Context, row: SessionRow, window: Window) -> 
     if sealed_rows:
         context.addressed.add(row.contact)
     return sealed_rows, len(sealed_rows) < len(groups) or len(waiting) == context.params.content_items or room <= 0
+
+
+def _takes(cursor: Cursor, notice: NoticeRow) -> bool:
+    """Whether the peer knows items of that type: it would show others to its user."""
+    return notice.kind != READ or bool(cursor.features & TAKES_READ)
 
 
 def _is_unsure(tx: Tx, context: Context, row: SessionRow) -> bool:

@@ -76,7 +76,6 @@ class Link:
         self._bundle: trio.MemorySendChannel[bytes] | None = None
         self._condemned: int | None = None
         self._progress = trio.current_time()
-        self._features = 0  # the peer's
         self._device_ms: int | None = None  # epoch_ms of the device that was heard on it
         self._look_for_newer = False
         self._told = False  # the peer, of a newer device of its person
@@ -139,7 +138,7 @@ class Link:
         hello = decode_frame(data)
         if not isinstance(hello, Hello):
             raise DecodeError("the first frame is not Hello")
-        self._features = hello.features
+        self._cursor.features = hello.features
 
     async def _find_contact(self) -> None:
         peer = self.stream.peer
@@ -223,8 +222,8 @@ class Link:
     def _settled(self, eid: bytes) -> None:
         if self._window.settled(eid):
             self._progress = trio.current_time()
-            if self._more:
-                self.wake()
+        if self._more:
+            self.wake()
 
     async def _refused(self, eid: bytes) -> None:
         contact = self.contact
@@ -296,7 +295,7 @@ class Link:
 
     async def _tell(self, newer: bytes) -> None:
         """Tell the peer of a newer device of its person, once a stream, if it takes that."""
-        if not self._told and self._features & TAKES_DEVICE:
+        if not self._told and self._cursor.features & TAKES_DEVICE:
             self._told = True
             await self._send([Device(newer)])
 

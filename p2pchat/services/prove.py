@@ -156,7 +156,7 @@ def _heard(tx: Tx, context: Context, contact: int, result: ProofResult, message_
 def forget(tx: Tx, context: Context) -> None:
     """What time does: keys of questions that are over go, and notices that have no use any more."""
     proofs.prune(tx, _longest_s(context.params), _KEPT_S)
-    notices.prune(tx, _KEPT_S)
+    notices.prune(tx, KINDS, _KEPT_S)
 
 
 def _tell(tx: Tx, context: Context, contact: int, kind: int, item: ProofItem, until_s: int) -> None:

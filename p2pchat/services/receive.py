@@ -13,10 +13,11 @@ from p2pchat.base.errors import DecodeError, DecryptionError, HandshakeError, Li
 from p2pchat.base.ids import PeerId
 from p2pchat.core.events import EventKind
 from p2pchat.core.handshake import FlightPart, replay_tag
+from p2pchat.core.receipt import Read
 from p2pchat.core.session import accept_session, open_envelope
-from p2pchat.core.wire import OPEN, PRESENCE, TEXT, Flight, Item, decode_content, decode_text
+from p2pchat.core.wire import OPEN, PRESENCE, READ, TEXT, Flight, Item, decode_content, decode_text
 from p2pchat.core.wire import eid as envelope_eid
-from p2pchat.services import presence, prove
+from p2pchat.services import presence, prove, receipts
 from p2pchat.services.context import Context, tell
 from p2pchat.services.deliver import match
 from p2pchat.services.greet import note_device
@@ -135,15 +136,21 @@ def _take(tx: Tx, context: Context, contact: int, device_ms: int, content: bytes
     except DecodeError:
         items = ()  # authenticated, so a newer version wrote it: acknowledged, there is nothing to show
     arrived: list[Incoming] = []
+    read: Read | None = None
     for item in items:
         if item.kind == PRESENCE and presence.take(tx, contact, device_ms, item.body):
             continue
         if item.kind in prove.KINDS and prove.take(tx, context, contact, item):
             continue
+        if item.kind == READ and (told := receipts.parse(item.body)) is not None:
+            read = told  # of several the last: each is looked up among what was sent
+            continue
         if item.kind != OPEN:
             arrived.append(incoming(item, tx.now_ms))
     if arrived:
         tell(tx, EventKind.MESSAGE_RECEIVED, messages.receive(tx, contact, arrived), contact)
+    if read is not None:
+        receipts.take(tx, contact, read)
 
 
 def incoming(item: Item, now_ms: int) -> Incoming:

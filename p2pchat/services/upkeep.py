@@ -12,7 +12,7 @@ from p2pchat.base.errors import StoreError
 from p2pchat.core.events import EventKind
 from p2pchat.core.params import DAY_S
 from p2pchat.core.slots import era
-from p2pchat.services import device, invites, presence, prove
+from p2pchat.services import device, invites, presence, prove, receipts
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, tell
 from p2pchat.services.defects import cause
@@ -77,6 +77,7 @@ def upkeep(tx: Tx, context: Context) -> None:
     presence.forget_ended(tx)
     presence.forget_keys(tx, context)
     prove.forget(tx, context)
+    receipts.forget(tx, context)
     prekeys.prune(tx, params)
     sessions.prune_received(tx, tx.now_s)
     sending = (sending_session(tx, contact.id) for contact in contacts.everyone(tx))

@@ -22,12 +22,13 @@ from p2pchat.core.backup import (
     Owner,
     Presence,
     Reached,
+    Receipts,
     Record,
     Settings,
 )
 from p2pchat.core.keys import load_identity
 from p2pchat.core.params import PRODUCTION
-from p2pchat.store import meetings, meta, presence, sessions
+from p2pchat.store import meetings, meta, presence, receipts, sessions
 from p2pchat.store.db import Row, Tx
 from p2pchat.store.meta import decode_addresses
 
@@ -42,7 +43,7 @@ Columns = dict[str, tuple[str, ...]]
 KEPT: Final[Columns] = {
     "contact": (
         *("uid", "name", "number", "state", "trust", "root", "epoch_ms", "highest_ms", "next_n", "claimants"),
-        *("last_seen_ms", "pending_until_s", "matched_s", "heard_ms", "invite_secret", "invite"),
+        *("last_seen_ms", "pending_until_s", "matched_s", "heard_ms", "invite_secret", "invite", "receipts"),
     ),
     "claimant": ("root", "cert", "first_seen_ms"),
     "contact_presence": ("device_ms", "n", "gate", "epoch", "key", "seq"),
@@ -57,11 +58,12 @@ KEPT: Final[Columns] = {
     "known_peer": ("peer", "addresses", "seen_s"),
     "presence_own": ("n",),
 }
-"""Columns that a backup holds. Of ``meta`` the profile's name, number, region, root seed and epoch_ms, and what the
-devices before this one had; of ``session.core`` the rdv of the newest two: see :func:`read`."""
+"""Columns that a backup holds. Of ``meta`` the profile's name, number, region, root seed and epoch_ms, what the
+devices before this one had, and whether receipts are exchanged; of ``session.core`` the rdv of the newest two: see
+:func:`read`."""
 
 LEFT_OUT: Final[Columns] = {
-    "contact": ("id", "flight_after_s", "acked_n", "cert"),
+    "contact": ("id", "flight_after_s", "acked_n", "cert", "read_position", "read_n"),
     "claimant": ("contact",),
     "contact_presence": ("contact",),
     "contact_peer": ("contact",),
@@ -112,6 +114,7 @@ def read(tx: Tx, settings: bytes) -> Iterator[Record]:
     for contact in tx.all("SELECT id FROM contact ORDER BY id"):
         yield _contact(tx, contact[0])
     yield from _messages(tx)
+    yield from _receipts(tx)
 
 
 def _header(tx: Tx) -> Header:
@@ -145,7 +148,8 @@ def _invite(tx: Tx, invite: int) -> Invite:
 
 def _contact(tx: Tx, contact: int) -> Contact:
     (row,) = _all(tx, "contact", "id", contact)
-    invite = None if row[-1] is None else tx.one("SELECT uid FROM invite WHERE id = ?", (row[-1],))
+    *own, invite_id, _ = row  # the last has a record of its own
+    invite = None if invite_id is None else tx.one("SELECT uid FROM invite WHERE id = ?", (invite_id,))
     held = [Presence(*each) for each in _all(tx, "contact_presence", "contact", contact)]
     further: Row = (
         invite[0] if invite is not None else None,
@@ -154,7 +158,7 @@ def _contact(tx: Tx, contact: int) -> Contact:
         tuple(_reached(each) for each in _all(tx, "contact_peer", "contact", contact)),
         tuple(Meeting(each.device_ms, each.ms, each.rdv) for each in meetings.of_contact(tx, contact)),
     )
-    return Contact(*row[:-1], *further)
+    return Contact(*own, *further)
 
 
 def _reached(row: Row) -> Reached:
@@ -168,6 +172,14 @@ def _messages(tx: Tx) -> Iterator[Message]:
     sql = f"SELECT uid, {columns} FROM message CROSS JOIN contact ON contact.id = message.contact ORDER BY message.id"  # noqa: S608
     for contact, incoming, *rest in tx.execute(sql):
         yield Message(contact, bool(incoming), *rest)
+
+
+def _receipts(tx: Tx) -> Iterator[Receipts]:
+    on = receipts.for_all(tx)
+    if on is not None:
+        yield Receipts(None, on)
+    for uid, own in tx.all("SELECT uid, receipts FROM contact WHERE receipts IS NOT NULL ORDER BY id"):
+        yield Receipts(uid, bool(own))
 
 
 def _all(tx: Tx, table: str, column: str | None = None, value: int = 0) -> list[Row]:

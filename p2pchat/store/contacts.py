@@ -14,8 +14,8 @@ from p2pchat.store import messages, word_index
 from p2pchat.store.db import Row, Tx
 
 _SELECT: Final = (
-    "SELECT id, uid, name, number, state, trust, root, epoch_ms, highest_ms, next_n, claimants, last_seen_ms, "
-    "pending_until_s, flight_after_s, matched_s, heard_ms, invite, invite_secret FROM contact"
+    "SELECT id, uid, name, number, state, trust, root, receipts, epoch_ms, highest_ms, next_n, claimants, "
+    "last_seen_ms, pending_until_s, flight_after_s, matched_s, heard_ms, invite, invite_secret FROM contact"
 )
 
 
@@ -25,7 +25,8 @@ class ContactRow(Silent, msgspec.Struct, frozen=True, gc=False):
     ``root``: whom Reach was given to, later who is matched. ``last_seen_ms``: when a node of theirs last said anything;
     ``heard_ms``: when anything last came that only they can have sent. ``invite``: the one of this node through which
     they came; ``invite_secret``: of the one of theirs that is looked for. ``pending_until_s``: until when the user
-    wants it looked for; of one who is matched only until it is heard again.
+    wants it looked for; of one who is matched only until it is heard again. ``receipts``: whether read receipts are
+    exchanged with it, where the user has said so for this one.
     """
 
     id: int
@@ -35,6 +36,7 @@ class ContactRow(Silent, msgspec.Struct, frozen=True, gc=False):
     state: str
     trust: str
     root: RootKey | None
+    receipts: bool | None
     epoch_ms: int
     highest_ms: int
     next_n: int
@@ -74,8 +76,9 @@ class Claimant:
 
 
 def _row(row: Row) -> ContactRow:
-    row_id, uid, name, number, state, trust, root, *rest = row
-    return ContactRow(row_id, ContactId(uid), name, number, state, trust, root and RootKey(root), *rest)
+    row_id, uid, name, number, state, trust, root, receipts, *rest = row
+    told = None if receipts is None else bool(receipts)
+    return ContactRow(row_id, ContactId(uid), name, number, state, trust, root and RootKey(root), told, *rest)
 
 
 def add(tx: Tx, uid: ContactId, name: str, number: str | None, pending_until_s: int | None) -> ContactRow:

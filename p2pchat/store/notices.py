@@ -6,7 +6,7 @@ when it is sealed again in another session, and of one kind the newest replaces 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from p2pchat.store.db import Tx
@@ -57,6 +57,11 @@ def withdraw(tx: Tx, contact: int, kind: int) -> None:
     tx.execute("DELETE FROM notice WHERE contact = ? AND kind = ?", (contact, kind))
 
 
-def prune(tx: Tx, longest_s: int) -> None:
-    """Forget what has no use any more; also what a clock that was ahead has dated beyond ``longest_s`` from now."""
-    tx.execute("DELETE FROM notice WHERE until_s NOT BETWEEN ? AND ?", (tx.now_s + 1, tx.now_s + longest_s))
+def prune(tx: Tx, kinds: Iterable[int], longest_s: int) -> None:
+    """Of ``kinds`` forget what has no use any more; also what a clock that was ahead has dated beyond ``longest_s``
+    from now.
+    """
+    tx.many(
+        "DELETE FROM notice WHERE kind = ? AND until_s NOT BETWEEN ? AND ?",
+        [(kind, tx.now_s + 1, tx.now_s + longest_s) for kind in kinds],
+    )

@@ -10,15 +10,17 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from p2pchat.base.errors import Corrupt
 from p2pchat.base.ids import Address
-from p2pchat.core.backup import Contact, Header, Invite, KnownPeer, Message, Owner, Record, Settings
+from p2pchat.core.backup import Contact, Header, Invite, KnownPeer, Message, Owner, Receipts, Record, Settings
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.keys import create_device, dump_identity
 from p2pchat.core.structs import Form
-from p2pchat.store import meetings, meta
+from p2pchat.store import meetings, meta, receipts
 from p2pchat.store.backup import KEPT, PRESENCES_AHEAD, PRESENCES_MAX
 from p2pchat.store.db import Tx
 from p2pchat.store.meetings import MeetingRow
@@ -61,6 +63,8 @@ class Restoration:
                     self._contact(record)
                 case Message():
                     self._message(record)
+                case Receipts():
+                    self._receipts(record)
         except integrity_error:
             raise Corrupt("The backup is damaged: its records contradict each other.") from None
 
@@ -86,9 +90,10 @@ class Restoration:
             self._insert("invite_refused", ("invite", "root"), (row_id, root))
 
     def _contact(self, contact: Contact) -> None:
-        values = _fields(contact)[: len(KEPT["contact"]) - 1]
+        *columns, _ = KEPT["contact"]  # the last has a record of its own
+        values = _fields(contact)[: len(columns) - 1]
         invite = self._invites.get(contact.invite) if contact.invite is not None else None
-        row_id = self._contacts[contact.uid] = self._insert("contact", KEPT["contact"], (*values, invite))
+        row_id = self._contacts[contact.uid] = self._insert("contact", columns, (*values, invite))
         for claimant in contact.claimed:
             self._of_contact("claimant", row_id, _fields(claimant))
         if contact.presence is not None:
@@ -104,7 +109,13 @@ class Restoration:
     def _of_contact(self, table: str, contact: int, values: tuple[object, ...]) -> None:
         self._insert(table, ("contact", *KEPT[table]), (contact, *values))
 
-    def _insert(self, table: str, columns: tuple[str, ...], values: tuple[object, ...]) -> int:
+    def _receipts(self, told: Receipts) -> None:
+        if told.contact is None:
+            receipts.set_for_all(self._tx, on=told.on)
+        else:
+            receipts.set_for(self._tx, self._contacts[told.contact], told.on)
+
+    def _insert(self, table: str, columns: Sequence[str], values: tuple[object, ...]) -> int:
         places = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608  no word is from outside
         return self._tx.insert(sql, values)

@@ -87,6 +87,9 @@ ROWS: Final[dict[str, Row]] = {
         "invite": 3,
         "invite_secret": ENTROPY.bytes(32),
         "cert": b"cert",
+        "receipts": 0,
+        "read_position": 1,
+        "read_n": 1,
     },
     "claimant": {"contact": 9, "root": bytes(SESSION.peer_root), "cert": b"cert", "first_seen_ms": 77},
     "contact_peer": {

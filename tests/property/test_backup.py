@@ -27,6 +27,7 @@ from p2pchat.core.backup import (
     Owner,
     Presence,
     Reached,
+    Receipts,
     Record,
     Settings,
 )
@@ -73,6 +74,9 @@ BODY: list[Record] = [
     message(2, UIDS[0], incoming=False),
     message(1, UIDS[1], incoming=True),
     message(3, UIDS[1], incoming=True),
+    Receipts(None, False),
+    Receipts(UIDS[0], True),
+    Receipts(UIDS[1], False),
 ]
 STRANGE: list[Any] = [
     *(
@@ -136,7 +140,7 @@ def _change(draw: st.DrawFn, found: list[list[Any]], at: int) -> None:
 
 
 def _tag(record: Record) -> int:
-    return (Header, Owner, Settings, KnownPeer, Invite, Contact, Message).index(type(record))
+    return (Header, Owner, Settings, KnownPeer, Invite, Contact, Message, Receipts).index(type(record))
 
 
 def framed(records: list[list[Any]]) -> bytes:

@@ -20,6 +20,7 @@ from p2pchat.core.keys import create_identity, open_cert
 from p2pchat.core.padding import pad, padded_bytes, unpad
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.prekeys import make_bundle, make_signed_prekey, open_bundle
+from p2pchat.core.receipt import decode_read, encode_read
 from p2pchat.core.wire import Frame, Item, Text
 from p2pchat.testing.entropy import SeededEntropy
 
@@ -60,6 +61,7 @@ FORMS: dict[str, Form] = {
     "frame": (wire.encode_frame, wire.decode_frame),
     "content": (wire.encode_content, wire.decode_content),
     "text": (wire.encode_text, wire.decode_text),
+    "read": (encode_read, decode_read),
     "padding": (pad, unpad),
     "header": (encode_header, decode_header),
     "envelope": (lambda parts: parts.prefix + parts.sealed_body, split_envelope),

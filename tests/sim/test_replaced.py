@@ -17,7 +17,7 @@ from p2pchat.core.events import EventKind
 from p2pchat.core.keys import create_device, create_identity
 from p2pchat.core.params import DAY_S
 from p2pchat.core.prekeys import ask_proof
-from p2pchat.core.wire import FEATURES, Device, Hello, Nack, Ping, Pong, eid
+from p2pchat.core.wire import FEATURES, TAKES_DEVICE, Device, Hello, Nack, Ping, Pong, eid
 from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.services import link
 from p2pchat.services.link import MSG_PROTOCOL
@@ -228,6 +228,7 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "message.send": {"to": "Bob", "text": "x"},
                 "message.cancel": {"id": "00"},
                 "message.delete": {"id": "00"},
+                "message.mark_read": {"id": "00"},
                 "contacts.add": {"number": "+821077777777"},
                 "contacts.import": {"entries": [{"line": 1, "number": "+821077777777"}]},
                 "contacts.rename": {"to": "Bob", "name": "B"},
@@ -237,6 +238,8 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "contacts.refuse": {"id": row.uid.hex()},
                 "identity.revoke": {"id": "00"},
                 "identity.invite": {},
+                "identity.set": {"receipts": False},
+                "contacts.receipts": {"to": "Bob", "on": False},
                 "net.dial": {"address": "/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"},
                 "net.bootstrap": {"address": "/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"},
             }
@@ -310,7 +313,7 @@ async def test_a_contact_tells_once_a_stream_and_only_who_takes_it(autojump_cloc
             for number, flight in enumerate([*flights, *flights]):
                 await flier.stranger.send([flight, Ping(number)])
                 assert await flier.answer() == Nack(eid(flight.envelope))
-                if features & FEATURES and number == 0:
+                if features & TAKES_DEVICE and number == 0:
                     assert await flier.answer() == Device(newer.cert.raw)
                 assert await flier.answer() == Pong(number)
         flier.stranger = await knock(node, alice)

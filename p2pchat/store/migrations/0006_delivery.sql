@@ -14,3 +14,8 @@ CREATE VIRTUAL TABLE word USING fts5(
 INSERT INTO word (word, rank) VALUES ('secure-delete', 1);
 INSERT INTO word (word, rank) VALUES ('automerge', 0);      -- each batch merges as much as it has time for
 INSERT INTO word (word, rank) VALUES ('crisismerge', 256);
+
+-- Receipts: what was told to be read.
+ALTER TABLE contact ADD COLUMN receipts INTEGER;                              -- 1: on, 0: off, NULL: as for everybody
+ALTER TABLE contact ADD COLUMN read_position INTEGER NOT NULL DEFAULT 0;      -- of theirs all are read up to there
+ALTER TABLE contact ADD COLUMN read_n INTEGER NOT NULL DEFAULT 0;             -- of ours nothing changes up to there

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import structs
 
 from p2pchat.base.errors import Corrupt, DecodeError, DecryptionError, HandshakeError, LimitError, ReplayError
-from p2pchat.core import ratchet, wire
+from p2pchat.core import ratchet, receipt, wire
 from p2pchat.core.codec import encode
 from p2pchat.core.crypto import NONCE_BYTES, aead_seal, hkdf, kem_decapsulate, x25519, x25519_pair
 from p2pchat.core.envelope import Header, decode_header, encode_header, join_prefix, split_envelope
@@ -100,6 +100,14 @@ def _text(data: bytes) -> None:
 
 def _texts() -> list[bytes]:
     return [wire.encode_text(wire.Text(1, NOW_MS, text)) for text in ("x", "잘 지내?\0", "\U0010ffff" * 9)]
+
+
+def _read(data: bytes) -> None:
+    exactly(data, receipt.encode_read(receipt.decode_read(data)))
+
+
+def _reads() -> list[bytes]:
+    return [receipt.encode_read(receipt.Read(bytes(range(16)), run)) for run in (1, 127, 128, 255)]
 
 
 def _stream(data: bytes) -> None:
@@ -263,6 +271,7 @@ TARGETS: Final = (
     Target("frame", _frame, (DecodeError,), _frames),
     Target("content", _content, (DecodeError,), _contents),
     Target("text", _text, (DecodeError,), _texts, 512),
+    Target("read", _read, (DecodeError,), _reads, 64),
     Target("stream", _stream, (DecodeError,), lambda: [with_length(b"x") + with_length(bytes(200)), bytes(4)], 1_024),
     Target("envelope", _envelope, (DecodeError,), _envelopes),
     Target("header", _header, (DecodeError,), _headers),

@@ -29,9 +29,10 @@ def progress(bus: Bus) -> Progress:
         (EventKind.MESSAGE_QUEUED, set[str]()),
         (EventKind.MESSAGE_SENT, {"sent"}),
         (EventKind.MESSAGE_DELIVERED, {"sent", "held", "delivered"}),
+        (EventKind.MESSAGE_READ, {"sent", "held", "delivered", "read"}),
         (EventKind.MESSAGE_EXPIRED, {"sent", "held", "delivered", "read"}),
     ],
-    ids=["queued", "sent", "delivered", "expired"],
+    ids=["queued", "sent", "delivered", "read", "expired"],
 )
 def test_an_event_wakes_those_who_wait_for_no_more(
     bus: Bus, progress: Progress, kind: EventKind, reached: set[str]

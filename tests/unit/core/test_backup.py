@@ -29,6 +29,7 @@ from p2pchat.core.backup import (
     Owner,
     Presence,
     Reached,
+    Receipts,
     Record,
     Settings,
     encode_record,
@@ -59,7 +60,18 @@ def header(contacts: int = 1, messages: int = 2) -> Header:
     return Header(1_800_000_000_000, 5, "p2pchat 0", contacts, messages)
 
 
-WHOLE: list[Record] = [header(), OWNER, SETTINGS, KNOWN, INVITE, CONTACT, MESSAGE, UNKNOWN]
+WHOLE: list[Record] = [
+    header(),
+    OWNER,
+    SETTINGS,
+    KNOWN,
+    INVITE,
+    CONTACT,
+    MESSAGE,
+    UNKNOWN,
+    Receipts(None, False),
+    Receipts(UID, True),
+]
 
 
 def sealed(plain: bytes) -> bytes:
@@ -123,6 +135,10 @@ def test_an_independent_reader_finds_the_fields_in_the_documented_order(raw: lis
         [header(1, 1), OWNER, INVITE, CONTACT, MESSAGE, UNKNOWN],
         [header(1, 1), OWNER, INVITE, MESSAGE, CONTACT],
         [header(0, 1), OWNER, MESSAGE],
+        [header(0, 0), OWNER, Receipts(UID, True)],
+        [header(1, 0), OWNER, CONTACT, Receipts(UID, True), Receipts(UID, False)],
+        [header(0, 0), OWNER, Receipts(None, True), Receipts(None, True)],
+        [header(1, 0), OWNER, Receipts(None, True), CONTACT],
     ],
 )
 def test_what_contradicts_itself_is_refused(records: list[Record]) -> None:
@@ -217,7 +233,7 @@ def test_what_must_differ_takes_16_bytes_each() -> None:
         b"\0\0\0\1\xc0",
         encode_record(header(0, 0))[:-1],
         encode_record(header(0, 0)) + encode_record(OWNER) + b"\0",
-        encode_record(header(0, 0)) + b"\0\0\0\2\x91\x07",  # a kind that is none
+        encode_record(header(0, 0)) + b"\0\0\0\2\x91\x08",  # a kind that is none
         b"\0\0\0\4\x93\0\1\5",  # a header that is too short
     ],
 )

@@ -12,7 +12,7 @@ from tests.unit.services.receiving import Receiving
 from tests.vectors.independent_session import pack
 
 MAX = 2**64 - 1
-KINDS = [0, 1, 2, 3, 4, 5, 6, 65_535]
+KINDS = [0, 1, 2, 3, 4, 5, 6, 7, 65_535]
 BODIES = [
     b"",
     b"\xc1",
@@ -27,6 +27,7 @@ BODIES = [
     pack([bytes(16)]),
     pack([bytes(16), bytes(32)]),
     pack([bytes(16), True]),
+    pack([bytes(16), 255]),
     *(random.Random(n).randbytes(10 * n) for n in range(10)),
 ]
 CONTENTS = [

@@ -13,10 +13,21 @@ import pytest
 
 from p2pchat.base.errors import Corrupt
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.core.backup import Contact, Header, Invite, KnownPeer, Message, Owner, Record, Settings, encode_record
+from p2pchat.core.backup import (
+    Contact,
+    Header,
+    Invite,
+    KnownPeer,
+    Message,
+    Owner,
+    Receipts,
+    Record,
+    Settings,
+    encode_record,
+)
 from p2pchat.core.keys import create_identity, dump_identity, load_identity
 from p2pchat.core.session import dump_session, dump_skipped
-from p2pchat.store import backup, contact_peers, contacts, meetings, messages, meta, presence
+from p2pchat.store import backup, contact_peers, contacts, meetings, messages, meta, presence, receipts
 from p2pchat.store.backup import KEPT, LEFT_OUT, PRESENCES_AHEAD
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import Incoming
@@ -177,6 +188,10 @@ def peopled(tx: Tx) -> None:
         )
     messages.receive(tx, 1, [Incoming(9, b"\x21" * 16, 1, "in", None, 4)])
     messages.receive(tx, 2, [Incoming(0, b"\x22" * 16, 99, None, b"later", tx.now_ms)])
+    receipts.mark(tx, 1, 5)
+    receipts.set_for_all(tx, on=False)
+    receipts.set_for(tx, 1, True)
+    receipts.set_for(tx, 3, False)
 
 
 def restored(records: list[Record], tx: Tx, seed: int = 77) -> None:
@@ -193,6 +208,7 @@ def test_what_was_kept_comes_back_and_the_rest_is_new() -> None:
         assert [type(record) for record in records] == [
             *(Header, Owner, Settings, KnownPeer, Invite, Contact, Contact, Contact),
             *[Message] * 6,
+            *[Receipts] * 3,
         ]
         restored(records, after)
 
@@ -206,7 +222,9 @@ def test_what_was_kept_comes_back_and_the_rest_is_new() -> None:
         assert device.cert.epoch_ms == NOW_MS + 1000
 
         def conversation(tx: Tx) -> list[tuple[object, ...]]:
-            return tx.all("SELECT contact, incoming, n, wire_id, kind, text, body, state, created_ms FROM message")
+            return tx.all(
+                "SELECT contact, incoming, n, wire_id, kind, text, body, state, created_ms, read_ms FROM message"
+            )
 
         assert conversation(after) == conversation(before)
         assert meta.load_known_peers(after) == meta.load_known_peers(before)
@@ -215,10 +233,23 @@ def test_what_was_kept_comes_back_and_the_rest_is_new() -> None:
             assert after.all(rows) == before.all(rows)
         for old_row, new_row in zip(contacts.everyone(before), contacts.everyone(after), strict=True):
             assert new_row.flight_after_s == 0
-            for name in ("uid", "name", "number", "state", "trust", "root", "epoch_ms", "highest_ms", "next_n"):
+            for name in (
+                "uid",
+                "name",
+                "number",
+                "state",
+                "trust",
+                "root",
+                "epoch_ms",
+                "highest_ms",
+                "next_n",
+                "receipts",
+            ):
                 assert getattr(new_row, name) == getattr(old_row, name)
             assert new_row.invite == old_row.invite
             assert meetings.of_contact(after, new_row.id) == meetings.of_contact(before, old_row.id)
+        assert [row.receipts for row in contacts.everyone(after)] == [True, None, False]
+        assert receipts.for_all(after) is False
         assert len(meetings.of_contact(after, 1)) == len(meetings.of_contact(after, 2)) == 1
         assert presence.own(after) is None
         assert meta.load_before(after).presence_n == 4 + PRESENCES_AHEAD
@@ -301,7 +332,7 @@ def test_records_that_contradict_the_schema_are_corrupt() -> None:
         peopled(before)
         records = list(backup.read(before, b""))
         with pytest.raises(Corrupt):
-            restored([*records, records[-1]], after)
+            restored([*records, records[-4]], after)
 
 
 def test_a_long_history_is_not_read_at_once() -> None:
@@ -321,7 +352,7 @@ def test_a_long_history_is_not_read_at_once() -> None:
         assert not any("TEMP B-TREE" in row[-1] for row in plan)
         tracemalloc.start()
         try:
-            assert sum(1 for _ in backup.read(tx, b"")) == 20_000 + 13
+            assert sum(1 for _ in backup.read(tx, b"")) == 20_000 + 16
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
