@@ -17,10 +17,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from prompt_toolkit.utils import get_cwidth
 
+from p2pchat.base.silent import Silent
 from p2pchat.cli.chat.rows import SENDING, Row
 from p2pchat.cli.chat.wrapping import shortened, wrapped
 
@@ -35,7 +36,8 @@ INDENT: Final = 6
 _NAME_COLUMNS: Final = 16
 
 
-class Signs(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class Signs(Silent):
     """The signs of the states."""
 
     waiting: str

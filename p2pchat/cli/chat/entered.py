@@ -15,13 +15,13 @@ WORDS: Final = 256
 
 def help_on(signs: Signs) -> list[str]:
     """What ``/help`` shows, a paragraph each."""
-    waiting, sent, delivered, failed = signs
     return [
         "Enter sends; Alt-Enter or Ctrl-J breaks the line, and so does a pasted line break.",
         "PageUp and PageDown move through the conversation, at the edge of the input Up and Down too; Esc ends that.",
         "Ctrl-F, or /search WORDS, finds: Enter or Up an older message, Down a newer one, Esc ends the search.",
         "/help shows this. /quit, Ctrl-C, or Ctrl-D in an empty input, ends. //x sends /x.",
-        f"{waiting} waits  {sent} sent  {delivered} arrived  {delivered} read  {failed} will not arrive, and why",
+        f"{signs.waiting} waits  {signs.sent} sent  {signs.delivered} arrived  {signs.delivered} read  "
+        f"{signs.failed} will not arrive, and why",
     ]
 
 

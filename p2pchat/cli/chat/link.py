@@ -14,7 +14,8 @@ Rules:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -102,24 +103,23 @@ class Link:
     # -- questions -------------------------------------------------------------------------------------------------
 
     def _carry(self, conversation: Conversation) -> None:
-        client: Client | None = None
-        while (question := self._questions.get()) is not None and not self._ending.is_set():
-            answer: Answer = None
-            for _ in range(1 if client is None else 2):
-                try:
-                    client = client or self._open()
-                    answer = ask(client, self._contact_id, question)
-                    break
-                except ApiError as error:
-                    answer = error
-                    if error.error_name not in ("NO_DAEMON", "TIMEOUT"):
+        with ExitStack() as connection:
+            client: Client | None = None
+            while (question := self._questions.get()) is not None and not self._ending.is_set():
+                answer: Answer = None
+                for _ in range(1 if client is None else 2):
+                    try:
+                        if client is None:
+                            client = connection.enter_context(self._connected())
+                        answer = ask(client, self._contact_id, question)
                         break
-                    if client is not None:
-                        self._close(client)
+                    except ApiError as error:
+                        answer = error
+                        if error.error_name not in ("NO_DAEMON", "TIMEOUT"):
+                            break
+                        connection.close()
                         client = None
-            self._post(partial(conversation.answered, question, answer))
-        if client is not None:
-            self._close(client)
+                self._post(partial(conversation.answered, question, answer))
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -128,8 +128,7 @@ class Link:
         pause_s = FASTEST_S
         while not self._ending.is_set():
             try:
-                client = self._open()
-                try:
+                with self._connected() as client:
                     anew = cursor is None
                     since = number(client.call("node.hello"), "head") if cursor is None else cursor
                     events = client.events(since=since, types=_TYPES)
@@ -138,9 +137,9 @@ class Link:
                     for event in events:
                         cursor = max(cursor, number(event, "seq"))  # what is not stored has none
                         self._room.acquire()
+                        if self._ending.is_set():
+                            return
                         self._post(partial(self._told, conversation, event))
-                finally:
-                    self._close(client)
             except ApiError as error:
                 if error.error_name == "CURSOR_EXPIRED":
                     cursor = None
@@ -155,15 +154,15 @@ class Link:
 
     # -- connections -----------------------------------------------------------------------------------------------
 
-    def _open(self) -> Client:
-        client = Client(self._path)
-        with self._lock:
-            self._clients.add(client)
-            if self._ending.is_set():
-                client.interrupt()
-        return client
-
-    def _close(self, client: Client) -> None:
-        with self._lock:
-            self._clients.discard(client)
-        client.close()
+    @contextmanager
+    def _connected(self) -> Iterator[Client]:
+        with Client(self._path) as client:
+            with self._lock:
+                self._clients.add(client)
+                if self._ending.is_set():
+                    client.interrupt()
+            try:
+                yield client
+            finally:
+                with self._lock:
+                    self._clients.discard(client)

@@ -238,7 +238,7 @@ class Talk:
         known = self._history.knows(message.id)
         self._history.put(message)
         if self._history.is_full:
-            self._history.trim(self._screen.last_row())
+            self._history.trim(len(self._history.rows) if self._screen.follows else self._screen.last_row())
         if known:
             return
         if kind == "message.received" and not self._screen.follows:
