@@ -82,6 +82,7 @@ class Talk:
         self._asks = asks
         self._user = user
         self._awaited: Begin | Extend | None = None
+        self._sought: Find | None = None
         self._begun = False
         self._held_up = False
 
@@ -125,7 +126,9 @@ class Talk:
             case Send(key, _):
                 self._sent(key, answer)
             case Find(_, end, _):
-                self._found(end, answer)
+                if question is self._sought:
+                    self._sought = None
+                    self._found(end, answer)
             case Who():
                 self._is(answer)
 
@@ -165,13 +168,13 @@ class Talk:
             self._find("older")
 
     def step(self, end: End) -> None:
-        """To the next message that was searched for."""
-        if self.searching is not None and self.searching.hit is not None:
+        """To the next message that was searched for, one at a time."""
+        if self.searching is not None and self.searching.hit is not None and self._sought is None:
             self._find(end)
 
     def leave_search(self) -> None:
         """Forget what was searched for; the screen stays where it is."""
-        self.searching = self._screen.hit = None
+        self.searching = self._screen.hit = self._sought = None
         self.notice = ""
 
     def scroll(self, lines: int) -> None:
@@ -279,11 +282,11 @@ class Talk:
     def _find(self, end: End) -> None:
         assert self.searching is not None  # noqa: S101  its callers have seen to it
         self.notice = "Searching"
-        self._asks(Find(self.searching.words, end, self.searching.hit))
+        self._sought = Find(self.searching.words, end, self.searching.hit)
+        self._asks(self._sought)
 
     def _found(self, end: End, answer: Answer) -> None:
-        if self.searching is None:
-            return
+        assert self.searching is not None  # noqa: S101  who forgets it forgets what was sought
         self.notice = ""
         if isinstance(answer, ApiError):
             self.notice = answer.message

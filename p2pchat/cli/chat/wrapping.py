@@ -6,6 +6,7 @@ Rules:
 - A character has at most ``COMBINING`` marks upon it: more of them would be painted over the lines around.
 - What makes one sign of several emoji, or asks for their coloured form, is left out, and flags are their two letters:
   terminals disagree about the width of the result, and whatever stands after it on the line would go astray.
+- What is invisible is left out, but for two characters that spelling needs.
 - Where the terminal's encoding lacks a character, its escape is shown.
 - Lines break at spaces, and within a word that is longer than a line. A text is cut after ``LINES``: 64 KiB of line
   feeds would push all else out of reach.
@@ -14,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 from typing import Final
+from unicodedata import category
 
 from prompt_toolkit.utils import get_cwidth
 
@@ -28,6 +30,9 @@ NARROWEST: Final = 4
 _VARIANTS: Final = "\ufe0e\ufe0f"
 _EMOJI_PARTS: Final = "\u200d" + "".join(map(chr, range(0x1F3FB, 0x1F400)))
 """The joiner and the five skin tones: they make one sign of two, after an emoji."""
+
+_SPELLING: Final = "\u200c\u200d"
+"""What has no columns and is no mark, but belongs to how words of some languages are written."""
 
 _FLAG_LETTERS: Final = {0x1F1E6 + index: ord("A") + index for index in range(26)}
 
@@ -85,7 +90,7 @@ def _tamed(line: str) -> str:
                 kept.append(f"[+{marks - COMBINING}]")
             marks, wide = 0, columns > 1
             kept.append(character)
-        else:
+        elif category(character) != "Cf" or character in _SPELLING:
             marks += 1
             if marks <= COMBINING:
                 kept.append(character)

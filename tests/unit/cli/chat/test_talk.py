@@ -405,6 +405,8 @@ def test_a_search_that_is_refused_or_empty_or_too_long(world: World) -> None:
     world.talk.find("x" * 257)
     assert (world.asked, "256" in world.status) == ([], True)
     world.talk.find("needle")
+    world.talk.step("older")
+    assert len(world.asked) == 1
     world.answer(Find, ApiError("STORE", "The disk refused."))
     assert world.status == "The disk refused."
     world.talk.find("other")

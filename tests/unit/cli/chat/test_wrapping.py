@@ -67,8 +67,9 @@ def test_a_flood_of_marks_is_counted_not_drawn() -> None:
         ("\U0001f1f0\U0001f1f7!", "KR!"),
         ("\U0001f44d\U0001f3fd!", "\U0001f44d!"),
         ("क्\u200dष", "क्\u200dष"),
+        ("a\u200bb\ufeff\u2060\U000e0041c\u200e", "abc"),
     ],
-    ids=["joined", "coloured", "flag", "skin tone", "a joiner that is spelling"],
+    ids=["joined", "coloured", "flag", "skin tone", "a joiner that is spelling", "invisible"],
 )
 def test_what_terminals_measure_differently_is_taken_apart(text: str, shown: str) -> None:
     assert wrapped(text, 40) == [shown]
