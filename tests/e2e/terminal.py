@@ -76,7 +76,10 @@ class Terminal:
     def sees(self, *wanted: str) -> None:
         """Wait until all of it stands on the screen."""
         for each in wanted:
-            until(lambda each=each: self.shows(each), f"{each!r} is not on the screen:\n" + "\n".join(self.lines))
+            try:
+                until(lambda each=each: self.shows(each), "")
+            except AssertionError:
+                raise AssertionError(f"{each!r} is not on the screen:\n" + "\n".join(self.lines)) from None
 
     def ends(self) -> int:
         """Wait for the end; the exit status."""

@@ -107,7 +107,7 @@ def test_hostile_texts_act_on_nothing(pair: tuple[Daemon, Daemon], bobs: Termina
     ):
         alice.call("message.send", to="Bob", text=text)
     bobs.sees("Alice: last", "Alice  online  claimed", ">")
-    bobs.resize(80, 400)  # as high as all of it
+    bobs.resize(80, 500)  # as high as all of it
     bobs.sees("\\x1b[2J\\x1b]0;owned\\x07\\x1bc\\x9b2J\\x0e clear", "      00:00 me: forged", "\\u202eover\\u2067")
     bobs.sees("Alice  online  claimed", "[+19993]")
     raw = bobs.raw.decode()

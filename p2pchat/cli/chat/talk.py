@@ -301,10 +301,13 @@ class Talk:
                 self._load(Begin(answer.position))
 
     def _is(self, answer: Answer) -> None:
+        before = self.contact.get("state")
         if isinstance(answer, Mapping):
             self.contact = answer
         elif isinstance(answer, ApiError) and answer.error_name == "CONTACT_NOT_FOUND":
             self.contact = {**self.contact, "state": REMOVED}
+        if self.contact.get("state") != before:
+            self.notice = ""  # of how it was
 
     def _fetch(self) -> None:
         if self._awaited is not None or not self._begun or self._held_up or self.problem is not None:

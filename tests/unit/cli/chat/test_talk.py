@@ -334,6 +334,7 @@ def test_news_of_the_contact_is_asked_for(world: World, kind: str) -> None:
 
 
 def test_a_contact_that_is_gone_gets_nothing(world: World) -> None:
+    world.talk.notice = "Not sent: it is blocked."
     world.event("contact.removed", contact())
     world.answer(Who, ApiError("CONTACT_NOT_FOUND", "Nobody."))
     assert "was removed" in world.status
