@@ -10,8 +10,9 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pyte
@@ -25,18 +26,20 @@ _LEADER = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);
 class Terminal:
     """One command line in ``columns`` × ``rows``; ``raw`` is all that it has written."""
 
-    def __init__(self, home: Path, *arguments: str, columns: int = 80, rows: int = 24, **variables: str) -> None:
+    def __init__(
+        self, home: Path, *arguments: str, columns: int = 80, rows: int = 24, variables: Mapping[str, str] = {}
+    ) -> None:
         self._master, self._slave = os.openpty()
-        self.resize(columns, rows)
         self.before = termios.tcgetattr(self._slave)
         self.raw = b""
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
+        self.resize(columns, rows)
         program = [sys.executable, "-m", "p2pchat.cli", *arguments]
         self.process = subprocess.Popen(
             [sys.executable, "-c", _LEADER, *program],
-            env=environment(home) | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"} | variables,
+            env=environment(home) | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"} | dict(variables),
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
@@ -61,9 +64,8 @@ class Terminal:
     def resize(self, columns: int, rows: int) -> None:
         """As when somebody drags the corner of the window; the kernel tells the process."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        if hasattr(self, "_screen"):
-            with self._lock:
-                self._screen.resize(rows, columns)
+        with self._lock:
+            self._screen.resize(rows, columns)
 
     @property
     def lines(self) -> list[str]:
@@ -77,7 +79,7 @@ class Terminal:
         """Wait until all of it stands on the screen."""
         for each in wanted:
             try:
-                until(lambda each=each: self.shows(each), "")
+                until(partial(self.shows, each), "")
             except AssertionError:
                 raise AssertionError(f"{each!r} is not on the screen:\n" + "\n".join(self.lines)) from None
 
@@ -111,9 +113,11 @@ class Terminal:
 
 
 @contextmanager
-def terminal(home: Path, *arguments: str, columns: int = 80, rows: int = 24, **variables: str) -> Iterator[Terminal]:
+def terminal(
+    home: Path, *arguments: str, columns: int = 80, rows: int = 24, variables: Mapping[str, str] = {}
+) -> Iterator[Terminal]:
     """A command line in a terminal, ended with the block."""
-    opened = Terminal(home, *arguments, columns=columns, rows=rows, **variables)
+    opened = Terminal(home, *arguments, columns=columns, rows=rows, variables=variables)
     try:
         yield opened
     finally:

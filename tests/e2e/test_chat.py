@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemons import Daemon, environment, matched_pair, p2pchat, until
+from tests.e2e.daemons import Daemon, matched_pair, p2pchat, until
 from tests.e2e.terminal import Terminal, terminal
 
 pytestmark = pytest.mark.e2e
@@ -149,7 +148,7 @@ def test_nothing_runs_while_nothing_happens(bobs: Terminal) -> None:
 
 @pytest.mark.parametrize(("variables", "sign"), [({"LC_ALL": "C"}, "++"), ({"NO_COLOR": "1"}, "\u2713\u2713")])
 def test_poor_terminals(pair: tuple[Daemon, Daemon], variables: dict[str, str], sign: str) -> None:
-    with terminal(pair[1].home, "chat", "Alice", **variables) as opened:
+    with terminal(pair[1].home, "chat", "Alice", variables=variables) as opened:
         opened.sees("Alice  online")
         opened.types("Hello" + ENTER)
         opened.sees(f"me: Hello {sign}")
@@ -181,7 +180,7 @@ def test_without_a_terminal_it_prints_nothing_to_stdout(pair: tuple[Daemon, Daem
     done = p2pchat(pair[1].home, "chat", "Alice")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"chat needs a terminal" in done.stderr
-    with terminal(pair[1].home, "chat", "Alice", TERM="dumb") as opened:
+    with terminal(pair[1].home, "chat", "Alice", variables={"TERM": "dumb"}) as opened:
         assert opened.ends() == 2
         opened.sees("chat needs a terminal")
     done = p2pchat(pair[1].home, "--json", "chat", "Alice")
@@ -217,9 +216,3 @@ def test_a_lock_is_told_with_the_way_out(tmp_path: Path) -> None:
             assert (opened.ends(), opened.is_as_before) == (130, True)
     finally:
         daemon.kill()
-
-
-def test_no_other_command_loads_what_draws(tmp_path: Path) -> None:
-    program = "import sys, p2pchat.cli.chat.command, p2pchat.cli.app; print('prompt_toolkit' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], env=environment(tmp_path), capture_output=True, check=True)
-    assert done.stdout == b"False\n"

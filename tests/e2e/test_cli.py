@@ -18,6 +18,7 @@ pytestmark = pytest.mark.e2e
 
 DEADLINE_S = 60.0
 HEAVY = {"trio", "libp2p", "msgspec", "asyncio", "ssl", "structlog", "rich", "sqlcipher3", "nacl", "subprocess"}
+HEAVY |= {"prompt_toolkit", "wcwidth"}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Dae
         yield pair
 
 
-@pytest.mark.parametrize("module", ["client.blocking", "cli.app", "cli.node", "cli.messages", "cli.listen"])
+@pytest.mark.parametrize(
+    "module", ["client.blocking", "cli.app", "cli.node", "cli.messages", "cli.listen", "cli.chat.command"]
+)
 def test_a_command_loads_little(tmp_path: Path, module: str) -> None:
     program = f"import sys, p2pchat.{module}; print(*sys.modules)"
     loaded = subprocess.run(
