@@ -109,7 +109,7 @@ def test_hostile_texts_act_on_nothing(pair: tuple[Daemon, Daemon], bobs: Termina
     bobs.resize(80, 500)  # as high as all of it
     bobs.sees("\\x1b[2J\\x1b]0;owned\\x07\\x1bc\\x9b2J\\x0e clear", "      00:00 me: forged", "\\u202eover\\u2067")
     bobs.sees("Alice  online  claimed", "[+19993]")
-    raw = bobs.raw.decode()
+    raw = bobs.raw.decode(errors="ignore")  # the end of it may still be on its way
     assert not any(each in raw for each in ("\x1b]", "\x1bc", "\x9b", "\x0e", "\u202e", "\u2067", "\u0301" * 9))
 
 
