@@ -209,9 +209,9 @@ def test_a_daemon_that_comes_back_tells_what_was_missed(heard: Heard) -> None:
         kept.append(api)
         return api
 
-    with served(remembering, path) as first, linked(path, heard) as link:
-        heard.until(("up", True))
-        first.do(first.api.stop.set)
+    with linked(path, heard) as link:
+        with served(remembering, path):
+            heard.until(("up", True))
         heard.until(("down", "NO_DAEMON"))
         link.ask(Who())
         answer = heard.next_answer()
@@ -232,10 +232,11 @@ def test_a_question_is_not_lost_on_a_connection_of_an_earlier_daemon(heard: Hear
         api.contact("Bob")
         return api
 
-    with served(made, path) as first, linked(path, heard) as link:
-        link.ask(Who())
-        heard.next_answer()
-        first.do(first.api.stop.set)
+    with linked(path, heard) as link:
+        with served(made, path):
+            heard.until(("up", True))
+            link.ask(Who())
+            heard.next_answer()
         heard.until(("down", "NO_DAEMON"))
         with served(made, path):
             heard.until(("up", False))
