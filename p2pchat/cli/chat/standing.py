@@ -52,6 +52,8 @@ def obstacle(contact: Mapping[str, object], command: str) -> str:
             return f"To answer: {command} contacts accept {contact_id}"
         case "blocked":
             return f"This contact is blocked. To change that: {command} contacts unblock {contact_id}"
+        case state if state == REMOVED and contact.get("merged_into"):
+            return f"This contact and another are one; it goes on with: {command} chat {text(contact, 'merged_into')}"
         case state if state == REMOVED:
             return "This contact was removed; nothing can be sent."
         case _:

@@ -83,6 +83,7 @@ class Talk:
         self._user = user
         self._awaited: Begin | Extend | None = None
         self._sought: Find | None = None
+        self._goes_on_with: object = None
         self._begun = False
         self._held_up = False
 
@@ -115,6 +116,8 @@ class Talk:
                 self.notice = _KEY_CHANGED
             if kind == "contact.merged":
                 self._load(Begin())
+            if kind == "contact.removed":
+                self._goes_on_with = data.get("merged_into")
 
     def answered(self, question: Question, answer: Answer) -> None:
         """What came of a question."""
@@ -305,7 +308,7 @@ class Talk:
         if isinstance(answer, Mapping):
             self.contact = answer
         elif isinstance(answer, ApiError) and answer.error_name == "CONTACT_NOT_FOUND":
-            self.contact = {**self.contact, "state": REMOVED}
+            self.contact = {**self.contact, "state": REMOVED, "merged_into": self._goes_on_with}
         if self.contact.get("state") != before:
             self.notice = ""  # of how it was
 

@@ -40,6 +40,7 @@ def test_presence(fields: dict[str, object], beside: list[str]) -> None:
         ({"state": "request"}, f"p2pchat contacts accept {BOB}"),
         ({"state": "blocked"}, f"p2pchat contacts unblock {BOB}"),
         ({"state": "removed"}, "nothing can be sent"),
+        ({"state": "removed", "merged_into": "0c0c"}, "p2pchat chat 0c0c"),
     ],
 )
 def test_what_is_in_the_way_is_told_with_the_way_out(fields: dict[str, object], way: str) -> None:

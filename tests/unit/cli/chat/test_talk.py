@@ -342,6 +342,12 @@ def test_a_contact_that_is_gone_gets_nothing(world: World) -> None:
     assert world.status == "Not sent; it stays here."
 
 
+def test_a_contact_that_became_another_says_where_it_goes_on(world: World) -> None:
+    world.event("contact.removed", contact(merged_into="0c" * 16))
+    world.answer(Who, ApiError("CONTACT_NOT_FOUND", "Nobody."))
+    assert world.status.endswith(f"p2pchat chat {'0c' * 16}")
+
+
 def test_a_new_device_is_told(world: World) -> None:
     world.event("contact.key_changed", contact())
     assert "new device" in world.status
