@@ -17,8 +17,9 @@ from tests.e2e.daemons import ALICE, BOB, Daemon, daemons, environment, matched_
 pytestmark = pytest.mark.e2e
 
 DEADLINE_S = 60.0
-HEAVY = {"trio", "libp2p", "msgspec", "asyncio", "ssl", "structlog", "rich", "sqlcipher3", "nacl", "subprocess"}
-HEAVY |= {"prompt_toolkit", "wcwidth"}
+HEAVY = {"trio", "libp2p", "msgspec", "asyncio", "ssl", "structlog", "rich", "sqlcipher3", "nacl", "subprocess"} | {
+    "prompt_toolkit"
+}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.cli.chat import history as history_module
@@ -116,6 +116,7 @@ def test_the_far_end_is_let_go() -> None:
     assert not history.knows(made(most + 1).id)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_pages_and_events_lead_to_what_the_daemon_has(data: st.DataObject) -> None:
     """A daemon that gains messages and states, an answer that is as old as its question, events that come later."""

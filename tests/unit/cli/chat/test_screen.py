@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.cli.chat import drawing
@@ -124,6 +124,7 @@ def test_what_did_not_change_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch)
     assert len(drawn) == 1
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 200), max_size=30),
     st.lists(st.tuples(st.integers(-30, 30), st.integers(1, 12), st.integers(10, 60)), min_size=1, max_size=10),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
@@ -41,6 +41,7 @@ def test_lines_break_where_a_reader_expects_it(text: str, width: int, used: int,
     assert wrapped(text, width, used=used) == lines
 
 
+@settings(deadline=None)
 @given(HOSTILE, st.integers(NARROWEST, 50), st.integers(0, 60))
 def test_no_text_is_wider_than_the_room_or_acts_on_the_terminal(text: str, width: int, used: int) -> None:
     lines = wrapped(text, width, used=used)
@@ -49,6 +50,7 @@ def test_no_text_is_wider_than_the_room_or_acts_on_the_terminal(text: str, width
     assert get_cwidth(lines[0]) <= max(width - used, 0)
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("ab 가"), min_size=1, max_size=100), st.integers(NARROWEST, 20))
 def test_no_character_is_lost_but_spaces_at_a_break(text: str, width: int) -> None:
     assert "".join(wrapped(text, width)).replace(" ", "") == text.replace(" ", "")
