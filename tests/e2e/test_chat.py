@@ -39,6 +39,7 @@ def test_two_people_talk(pair: tuple[Daemon, Daemon], bobs: Terminal) -> None:
         alices.sees("me: Hello Bob \u2713\u2713")
         bobs.sees("Alice: Hello Bob", "> half a sent")
         bobs.types("ence, 그리고 한글" + ENTER)
+        alices.sees("me: Hello Bob \u2713\u2713 read")
         alices.sees("Bob: half a sentence, 그리고 한글")
         bobs.sees("\u2713\u2713")
         alices.types("one\x1b\rtwo\x1b[200~\rthree\x1b[201~" + ENTER)

@@ -54,7 +54,14 @@ class Who:
     """The contact as it is now. Answered by a ``Contact``."""
 
 
-Question = Send | Begin | Extend | Find | Who
+@dataclass(frozen=True, repr=False)
+class Read(Silent):
+    """Say that a message was read, and all before it. Answered by it."""
+
+    id: str
+
+
+Question = Send | Begin | Extend | Find | Who | Read
 
 
 class Stretch(NamedTuple):
@@ -80,6 +87,8 @@ def ask(client: Client, contact_id: str, question: Question) -> Answer:
             return row(client.call("message.send", to=contact_id, text=text, idempotency_key=key))
         case Who():
             return client.call("contacts.get", to=contact_id)
+        case Read(message_id):
+            return row(client.call("message.mark_read", id=message_id))
         case Find(words, end, beyond):
             limits: dict[str, object] = {"before" if end == "older" else "after": beyond}
             rows, _ = _page(client, to=contact_id, search=words, limit=1, **given(limits))

@@ -6,6 +6,7 @@ Rules:
   ignored.
 - A draft that got no answer is sent again under its key when the daemon is back. A draft that was refused goes back
   into the input.
+- What stands on the screen when a key is pressed was read, and so was what it opened on: somebody is there.
 - What an event tells of the contact is asked for: the event tells how it was, maybe long ago.
 """
 
@@ -23,7 +24,7 @@ from p2pchat.base.silent import Silent
 from p2pchat.cli.chat import entered as meant
 from p2pchat.cli.chat.drawing import Line, Look, words
 from p2pchat.cli.chat.history import End, History
-from p2pchat.cli.chat.questions import Answer, Begin, Extend, Find, Question, Send, Stretch, Who
+from p2pchat.cli.chat.questions import Answer, Begin, Extend, Find, Question, Read, Send, Stretch, Who
 from p2pchat.cli.chat.rows import Draft, Row, row
 from p2pchat.cli.chat.screen import Screen
 from p2pchat.cli.chat.standing import REMOVED
@@ -84,6 +85,7 @@ class Talk:
         self._awaited: Begin | Extend | None = None
         self._sought: Find | None = None
         self._goes_on_with: object = None
+        self._read_to = 0
         self._begun = False
         self._held_up = False
 
@@ -134,6 +136,9 @@ class Talk:
                     self._found(end, answer)
             case Who():
                 self._is(answer)
+            case Read():
+                if isinstance(answer, ApiError):
+                    self._read_to = 0  # the next key says it again
 
     # -- from the user ---------------------------------------------------------------------------------------------
 
@@ -179,6 +184,14 @@ class Talk:
         """Forget what was searched for; the screen stays where it is."""
         self.searching = self._screen.hit = self._sought = None
         self.notice = ""
+
+    def attend(self) -> None:
+        """Somebody is there, and has read what is on the screen."""
+        shown = self._history.rows[: self._screen.last_row() + 1]
+        newest = next((each for each in reversed(shown) if each.incoming), None)
+        if newest is not None and newest.state == "received" and newest.position > self._read_to:
+            self._read_to = newest.position
+            self._asks(Read(newest.id))
 
     def scroll(self, lines: int) -> None:
         """So many lines toward the end, or toward the start if negative."""
@@ -340,8 +353,11 @@ class Talk:
             if self._history.is_full:
                 self._history.trim(self._screen.first_row())
             return
-        self._begun = True
+        opens, self._begun = not self._history.rows, True
         self._history.begin(answer.rows, at_start=answer.at_start, at_end=answer.at_end)
         if question.position is not None:
             self._screen.show(self._rows(), self._screen.look, self._screen.height, at_end=answer.at_end)
             self._screen.look_at(question.position)
+        elif opens:
+            self._screen.show(self._rows(), self._screen.look, self._screen.height)
+            self.attend()

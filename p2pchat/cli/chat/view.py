@@ -105,6 +105,7 @@ class View:
             input=terminal.source,
             output=terminal.output,
         )
+        self._app.key_processor.before_key_press += lambda _: self.talk.attend()
         self._app.ttimeoutlen, self._app.timeoutlen = _ESCAPE_S, _META_S
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -15,7 +15,7 @@ from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import UsageError
 from p2pchat.cli.chat import link as link_module
 from p2pchat.cli.chat.link import Link
-from p2pchat.cli.chat.questions import Answer, Begin, Extend, Find, Question, Send, Stretch, Who, ask
+from p2pchat.cli.chat.questions import Answer, Begin, Extend, Find, Question, Read, Send, Stretch, Who, ask
 from p2pchat.cli.chat.rows import Row
 from p2pchat.client.blocking import Client
 from tests.fake_api import FakeApi, Served, served
@@ -143,6 +143,11 @@ def test_a_text_is_sent_with_its_key(client: Client, node: Served) -> None:
         "message.send",
         {"to": f"{1:016x}", "text": "Hello", "idempotency_key": "a key"},
     )
+
+
+def test_a_message_is_said_to_be_read(client: Client, node: Served) -> None:
+    assert isinstance(asked(client, Read(f"{7:032x}")), Row)
+    assert node.api.calls[-1] == ("message.mark_read", {"id": f"{7:032x}"})
 
 
 def test_who_it_is(client: Client) -> None:

@@ -9,7 +9,7 @@ import pytest
 from p2pchat.api.errors import ApiError, NoDaemon
 from p2pchat.api.text import TEXT_BYTES
 from p2pchat.cli.chat.drawing import Look
-from p2pchat.cli.chat.questions import Answer, Begin, Extend, Find, Question, Send, Stretch, Who
+from p2pchat.cli.chat.questions import Answer, Begin, Extend, Find, Question, Read, Send, Stretch, Who
 from p2pchat.cli.chat.rows import Row
 from p2pchat.cli.chat.standing import status
 from p2pchat.cli.chat.talk import Talk
@@ -65,6 +65,7 @@ def world() -> World:
     made_.talk.up(anew=True)
     made_.answer(Begin, Stretch(rows(range(1, 6)), at_start=True, at_end=True))
     made_.answer(Who, contact())
+    made_.answer(Read, made(5, state="read"))
     return made_
 
 
@@ -185,6 +186,53 @@ def test_newer_pages_come_before_the_end_is_reached(world: World) -> None:
     before = world.shown(10)
     world.answer(Extend, Stretch(rows(range(160, 220)), at_start=False, at_end=False))
     assert world.shown(10) == before
+
+
+def test_what_it_opens_on_was_read() -> None:
+    world = World()
+    world.talk.up(anew=True)
+    world.answer(Begin, Stretch([*rows(range(1, 6)), own(6)], at_start=True, at_end=True))
+    read = world.take(Read)
+    assert isinstance(read, Read)
+    assert read.id == made(5).id
+
+
+def test_what_comes_later_was_read_when_somebody_touches_a_key(world: World) -> None:
+    world.shown()
+    world.event("message.received", message(6))
+    world.event("message.received", message(7))
+    world.shown()
+    assert world.asked == []
+    world.talk.attend()
+    world.talk.attend()
+    read = world.take(Read)
+    assert isinstance(read, Read)
+    assert (read.id, world.asked) == (made(7).id, [])
+    world.talk.answered(read, NoDaemon("gone"))
+    world.talk.attend()
+    world.answer(Read, made(7, state="read"))
+    world.event("message.read", message(7, state="read"))
+    world.talk.attend()
+    assert world.asked == []
+
+
+def test_what_is_below_the_screen_was_not_read(world: World) -> None:
+    long(world)
+    world.talk.page(-1)
+    world.shown(10)
+    world.event("message.received", message(1001))
+    world.asked.clear()
+    world.talk.attend()
+    world.talk.attend()
+    read = world.take(Read)
+    assert isinstance(read, Read)
+    assert int(read.id, 16) < 1000
+    world.talk.newest()
+    world.shown(10)
+    world.talk.attend()
+    read = world.take(Read)
+    assert isinstance(read, Read)
+    assert read.id == made(1001).id
 
 
 # -- sending ----------------------------------------------------------------------------------------------------------
