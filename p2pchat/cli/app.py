@@ -41,6 +41,7 @@ _COMMANDS: Final = {
     "contacts": "p2pchat.cli.contacts:contacts",
     "send": "p2pchat.cli.messages:send",
     "listen": "p2pchat.cli.listen:listen",
+    "chat": "p2pchat.cli.chat.command:chat",
     "history": "p2pchat.cli.messages:history",
     "search": "p2pchat.cli.search:search",
     "read": "p2pchat.cli.receipts:read",

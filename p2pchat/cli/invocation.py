@@ -47,10 +47,14 @@ class Invocation:
         with self.client() as client:
             return client.call(method, **given(params))
 
+    def program(self) -> str:
+        """How the user calls p2pchat for this profile."""
+        return "p2pchat" if self.profile == DEFAULT_PROFILE else f"p2pchat --profile {self.profile}"
+
     def _how_to_start(self) -> str:
         if self.socket:
             return "No daemon answers on that socket."
-        command = "p2pchat" if self.profile == DEFAULT_PROFILE else f"p2pchat --profile {self.profile}"
+        command = self.program()
         if ProfilePaths(self.profile).database.exists():
             return f"No daemon is running for the profile {self.profile}; start it with: {command} daemon"
         return f"There is no profile {self.profile} yet; make it with: {command} init, start it with: {command} daemon"

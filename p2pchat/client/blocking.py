@@ -22,6 +22,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, Self, cast
 
 from p2pchat.api.errors import ApiError, NoDaemon
@@ -33,7 +34,7 @@ _LOST: Final = "The daemon closed the connection."
 
 
 class Client:
-    """One connection to the daemon. Not for several threads at once.
+    """One connection to the daemon. Not for several threads at once, but for :meth:`interrupt`.
 
     Args:
         socket_path: the daemon's socket, as ``ProfilePaths(profile).socket`` gives it.
@@ -61,6 +62,12 @@ class Client:
         """Leave; what was asked and not answered is still carried out."""
         self._file.close()
         self._socket.close()
+
+    def interrupt(self) -> None:
+        """End the connection for the thread that waits on it: its call or its events end with NoDaemon. The one method
+        that another thread may call."""
+        with suppress(OSError):  # the daemon was the first to end it
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def call(self, method: str, /, **params: object) -> dict[str, object]:
         """The result of one call. A parameter that is None is sent as null: not given.

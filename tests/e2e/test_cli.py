@@ -21,7 +21,9 @@ from tests.e2e.daemons import ALICE, BOB, Daemon, daemons, environment, matched_
 pytestmark = pytest.mark.e2e
 
 DEADLINE_S = 60.0
-HEAVY = {"trio", "libp2p", "msgspec", "asyncio", "ssl", "structlog", "rich", "sqlcipher3", "nacl", "subprocess"}
+HEAVY = {"trio", "libp2p", "msgspec", "asyncio", "ssl", "structlog", "rich", "sqlcipher3", "nacl", "subprocess"} | {
+    "prompt_toolkit"
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Dae
 
 
 @pytest.mark.parametrize(
-    "module", ["client.blocking", "cli.app", "cli.node", "cli.messages", "cli.search", "cli.listen"]
+    "module",
+    ["client.blocking", "cli.app", "cli.node", "cli.messages", "cli.search", "cli.listen", "cli.chat.command"],
 )
 def test_a_command_loads_little(tmp_path: Path, module: str) -> None:
     program = f"import sys, p2pchat.{module}; print(*sys.modules)"

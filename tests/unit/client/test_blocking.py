@@ -157,3 +157,22 @@ def test_that_a_request_could_not_be_read_is_told_to_its_caller(other_end: Calla
     parse = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"No.","data":{"name":"PARSE"}}}\n'
     with Client(other_end(parse)) as client, pytest.raises(ApiError, match=r"No\."):
         client.call("node.status")
+
+
+def test_another_thread_can_end_a_wait(node: Served) -> None:
+    with Client(node.path) as client:
+        events = client.events()
+        ended: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                next(events)
+            except NoDaemon as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        client.interrupt()
+        thread.join(10)
+        assert len(ended) == 1
+        client.interrupt()

@@ -1,0 +1,90 @@
+"""What a line that was entered means. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from p2pchat.api.text import TEXT_BYTES, is_unicode
+from p2pchat.base.silent import Silent
+from p2pchat.cli.chat.drawing import Signs
+
+WORDS: Final = 256
+"""Longest search, in characters."""
+
+
+def help_on(signs: Signs) -> list[str]:
+    """What ``/help`` shows, a paragraph each."""
+    return [
+        "Enter sends; Alt-Enter or Ctrl-J breaks the line, and so does a pasted line break.",
+        "PageUp and PageDown move through the conversation, at the edge of the input Up and Down too; Esc ends that.",
+        "Ctrl-F, or /search WORDS, finds: Enter or Up an older message, Down a newer one, Esc ends the search.",
+        "/help shows this. /quit, Ctrl-C, or Ctrl-D in an empty input, ends. //x sends /x.",
+        f"{signs.waiting} waits  {signs.sent} sent  {signs.delivered} arrived  {signs.delivered} read  "
+        f"{signs.failed} will not arrive, and why",
+    ]
+
+
+@dataclass(frozen=True, repr=False)
+class Text(Silent):
+    """To be sent."""
+
+    text: str
+
+
+@dataclass(frozen=True, repr=False)
+class Search(Silent):
+    """``/search``; without ``words`` they are asked for."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Help:
+    """``/help``."""
+
+
+@dataclass(frozen=True)
+class Quit:
+    """``/quit``."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Blank."""
+
+
+@dataclass(frozen=True, repr=False)
+class Mistake(Silent):
+    """It stays in the input; ``sentence`` says why."""
+
+    sentence: str
+
+
+def read(entered: str) -> Text | Search | Help | Quit | Nothing | Mistake:
+    """What was meant."""
+    if not entered.strip():
+        return Nothing()
+    if not entered.startswith("/"):
+        return _text(entered)
+    if entered.startswith("//"):
+        return _text(entered[1:])
+    command, _, rest = entered.strip().partition(" ")
+    match command:
+        case "/search":
+            return Search(rest.strip())
+        case "/help" if not rest:
+            return Help()
+        case "/quit" if not rest:
+            return Quit()
+        case _:
+            return Mistake("There is no such command; /help shows them, and // begins a text with a slash.")
+
+
+def _text(text: str) -> Text | Mistake:
+    if not is_unicode(text):
+        return Mistake("This holds bytes that are no UTF-8, and was not sent.")
+    size = len(text.encode())
+    if size > TEXT_BYTES:
+        return Mistake(f"This is {size:,} bytes long and was not sent; a message has {TEXT_BYTES:,} at most.")
+    return Text(text)
