@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import pytest
@@ -17,6 +17,7 @@ from p2pchat.core.presence import Presence, encode_presence
 from p2pchat.core.record import check_record
 from p2pchat.net.addresses import from_socket
 from p2pchat.net.dht import WalkResult
+from p2pchat.net.transport import Told
 from p2pchat.services import announce, presence
 from p2pchat.services import contacts as book
 from p2pchat.services.link import MSG_PROTOCOL, Link
@@ -240,16 +241,16 @@ async def test_a_contact_cannot_make_this_node_dial_a_victim_without_end(
                 contact_peers.save(tx, 1, victim, where, bytes(32), number + 1)
 
         await alice.database.run(name)
-        real: Callable[[PeerId, Sequence[Address]], Awaitable[None]] = alice.network.dial
+        real = alice.network.dial
         count = 0
 
-        async def dial(peer: PeerId, addresses: Sequence[Address]) -> None:
+        async def dial(peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
             nonlocal count
             if peer in victims:
                 count += 1
                 await trio.sleep(8)  # nothing answers
                 raise NetError("None of the peer's addresses answered.")
-            await real(peer, addresses)
+            await real(peer, addresses, told)
 
         monkeypatch.setattr(alice.network, "dial", dial)
         await cluster.start(alice)
