@@ -107,6 +107,10 @@ class Methods:
         self._under_way += 1
         try:
             sent = iter(await self._messages.send_all(fit))
+        except Exception:
+            if self._finished:  # as in __call__
+                raise locked() from None
+            raise
         finally:
             self._ended_one()
         return [each if isinstance(each, P2PChatError) else next(sent) for each in checked]
