@@ -49,8 +49,15 @@ def refuse_unfit(path: Path, own: Path | None) -> None:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raises: UsageError: ALREADY_EXISTS, there is something of that name, be it a link to nothing."""
-    if path.is_dir():
+    """That nothing has that name.
+
+    Raises:
+        UsageError: ALREADY_EXISTS, there is something, be it a link to nothing.
+        StoreError: nothing can have such a name.
+    """
+    with _disk_errors():  # too long a name, say
+        is_folder = path.is_dir()
+    if is_folder:
         raise UsageError("That is a folder already: name a new file in it.", name="ALREADY_EXISTS")
     if os.path.lexists(path):
         raise UsageError("There is a file of that name already; nothing was changed.", name="ALREADY_EXISTS")

@@ -332,7 +332,9 @@ class BackupFile(Params, kw_only=True, frozen=True):
     passphrase: Passphrase
 
     def check(self) -> None:
-        if not self.path.startswith("/") or "\0" in self.path:
+        if "\0" in self.path:
+            raise invalid("path", "must not hold a NUL")
+        if not self.path.startswith("/"):
             raise invalid("path", "must be absolute: the daemon has a working directory of its own")
 
     def may_wait(self) -> bool:

@@ -209,12 +209,16 @@ _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _NUMBER: Final = "a whole number"
 _WORD: Final = re.compile(r"\w{1,64}", re.ASCII)
 _AT: Final = re.compile(r"^(.*) - at `\$\.(\w+)", re.DOTALL)
+_FORMS: Final = {"id": "must be lower-case hex", "types": "must be event types: such as message.sent, message.* or *"}
+"""What the parameters that have a pattern must be, for a person."""
 
 
 def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
     if found := _MISSING.search(report):
         return invalid(found[1], "is required")
     if found := _AT.search(report):
+        if " matching regex " in found[1]:
+            return invalid(found[2], _FORMS[found[2]])
         return invalid(found[2], found[1][0].lower() + found[1][1:])
     return _unknown("", method, kind)
 

@@ -12,7 +12,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from keyword import iskeyword
 from pathlib import Path
 from typing import Final
@@ -106,7 +107,13 @@ class Methods:
         fit = [each for each in checked if isinstance(each, calls.MessageSend)]
         self._under_way += 1
         try:
-            sent = iter(await self._messages.send_all(fit))
+            sent: Iterator[objects.Message | P2PChatError] = iter(await self._messages.send_all(fit))
+        except Exception as error:
+            if self._finished:  # as in __call__
+                raise locked() from None
+            if not isinstance(error, UsageError):
+                raise
+            sent = repeat(error)  # of all that were understood: what was not has its own
         finally:
             self._ended_one()
         return [each if isinstance(each, P2PChatError) else next(sent) for each in checked]

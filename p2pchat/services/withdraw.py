@@ -33,7 +33,7 @@ def delete(tx: Tx, row: MessageRow, shown_id: str) -> None:
     """Forget the text of ``row``. Its id stays: it is not shown again if it comes again.
 
     Args:
-        shown_id: the id of the control API, to drop what is kept of the call that made it.
+        shown_id: the id of the control API, to forget the text in what is kept of the calls that it was the result of.
 
     Raises:
         UsageError: it is on its way.
@@ -43,7 +43,7 @@ def delete(tx: Tx, row: MessageRow, shown_id: str) -> None:
     elif row.state == "sent":
         raise UsageError("id: is on its way; it can be deleted once it is delivered", data={"param": "id"})
     messages.forget(tx, row.id)
-    idempotency.forget(tx, shown_id)
+    idempotency.empty(tx, shown_id)
     tell(tx, EventKind.MESSAGE_DELETED, [row.id], row.contact)
 
 

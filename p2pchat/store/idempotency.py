@@ -29,8 +29,20 @@ def prune(tx: Tx, before_s: int) -> None:
 
 
 def forget(tx: Tx, name: str) -> None:
-    """Drop the results that name a contact or message which is gone; ``name``: its id as the API shows it."""
+    """Drop the results that name a contact which is gone; ``name``: its id as the API shows it."""
     tx.execute("DELETE FROM idempotency WHERE instr(result, CAST(? AS BLOB)) > 0", (name,))
+
+
+def empty(tx: Tx, name: str) -> None:
+    """Take the text out of the results that are the message ``name``, its id as the API shows it.
+
+    The keys stay: a call that is repeated must not queue its message again.
+    """
+    tx.execute(
+        "UPDATE idempotency SET result = CAST(json_replace(CAST(result AS TEXT), '$.text', '') AS BLOB) "
+        "WHERE instr(result, CAST(?1 AS BLOB)) > 0 AND json_extract(CAST(result AS TEXT), '$.id') = ?1",
+        (name,),
+    )
 
 
 def rename(tx: Tx, uid: str, new: str) -> None:

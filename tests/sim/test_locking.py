@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 import pytest
 import trio
@@ -10,7 +10,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from p2pchat.api import calls, objects
-from p2pchat.base.errors import P2PChatError, StoreError
+from p2pchat.base.errors import P2PChatError, StoreError, UsageError
 from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.dispatch import GRACE_S, Handler, Methods
 from p2pchat.testing.cluster import Cluster, Node
@@ -70,6 +70,27 @@ async def test_a_call_that_works_is_waited_for(
         assert trio.current_time() - began == pytest.approx(after_s)
         await trio.sleep(60)
         assert names == [told]
+
+
+async def test_texts_that_are_sent_together_are_locked_as_one_alone_is(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster, trio.open_nursery() as nursery:
+        methods = methods_of(await cluster.add("Alice"))
+
+        async def never(sent: object) -> Sequence[objects.Message | UsageError]:
+            await trio.sleep(60)
+            raise StoreError("The store is closed.")
+
+        methods._messages.send_all = never  # type: ignore[method-assign]
+        names: list[str] = []
+
+        async def send() -> None:
+            names.append(await name_of(methods.send_all([{"to": "Bob", "text": text} for text in ("one", "two")])))
+
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        await methods.finish()
+        await trio.sleep(60)
+        assert names == ["LOCKED"]
 
 
 async def test_a_call_that_waits_is_cut_off_and_what_it_committed_stays(autojump_clock: MockClock) -> None:

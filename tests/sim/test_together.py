@@ -8,7 +8,7 @@ from trio.testing import MockClock
 from p2pchat.api.objects import Message
 from p2pchat.base.errors import StoreError, UsageError
 from p2pchat.control.dispatch import Methods
-from p2pchat.store import eventlog, messages
+from p2pchat.store import eventlog, messages, meta
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from tests.sim.people import meet
@@ -76,6 +76,18 @@ async def test_each_is_refused_for_its_own_reason(autojump_clock: MockClock) -> 
         rows = await alice.database.run(lambda tx: messages.page(tx, bob.id, None, 10))
         assert [(row.text, row.n) for row in reversed(rows)] == [("one", 1), ("five", 2)]
         assert bob.next_n == 3
+
+
+async def test_on_a_replaced_device_what_is_not_understood_is_told_so_nevertheless(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice = await cluster.add("Alice", ALICE)
+        await alice.add(BOB, "Bob")
+        await alice.database.run(lambda tx: meta.save_replaced(tx, 1))
+        good, bad = await methods(alice).send_all([{"to": "Bob", "text": "one"}, {"to": "Bob", "text": ""}])
+        assert isinstance(good, UsageError)
+        assert good.error_name == "FORBIDDEN"
+        assert isinstance(bad, UsageError)
+        assert bad.error_name == "INVALID_PARAMS"
 
 
 async def test_a_key_that_stands_twice_in_a_pile_has_one_effect(autojump_clock: MockClock) -> None:

@@ -159,9 +159,35 @@ async def test_what_is_queued_is_cancelled_when_it_is_deleted(autojump_clock: Mo
         assert await texts(alice, "Bob") == []
 
         def kept(tx: Tx) -> list[tuple[object, ...]]:
-            return tx.all("SELECT text, body FROM message") + tx.all("SELECT result FROM idempotency WHERE key = 'key'")
+            return tx.all("SELECT text, body FROM message") + tx.all("SELECT result FROM idempotency")
 
-        assert await alice.database.run(kept) == [(None, None)]
+        shown = repr(await alice.database.run(kept))
+        assert shown.startswith("[(None, None), (b'")
+        assert "a secret" not in shown
         assert await alice.database.run(messages.outbox_size) == 0
         bob = await alice.contact("Bob")
         assert await alice.database.run(lambda tx: contacts.take_n(tx, bob.id)) == 1
+
+
+async def test_a_call_that_is_repeated_sends_nothing_again_after_the_message_was_deleted(
+    autojump_clock: MockClock,
+) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await meet(cluster)
+        params: dict[str, object] = {"to": "Bob", "text": "once", "idempotency_key": "key"}
+        sent = await call(alice, "message.send", **params, wait="delivered")
+        assert isinstance(sent, objects.Message)
+        naming: dict[str, object] = {"to": "Bob", "text": f"as I said in {sent.id}", "idempotency_key": "other"}
+        other = await call(alice, "message.send", **naming, wait="delivered")
+        assert isinstance(other, objects.Message)
+        await call(alice, "message.delete", id=sent.id)
+        again = await call(alice, "message.send", **params)
+        assert isinstance(again, objects.Message)
+        assert (again.id, again.text, again.replayed) == (sent.id, "", True)
+        named = await call(alice, "message.send", **naming)
+        assert isinstance(named, objects.Message)
+        assert (named.id, named.text, named.replayed) == (other.id, other.text, True)
+        with pytest.raises(UsageError) as conflict:
+            await call(alice, "message.send", **{**params, "text": "another"})
+        assert conflict.value.error_name == "IDEMPOTENCY_CONFLICT"
+        assert await texts(bob, "Alice") == ["once", naming["text"]]

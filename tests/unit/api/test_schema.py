@@ -239,6 +239,34 @@ def test_no_object_holds_bytes(struct: type[msgspec.Struct]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "params", "sentence"),
+    [
+        ("message.explain", {"id": "Bob"}, "id: must be lower-case hex"),
+        ("contacts.accept", {"id": "0A"}, "id: must be lower-case hex"),
+        (
+            "events.fetch",
+            {"since": 0, "types": ["*", "Message"]},
+            "types: must be event types: such as message.sent, message.* or *",
+        ),
+        ("backup.verify", {"path": "/a\0b", "passphrase": "x"}, "path: must not hold a NUL"),
+    ],
+)
+def test_what_has_a_form_is_told_in_words(method: str, params: dict[str, object], sentence: str) -> None:
+    assert refused(method, params).message == sentence
+
+
+def test_every_parameter_with_a_pattern_has_words() -> None:
+    def patterned(hint: object) -> bool:
+        if any(getattr(meta, "pattern", None) for meta in getattr(hint, "__metadata__", ())):
+            return True
+        return any(patterned(inner) for inner in typing.get_args(hint))
+
+    hints = (typing.get_type_hints(spec.params, include_extras=True) for spec in METHODS.values())
+    names = {name for each in hints for name, hint in each.items() if patterned(hint)}
+    assert names == {"id", "types"} == set(schema._FORMS)
+
+
+@pytest.mark.parametrize(
     ("patterns", "matches"),
     [
         (None, True),

@@ -308,6 +308,8 @@ async def test_a_disk_that_refuses_leaves_nothing(
 async def test_a_place_that_is_none(database: Database, path: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         await create(database, tmp_path / "nowhere" / "backup")
+    with pytest.raises(StoreError, match=r"cannot be written: File name too long\."):
+        await create(database, tmp_path / "out" / ("x" * 300))
     with pytest.raises(UsageError, match="already"):
         await create(database, tmp_path / "out")
     (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
