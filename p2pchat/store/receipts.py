@@ -115,11 +115,17 @@ def take(tx: Tx, contact: int, read: Read) -> tuple[list[int], list[int]]:
     return sorted(row[0] for row in delivered), sorted(row[0] for row in told)
 
 
-def begin_anew(tx: Tx, contact: int, after_n: int) -> None:
-    """What has arrived of the own messages above number ``after_n`` went to somebody else, whom the contact was taken
-    for: what is told from now on is not about them. What came may stand in another order."""
+def begin_anew(tx: Tx, contact: int) -> None:
+    """What has arrived of the own messages went to somebody else, whom the contact was taken for: what is told from now
+    on is not about them."""
     tx.execute(
-        "UPDATE contact SET read_position = 0, read_n = max(read_n, coalesce((SELECT max(n) FROM message "
-        "WHERE incoming = 0 AND contact = ?1 AND n > ?2 AND state IN ('delivered', 'read')), 0)) WHERE id = ?1",
-        (contact, after_n),
+        "UPDATE contact SET read_n = max(read_n, coalesce((SELECT max(n) FROM message "
+        "WHERE incoming = 0 AND contact = ?1 AND state IN ('delivered', 'read')), 0)) WHERE id = ?1",
+        (contact,),
     )
+    reorder(tx, contact)
+
+
+def reorder(tx: Tx, contact: int) -> None:
+    """What came may stand in another order now."""
+    tx.execute("UPDATE contact SET read_position = 0 WHERE id = ?", (contact,))
