@@ -323,8 +323,8 @@ def merge(tx: Tx, contact: int, other: int, number: str) -> None:
     for message, waits in tx.all(outgoing, (other,)):
         n = take_n(tx, contact) if waits else 0
         tx.execute("UPDATE message SET contact = ?, n = ? WHERE id = ?", (contact, n, message))
-    # what came was of somebody else; an id that both have used is shown once
-    tx.execute("UPDATE OR IGNORE message SET contact = ? WHERE contact = ?", (contact, other))
+    # what came was of somebody else, whom no receipt goes to; an id that both have used is shown once
+    tx.execute("UPDATE OR IGNORE message SET contact = ?, n = 0 WHERE contact = ?", (contact, other))
     _forget_received(tx, other)
     tx.execute("DELETE FROM contact WHERE id = ?", (other,))
     word_index.put_back(tx, moved)

@@ -64,9 +64,12 @@ def mark(tx: Tx, contact: int, position: int) -> list[tuple[int, bool]]:
 
 
 def newest(tx: Tx, contact: int, position: int) -> Read | None:
-    """The receipt for the texts up to ``position``; None where there is none."""
+    """The receipt for the texts up to ``position``; None where there is none.
+
+    Those with number 0 came from somebody else, whom the contact was taken for.
+    """
     rows = tx.execute(
-        "SELECT wire_id, n FROM message WHERE contact = ? AND incoming = 1 AND id <= ? AND kind = ? "
+        "SELECT wire_id, n FROM message WHERE contact = ? AND incoming = 1 AND id <= ? AND kind = ? AND n > 0 "
         "ORDER BY id DESC LIMIT ?",
         (contact, position, TEXT, RUN_MAX),
     )
@@ -117,7 +120,8 @@ def take(tx: Tx, contact: int, read: Read) -> tuple[list[int], list[int]]:
 
 def begin_anew(tx: Tx, contact: int) -> None:
     """What has arrived of the own messages went to somebody else, whom the contact was taken for: what is told from now
-    on is not about them."""
+    on is not about them. What came was of that one, too, whom no receipt goes to."""
+    tx.execute("UPDATE message SET n = 0 WHERE contact = ? AND incoming = 1", (contact,))
     tx.execute(
         "UPDATE contact SET read_n = max(read_n, coalesce((SELECT max(n) FROM message "
         "WHERE incoming = 0 AND contact = ?1 AND state IN ('delivered', 'read')), 0)) WHERE id = ?1",

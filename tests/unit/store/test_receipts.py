@@ -213,6 +213,23 @@ def test_what_was_sent_to_the_one_who_stays_is_read_by_it_after_a_merge(tx: Tx) 
     assert states(tx) == {1: "read", 2: "read", 0: "delivered", 3: "read"}
 
 
+@pytest.mark.parametrize("how", ["merged", "chosen"])
+def test_nobody_is_told_of_what_came_from_somebody_else(tx: Tx, how: str) -> None:
+    """Whom the contact was taken for before has given those ids; to the contact itself they would mean nothing."""
+    came(tx, 1, 2)
+    came(tx, 3, contact=CAROL, prefix=b"prefix 2")
+    if how == "merged":
+        contacts.merge(tx, BOB, CAROL, "+821055556666")
+        receipts.reorder(tx, BOB)
+        assert receipts.newest(tx, BOB, 100) == Read(wire_id(2), 2)
+    else:
+        receipts.begin_anew(tx, BOB)
+        assert receipts.newest(tx, BOB, 100) is None
+    came(tx, 3)
+    read = receipts.newest(tx, BOB, 100)
+    assert read == Read(wire_id(3), 3 if how == "merged" else 1)
+
+
 def test_what_comes_to_stand_before_what_was_read_can_be_read(tx: Tx) -> None:
     """Two contacts are made one, and messages of the other stand in between."""
     came(tx, 1)
