@@ -64,6 +64,8 @@ def _shown(attempt: Attempt) -> objects.Try:
 
 
 def _ended(row: MessageRow, name: str) -> list[str]:
+    if row.incoming:
+        return [f"{name} sent it, and it is here."]
     match row.state:
         case "delivered":
             return [f"It is on the disk of {name}'s node."]
@@ -71,10 +73,8 @@ def _ended(row: MessageRow, name: str) -> list[str]:
             return [f"{name} has read it."]
         case "cancelled":
             return ["You took it back before it left."]
-        case "expired" | "failed":
-            return [f"It was not delivered: {row.reason}."]
         case _:
-            return [f"{name} sent it, and it is here."]
+            return [f"It was not delivered: {row.reason}."]
 
 
 def _waiting(

@@ -71,7 +71,7 @@ class MessageMethods:
             query = find.query(params.search, "search")
             to = await self._context.db.run(lambda tx: book.resolve(tx, self._context, params.to).id)
             rows = await find.find(self._context, Search(query, to, rising), position, params.limit + 1)
-            page = await self._context.db.run(lambda tx: self._page(tx, rows, params.limit))
+            page = await self._context.db.run(lambda tx: self._page(tx, _as_now(tx, rows), params.limit))
         else:
             page = await self._context.db.run(lambda tx: self._page(tx, self._conversation(tx, params), params.limit))
         if not rising:
@@ -84,7 +84,7 @@ class MessageMethods:
         if to is not None:
             contact = await self._context.db.run(lambda tx: book.resolve(tx, self._context, to).id)
         rows = await find.find(self._context, Search(query, contact), params.before, params.limit + 1)
-        return await self._context.db.run(lambda tx: self._page(tx, rows, params.limit))
+        return await self._context.db.run(lambda tx: self._page(tx, _as_now(tx, rows), params.limit))
 
     def _conversation(self, tx: Tx, params: calls.MessageList) -> Sequence[MessageRow]:
         to = book.resolve(tx, self._context, params.to)
@@ -101,8 +101,8 @@ class MessageMethods:
             if row.contact not in uids:
                 owner = contacts.get(tx, row.contact)
                 uids[row.contact] = owner.uid.hex() if owner is not None else ""
-            if not uids[row.contact]:
-                continue  # it went with its contact since it was found
+            if row.state == "deleted" or not uids[row.contact]:
+                continue  # it went by itself, or with its contact, since it was found
             message = self._message(row, uids[row.contact])
             size += render.size_of(message)
             if shown and size > render.PAGE_BYTES:
@@ -193,3 +193,8 @@ class MessageMethods:
             name="TIMEOUT",
             data={"id": queued.id, "state": told.state},
         )
+
+
+def _as_now(tx: Tx, found: Sequence[MessageRow]) -> list[MessageRow]:
+    """What was found in earlier transactions, as it is by now; one that is not there any more as it was."""
+    return [messages.get(tx, row.id) or row for row in found]

@@ -46,6 +46,7 @@ _STATE_OF = {
     EventKind.MESSAGE_CANCELLED: "cancelled",
 }
 _ARRIVED = frozenset((EventKind.MESSAGE_DELIVERED, EventKind.MESSAGE_READ, EventKind.MESSAGE_RECEIVED))
+_ENDED = frozenset((EventKind.MESSAGE_EXPIRED, EventKind.MESSAGE_FAILED, EventKind.MESSAGE_CANCELLED))
 _OTHER_OF_MERGE: Final[dict[str, str]] = {
     EventKind.CONTACT_MERGED: "merged_id",
     EventKind.CONTACT_REMOVED: "merged_into",
@@ -205,4 +206,6 @@ def _message_then(tx: Tx, row: EventRow, subject: int, store_id: bytes) -> Messa
             told.delivered_ms = None
         if kind is not EventKind.MESSAGE_READ:
             told.read_ms = None
+        if kind not in _ENDED and not found.incoming:
+            told.reason = None
     return told

@@ -154,7 +154,7 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
         )
     if chosen != row.root:
         contacts.choose(tx, row.id, chosen, until_s)
-        receipts.begin_anew(tx, row.id, 0)
+        receipts.begin_anew(tx, row.id)
         tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
         renew(tx, context, row)
     elif row.state == "pending":
@@ -191,7 +191,7 @@ def merge(tx: Tx, context: Context, row: ContactRow, other: ContactRow) -> Conta
     idempotency.rename(tx, other.uid.hex(), row.uid.hex())  # a call that is repeated must not queue its message again
     _forget_told(tx, other, merged=row.uid)
     contacts.merge(tx, row.id, other.id, number)
-    receipts.begin_anew(tx, row.id, row.next_n - 1)
+    receipts.reorder(tx, row.id)
     until_s = tx.now_s + context.params.pending_life_s
     contacts.set_pending_until(tx, row.id, max(until_s, row.pending_until_s or 0))
     tx.emit(contact_event(tx, EventKind.CONTACT_MERGED, row.id, merged=other.uid))

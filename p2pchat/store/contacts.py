@@ -307,7 +307,8 @@ def set_pending_until(tx: Tx, contact: int, until_s: int | None) -> None:
 def merge(tx: Tx, contact: int, other: int, number: str) -> None:
     """Give ``contact`` the ``number`` of ``other``, what was learnt by it and what waits for it; ``other`` is deleted.
 
-    What waits is numbered anew, in its order: the numbers of a conversation are one row.
+    What waits is numbered anew, in its order: the numbers of a conversation are one row. What has ended is out of that
+    row, as number 0: it went to somebody else, and no receipt that comes is about it.
     """
     for table in ("pair_root", "pair_slot", "published"):
         tx.execute(f"UPDATE {table} SET contact = ? WHERE contact = ?", (contact, other))  # noqa: S608  as above
@@ -318,10 +319,12 @@ def merge(tx: Tx, contact: int, other: int, number: str) -> None:
     )
     moved = messages.ids(tx, other)
     word_index.forget(tx, moved)
-    for (message,) in tx.all("SELECT id FROM message WHERE contact = ? AND NOT incoming ORDER BY id", (other,)):
-        tx.execute("UPDATE message SET contact = ?, n = ? WHERE id = ?", (contact, take_n(tx, contact), message))
-    # what came was of somebody else; an id that both have used is shown once
-    tx.execute("UPDATE OR IGNORE message SET contact = ? WHERE contact = ?", (contact, other))
+    outgoing = "SELECT id, state IN ('queued', 'sent') FROM message WHERE contact = ? AND NOT incoming ORDER BY id"
+    for message, waits in tx.all(outgoing, (other,)):
+        n = take_n(tx, contact) if waits else 0
+        tx.execute("UPDATE message SET contact = ?, n = ? WHERE id = ?", (contact, n, message))
+    # what came was of somebody else, whom no receipt goes to; an id that both have used is shown once
+    tx.execute("UPDATE OR IGNORE message SET contact = ?, n = 0 WHERE contact = ?", (contact, other))
     _forget_received(tx, other)
     tx.execute("DELETE FROM contact WHERE id = ?", (other,))
     word_index.put_back(tx, moved)

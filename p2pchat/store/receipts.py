@@ -64,9 +64,12 @@ def mark(tx: Tx, contact: int, position: int) -> list[tuple[int, bool]]:
 
 
 def newest(tx: Tx, contact: int, position: int) -> Read | None:
-    """The receipt for the texts up to ``position``; None where there is none."""
+    """The receipt for the texts up to ``position``; None where there is none.
+
+    Those with number 0 came from somebody else, whom the contact was taken for.
+    """
     rows = tx.execute(
-        "SELECT wire_id, n FROM message WHERE contact = ? AND incoming = 1 AND id <= ? AND kind = ? "
+        "SELECT wire_id, n FROM message WHERE contact = ? AND incoming = 1 AND id <= ? AND kind = ? AND n > 0 "
         "ORDER BY id DESC LIMIT ?",
         (contact, position, TEXT, RUN_MAX),
     )
@@ -115,11 +118,18 @@ def take(tx: Tx, contact: int, read: Read) -> tuple[list[int], list[int]]:
     return sorted(row[0] for row in delivered), sorted(row[0] for row in told)
 
 
-def begin_anew(tx: Tx, contact: int, after_n: int) -> None:
-    """What has arrived of the own messages above number ``after_n`` went to somebody else, whom the contact was taken
-    for: what is told from now on is not about them. What came may stand in another order."""
+def begin_anew(tx: Tx, contact: int) -> None:
+    """What has arrived of the own messages went to somebody else, whom the contact was taken for: what is told from now
+    on is not about them. What came was of that one, too, whom no receipt goes to."""
+    tx.execute("UPDATE message SET n = 0 WHERE contact = ? AND incoming = 1", (contact,))
     tx.execute(
-        "UPDATE contact SET read_position = 0, read_n = max(read_n, coalesce((SELECT max(n) FROM message "
-        "WHERE incoming = 0 AND contact = ?1 AND n > ?2 AND state IN ('delivered', 'read')), 0)) WHERE id = ?1",
-        (contact, after_n),
+        "UPDATE contact SET read_n = max(read_n, coalesce((SELECT max(n) FROM message "
+        "WHERE incoming = 0 AND contact = ?1 AND state IN ('delivered', 'read')), 0)) WHERE id = ?1",
+        (contact,),
     )
+    reorder(tx, contact)
+
+
+def reorder(tx: Tx, contact: int) -> None:
+    """What came may stand in another order now."""
+    tx.execute("UPDATE contact SET read_position = 0 WHERE id = ?", (contact,))

@@ -10,6 +10,7 @@ from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.dispatch import Methods
 from p2pchat.core.params import DAY_S
 from p2pchat.services import contacts as book
+from p2pchat.services import receipts
 from p2pchat.store import contacts, messages
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from tests.sim.people import ALICE, BOB, meet
@@ -81,6 +82,29 @@ async def test_a_contact_who_is_out_of_reach_and_then_is_not(autojump_clock: Moc
         assert (found.tries, found.next_try_ms, found.expires_ms) == ([], None, None)
         assert found.text == "It is on the disk of Bob's node."
         assert (await explained(bob, "Alice")).text == "Alice sent it, and it is here."
+
+
+async def test_who_has_read_it_is_told_of_ones_own_messages_alone(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await meet(cluster)
+        await alice.send("Bob", "hello")
+        await eventually(lambda: has(bob, "Alice"), within_s=60)
+        (row,) = await bob.conversation("Alice")
+        assert bob.running is not None
+        context = bob.running.context
+        await bob.database.run(lambda tx: receipts.mark_read(tx, context, row))
+
+        async def read() -> bool:
+            return (await explained(alice, "Bob")).state == "read"
+
+        await eventually(read, within_s=60)
+        assert (await explained(alice, "Bob")).text == "Bob has read it."
+        found = await explained(bob, "Alice")
+        assert (found.state, found.text) == ("read", "Alice sent it, and it is here.")
+
+
+async def has(node: Node, name: str) -> bool:
+    return bool(await node.conversation(name))
 
 
 async def test_attempts_are_bounded_and_go_with_the_contact(autojump_clock: MockClock) -> None:

@@ -11,9 +11,11 @@ from p2pchat.api.objects import Message, Messages
 from p2pchat.base.errors import StoreError, UsageError
 from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.dispatch import Methods
-from p2pchat.services import index
+from p2pchat.services import find, index
+from p2pchat.services.context import Context
 from p2pchat.store import word_index, word_search
 from p2pchat.store.db import Tx
+from p2pchat.store.messages import MessageRow
 from p2pchat.testing.cluster import Cluster, Node
 
 CONNECTION = Connection(Channel.__new__(Channel))  # these methods do nothing with it
@@ -232,3 +234,27 @@ async def test_a_disk_that_refuses_is_tried_again(autojump_clock: MockClock, mon
         await trio.sleep(20)
         assert await alice.indexed() == 64
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("method", ["message.search", "message.list"])
+async def test_what_is_deleted_between_two_steps_is_not_shown(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async with Cluster.running() as cluster:
+        alice = await caller(cluster)
+        await alice.send("Bob", "a word 1", "a word 2", "a word 3")
+        params = {"text": "word"} if method == "message.search" else {"search": "word"}
+        before = (await alice.page(method, to="Bob", limit=2, **params)).messages
+        found, gone = find.find, min(before, key=lambda message: message.position)
+
+        async def deleted_meanwhile(
+            context: Context, search: word_search.Search, position: int | None, limit: int
+        ) -> list[MessageRow]:
+            rows = await found(context, search, position, limit)
+            await alice.call("message.delete", id=gone.id)
+            return rows
+
+        monkeypatch.setattr(find, "find", deleted_meanwhile)
+        page = await alice.page(method, to="Bob", limit=2, **params)
+        assert page.messages == [message for message in before if message.id != gone.id]
+        assert page.next is not None

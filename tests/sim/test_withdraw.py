@@ -51,6 +51,11 @@ async def told(node: Node, kind: str) -> list[object]:
     return [event.data for event in found.events]
 
 
+def reason_of(data: object) -> str | None:
+    assert isinstance(data, objects.Message)
+    return data.reason
+
+
 async def test_what_is_cancelled_leaves_no_gap_in_the_numbers(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
         alice, bob = await meet(cluster)
@@ -72,7 +77,8 @@ async def test_what_is_cancelled_leaves_no_gap_in_the_numbers(autojump_clock: Mo
         again = await call(alice, "message.cancel", id=shown_id(alice, queued[1]))
         assert isinstance(again, objects.Message)
         assert again.state == "cancelled"
-        assert len(await told(alice, "message.cancelled")) == 2
+        assert [reason_of(data) for data in await told(alice, "message.cancelled")] == ["cancelled by the user"] * 2
+        assert {reason_of(data) for data in await told(alice, "message.queued")} == {None}
         cluster.network.heal(alice.network, bob.network)
         await alice.send("Bob", "last")
 

@@ -8,7 +8,7 @@ import pytest
 
 from p2pchat.core.receipt import Read, encode_read
 from p2pchat.core.wire import PROOF, READ
-from p2pchat.store import messages, notices, receipts
+from p2pchat.store import contacts, messages, notices, receipts
 from p2pchat.store.db import Tx
 from p2pchat.store.migrate import migrate
 from p2pchat.store.notices import NoticeRow
@@ -190,10 +190,44 @@ def test_what_has_ended_stays_so_and_tells_of_what_came_before_it(tx: Tx) -> Non
 def test_what_somebody_else_got_is_not_read_by_the_one_who_was_chosen(tx: Tx) -> None:
     sent(tx, 1, 2, 3)
     messages.mark_delivered(tx, BOB, 1, 2)
-    receipts.begin_anew(tx, BOB, 0)
+    receipts.begin_anew(tx, BOB)
     assert receipts.take(tx, BOB, Read(wire_id(2), 255)) == ([], [])
     assert receipts.take(tx, BOB, Read(wire_id(3), 255)) == ([3], [3])
     assert states(tx) == {1: "delivered", 2: "delivered", 3: "read"}
+
+
+def test_what_was_sent_to_the_one_who_stays_is_read_by_it_after_a_merge(tx: Tx) -> None:
+    sent(tx, 1)
+    messages.mark_delivered(tx, BOB, 1, 1)
+    queue(tx, BOB, 2, wire_id(2))
+    contacts.set_next_n(tx, BOB, 3)
+    sent(tx, 11, 12, contact=CAROL)
+    messages.mark_delivered(tx, CAROL, 11, 11)
+    contacts.merge(tx, BOB, CAROL, "+821055556666")
+    receipts.reorder(tx, BOB)
+    assert states(tx) == {1: "delivered", 2: "queued", 0: "delivered", 3: "sent"}
+    assert receipts.take(tx, BOB, Read(wire_id(11), 255)) == ([], [])
+    assert receipts.take(tx, BOB, Read(wire_id(1), 1)) == ([], [1])
+    messages.mark_sent(tx, BOB, 2, 2)
+    assert receipts.take(tx, BOB, Read(wire_id(12), 2)) == ([2, 4], [2, 4])
+    assert states(tx) == {1: "read", 2: "read", 0: "delivered", 3: "read"}
+
+
+@pytest.mark.parametrize("how", ["merged", "chosen"])
+def test_nobody_is_told_of_what_came_from_somebody_else(tx: Tx, how: str) -> None:
+    """Whom the contact was taken for before has given those ids; to the contact itself they would mean nothing."""
+    came(tx, 1, 2)
+    came(tx, 3, contact=CAROL, prefix=b"prefix 2")
+    if how == "merged":
+        contacts.merge(tx, BOB, CAROL, "+821055556666")
+        receipts.reorder(tx, BOB)
+        assert receipts.newest(tx, BOB, 100) == Read(wire_id(2), 2)
+    else:
+        receipts.begin_anew(tx, BOB)
+        assert receipts.newest(tx, BOB, 100) is None
+    came(tx, 3)
+    read = receipts.newest(tx, BOB, 100)
+    assert read == Read(wire_id(3), 3 if how == "merged" else 1)
 
 
 def test_what_comes_to_stand_before_what_was_read_can_be_read(tx: Tx) -> None:
@@ -203,7 +237,7 @@ def test_what_comes_to_stand_before_what_was_read_can_be_read(tx: Tx) -> None:
     came(tx, 2)
     assert len(receipts.mark(tx, BOB, 3)) == 2
     tx.execute("UPDATE message SET contact = ? WHERE contact = ?", (BOB, CAROL))
-    receipts.begin_anew(tx, BOB, 0)
+    receipts.reorder(tx, BOB)
     assert receipts.mark(tx, BOB, 3) == [(2, True)]
 
 
