@@ -105,9 +105,12 @@ class View:
             input=terminal.source,
             output=terminal.output,
         )
-        self._app.key_processor.before_key_press += lambda _: self.talk.attend()
+        self._app.key_processor.before_key_press += self._attend
         self._app.ttimeoutlen, self._app.timeoutlen = _ESCAPE_S, _META_S
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _attend(self, _: object) -> None:
+        self.talk.attend()
 
     async def run(self) -> int:
         """Until the user ends it; the exit status."""
