@@ -109,9 +109,11 @@ class JsonLines:
         """The value of a frame that can hold neither bytes, nor an escape, nor too deep a nesting: most are such."""
         if b"$" in frame or b"\\" in frame or frame.count(b"{") + frame.count(b"[") > NESTING:
             return _MALFORMED
+        if not frame.isascii() and not is_unicode(frame.decode(errors="surrogateescape")):
+            return _MALFORMED  # the decoder's error would hold the text
         try:
             return self._decoder.decode(frame)
-        except (ValueError, RecursionError):
+        except (msgspec.DecodeError, RecursionError):
             return _MALFORMED
 
     def _parse(self, frame: bytes) -> object:

@@ -178,11 +178,6 @@ def parse(method: str, params: Mapping[str, object]) -> Params:
 
 
 def _converted(method: str, kind: type[Params], params: Mapping[str, object]) -> Params:
-    try:
-        if not _objects(kind):
-            return msgspec.convert(params, kind, dec_hook=_revived)
-    except (msgspec.ValidationError, UnicodeEncodeError):
-        pass  # what is wrong is found out below; this error may hold what was given
     _refuse_what_msgspec_would_quote(method, kind, params)
     try:
         return msgspec.convert(params, kind, dec_hook=_revived)

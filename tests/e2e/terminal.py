@@ -96,12 +96,6 @@ class Terminal:
         left = all(raw.rfind(last) > raw.rfind(first) >= 0 for first, last in pairs)
         return left and termios.tcgetattr(self._slave) == self.before
 
-    def hang_up(self) -> None:
-        """The window is closed, the connection lost."""
-        os.close(self._slave)
-        os.close(self._master)
-        self._slave = self._master = -1
-
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
