@@ -10,7 +10,6 @@ Source: docs/CONTROL-API.md, "Errors".
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from typing import Final
@@ -22,7 +21,7 @@ from p2pchat.api.errors import exit_status, reply_name
 from p2pchat.api.paths import DEFAULT_PROFILE
 from p2pchat.base.errors import P2PChatError
 from p2pchat.cli.invocation import Invocation
-from p2pchat.cli.output import note
+from p2pchat.cli.output import forget_stdout, note
 from p2pchat.cli.reading import texts
 
 INTERRUPTED: Final = 130
@@ -98,14 +97,14 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        _forget_stdout()
+        forget_stdout()
         return BROKEN_PIPE
     except P2PChatError as error:
         name = reply_name(error) or error.error_name
         note(f"{name}: {_sentence(error)}")
         return exit_status(name)
     except OSError as error:
-        _forget_stdout()
+        forget_stdout()
         note(f"STORE: {error.strerror or type(error).__name__}")
         return exit_status("STORE")
     except Exception:  # a defect of ours: for whoever reports it the place, for the caller the documented status
@@ -123,8 +122,3 @@ def _sentence(error: P2PChatError) -> str:
     claimants = [root[:16] for root in texts(error.data, "claimants")] if "claimants" in error.data else []
     shown = [f" {title}: {', '.join(meant)}." for title, meant in (("Near", near), ("Claimants", claimants)) if meant]
     return error.message + "".join(shown)
-
-
-def _forget_stdout() -> None:
-    """What could not be written must not be tried once more by the interpreter when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

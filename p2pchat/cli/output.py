@@ -11,10 +11,16 @@ Rules:
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 
 from p2pchat.api.text import escape, escape_lines
+
+
+def forget_stdout() -> None:
+    """What could not be written must not be tried once more by the interpreter when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def emit(value: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import struct
 import subprocess
@@ -45,11 +46,15 @@ class Terminal:
             stderr=self._slave,
             start_new_session=True,
         )
+        self._end, self._ending = os.pipe()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
         while True:
+            # a read that waits would keep the terminal open although its descriptor is closed
+            if self._end in select.select([self._master, self._end], [], [])[0]:
+                return
             try:
                 data = os.read(self._master, 65_536)
             except OSError:  # nobody has the other end open any more
@@ -96,14 +101,20 @@ class Terminal:
         left = all(raw.rfind(last) > raw.rfind(first) >= 0 for first, last in pairs)
         return left and termios.tcgetattr(self._slave) == self.before
 
+    def hang_up(self) -> None:
+        """The window is closed, the connection lost."""
+        os.close(self._ending)
+        self._reader.join()
+        for end in (self._end, self._slave, self._master):
+            os.close(end)
+        self._master = -1
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
         if self._master >= 0:
-            os.close(self._slave)
-            self._reader.join(10)
-            os.close(self._master)
+            self.hang_up()
 
 
 @contextmanager

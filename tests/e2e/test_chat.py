@@ -124,6 +124,11 @@ def test_signals_leave_the_terminal_as_it_was(bobs: Terminal, number: signal.Sig
     assert (bobs.ends(), bobs.is_as_before) == (status, True)
 
 
+def test_a_terminal_that_is_gone_ends_it(bobs: Terminal) -> None:
+    bobs.hang_up()
+    assert bobs.ends() in (129, -signal.SIGHUP)
+
+
 def test_nothing_runs_while_nothing_happens(bobs: Terminal) -> None:
     def ticks() -> int:
         fields = Path(f"/proc/{bobs.process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from p2pchat.cli.invocation import Invocation
-from p2pchat.cli.output import note
+from p2pchat.cli.output import forget_stdout, note
 
 _DUMB: Final = ("", "dumb", "unknown")
 
@@ -46,11 +46,13 @@ def _converse(invocation: Invocation, contact: Mapping[str, object]) -> int:
     try:
         exit_status = asyncio.run(view.run())
     except EOFError:  # the terminal is gone: nothing is left to read from
+        forget_stdout()
         return HUNG_UP
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        return HUNG_UP  # nor to write to
+        forget_stdout()  # nor to write to
+        return HUNG_UP
     if view.talk.drafts:
         note("What you sent last was not confirmed; p2pchat history shows whether the daemon has it.")
     return exit_status

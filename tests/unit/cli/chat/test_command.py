@@ -45,7 +45,8 @@ def test_how_it_ends(
         return end
 
     monkeypatch.setattr(View, "run", run)
-    monkeypatch.setattr(app, "_forget_stdout", lambda: None)
+    for module in (app, command):
+        monkeypatch.setattr(module, "forget_stdout", lambda: None)
     assert cli("chat", "Bob").status == status
 
 
