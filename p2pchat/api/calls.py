@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from p2pchat.api.objects import ContactState
 from p2pchat.api.passphrase import Passphrase
-from p2pchat.api.text import TEXT_BYTES, is_safe, is_unicode
+from p2pchat.api.text import TEXT_BYTES, is_safe, is_unicode, utf8_bytes
 from p2pchat.base.errors import UsageError
 from p2pchat.base.silent import Silent
 
@@ -240,7 +240,7 @@ class MessageSend(Mutation, kw_only=True, frozen=True):
     def check(self) -> None:
         if not self.text:
             raise invalid("text", "is empty")
-        if len(self.text.encode()) > TEXT_BYTES:
+        if utf8_bytes(self.text) > TEXT_BYTES:
             raise UsageError(f"text: is longer than {TEXT_BYTES} bytes", name="TOO_LARGE", data={"param": "text"})
 
     def may_wait(self) -> bool:

@@ -169,10 +169,9 @@ def parse(method: str, params: Mapping[str, object]) -> Params:
     if spec is None:
         raise UsageError("there is no such method", name="METHOD_NOT_FOUND")
     value = _converted(method, spec.params, params)
-    for field in value.__struct_fields__:
-        text = getattr(value, field)
+    for name, text in params.items():
         if isinstance(text, str) and not is_unicode(text):
-            raise invalid(field, "holds half of a surrogate pair, which is no character")
+            raise invalid(name, "holds half of a surrogate pair, which is no character")
     value.check()
     return value
 
@@ -220,9 +219,9 @@ def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
 
 def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Mapping[str, object]) -> None:
     """What is in the wrong place may be a text or a number: no exception may hold it."""
-    for name in params:
-        if name not in kind.__struct_fields__:
-            raise _unknown(str(name), method, kind)  # msgpack has other keys, too
+    if not _names(kind).issuperset(params):
+        unknown = next(name for name in params if name not in _names(kind))
+        raise _unknown(str(unknown), method, kind)  # msgpack has other keys, too
     for name, fields in _objects(kind).items():
         if not all(fields.issuperset(each) for each in _dicts(params.get(name))):
             raise invalid(name, f"has objects with {', '.join(sorted(fields))}, and nothing else")
@@ -237,6 +236,11 @@ def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
     if _WORD.fullmatch(name):
         return invalid(name, f"is no parameter of {method}, which knows {names}")
     return UsageError(f"params: {method} knows {names}", data={"param": "params"})
+
+
+@cache
+def _names(kind: type[Params]) -> frozenset[str]:
+    return frozenset(kind.__struct_fields__)
 
 
 @cache

@@ -32,6 +32,11 @@ def is_unicode(text: str) -> bool:
     return text.isascii() or _SURROGATE.search(text) is None  # the codec's error would hold the text
 
 
+def utf8_bytes(text: str) -> int:
+    """How many bytes of UTF-8 ``text``, which is Unicode, takes."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def escape(text: str) -> str:
     """``text`` on one line, with every unsafe character written as ``\\n``, ``\\t``, ``\\x1b`` or ``\\u202e``."""
     return _UNSAFE.sub(_escaped, text)

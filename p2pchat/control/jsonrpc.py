@@ -14,9 +14,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, TypeGuard
 
+import msgspec
+
 from p2pchat.api.errors import code
 from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
+from p2pchat.base.silent import Silent
 
 Id = str | int | None
 
@@ -70,8 +73,17 @@ def parse_request(value: object) -> Request:
     return Request(request_id, method, params or {}, "id" in value)
 
 
-def result(request_id: Id, value: object) -> dict[str, object]:
+class Reply(Silent, msgspec.Struct, frozen=True, gc=False, tag_field="jsonrpc", tag="2.0"):
+    """The reply that carries a struct of the schema."""
+
+    id: Id
+    result: msgspec.Struct
+
+
+def result(request_id: Id, value: object) -> object:
     """The reply that carries ``value``."""
+    if isinstance(value, msgspec.Struct):
+        return Reply(request_id, value)
     return {"jsonrpc": "2.0", "id": request_id, "result": value}
 
 

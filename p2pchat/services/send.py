@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from operator import attrgetter
 
-from p2pchat.api.text import is_unicode
+from p2pchat.api.text import is_unicode, utf8_bytes
 from p2pchat.base.errors import UsageError
 from p2pchat.core.events import EventKind
 from p2pchat.core.wire import TEXT
@@ -77,7 +77,7 @@ def _check(to: ContactRow, text: str, limit_bytes: int) -> None:
         raise UsageError("They asked to become a contact: accept it first.", data={"param": "to"})
     if not is_unicode(text):
         raise UsageError("The text is not valid Unicode.", data={"param": "text"})
-    size = len(text.encode("utf-8"))
+    size = utf8_bytes(text)
     if size == 0:
         raise UsageError("The text is empty.", data={"param": "text"})
     if size > limit_bytes:
