@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import trio
 
@@ -24,6 +25,8 @@ from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.word_search import Search
 
+_PATIENCE_S: Final = 5.0
+
 
 class MessageMethods:
     """One method of the API each."""
@@ -44,14 +47,20 @@ class MessageMethods:
     async def send_all(self, sent: Sequence[calls.MessageSend]) -> Sequence[objects.Message | UsageError]:
         """Queue what several calls send, in their order and in one transaction; one that is refused harms no other."""
 
+        known: dict[str, ContactRow] = {}
+
         def queue(tx: Tx) -> list[objects.Message | UsageError]:
             refuse_if_replaced(meta.load_replaced(tx))
-            outbox, known = Outbox(tx, self._context), dict[str, ContactRow]()
+            outbox = Outbox(tx, self._context)
             queued = [self._queue(tx, outbox, known, each) for each in sent]
             outbox.commit()
             return queued
 
-        return await self._context.db.run(queue)
+        queued = await self._context.db.run(queue)
+        with trio.move_on_after(_PATIENCE_S):  # whoever sends faster than the peer takes is answered more slowly
+            for to in known.values():
+                await self._context.has_room(to.id)
+        return queued
 
     def _queue(
         self, tx: Tx, outbox: Outbox, known: dict[str, ContactRow], call: calls.MessageSend

@@ -197,13 +197,14 @@ def pack_items(items: Sequence[Item]) -> list[tuple[Item, ...]]:
     groups: list[tuple[Item, ...]] = []
     group: list[Item] = []
     group_bytes = 0
+    most_items, most_bytes = PRODUCTION.content_items, PRODUCTION.content_bytes
     for item in items:
-        full = len(group) == PRODUCTION.content_items or group_bytes + len(item.body) > PRODUCTION.content_bytes
-        if group and full:
+        size = len(item.body)
+        if group and (group_bytes + size > most_bytes or len(group) == most_items):
             groups.append(tuple(group))
             group, group_bytes = [], 0
         group.append(item)
-        group_bytes += len(item.body)
+        group_bytes += size
     if group:
         groups.append(tuple(group))
     return groups
@@ -211,7 +212,7 @@ def pack_items(items: Sequence[Item]) -> list[tuple[Item, ...]]:
 
 def _utf8_bytes(text: str) -> int | None:
     try:
-        return len(text.encode())
+        return len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:  # hidden, because it quotes the text
         return None
 

@@ -26,13 +26,15 @@ from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.net.transport import Stream
 from p2pchat.services import presence
 from p2pchat.services.attempts import Attempt
-from p2pchat.services.context import Context
+from p2pchat.services.context import Context, at_once
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import Outgoing
 from p2pchat.services.link import MSG_PROTOCOL, Link
+from p2pchat.services.send import Queued
 from p2pchat.store import contact_peers, contacts
 from p2pchat.store.contact_peers import ContactPeer
 from p2pchat.store.db import Tx
+from p2pchat.store.messages import MessageRow
 
 _LIVED_S: Final = 20.0  # a stream that ends sooner counts as a failure: the next dial waits longer
 _STORE_RETRY_S: Final = 30.0
@@ -92,7 +94,7 @@ class Connector:
         self._nursery: trio.Nursery | None = None
         self._forgotten: Counter[int] = Counter()  # how often; a stream that is about to be admitted must notice
         self._seeking = trio.CapacityLimiter(_SEEKS_AT_ONCE)
-        self._carried: set[DomainEvent] = set()  # told of what was sealed at once: nobody needs to look for it
+        self._carried: set[int] = set()  # messages that were sealed at once: nobody needs to look for them
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve ``/p2pchat/msg/1`` and keep the contacts connected, until cancelled."""
@@ -102,6 +104,7 @@ class Connector:
             unwake = self._context.bus.on_wake(self.hurry)
             self._context.db.finish_with(self._seal_at_once)
             self._context.network.handle(MSG_PROTOCOL, self._inbound)
+            self._context.has_room = self.has_room
             try:
                 for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
                     self._keep(row.id)
@@ -112,10 +115,16 @@ class Connector:
                 unwake()
                 self._nursery = None
                 self._context.db.finish_with(None)
+                self._context.has_room = at_once
 
     def online(self, contact: int) -> bool:
         """Whether a live stream to ``contact`` exists."""
         return bool(self._links.get(contact))
+
+    async def has_room(self, contact: int) -> None:
+        """Wait while ``contact`` takes less than is sent to it; not for one that is away."""
+        for link in self._links.get(contact, ())[:1]:
+            await link.room.wait()
 
     def hurry(self, contact: int) -> None:
         """There is a new reason to reach ``contact``: an address, or something to send."""
@@ -148,33 +157,37 @@ class Connector:
                 link.compare_device()
         if event.kind in _BEGINNING:
             self._keep(event.contact)
-        elif event.kind in _WAKING and event not in self._carried:
+        elif event.kind in _WAKING and not (event.kind is EventKind.MESSAGE_QUEUED and event.subject in self._carried):
             self.hurry(event.contact)
         elif event.kind is EventKind.MESSAGE_READ:
             self._wake(event.contact)  # a receipt is no reason to dial
 
-    def _seal_at_once(self, tx: Tx, events: list[DomainEvent]) -> Callable[[], None] | None:
-        """What was queued in this transaction is sealed in it, too, for a stream that has nothing else to do.
+    def _seal_at_once(self, tx: Tx, left: list[object]) -> Callable[[], None] | None:
+        """What was queued in this transaction is sealed in it, too, for a stream that is open.
 
         Concurrency: runs on the store's thread, and only reads what is here.
         """
-        sealed: list[tuple[Link, Outgoing]] = []
-        carried: set[DomainEvent] = set()
-        queued = [event for event in events if event.kind is EventKind.MESSAGE_QUEUED]
-        for contact in {event.contact for event in queued}:
-            link = next(iter(self._links.get(contact, ())), None) if contact is not None else None
-            if link is not None and link.at_rest:
-                outgoing = link.next_outgoing(tx)
-                if outgoing.envelopes:
-                    sealed.append((link, outgoing))
-                    carried.update(event for event in queued if event.contact == contact)
+        queued: dict[int, list[MessageRow]] = {}
+        for each in left:
+            if isinstance(each, Queued):
+                queued.setdefault(each.contact, []).extend(each.rows)
+        sealed: list[tuple[Link, Outgoing | None]] = []
+        carried: set[int] = set()
+        for contact, rows in queued.items():
+            for link in self._links.get(contact, ())[:1]:
+                outgoing = link.seal_queued(tx, rows)
+                sealed.append((link, outgoing))
+                carried.update(row.id for row in rows if outgoing is not None)
 
         def hand_over() -> None:
             self._carried = carried
             for link, outgoing in sealed:
-                link.hand(outgoing)
+                if outgoing is None:
+                    link.room.note(crowded=True)
+                else:
+                    link.hand(outgoing)
 
-        return hand_over if sealed else None
+        return hand_over
 
     def _keep(self, contact: int) -> None:
         if self._nursery is not None and contact not in self._keepers:

@@ -108,6 +108,10 @@ class Health:
     clock_ok: bool = True
 
 
+async def at_once(_: int) -> None:
+    """There is room for a contact to whom nothing goes."""
+
+
 @dataclass(slots=True)
 class Context:
     """The node as its services see it.
@@ -118,6 +122,7 @@ class Context:
         replaced_ms: epoch_ms of the device that has replaced this one; from then on there is no network. Set by
             :mod:`life` alone.
         addressed: contacts for whom anything was sealed since the start.
+        has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
     """
 
     db: Database
@@ -136,6 +141,7 @@ class Context:
     attempts: Attempts = field(default_factory=Attempts, repr=False)
     replaced_ms: int | None = None
     addressed: set[int] = field(default_factory=set[int])
+    has_room: Callable[[int], Awaitable[None]] = at_once
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def message_id(self) -> bytes:
@@ -157,6 +163,9 @@ class Context:
 
 def tell(tx: Tx, kind: EventKind, messages: Sequence[int], contact: int) -> None:
     """Emit ``kind`` for each of a contact's messages, given by their rising row ids."""
+    if messages and messages[-1] - messages[0] == len(messages) - 1:  # rising, so none is missing between them
+        tx.emit(DomainEvent(kind, messages[0], contact=contact, more=len(messages) - 1))
+        return
     first = 0
     for index in range(1, len(messages) + 1):
         if index == len(messages) or messages[index] != messages[index - 1] + 1:

@@ -6,6 +6,7 @@ bytes. Every function with a ``tx`` is one transaction of the store; what it ret
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -60,7 +61,7 @@ class Outgoing:
     """What may leave now.
 
     ``wants_session``: something (or the first hello) waits and no session can carry it. ``more``: something waits that
-    could not leave with it.
+    could not leave with it. ``after``: the id of the last envelope that was unacknowledged when these were sealed.
     """
 
     frames: tuple[Frame, ...]
@@ -68,6 +69,7 @@ class Outgoing:
     session: int | None
     wants_session: bool
     more: bool = False
+    after: int = 0
 
 
 def sending_session(tx: Tx, contact: int) -> SessionRow | None:
@@ -87,14 +89,47 @@ def next_outgoing(tx: Tx, context: Context, contact: int, cursor: Cursor, window
     if row is None:
         return Outgoing((), (), None, wants_session=True)
     stored = sessions.unacknowledged(tx, row.id, cursor.last.get(row.id, 0), context.params.batch_envelopes)
-    chosen, more = (_within(stored, window), True) if stored else _seal_waiting(tx, context, row, cursor, window)
+    if stored:
+        chosen, more = _within(stored, window), True
+    else:
+        room = window.room()
+        items = context.params.content_items
+        waiting = messages.unsealed(tx, row.contact, row.sealed_n, items, max(room, 1))
+        chosen, more = _seal_waiting(tx, context, row, cursor, waiting, room, alone=window.idle)
+        more = more or len(waiting) == items or room <= 0
     return Outgoing(_frames(row, chosen, cursor), tuple(chosen), row.id, wants_session=False, more=more)
+
+
+def seal_queued(
+    tx: Tx, context: Context, contact: int, queued: Sequence[MessageRow], cursor: Cursor, limit_bytes: int
+) -> Outgoing | None:
+    """Seal what this transaction has queued, as far as ``limit_bytes`` unacknowledged ones allow.
+
+    None: something that was queued before waits still, or nothing can be sealed now; whoever looks next does it.
+
+    Concurrency: ``cursor`` is that of a stream which goes on meanwhile; whether the result continues what is on it is
+    for :func:`continues` to say.
+    """
+    row = sending_session(tx, contact)
+    if row is None or messages.wait_between(tx, contact, row.sealed_n, queued[0].n):
+        return None
+    flying, after = sessions.in_flight(tx, row.id)
+    chosen, more = _seal_waiting(tx, context, row, cursor, queued, limit_bytes - flying, alone=not flying)
+    if not chosen:
+        return None
+    return Outgoing(_frames(row, chosen, cursor), tuple(chosen), row.id, wants_session=False, more=more, after=after)
 
 
 def has_left(cursor: Cursor, outgoing: Outgoing) -> bool:
     """Whether the first of ``outgoing``, of which there is one, is on the stream already."""
     assert outgoing.session is not None  # noqa: S101  what holds envelopes has one
     return outgoing.envelopes[0].id <= cursor.last.get(outgoing.session, 0)
+
+
+def continues(cursor: Cursor, outgoing: Outgoing) -> bool:
+    """Whether all that goes before ``outgoing``, which :func:`seal_queued` has sealed, is on the stream."""
+    assert outgoing.session is not None  # noqa: S101  as above
+    return outgoing.after <= cursor.last.get(outgoing.session, 0)
 
 
 def left(cursor: Cursor, window: Window, outgoing: Outgoing) -> None:
@@ -122,12 +157,24 @@ def _within(stored: list[EnvelopeRow], window: Window) -> list[EnvelopeRow]:
 
 
 def _seal_waiting(
-    tx: Tx, context: Context, row: SessionRow, cursor: Cursor, window: Window
+    tx: Tx,
+    context: Context,
+    row: SessionRow,
+    cursor: Cursor,
+    waiting: Sequence[MessageRow],
+    room: int,
+    *,
+    alone: bool,
 ) -> tuple[list[EnvelopeRow], bool]:
-    """Seal what waits, as far as the window admits it: new ratchet state and envelope bytes in this transaction."""
+    """Seal what waits, up to ``room`` bytes: new ratchet state and envelope bytes in this transaction.
+
+    Args:
+        alone: nothing is in flight; a first envelope may then be larger.
+
+    Returns:
+        The envelopes, and whether more waits.
+    """
     sealed_rows: list[EnvelopeRow] = []
-    room = window.room()
-    waiting = messages.unsealed(tx, row.contact, row.sealed_n, context.params.content_items, max(room, 1))
     by_id = {message.wire_id: message for message in waiting}
     given = presence.to_give(tx, context, row)
     told = [each for each in notices.unsealed(tx, row.contact, row.id) if _takes(cursor, each)]
@@ -141,9 +188,7 @@ def _seal_waiting(
     groups = pack_items(items)
     for group in groups:
         size = sum(len(item.body) for item in group)
-        if len(sealed_rows) == context.params.batch_envelopes or (
-            size > room and not (window.idle and not sealed_rows)
-        ):
+        if len(sealed_rows) == context.params.batch_envelopes or (size > room and not (alone and not sealed_rows)):
             break
         presence_n = given.n if given is not None and group[0].kind == PRESENCE else 0
         members = [by_id[item.message_id] for item in group if item.kind == TEXT]
@@ -160,7 +205,7 @@ def _seal_waiting(
             tell(tx, EventKind.MESSAGE_SENT, first, row.contact)
     if sealed_rows:
         context.addressed.add(row.contact)
-    return sealed_rows, len(sealed_rows) < len(groups) or len(waiting) == context.params.content_items or room <= 0
+    return sealed_rows, len(sealed_rows) < len(groups)
 
 
 def _takes(cursor: Cursor, notice: NoticeRow) -> bool:

@@ -40,8 +40,10 @@ from p2pchat.net.transport import Stream
 from p2pchat.services import deliver, device, greet, receive
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, report_defect
+from p2pchat.services.room import Room
 from p2pchat.store import contact_peers, contacts, sessions
 from p2pchat.store.db import Tx
+from p2pchat.store.messages import MessageRow
 
 MSG_PROTOCOL: Final = "/p2pchat/msg/1"
 _CLOSE_S: Final = 1.0
@@ -65,7 +67,7 @@ class Link:
         self.contact: int | None = None
         self.ready = trio.Event()  # the peer's Hello has come
         self.known = trio.Event()  # whose it is is known
-        self.at_rest = False  # nothing waits that this stream could carry now
+        self.room = Room()
         self._context = context
         self._reader = FrameReader(stream, context.params.frame_bytes)
         self._write_lock = trio.Lock()
@@ -116,6 +118,7 @@ class Link:
             report_defect(group)
             await self.stream.reset()
         finally:
+            self.room.note(crowded=False)
             with trio.move_on_after(_CLOSE_S, shield=True):
                 await self.stream.close()
 
@@ -267,15 +270,13 @@ class Link:
                     await self._compare_device(contact)
                 if self._condemned is not None:
                     await self._open_session(contact)
-                if self._handed:
-                    outgoing = self._handed.popleft()
-                    if deliver.has_left(self._cursor, outgoing):
-                        continue  # it was found in the store before it was handed over
-                else:
+                outgoing = self._next_handed()
+                if outgoing is None:
                     self._look = False
                     self._more = True  # what is settled while the store looks makes room that it has not seen
                     outgoing = await self._context.db.run(self.next_outgoing)
                 self._more = outgoing.more or bool(self._handed)
+                self.room.note(crowded=outgoing.more)
                 if outgoing.envelopes:
                     deliver.left(self._cursor, self._window, outgoing)
                     self._progress = max(self._progress, trio.current_time())
@@ -285,6 +286,18 @@ class Link:
                 if outgoing.wants_session and await self._open_session(contact):
                     continue
             await self._rest()
+
+    def _next_handed(self) -> deliver.Outgoing | None:
+        """What was handed over and is not on the stream yet; None where the store is to be asked."""
+        while self._handed:
+            outgoing = self._handed.popleft()
+            if deliver.has_left(self._cursor, outgoing):
+                continue  # it was found in the store before it was handed over
+            if deliver.continues(self._cursor, outgoing):
+                return outgoing
+            self._handed.clear()
+            self._look = True  # something of before goes first: the store has all of it, in order
+        return None
 
     async def _compare_device(self, contact: int) -> None:
         self._look_for_newer, heard_ms = False, self._device_ms
@@ -304,20 +317,27 @@ class Link:
         assert self.contact is not None  # noqa: S101  asked only for a stream that is known to be somebody's
         return deliver.next_outgoing(tx, self._context, self.contact, self._cursor, self._window)
 
+    def seal_queued(self, tx: Tx, queued: Sequence[MessageRow]) -> deliver.Outgoing | None:
+        """What ``tx`` has queued, sealed in it as far as this stream has room; :meth:`hand` it over after the commit.
+
+        Concurrency: runs on the store's thread, while the stream goes on.
+        """
+        assert self.contact is not None  # noqa: S101  as above
+        if self._condemned is not None:
+            return None
+        return deliver.seal_queued(tx, self._context, self.contact, queued, self._cursor, UNACKED_BYTES)
+
     def hand(self, outgoing: deliver.Outgoing) -> None:
         """What was sealed elsewhere, for this stream to carry, is committed."""
         self._handed.append(outgoing)
+        self.room.note(crowded=outgoing.more)
         self._wake.set()
 
     async def _rest(self) -> None:
         """Until there is something new; a refused request for a bundle is repeated after a while."""
         wait = self._ask_after - trio.current_time()
-        self.at_rest = True
-        try:
-            with trio.move_on_after(wait if wait > 0 else float("inf")):
-                await self._wake.wait()
-        finally:
-            self.at_rest = False
+        with trio.move_on_after(wait if wait > 0 else float("inf")):
+            await self._wake.wait()
 
     async def _open_session(self, contact: int) -> bool:
         """Ask for a bundle and make a first flight; True if there is a session to send on now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
@@ -15,6 +16,14 @@ from p2pchat.store import contacts, messages
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """What a transaction has put into the outbox for one contact, in order: whoever can seals it in the same one."""
+
+    contact: int
+    rows: tuple[MessageRow, ...] = field(repr=False)
 
 
 class Outbox:
@@ -68,7 +77,9 @@ class Outbox:
         for contact, next_n in self._next_n.items():
             contacts.set_next_n(self._tx, contact, next_n)
         for contact, rows in groupby(self._rows, attrgetter("contact")):
-            tell(self._tx, EventKind.MESSAGE_QUEUED, [row.id for row in rows], contact)
+            queued = tuple(rows)
+            tell(self._tx, EventKind.MESSAGE_QUEUED, [row.id for row in queued], contact)
+            self._tx.leave(Queued(contact, queued))
 
 
 def _check(to: ContactRow, text: str, limit_bytes: int) -> None:

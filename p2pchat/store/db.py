@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -36,6 +37,7 @@ Row = tuple[Any, ...]
 
 _JOBS_PER_COMMIT: Final = 1024
 _IDLE_CHECKPOINT_S: Final = 5.0
+_ROWS_A_STATEMENT: Final = (64, 8, 1)
 _BUSY_CHECKPOINT_S: Final = 60.0  # there may be no idle moment for days
 
 
@@ -47,12 +49,13 @@ class Tx:
         now_ms: unix ms, the same for everything in this job.
     """
 
-    __slots__ = ("_connection", "events", "now_ms")
+    __slots__ = ("_connection", "events", "left", "now_ms")
 
     def __init__(self, connection: Connection, now_ms: int) -> None:
         self._connection = connection
         self.now_ms = now_ms
         self.events: list[DomainEvent] = []
+        self.left: list[object] = []
 
     @property
     def now_s(self) -> int:
@@ -64,6 +67,25 @@ class Tx:
 
     def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         self._connection.executemany(sql, rows)
+
+    def insert_many(self, sql: str, values: str, rows: Sequence[Sequence[object]]) -> None:
+        """Insert ``rows`` by statements of many each: one of a row each takes twice as long, and gives up the
+        interpreter's lock at every row.
+
+        Args:
+            sql: as far as VALUES.
+            values: what follows for one row, such as ``(?, ?)``.
+        """
+        done = 0
+        for size in _ROWS_A_STATEMENT:
+            while len(rows) - done >= size:
+                flat = list(chain.from_iterable(rows[done : done + size]))
+                self._connection.execute(f"{sql} VALUES {', '.join([values] * size)}", flat)
+                done += size
+
+    def leave(self, thing: object) -> None:
+        """Leave ``thing`` for the finisher of this transaction (:meth:`Database.finish_with`)."""
+        self.left.append(thing)
 
     def one(self, sql: str, values: Sequence[object] = ()) -> Row | None:
         row: Row | None = self.execute(sql, values).fetchone()
@@ -91,7 +113,7 @@ class Tx:
 
 Job = Callable[[Tx], T]
 AfterCommit = Callable[[], None]
-Finisher = Callable[[Tx, list[DomainEvent]], AfterCommit | None]
+Finisher = Callable[[Tx, list[object]], AfterCommit | None]
 
 
 @dataclass(slots=True)
@@ -165,9 +187,9 @@ class Database:
         return lambda: self._listeners.remove(listener)
 
     def finish_with(self, finisher: Finisher | None) -> None:
-        """Let ``finisher`` add to every transaction, after its jobs; None ends that.
+        """Let ``finisher`` add to every transaction whose jobs have left something for it, after them; None ends that.
 
-        It is given the events so far, and what it returns is called on the trio thread after the commit, before the
+        It is given what they have left, and what it returns is called on the trio thread after the commit, before the
         listeners. What it raises undoes its own part alone, and is not told: whatever it does must be done again by
         somebody who finds it undone.
 
@@ -303,18 +325,20 @@ class Database:
     def _commit(self, jobs: Sequence[_Pending[Any]]) -> tuple[list[DomainEvent], AfterCommit | None]:
         """Run the jobs in one transaction, fill their results, return the events to tell and what comes before them."""
         events: list[DomainEvent] = []
+        left: list[object] = []
         after: AfterCommit | None = None
         finisher = self._finisher
         try:
             with store_errors():
                 self._connection.execute("BEGIN IMMEDIATE")
                 for pending in jobs:
-                    pending.result, told = self._one(pending.job)
-                    events += told
-                if finisher is not None and events:
-                    finished, told = self._one(lambda tx: finisher(tx, events))
+                    pending.result, tx = self._one(pending.job)
+                    events += tx.events
+                    left += tx.left
+                if finisher is not None and left:
+                    finished, tx = self._one(lambda tx: finisher(tx, left))
                     after = finished.value if isinstance(finished, outcome.Value) else None
-                    events += told
+                    events += tx.events
                 self._connection.execute("COMMIT")
         except Exception as error:
             # the whole transaction is void: every caller hears it, and no event is told
@@ -327,7 +351,8 @@ class Database:
             return [], None
         return events, after
 
-    def _one(self, job: Job[T]) -> tuple[outcome.Outcome[T], list[DomainEvent]]:
+    def _one(self, job: Job[T]) -> tuple[outcome.Outcome[T], Tx]:
+        """The result of a job, and what it tells and leaves: nothing if it was undone."""
         tx = Tx(self._connection, self._now_ms())
         self._connection.execute("SAVEPOINT job")
         try:
@@ -338,9 +363,9 @@ class Database:
                 raise  # SQLite itself rolled everything back (disk full, I/O): not this job's failure alone
             self._connection.execute("ROLLBACK TO job")
             self._connection.execute("RELEASE job")
-            return outcome.Error(error), []
+            return outcome.Error(error), Tx(self._connection, tx.now_ms)
         self._connection.execute("RELEASE job")
-        return outcome.Value(value), tx.events
+        return outcome.Value(value), tx
 
     def _post(self, jobs: Sequence[_Pending[Any]], events: list[DomainEvent], after: AfterCommit | None) -> None:
         def answer() -> None:

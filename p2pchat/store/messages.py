@@ -50,9 +50,9 @@ def queue(tx: Tx, rows: Sequence[MessageRow]) -> None:
     Args:
         rows: with ids from :func:`highest` + 1 on, in their order.
     """
-    tx.many(
-        "INSERT INTO message (id, contact, incoming, n, wire_id, text, state, created_ms) "
-        "VALUES (?, ?, 0, ?, ?, ?, 'queued', ?)",
+    tx.insert_many(
+        "INSERT INTO message (id, contact, incoming, n, wire_id, text, state, created_ms)",
+        "(?, ?, 0, ?, ?, ?, 'queued', ?)",
         [(row.id, row.contact, row.n, row.wire_id, row.text, row.created_ms) for row in rows],
     )
 
@@ -153,6 +153,19 @@ def unsealed(tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int) -
         if size >= limit_bytes:
             break
     return waiting
+
+
+def wait_between(tx: Tx, contact: int, after_n: int, before_n: int) -> bool:
+    """Whether any number between these two, without them, waits in the outbox."""
+    return (
+        after_n + 1 < before_n
+        and tx.one(
+            "SELECT 1 FROM message WHERE incoming = 0 AND contact = ? AND n > ? AND n < ? "
+            "AND state IN ('queued', 'sent') LIMIT 1",
+            (contact, after_n, before_n),
+        )
+        is not None
+    )
 
 
 def mark_sent(tx: Tx, contact: int, n0: int, n1: int) -> None:

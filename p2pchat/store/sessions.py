@@ -52,6 +52,7 @@ class SentRow:
     presence_n: int
 
 
+_OPEN: Final = "envelope INDEXED BY envelope_open"  # else SQLite goes through all of a session, settled ones too
 _SELECT: Final = "SELECT id, contact, sealed_n, presence_n, core, skipped FROM session"
 
 
@@ -144,11 +145,22 @@ def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int, pres
 def unacknowledged(tx: Tx, session: int, after: int, limit: int) -> list[EnvelopeRow]:
     """Envelopes of ``session`` with an id above ``after`` that no ack has settled, in order."""
     rows = tx.all(
-        "SELECT id, eid, bytes, n0, n1 FROM envelope WHERE session = ? AND id > ? AND bytes IS NOT NULL "
+        f"SELECT id, eid, bytes, n0, n1 FROM {_OPEN} WHERE session = ? AND id > ? AND bytes IS NOT NULL "  # noqa: S608
         "ORDER BY id LIMIT ?",
         (session, after, limit),
     )
     return [EnvelopeRow(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4]) for row in rows]
+
+
+def in_flight(tx: Tx, session: int) -> tuple[int, int]:
+    """Of the envelopes of ``session`` that no ack has settled: bytes of those with messages; id of the last, or 0."""
+    row = tx.one(
+        f"SELECT coalesce(sum(length(bytes)) FILTER (WHERE n1 > 0), 0), coalesce(max(id), 0) FROM {_OPEN} "  # noqa: S608
+        "WHERE session = ? AND bytes IS NOT NULL",
+        (session,),
+    )
+    assert row is not None  # noqa: S101  an aggregate has one
+    return row[0], row[1]
 
 
 def sent(tx: Tx, eid: bytes) -> SentRow | None:

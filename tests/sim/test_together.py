@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from p2pchat.api.objects import Message
 from p2pchat.base.errors import StoreError, UsageError
 from p2pchat.control.dispatch import Methods
+from p2pchat.core.delivery import Window
+from p2pchat.services import deliver
+from p2pchat.services.context import Context
 from p2pchat.store import eventlog, messages, meta
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
@@ -123,3 +127,30 @@ async def test_a_disk_that_refuses_leaves_nothing_of_any(
         (sent,) = await methods(alice).send_all([one])
         assert isinstance(sent, Message)
         assert not sent.replayed
+
+
+async def test_texts_for_an_open_stream_are_sealed_with_their_commit_though_it_is_busy(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await meet(cluster)
+        looked: list[int] = []
+        look = deliver.next_outgoing
+
+        def counted(tx: Tx, context: Context, contact: int, cursor: deliver.Cursor, window: Window) -> deliver.Outgoing:
+            found = look(tx, context, contact, cursor, window)
+            looked.append(len(found.envelopes))
+            return found
+
+        monkeypatch.setattr(deliver, "next_outgoing", counted)
+        async with trio.open_nursery() as nursery:
+            for start in range(0, COUNT, 10):
+                texts = [{"to": "Bob", "text": f"text {n}"} for n in range(start, start + 10)]
+                nursery.start_soon(methods(alice).send_all, texts)
+
+        async def arrived() -> bool:
+            return len(await told(bob, "message.received")) == COUNT
+
+        await eventually(arrived)
+        assert await told(bob, "message.received") == await told(alice, "message.queued")
+        assert not any(looked)
