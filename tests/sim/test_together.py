@@ -145,7 +145,7 @@ async def test_texts_for_an_open_stream_are_sealed_with_their_commit_though_it_i
         monkeypatch.setattr(deliver, "next_outgoing", counted)
         async with trio.open_nursery() as nursery:
             for start in range(0, COUNT, 10):
-                texts = [{"to": "Bob", "text": f"text {n}"} for n in range(start, start + 10)]
+                texts: list[dict[str, object]] = [{"to": "Bob", "text": f"text {n}"} for n in range(start, start + 10)]
                 nursery.start_soon(methods(alice).send_all, texts)
 
         async def arrived() -> bool:
