@@ -30,7 +30,7 @@ FASTEST_S: Final = 0.2
 SLOWEST_S: Final = 2.0
 WAITING_EVENTS: Final = 512
 
-_TYPES: Final = ("message.*", "contact.*", "peer.*")
+_TYPES: Final = ("message.*", "contact.*", "peer.*", "node.warning")
 
 
 class Conversation(Protocol):
@@ -134,6 +134,9 @@ class Link:
                     events = client.events(since=since, types=_TYPES)
                     cursor, pause_s = since, FASTEST_S
                     self._post(partial(conversation.up, anew=anew))
+                    status = client.call("node.status")
+                    if status["replaced_ms"] is not None:  # as it was told when it happened
+                        self._post(partial(conversation.event, {"type": "node.warning", "data": status}))
                     for event in events:
                         cursor = max(cursor, number(event, "seq"))  # what is not stored has none
                         self._room.acquire()

@@ -19,6 +19,7 @@ from secrets import token_hex
 from typing import Final, Protocol
 
 from p2pchat.api.errors import ApiError
+from p2pchat.api.replaced import ADVICE
 from p2pchat.api.text import TEXT_BYTES
 from p2pchat.base.silent import Silent
 from p2pchat.cli.chat import entered as meant
@@ -112,6 +113,8 @@ class Talk:
         family = kind.partition(".")[0]
         if family == "message":
             self._told(kind, data)
+        elif kind == "node.warning" and data.get("replaced_ms") is not None:
+            self.notice = f"A newer device of yours is in use; {ADVICE}."
         elif family in ("contact", "peer") and (data.get("id") == self.contact.get("id") or kind == "contact.merged"):
             self._asks(Who())
             if kind == "contact.key_changed":
@@ -137,7 +140,7 @@ class Talk:
             case Who():
                 self._is(answer)
             case Read():
-                if isinstance(answer, ApiError):
+                if isinstance(answer, ApiError) and answer.error_name in _UNANSWERED:
                     self._read_to = 0  # the next key says it again
 
     # -- from the user ---------------------------------------------------------------------------------------------

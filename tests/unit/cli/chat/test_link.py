@@ -312,3 +312,14 @@ def test_stopping_does_not_wait_for_a_daemon_that_hangs(
     with linked(node.path, heard) as link:
         link.ask(Who())
         assert reached.wait(WAIT_S)
+
+
+def test_a_replaced_device_is_told_of_when_it_happens_and_after(node: Served, heard: Heard) -> None:
+    node.do(lambda: bob(node.api, 1))
+    with linked(node.path, heard):
+        heard.until(("up", True))
+        node.do(lambda: node.api.emit("node.warning", {"replaced_ms": 1}))
+        heard.until(("event", "node.warning"))
+    node.api.replaced_ms = 1
+    with linked(node.path, heard):
+        heard.until(("up", True), ("event", "node.warning"))

@@ -504,3 +504,18 @@ def test_no_repr_shows_a_text() -> None:
     ):
         assert "secret" not in repr(each)
     assert BOB not in repr(Row(BOB, 1, True, "", "", None, 0))
+
+
+def test_a_replaced_device_says_so(world: World) -> None:
+    world.event("node.warning", {"replaced_ms": 1})
+    assert "A newer device of yours is in use" in world.status
+
+
+def test_what_a_node_refuses_to_call_read_is_not_said_again_at_every_key(world: World) -> None:
+    world.shown()
+    world.event("message.received", message(6))
+    world.shown()
+    world.talk.attend()
+    world.answer(Read, ApiError("FORBIDDEN", "A newer device of yours is in use."))
+    world.talk.attend()
+    assert world.asked == []
