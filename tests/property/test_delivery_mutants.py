@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, cast
 
@@ -23,7 +24,7 @@ from p2pchat.store.db import AfterCommit, Database, Tx, _Pending
 from p2pchat.store.messages import Incoming, MessageRow
 from p2pchat.store.sessions import EnvelopeRow, SessionRow
 from p2pchat.testing.entropy import SeededEntropy
-from tests.property.delivery_node import PARAMS
+from tests.property.delivery_node import PARAMS, Fault, Void
 from tests.property.delivery_world import DAY_MS, HOUR_MS, World
 from tests.property.test_delivery_machine import DeliveryMachine, OrderedMachine
 
@@ -256,6 +257,19 @@ def ignores_every_nack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("p2pchat.services.greet.condemn", lambda tx, node, contact, eid, peer: None)
 
 
+def what_arrives_is_not_stored(world: World) -> None:
+    alice, bob = world.nodes
+    world.send(alice, [1])
+    world.converse()
+    end, other = world.open()
+    world.send(alice, [1])
+    world.pump(end)
+    bob.disk.fault = Fault("commit")
+    with suppress(Void):
+        world.deliver(other, [other.inbox.pop()])
+    world.heal()
+
+
 def a_flight_is_from_the_future(world: World) -> None:
     alice = world.nodes[0]
     alice.now_ms += 20 * HOUR_MS
@@ -292,6 +306,7 @@ def of_two_that_were_sealed_together_one_is_too_old(world: World) -> None:
 @pytest.mark.parametrize(
     ("plant", "story", "why"),
     [
+        (answers_before_the_commit, what_arrives_is_not_stored, "acknowledged, and not there"),
         (takes_an_ack_for_all_before_it, one_is_overtaken, "told as delivered, and not there"),
         (ignores_every_nack, a_flight_is_from_the_future, "something waits for ever"),
         (
