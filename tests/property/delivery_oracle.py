@@ -16,7 +16,7 @@ from p2pchat.store import eventlog, messages
 from p2pchat.store.messages import MessageRow
 from tests.property.delivery_node import CONTACT, PARAMS, Node
 
-_ALL: Final = 1_000_000
+_ALL: Final = 1 << 62
 
 _OUT: Final = {
     "": {"queued"},
@@ -127,6 +127,9 @@ class Oracle:
             assert row.text is not None
             assert row.text == peer.texts[row.wire_id], "it is not what was sent"
             assert row.text not in told.shown.values(), "shown twice"
+            sent = messages.get(self.other(node).look(), peer.rows[row.wire_id])
+            assert sent is not None
+            assert row.n == sent.n, "it has another number than it was sent under"
             assert "sent" in peer.lives[peer.rows[row.wire_id]], "it came and has never left"
             told.shown[row.wire_id] = row.text
 

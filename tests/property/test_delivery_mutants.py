@@ -26,7 +26,7 @@ from p2pchat.store.sessions import EnvelopeRow, SessionRow
 from p2pchat.testing.entropy import SeededEntropy
 from tests.property.delivery_node import PARAMS, Fault, Void
 from tests.property.delivery_world import DAY_MS, HOUR_MS, World
-from tests.property.test_delivery_machine import DeliveryMachine, OrderedMachine
+from tests.property.test_delivery_machine import DeliveryMachine
 
 Done = tuple[outcome.Outcome[object], list[DomainEvent]]
 Committed = tuple[list[DomainEvent], AfterCommit | None]
@@ -37,10 +37,10 @@ RULES: Final = {name for name, member in vars(DeliveryMachine).items() if hasatt
 mutants: dict[str, tuple[Plant, type[DeliveryMachine], int]] = {}
 
 
-def mutant(*rules: str, steps: int = 40, machine: type[DeliveryMachine] = DeliveryMachine) -> Callable[[Plant], Plant]:
+def mutant(*rules: str, steps: int = 40) -> Callable[[Plant], Plant]:
     """A defect, and which rules bring it out before long, in so many steps; none named: all."""
     left_out = RULES - set(rules) if rules else set[str]()
-    some = cast(type[DeliveryMachine], type(machine.__name__, (machine,), dict.fromkeys(left_out)))
+    some = cast(type[DeliveryMachine], type("Some", (DeliveryMachine,), dict.fromkeys(left_out)))
 
     def add(plant: Plant) -> Plant:
         mutants[plant.__name__] = plant, some, steps
@@ -100,15 +100,16 @@ def forgets_eids(monkeypatch: pytest.MonkeyPatch) -> None:
 @mutant("send", "flow", "open", "lose_sessions")
 def forgets_message_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes again is stored as if it were another message."""
-    receive = messages.receive
+    receive = cast(Callable[..., list[int]], messages.receive)
 
-    def again(tx: Tx, contact: int, arrived: Sequence[Incoming]) -> list[int]:
+    def again(tx: Tx, *whose: int | Sequence[Incoming]) -> list[int]:
         known = {bytes(row[0]) for row in tx.all("SELECT wire_id FROM message WHERE incoming = 1")}
+        arrived = cast(Sequence[Incoming], whose[-1])
         other = [
             msgspec.structs.replace(each, wire_id=each.wire_id[::-1]) if each.wire_id in known else each
             for each in arrived
         ]
-        return receive(tx, contact, other)
+        return receive(tx, *whose[:-1], other)
 
     monkeypatch.setattr(messages, "receive", again)
 
@@ -208,10 +209,17 @@ def retransmits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "unacknowledged", fresh)
 
 
-@mutant(machine=OrderedMachine)
-def shows_the_last_one_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    receive = messages.receive
-    monkeypatch.setattr(messages, "receive", lambda tx, contact, arrived: receive(tx, contact, arrived[::-1]))
+@mutant()
+def numbers_them_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    receive = cast(Callable[..., list[int]], messages.receive)
+
+    def turned(tx: Tx, *whose: int | Sequence[Incoming]) -> list[int]:
+        arrived = cast(Sequence[Incoming], whose[-1])
+        numbers = [each.n for each in arrived][::-1]
+        turned = [msgspec.structs.replace(each, n=n) for each, n in zip(arrived, numbers, strict=True)]
+        return receive(tx, *whose[:-1], turned)
+
+    monkeypatch.setattr(messages, "receive", turned)
 
 
 @pytest.mark.parametrize("name", mutants)
