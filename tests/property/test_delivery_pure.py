@@ -11,7 +11,7 @@ from p2pchat.core.params import PRODUCTION
 LIMIT = 1_000
 quick = settings(deadline=None, derandomize=True, max_examples=300)
 names = st.sampled_from([b"a", b"b", b"c", b"d"])
-steps = st.lists(st.tuples(names, st.integers(0, 2_500), st.booleans()), max_size=40)
+steps = st.lists(st.tuples(names, st.integers(1, 2_500), st.booleans()), max_size=40)
 tries = st.integers(0, 10**6)
 jitters = st.floats(0, 1, exclude_max=True)
 
@@ -50,7 +50,7 @@ def test_nothing_joins_what_fills_the_window(taken: list[tuple[bytes, int, bool]
         elif eid not in flying and window.admits(sizes[eid]):
             window.left(eid, sizes[eid])
             flying[eid] = sizes[eid]
-        assert sum(flying.values()) <= LIMIT or len([size for size in flying.values() if size]) == 1
+        assert sum(flying.values()) <= LIMIT or len(flying) == 1
 
 
 @quick
