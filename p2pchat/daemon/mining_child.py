@@ -14,6 +14,7 @@ from p2pchat.core.work import mine
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the parent was killed: a traceback would go into its log
     os.nice(10)
     for line in sys.stdin:
         digest, bits = line.split()

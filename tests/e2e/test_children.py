@@ -23,7 +23,7 @@ from tests.e2e.daemons import until
 pytestmark = pytest.mark.e2e
 
 ALICE, BOB = "+821012345678", "+821098765432"
-MINING = "p2pchat.daemon.mining_child"
+MINING, DERIVING = "p2pchat.daemon.mining_child", "p2pchat.daemon.deriving_child"
 
 
 def children() -> list[int]:
@@ -83,7 +83,7 @@ async def test_a_question_that_is_given_up_is_not_answered_to_the_next() -> None
         assert work_of(digest, bytes.fromhex(await child.ask(f"{digest.hex()} 8"))) >= 8
 
 
-@pytest.mark.parametrize("module", [MINING, "p2pchat.daemon.deriving_child"])
+@pytest.mark.parametrize("module", [MINING, DERIVING])
 def test_a_child_ends_with_its_parent_and_ignores_the_terminal(module: str) -> None:
     with subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         assert process.stdin is not None
@@ -94,3 +94,16 @@ def test_a_child_ends_with_its_parent_and_ignores_the_terminal(module: str) -> N
             assert process.wait(10) == 0
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(
+    ("module", "question"), [(MINING, f"{bytes(32).hex()} 4"), (DERIVING, f"{ALICE} {BOB} 229")]
+)
+def test_a_child_whose_parent_was_killed_says_nothing_in_its_log(module: str, question: str) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-m", module], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, errors = process.communicate(question.encode() + b"\n", timeout=20)
+    assert errors == b""
+    assert process.returncode == -signal.SIGPIPE
