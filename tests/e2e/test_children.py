@@ -96,9 +96,7 @@ def test_a_child_ends_with_its_parent_and_ignores_the_terminal(module: str) -> N
             process.kill()
 
 
-@pytest.mark.parametrize(
-    ("module", "question"), [(MINING, f"{bytes(32).hex()} 4"), (DERIVING, f"{ALICE} {BOB} 229")]
-)
+@pytest.mark.parametrize(("module", "question"), [(MINING, f"{bytes(32).hex()} 4"), (DERIVING, f"{ALICE} {BOB} 229")])
 def test_a_child_whose_parent_was_killed_says_nothing_in_its_log(module: str, question: str) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-m", module], stdin=pipe, stdout=pipe, stderr=pipe) as process:
