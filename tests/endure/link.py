@@ -90,6 +90,10 @@ class Relay:
         except OSError:  # nobody listens: the daemon was killed
             self._end(near, _RESET)
             return
+        if self._loud:  # cut meanwhile, when this end was not known yet
+            self._end(near, _RESET)
+            self._end(far, _RESET)
+            return
         self._begin(self._carry, near, far)
         self._begin(self._carry, far, near)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -82,12 +83,13 @@ class _Run:
         self._texts = [texts_of(who, seed, scale.messages) for who in (0, 1)]
         self._writers = [world.writer(who, f"{seed}-{who}", self._texts[who]) for who in (0, 1)]
         self._began = time.monotonic()
+        self._flows_s: list[float] = []
 
     def report(self) -> Report:
         """After everything."""
         for number, moment in enumerate(self._schedule, 1):
-            if moment.flowing and self._accepted() > self._world.delivered() and not self._world.flow():
-                self._tell("nothing arrives")
+            if moment.flowing and self._accepted() > self._world.delivered():
+                self._flow()
             self._send_until(number, moment)
             self._make_felt(moment.action)
             self._tell(str(moment.action))
@@ -99,6 +101,12 @@ class _Run:
         took_s = time.monotonic() - self._began
         checks = verdict((self._seen(0), self._seen(1)))
         return Report(checks, self._facts(took_s), list(self._missing()))
+
+    def _flow(self) -> None:
+        took_s = self._world.flow()
+        if took_s is not None:
+            self._flows_s.append(took_s)
+            self._tell(f"it flows, {took_s:.1f} s after both answered")
 
     def _send_until(self, number: int, moment: Moment) -> None:
         """Let both send another share, until the part of it was accepted that the moment waits for."""
@@ -169,6 +177,7 @@ class _Run:
         facts = {
             "took": f"{took_s:.0f} s, {self._accepted() / took_s:.0f} messages/s through it all",
             "kills": f"{world.kills}; {sum(writer.repeated for writer in writers):,} calls repeated that had been done",
+            "flows again": self._flows(),
             "link": f"{world.relay.carried_bytes:,} bytes, cut {world.relay.cuts} times",
             "full disk": f"{sum(writer.refusals for writer in writers):,} texts refused, and sent again; "
             f"{world.peers[SMALL_DISK].gave_up} starts refused",
@@ -177,6 +186,12 @@ class _Run:
             kinds = peer.logged().most_common()
             facts[f"{name} logged"] = ", ".join(f"{count} × {kind}" for kind, count in kinds)
         return facts
+
+    def _flows(self) -> str:
+        if not self._flows_s:
+            return "never waited for"
+        half_s, longest_s = statistics.median(self._flows_s), max(self._flows_s)
+        return f"{half_s:.1f} s after both answered (half of {len(self._flows_s)}), {longest_s:.1f} s at the longest"
 
     def _missing(self) -> Iterator[str]:
         """What was to happen and did not: then the rest shows less than it seems to."""
