@@ -4,7 +4,8 @@ scripts/endure                            10,000 texts each way, 30 kills and th
 scripts/endure --quick                    as the tests run it
 scripts/endure --seed 7                   another schedule; the same seed is the same one
 
-It prints what it does when it does it, and a verdict. However it ends no process and no file stays.
+It prints what it does when it does it, and a verdict. No process and no file stays, but for files where it is killed
+itself.
 """
 
 from __future__ import annotations

@@ -46,7 +46,6 @@ class Writer:
         self.replies: dict[int, dict[str, Any]] = {}
         self.refused: set[int] = set()
         self.refusals = 0
-        self.connections = 0
         self.repeated = 0
         self.complaints: list[str] = []
         self._daemon = daemon
@@ -75,6 +74,7 @@ class Writer:
         with self._more:
             self._ended = True
             self._more.notify_all()
+        self._thread.join()
 
     def _work(self) -> None:
         while not self._ended and not self.done:
@@ -82,7 +82,6 @@ class Writer:
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                     connection.settimeout(_ANSWER_S)
                     connection.connect(str(self._daemon))
-                    self.connections += 1
                     self._converse(connection)
             except OSError:
                 time.sleep(_AGAIN_S)  # it is dead, or stopped, or not there again yet

@@ -44,7 +44,6 @@ class Peer(Daemon):
         self.log = folder / "log.txt"
         self.port = free_port()
         self.dials = ""
-        self.starts = 0
         self.gave_up = 0
         self._clock = folder / "clock"
         self.set_clock(0)
@@ -58,7 +57,6 @@ class Peer(Daemon):
             "PYTHONPATH": f"{_BENT}{os.pathsep}{environment(self.home)['PYTHONPATH']}",
         }
         listen = f"/ip4/{HOST}/tcp/{self.port}"
-        self.starts += 1
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "p2pchat.daemon", "run", "--listen", listen, *arguments],
@@ -131,7 +129,8 @@ class World:
             peer.dials = dials
         self.kills = 0
         self.listeners: list[Listener] = []
-        self._since = 0.0
+        self._writers: list[Writer] = []
+        self._cut_at = self._filled_at = 0.0
 
     def begin(self) -> None:
         """Start both, let them find each other, and follow what happens."""
@@ -145,16 +144,18 @@ class World:
 
     def writer(self, who: int, name: str, texts: list[str]) -> Writer:
         """Somebody who sends ``texts`` to the other one."""
-        return Writer(self.peers[who].socket, NAMES[1 - who], name, texts)
+        self._writers.append(Writer(self.peers[who].socket, NAMES[1 - who], name, texts))
+        return self._writers[-1]
 
     def end(self) -> None:
-        """Kill what runs."""
-        for listener in self.listeners:
-            listener.end()
+        """Kill what runs, and let nobody talk to it any more."""
         for peer in self.peers:
             if peer.process is not None and peer.process.poll() is None:
-                peer.process.send_signal(signal.SIGCONT)
                 peer.kill()
+        for writer in self._writers:
+            writer.end()
+        for listener in self.listeners:
+            listener.end()
 
     def delivered(self) -> int:
         """How many messages have arrived and were said to have."""
@@ -197,9 +198,9 @@ class World:
                 self._kill(moment.action)
             case Cut():
                 self.relay.cut(loud=moment.action.loud)
-                self._since = time.monotonic()
+                self._cut_at = time.monotonic()
             case Heal():
-                time.sleep(max(0.0, self._since + moment.action.after_s - time.monotonic()))
+                time.sleep(max(0.0, self._cut_at + moment.action.after_s - time.monotonic()))
                 self.relay.heal()
             case Stop():
                 self._stop(moment.action)
@@ -229,9 +230,9 @@ class World:
         assert self.disk is not None
         if isinstance(change, Fill):
             self.disk.fill()
-            self._filled = time.monotonic()
+            self._filled_at = time.monotonic()
         else:
-            deadline = self._filled + change.after_s
+            deadline = self._filled_at + change.after_s
             self.wait(lambda: time.monotonic() > deadline, "time", change.after_s + 1)
             self.disk.free()
 
