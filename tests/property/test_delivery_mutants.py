@@ -28,7 +28,7 @@ from tests.property.delivery_node import PARAMS, Fault, Void
 from tests.property.delivery_world import DAY_MS, HOUR_MS, World
 from tests.property.test_delivery_machine import DeliveryMachine
 
-Done = tuple[outcome.Outcome[object], list[DomainEvent]]
+Done = tuple[outcome.Outcome[object], Tx]
 Committed = tuple[list[DomainEvent], AfterCommit | None]
 Plant = Callable[[pytest.MonkeyPatch], None]
 EXAMPLES: Final = 600  # most take a few, the rarest some dozens
@@ -56,9 +56,9 @@ def answers_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     results: list[outcome.Outcome[object]] = []
 
     def noted(self: Database, job: Callable[[Tx], object]) -> Done:
-        result, events = one(self, job)
+        result, tx = one(self, job)
         results.append(result)
-        return result, events
+        return result, tx
 
     def early(self: Database, jobs: Sequence[_Pending[object]]) -> Committed:
         results.clear()
@@ -78,9 +78,9 @@ def tells_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[DomainEvent] = []
 
     def note(self: Database, job: Callable[[Tx], object]) -> Done:
-        result, events = one(self, job)
-        noted.extend(events)
-        return result, events
+        result, tx = one(self, job)
+        noted.extend(tx.events)
+        return result, tx
 
     def early(self: Database, jobs: Sequence[_Pending[object]]) -> Committed:
         noted.clear()
