@@ -34,7 +34,7 @@ from p2pchat.core.wire import (
 )
 from p2pchat.services import block, deliver, greet, receipts, receive, upkeep, withdraw
 from p2pchat.services.deliver import Cursor, Outgoing
-from p2pchat.services.send import Outbox
+from p2pchat.services.send import Outbox, Queued
 from p2pchat.store import contact_peers, contacts, messages, sessions
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -63,7 +63,6 @@ class End:
     window: Window = field(default_factory=lambda: Window(WINDOW_BYTES))
     inbox: list[bytes] = field(default_factory=list[bytes], repr=False)
     handed: deque[Outgoing] = field(default_factory=deque[Outgoing])
-    at_rest: bool = False
     asking: bool = False  # for a bundle, and nothing leaves until it is here
     refused: bool = False  # a bundle: it is not asked for again on this stream
     condemned: int | None = None
@@ -108,8 +107,8 @@ class World:
         """Queue texts of so many bytes, and some more.
 
         Args:
-            end: at rest; what it can carry is sealed in the same transaction.
-            late: this stream looks for something to carry before it is handed that.
+            end: what it has room for is sealed in the same transaction.
+            late: this stream looks for something to carry before it is handed that, and carries that some time later.
         """
         texts = [f"{self._texts + number}/" + "x" * size for number, size in enumerate(sizes)]
         self._texts += len(texts)
@@ -119,7 +118,10 @@ class World:
             for text in texts:
                 outbox.put(contact(tx), text)
             outbox.commit()
-            return None if end is None else self._next(end)(tx)
+            if end is None or end.condemned is not None:
+                return None
+            rows = [row for each in tx.left if isinstance(each, Queued) for row in each.rows]
+            return deliver.seal_queued(tx, node.context, CONTACT, rows, end.cursor, end.window.limit_bytes)
 
         try:
             sealed = node.commit(job)
@@ -127,11 +129,12 @@ class World:
             if error.error_name != "BLOCKED":
                 raise
             return
-        if end is not None and sealed is not None and sealed.envelopes:
+        if end is not None and sealed is not None:
             if late:
                 self.pump(end)
             end.handed.append(sealed)
-            self.pump(end)
+            if not late:
+                self.pump(end)
 
     def withdraw(self, node: Node, pick: int, *, delete: bool) -> None:
         rows = [row for row in conversation(node) if row.state != "deleted"]
@@ -237,21 +240,22 @@ class World:
             return False
         if end.condemned is not None and self._ask(end):
             return True
-        if end.handed:
-            outgoing = end.handed.popleft()
-            if deliver.has_left(end.cursor, outgoing):
-                return True
-        else:
-            outgoing = self._on(end, self._next(end))
+        outgoing = self._handed(end) or self._on(end, self._next(end))
         if outgoing.envelopes:
             deliver.left(end.cursor, end.window, outgoing)
             self.put(end, outgoing.frames)
-            end.at_rest = False
             return True
-        if outgoing.wants_session and self._ask(end):
-            return True
-        end.at_rest = True
-        return False
+        return outgoing.wants_session and self._ask(end)
+
+    def _handed(self, end: End) -> Outgoing | None:
+        while end.handed:
+            outgoing = end.handed.popleft()
+            if deliver.has_left(end.cursor, outgoing):
+                continue
+            if deliver.continues(end.cursor, outgoing):
+                return outgoing
+            end.handed.clear()
+        return None
 
     def _ask(self, end: End) -> bool:
         if end.refused:
