@@ -281,7 +281,7 @@ class FakeApi:
 
     def _find(self, to: str) -> objects.Contact:
         for contact in self.contacts:
-            if to in (contact.name, contact.number) or contact.id.startswith(to):
+            if to in (contact.name, contact.number) or contact.id.startswith(to) or (to == "self" and contact.self_):
                 return contact
         raise UsageError("No contact has that name, number or id.", name="CONTACT_NOT_FOUND")
 

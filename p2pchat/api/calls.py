@@ -230,10 +230,12 @@ class ContactsReceipts(Mutation, kw_only=True, frozen=True):
 
 
 class MessageSend(Mutation, kw_only=True, frozen=True):
-    """``wait`` holds the reply back until the message has come that far, or TIMEOUT after ``timeout_ms``."""
+    """``live_only``: on a stream that is open now, or not at all. ``wait`` holds the reply back until the message has
+    come that far, or TIMEOUT after ``timeout_ms``."""
 
     to: Target
     text: str
+    live_only: bool = False
     wait: Wait | None = None
     timeout_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 60_000
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from p2pchat.base.silent import Silent
 
@@ -29,7 +29,7 @@ PathKind = Literal["lan", "direct", "relayed"]
 class Contact(Silent, Struct, kw_only=True):
     """A person whom the user added. ``claimants`` counts the roots that claim the pair of numbers; ``searching``: the
     node looks for the contact, who is not found yet; ``receipts``: whether read receipts are exchanged with it, where
-    that was said."""
+    that was said; ``self``: these are the notes to oneself."""
 
     id: str
     name: str
@@ -41,6 +41,7 @@ class Contact(Silent, Struct, kw_only=True):
     last_seen_ms: int | None
     searching: bool = False
     receipts: bool | None = None
+    self_: bool = field(default=False, name="self")
     replayed: bool | UnsetType = UNSET
 
 

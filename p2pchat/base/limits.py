@@ -60,6 +60,8 @@ CENSUS_BUCKETS: Final = 2  # refreshes of deeper ones stay around the own PeerID
 PREKEYS_PER_PEER: Final = 8
 PREKEYS: Final = 1024
 
+LIVE_S: Final = 30.0  # for a message that goes on a live stream or not at all to be confirmed
+
 CONTACTS: Final = 20_000  # as many as one reply can list; only an import comes near it
 
 # what one contact may make this node keep

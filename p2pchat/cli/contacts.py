@@ -72,6 +72,8 @@ def show(invocation: Invocation, to: str) -> None:
         emit(contact)
         return
     _print(contact)
+    if contact.get("self") is True:
+        return  # there is nothing more to say of oneself
     line(f"claimed by {text(contact, 'claimants')}")
     uid = text(contact, "id")
     claims = invocation.call("contacts.claimants", to=uid)
@@ -211,5 +213,7 @@ def _print(contact: Mapping[str, object]) -> None:
 
 
 def _row(contact: Mapping[str, object]) -> list[str]:
+    if contact.get("self") is True:
+        return [text(contact, "name"), "", "self", "", text(contact, "id"), ""]
     online = "online" if contact.get("online") else ""
     return [*(text(contact, field) for field in ("name", "number", "state", "trust", "id")), online]

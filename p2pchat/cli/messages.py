@@ -27,6 +27,7 @@ _DATES: Final = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H
 @click.command()
 @click.argument("to", metavar="TO")
 @click.argument("body", metavar="[TEXT|-]", required=False)
+@click.option("--live-only", is_flag=True, help="To who is connected now, or not at all; nothing waits.")
 @click.option("--wait", type=click.Choice(["queued", "sent", "held", "delivered", "read"]), help="Return only then.")
 @click.option("--timeout", type=click.FloatRange(0, 86_400), metavar="S", help="Wait at most so many seconds (60).")
 @click.option("--idempotency-key", metavar="K", help="The same key and text are sent once.")
@@ -36,11 +37,12 @@ def send(
     invocation: Invocation,
     to: str,
     body: str | None,
+    live_only: bool,
     wait: str | None,
     timeout: float | None,
     idempotency_key: str | None,
 ) -> None:
-    """Send a text. TO is a name, a number or the beginning of an id.
+    """Send a text. TO is a name, a number or the beginning of an id; self keeps a note for yourself.
 
     With - instead of TEXT, or without it in a pipeline, stdin is sent unchanged.
     """
@@ -51,6 +53,7 @@ def send(
     params: dict[str, object] = {
         "to": to,
         "text": _standard_input() if body is None or body == "-" else body,
+        "live_only": live_only or None,
         "wait": wait,
         "timeout_ms": None if timeout is None else round(timeout * 1000),
         "idempotency_key": idempotency_key,

@@ -13,7 +13,7 @@ from p2pchat.core.invite import decode_invite
 from p2pchat.services import address_book, block, invites, receipts
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
-from p2pchat.store import contacts
+from p2pchat.store import contacts, notes
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -67,21 +67,24 @@ class ContactMethods(VerifyMethods):
         return await once(self._context, "contacts.find", params, objects.Contacts, find)
 
     async def list(self, params: calls.ContactsList, _: Connection) -> objects.Contacts:
-        rows = await self._context.db.run(lambda tx: contacts.everyone(tx, params.state))
-        return objects.Contacts(contacts=[self._contact(row) for row in rows])
+        def everyone(tx: Tx) -> list[ContactRow]:
+            own = notes.conversation(tx) if params.state in (None, "matched") else None
+            return [*([own] if own is not None else []), *contacts.everyone(tx, params.state)]
+
+        return objects.Contacts(contacts=[self._contact(row) for row in await self._context.db.run(everyone)])
 
     async def get(self, params: calls.ContactsGet, _: Connection) -> objects.Contact:
         return self._contact(await self._context.db.run(lambda tx: book.resolve(tx, self._context, params.to)))
 
     async def rename(self, params: calls.ContactsRename, _: Connection) -> objects.Contact:
         def rename(tx: Tx) -> objects.Contact:
-            return self._contact(book.rename(tx, book.resolve(tx, self._context, params.to), params.name))
+            return self._contact(book.rename(tx, book.resolve_other(tx, self._context, params.to), params.name))
 
         return await once(self._context, "contacts.rename", params, objects.Contact, rename)
 
     async def claimants(self, params: calls.ContactsGet, _: Connection) -> objects.Claimants:
         def claimants(tx: Tx) -> objects.Claimants:
-            row = book.resolve(tx, self._context, params.to)
+            row = book.resolve_other(tx, self._context, params.to)
             found = [render.claimant(tx, known, row) for known in contacts.claimants(tx, row.id)]
             return objects.Claimants(claimants=found, waiting=book.count_waiting(tx, row))
 
@@ -89,21 +92,22 @@ class ContactMethods(VerifyMethods):
 
     async def choose(self, params: calls.ContactsChoose, _: Connection) -> objects.Contact:
         def choose(tx: Tx) -> objects.Contact:
-            row = book.resolve(tx, self._context, params.to)
+            row = book.resolve_other(tx, self._context, params.to)
             return self._contact(book.choose(tx, self._context, row, params.claimant))
 
         return await once(self._context, "contacts.choose", params, objects.Contact, choose)
 
     async def merge(self, params: calls.ContactsMerge, _: Connection) -> objects.Contact:
         def merge(tx: Tx) -> objects.Contact:
-            row, other = (book.resolve(tx, self._context, named) for named in (params.to, params.other))
+            row = book.resolve_other(tx, self._context, params.to)
+            other = book.resolve_other(tx, self._context, params.other, "other")
             return self._contact(book.merge(tx, self._context, row, other))
 
         return await once(self._context, "contacts.merge", params, objects.Contact, merge)
 
     async def receipts(self, params: calls.ContactsReceipts, _: Connection) -> objects.Contact:
         def switch(tx: Tx) -> objects.Contact:
-            row = book.resolve(tx, self._context, params.to)
+            row = book.resolve_other(tx, self._context, params.to)
             return self._contact(receipts.switch(tx, row, params.on))
 
         return await once(self._context, "contacts.receipts", params, objects.Contact, switch)
@@ -126,6 +130,6 @@ class ContactMethods(VerifyMethods):
         self, method: str, params: calls.ContactsBlock, verb: Callable[[Tx, Context, ContactRow], ContactRow]
     ) -> objects.Contact:
         def effect(tx: Tx) -> objects.Contact:
-            return self._contact(verb(tx, self._context, book.resolve(tx, self._context, params.to)))
+            return self._contact(verb(tx, self._context, book.resolve_other(tx, self._context, params.to)))
 
         return await once(self._context, method, params, objects.Contact, effect)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final, cast
 
 from p2pchat.api import objects
+from p2pchat.base.limits import LIVE_S
 from p2pchat.control.replaced import in_words
 from p2pchat.net.addresses import classify, format_address
 from p2pchat.services.attempts import Attempt
-from p2pchat.store.contacts import ContactRow
+from p2pchat.store.contacts import SELF, ContactRow
 from p2pchat.store.messages import MessageRow
 
 _UNITS: Final = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"))
@@ -36,7 +37,9 @@ def explanation(
     waits = row.state in ("queued", "sent")
     tries = tries if waits and contact.state == "matched" else ()
     next_ms = next_ms if waits and contact.state == "matched" and not online else None
-    words = _waiting(row, contact, tries, next_ms, online=online, now_ms=now_ms) if waits else _ended(row, contact.name)
+    if row.live:
+        tries, next_ms, life_ms = (), None, int(LIVE_S * 1000)
+    words = _waiting(row, contact, tries, next_ms, online=online, now_ms=now_ms) if waits else _ended(row, contact)
     if waits and replaced_ms is not None:
         next_ms, words = None, [f"{in_words(replaced_ms)}."]
     expires_ms = row.created_ms + life_ms if waits else None
@@ -63,7 +66,10 @@ def _shown(attempt: Attempt) -> objects.Try:
     )
 
 
-def _ended(row: MessageRow, name: str) -> list[str]:
+def _ended(row: MessageRow, contact: ContactRow) -> list[str]:
+    name = contact.name
+    if contact.state == SELF:
+        return ["It is a note of yours, and leaves this node for nowhere."]
     if row.incoming:
         return [f"{name} sent it, and it is here."]
     match row.state:
@@ -73,6 +79,9 @@ def _ended(row: MessageRow, name: str) -> list[str]:
             return [f"{name} has read it."]
         case "cancelled":
             return ["You took it back before it left."]
+        case "failed" if row.live:
+            words = [f"It was for the connection of that moment alone: {row.reason}.", "It does not go again."]
+            return words if row.sent_ms is None else [*words, "Should it turn out to have arrived, it is delivered."]
         case _:
             return [f"It was not delivered: {row.reason}."]
 
@@ -89,6 +98,9 @@ def _waiting(
     name = contact.name
     if contact.state == "pending":
         return [_unfound(contact)]
+    if row.live:
+        went = "has left, and was not confirmed yet" if row.state == "sent" else f"leaves as soon as {name} can take it"
+        return [f"It {went}.", f"It is for the connection to {name} of now alone: when that ends, it fails."]
     if online:
         if row.state == "queued":
             return [f"{name} is connected; it leaves in a moment."]

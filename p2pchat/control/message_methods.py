@@ -20,7 +20,7 @@ from p2pchat.services import find, receipts, withdraw
 from p2pchat.services.context import Context
 from p2pchat.services.send import Outbox
 from p2pchat.store import contacts, messages, meta
-from p2pchat.store.contacts import ContactRow
+from p2pchat.store.contacts import SELF, ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.word_search import Search
@@ -51,7 +51,7 @@ class MessageMethods:
 
         def queue(tx: Tx) -> list[objects.Message | UsageError]:
             refuse_if_replaced(meta.load_replaced(tx))
-            outbox = Outbox(tx, self._context)
+            outbox = Outbox(tx, self._context, self._online)
             queued = [self._queue(tx, outbox, known, each) for each in sent]
             outbox.commit()
             return queued
@@ -67,7 +67,9 @@ class MessageMethods:
     ) -> objects.Message | UsageError:
         def put(tx: Tx) -> objects.Message:
             to = known.get(call.to) or known.setdefault(call.to, book.resolve(tx, self._context, call.to))
-            return self._message(outbox.put(to, call.text), to.uid.hex())
+            if to.state == SELF and call.wait == "read":
+                raise UsageError("wait: nobody reads a note to yourself", data={"param": "wait"})
+            return self._message(outbox.put(to, call.text, live_only=call.live_only), to.uid.hex())
 
         try:
             return once_in(tx, "message.send", call, objects.Message, put)
@@ -189,7 +191,9 @@ class MessageMethods:
         with trio.move_on_after(timeout_ms / 1000):
             while RANK.get(told.state, -1) < RANK[state]:
                 if told.state not in RANK:
-                    raise UsageError(f"The message is {told.state}.", name="PEER_OFFLINE", data={"id": queued.id})
+                    why = f": {told.reason}" if told.reason is not None else ""
+                    sentence = f"The message is {told.state}{why}."
+                    raise UsageError(sentence, name="PEER_OFFLINE", data={"id": queued.id})
                 edge = self._progress.edge(queued.position, state)
                 told = await self._context.db.run(lambda tx: self._found(tx, queued.id))
                 if RANK.get(told.state, -1) < RANK[state] and told.state in RANK:

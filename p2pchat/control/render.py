@@ -27,7 +27,7 @@ from p2pchat.services.device import open_replacement
 from p2pchat.services.prove import open_result
 from p2pchat.services.steps import open_step
 from p2pchat.store import contacts, messages
-from p2pchat.store.contacts import ContactRow
+from p2pchat.store.contacts import SELF, ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.eventlog import EventRow
 from p2pchat.store.invites import InviteRow
@@ -47,6 +47,7 @@ _STATE_OF = {
 }
 _ARRIVED = frozenset((EventKind.MESSAGE_DELIVERED, EventKind.MESSAGE_READ, EventKind.MESSAGE_RECEIVED))
 _ENDED = frozenset((EventKind.MESSAGE_EXPIRED, EventKind.MESSAGE_FAILED, EventKind.MESSAGE_CANCELLED))
+_OVER: Final = frozenset(_STATE_OF[kind] for kind in _ENDED)
 _OTHER_OF_MERGE: Final[dict[str, str]] = {
     EventKind.CONTACT_MERGED: "merged_id",
     EventKind.CONTACT_REMOVED: "merged_into",
@@ -64,14 +65,20 @@ def contact(row: ContactRow, online: Online) -> Contact:
         id=row.uid.hex(),
         name=row.name,
         number=row.number,
-        state=cast("ContactState", row.state),
+        state=_shown(row.state),
         trust=cast("Trust", row.trust),
         claimants=row.claimants,
-        online=online(row.id),
+        online=row.state == SELF or online(row.id),
         last_seen_ms=row.last_seen_ms,
         searching=row.searching,
         receipts=row.receipts,
+        self_=row.state == SELF,
     )
+
+
+def _shown(state: str) -> ContactState:
+    """Of a contact. Oneself is as good as matched."""
+    return "matched" if state == SELF else cast("ContactState", state)
 
 
 def imported(outcome: Outcome) -> Import:
@@ -123,7 +130,7 @@ def message(row: MessageRow, contact_uid: str, store_id: bytes) -> Message:
         direction="in" if row.incoming else "out",
         text=row.text or "",
         state=cast("MessageState", row.state),
-        reason=_NEWER_VERSION if row.text is None else row.reason,
+        reason=_NEWER_VERSION if row.text is None else row.reason if row.state in _OVER else None,
         holders=[],
         created_ms=row.created_ms,
         delivered_ms=row.delivered_ms,
@@ -177,13 +184,14 @@ def _contact_then(detail: bytes, kind: str, subject: int, online: Online) -> Con
         id=then.uid.hex(),
         name=then.name,
         number=then.number,
-        state=cast("ContactState", then.state),
+        state=_shown(then.state),
         trust=cast("Trust", then.trust),
         claimants=then.claimants,
-        online=online(subject),
+        online=then.state == SELF or online(subject),
         last_seen_ms=then.last_seen_ms,
         searching=assumed if then.searching is None else then.searching,
         receipts=then.receipts,
+        self_=then.state == SELF,
     )
 
 
@@ -206,6 +214,6 @@ def _message_then(tx: Tx, row: EventRow, subject: int, store_id: bytes) -> Messa
             told.delivered_ms = None
         if kind is not EventKind.MESSAGE_READ:
             told.read_ms = None
-        if kind not in _ENDED and not found.incoming:
-            told.reason = None
+        if not found.incoming:
+            told.reason = found.reason if kind in _ENDED else None
     return told

@@ -24,7 +24,7 @@ class VerifyMethods:
 
     async def safety(self, params: calls.ContactsGet, _: Connection) -> objects.Safety:
         def find(tx: Tx) -> tuple[ContactRow, RootKey]:
-            row = book.resolve(tx, self._context, params.to)
+            row = book.resolve_other(tx, self._context, params.to)
             return row, verify.root_of(tx, row)
 
         row, root = await self._context.db.run(find)
@@ -33,7 +33,7 @@ class VerifyMethods:
 
     async def verify(self, params: calls.ContactsVerify, _: Connection) -> objects.Contact:
         def confirm(tx: Tx) -> objects.Contact:
-            row = book.resolve(tx, self._context, params.to)
+            row = book.resolve_other(tx, self._context, params.to)
             return self._contact(verify.confirm(tx, self._context, row, params.safety_number, params.scanned))
 
         return await once(self._context, "contacts.verify", params, objects.Contact, confirm)
@@ -46,7 +46,7 @@ class VerifyMethods:
         told: list[tuple[int, str]] = []  # beside the reply, which an idempotency key keeps
 
         def ask(tx: Tx) -> objects.SmsProof:
-            row = book.resolve(tx, self._context, params.to)
+            row = book.resolve_other(tx, self._context, params.to)
             asked = prove.ask(tx, self._context, row)
             told.append((row.id, asked.sms))
             return objects.SmsProof(id=row.uid.hex(), text=None, expires_ms=asked.until_s * 1000)
@@ -61,7 +61,7 @@ class VerifyMethods:
         told: list[int] = []
 
         def answer(tx: Tx) -> objects.Contact:
-            row = book.resolve(tx, self._context, params.to)
+            row = book.resolve_other(tx, self._context, params.to)
             prove.prove(tx, self._context, row, code)
             told.append(row.id)
             return self._contact(row)

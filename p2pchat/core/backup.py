@@ -28,7 +28,7 @@ LENGTH_BYTES: Final = 4
 
 Bytes8 = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Whole = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]  # what a column holds
-ContactState = Literal["pending", "matched", "request", "blocked"]
+ContactState = Literal["pending", "matched", "request", "blocked", "self"]
 Trust = Literal["claimed", "number_verified", "in_person"]
 MessageState = Literal[
     "queued", "sent", "held", "delivered", "read", "received", "failed", "expired", "cancelled", "deleted"

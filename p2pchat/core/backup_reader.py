@@ -137,6 +137,8 @@ class _Check:
         _require(contact.uid not in self._contacts)
         _require(contact.invite is None or contact.invite in self._invites)
         self._contacts.add(contact.uid)
+        if contact.state == "self":
+            self._distinct.add(b"self", b"")  # one conversation with oneself
         if contact.number is not None:
             self._distinct.add(b"number", contact.number.encode())
         if contact.root is not None:

@@ -59,6 +59,7 @@ class DomainEvent:
         detail: encoded further facts that a later look at the subject could not give; empty where there are none.
         contact: row id of the contact that it concerns; not stored, it routes the news within the process.
         more: how many facts follow that differ in ``subject`` alone, which is one higher each time.
+        live: of messages that were queued for a live stream alone; not stored.
     """
 
     kind: EventKind
@@ -66,6 +67,7 @@ class DomainEvent:
     detail: bytes = field(default=b"", repr=False)
     contact: int | None = None
     more: int = 0
+    live: bool = False
 
     @property
     def subjects(self) -> range:

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Annotated, Final, cast
 
 from msgspec import Meta
@@ -192,15 +192,20 @@ def decode_content(data: bytes) -> tuple[Item, ...]:
     return items
 
 
-def pack_items(items: Sequence[Item]) -> list[tuple[Item, ...]]:
-    """Group waiting items, in their order, so that each group fits one envelope. Source: PROTOCOL.md 4.5."""
+def pack_items(items: Sequence[Item], alone: Set[bytes] = frozenset()) -> list[tuple[Item, ...]]:
+    """Group waiting items, in their order, so that each group fits one envelope. Source: PROTOCOL.md 4.5.
+
+    Args:
+        alone: message ids of items that share an envelope with none.
+    """
     groups: list[tuple[Item, ...]] = []
     group: list[Item] = []
     group_bytes = 0
     most_items, most_bytes = PRODUCTION.content_items, PRODUCTION.content_bytes
     for item in items:
         size = len(item.body)
-        if group and (group_bytes + size > most_bytes or len(group) == most_items):
+        full = group_bytes + size > most_bytes or len(group) == most_items
+        if group and (full or item.message_id in alone or group[-1].message_id in alone):
             groups.append(tuple(group))
             group, group_bytes = [], 0
         group.append(item)

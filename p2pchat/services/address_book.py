@@ -24,9 +24,9 @@ from p2pchat.base.errors import UsageError
 from p2pchat.base.ids import ContactId
 from p2pchat.base.limits import CONTACTS
 from p2pchat.core.events import DomainEvent, EventKind
-from p2pchat.core.names import NAME_CHARS, checked_name
+from p2pchat.core.names import NAME_CHARS, RESERVED, checked_name
 from p2pchat.core.numbers import Number, parse_number
-from p2pchat.services.contacts import NO_NUMBER, OWN_NUMBER, contact_event, resolve, snapshot
+from p2pchat.services.contacts import NO_NUMBER, OWN_NUMBER, contact_event, resolve_other, snapshot
 from p2pchat.services.context import Context
 from p2pchat.store import contacts
 from p2pchat.store.contacts import ContactRow
@@ -124,7 +124,7 @@ class _Names:
     def __init__(self, tx: Tx) -> None:
         names = contacts.names(tx)
         self._count = len(names)
-        self._taken = {name.casefold() for name in names}
+        self._taken = set(RESERVED).union(name.casefold() for name in names)
         self._tried: dict[str, count[int]] = {}
 
     def __len__(self) -> int:
@@ -160,7 +160,7 @@ def find(tx: Tx, context: Context, to: Sequence[str] | None) -> list[ContactRow]
         pending = contacts.everyone(tx, "pending")
         rows = [row for row in pending if row.number is not None and not row.searching]
     else:
-        rows = list({row.id: row for row in (resolve(tx, context, target) for target in to)}.values())
+        rows = list({row.id: row for row in (resolve_other(tx, context, target) for target in to)}.values())
     until_s = tx.now_s + context.params.pending_life_s
     return [_sought(tx, row, until_s) for row in rows]
 

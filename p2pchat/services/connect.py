@@ -83,11 +83,15 @@ class _Readings:
 class Connector:
     """All links of the node.
 
+    Args:
+        parted: called with a contact whose last link has ended.
+
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, parted: Callable[[int], None]) -> None:
         self._context = context
+        self._parted = parted
         self._links: dict[int, list[Link]] = {}
         self._keepers: dict[int, trio.CancelScope] = {}
         self._hurry: dict[int, trio.Event] = {}
@@ -204,6 +208,7 @@ class Connector:
         for link in self._links.pop(contact, []):
             if self._nursery is not None:
                 self._nursery.start_soon(link.bye)
+        self._parted(contact)
 
     async def _inbound(self, stream: Stream) -> None:
         await self._live(Link(self._context, stream, outbound=False))
@@ -302,6 +307,8 @@ class Connector:
             await link.bye()
             return
         links = self._links.setdefault(link.contact, [])
+        if links:
+            link.go_on_for(links[0])
         links.insert(0, link)
         if len(links) == 1:
             self._context.bus.transient(DomainEvent(EventKind.PEER_ONLINE, link.contact, contact=link.contact))
@@ -344,4 +351,5 @@ class Connector:
                 other.wake()  # it repeats what the ended stream had not settled
             if not links:
                 self._links.pop(link.contact, None)
+                self._parted(link.contact)
                 self._context.bus.transient(DomainEvent(EventKind.PEER_OFFLINE, link.contact, contact=link.contact))

@@ -12,20 +12,21 @@ from p2pchat.base.errors import UsageError
 from p2pchat.base.ids import ContactId, RootKey
 from p2pchat.base.silent import Silent
 from p2pchat.core.events import DomainEvent, EventKind
-from p2pchat.core.names import checked_name
+from p2pchat.core.names import contact_name, means_self
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.core.pair import waiting_in_stored
+from p2pchat.services import live
 from p2pchat.services.context import Context
 from p2pchat.services.renewal import renew
-from p2pchat.store import contacts, eventlog, idempotency, invites, pairs, receipts
-from p2pchat.store.contacts import ContactRow, Label
+from p2pchat.store import contacts, eventlog, idempotency, invites, notes, pairs, receipts
+from p2pchat.store.contacts import SELF, ContactRow, Label
 from p2pchat.store.db import Tx
 
 _SHOWN_MATCHES: Final = 3
 ROOT_BYTES: Final = 32
 
 NO_NUMBER: Final = "This profile has no number, so it cannot be found by number: its contacts would need an invite."
-OWN_NUMBER: Final = "That is this profile's own number."
+OWN_NUMBER: Final = "That is this profile's own number: notes to yourself go to self."
 
 
 def contact_event(tx: Tx, kind: EventKind, contact: int, *, merged: ContactId | None = None) -> DomainEvent:
@@ -101,13 +102,13 @@ def add(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
             tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, known.id))
         return rename(tx, known, name) if name is not None and name != known.name else known
     uid = ContactId(context.entropy.bytes(8))
-    row = contacts.add(tx, uid, checked_name(name) if name is not None else number.e164, number.e164, until_s)
+    row = contacts.add(tx, uid, contact_name(name) if name is not None else number.e164, number.e164, until_s)
     tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, row.id))
     return row
 
 
 def rename(tx: Tx, row: ContactRow, name: str) -> ContactRow:
-    contacts.set_name(tx, row.id, checked_name(name))
+    contacts.set_name(tx, row.id, contact_name(name))
     return again(tx, row)
 
 
@@ -153,6 +154,7 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
             data={"param": "claimant", "contact": holder.uid.hex()},
         )
     if chosen != row.root:
+        live.end_all(tx, live.PARTED, row.id)
         contacts.choose(tx, row.id, chosen, until_s)
         receipts.begin_anew(tx, row.id)
         tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
@@ -188,6 +190,7 @@ def merge(tx: Tx, context: Context, row: ContactRow, other: ContactRow) -> Conta
         raise UsageError(
             "other: nobody with the root key of the first has claimed that number yet", data={"param": "other"}
         )
+    live.end_all(tx, live.PARTED, other.id)
     idempotency.rename(tx, other.uid.hex(), row.uid.hex())  # a call that is repeated must not queue its message again
     _forget_told(tx, other, merged=row.uid)
     contacts.merge(tx, row.id, other.id, number)
@@ -233,12 +236,37 @@ def _forget_told(tx: Tx, row: ContactRow, *, merged: ContactId | None = None) ->
     tx.emit(DomainEvent(EventKind.CONTACT_REMOVED, row.id, snapshot(gone, merged), row.id))
 
 
+def own(tx: Tx, context: Context) -> ContactRow:
+    """The conversation with oneself, made at its first use."""
+    row = notes.conversation(tx)
+    if row is None:
+        row = notes.begin(tx, ContactId(context.entropy.bytes(8)))
+        # routed to no service: there is nobody to be looked for or dialled
+        tx.emit(DomainEvent(EventKind.CONTACT_ADDED, row.id, snapshot(row)))
+    return row
+
+
+def resolve_other(tx: Tx, context: Context, to: str, param: str = "to") -> ContactRow:
+    """As :func:`resolve`, for what makes sense only with somebody else.
+
+    Raises:
+        UsageError: as there; INVALID_PARAMS for ``param``, ``to`` names oneself.
+    """
+    row = resolve(tx, context, to)
+    if row.state == SELF:
+        sentence = f"{param}: is yourself; the notes there can be sent, read, searched and removed, and no more"
+        raise UsageError(sentence, data={"param": param})
+    return row
+
+
 def resolve(tx: Tx, context: Context, to: str) -> ContactRow:
-    """The contact that ``to`` names: its name, number, or a prefix (4 hex digits or more) of its id.
+    """The contact that ``to`` names: its name, number, or a prefix (4 hex digits or more) of its id; or oneself.
 
     Raises:
         UsageError: CONTACT_NOT_FOUND with near matches, AMBIGUOUS.
     """
+    if means_self(to):
+        return own(tx, context)
     found = contacts.labels(tx, to.strip())
     if found:
         return _one(tx, found)
@@ -282,4 +310,6 @@ def _by_number(tx: Tx, context: Context, to: str) -> ContactRow | None:
         number: Number = parse_number(to, context.profile.region or None)
     except UsageError:
         return None  # not a number: the caller goes on with ids
+    if number == context.profile.number:
+        return own(tx, context)
     return contacts.by_number(tx, number)

@@ -161,13 +161,18 @@ class Context:
         return int.from_bytes(self.entropy.bytes(4), "big") / 2**32
 
 
-def tell(tx: Tx, kind: EventKind, messages: Sequence[int], contact: int) -> None:
-    """Emit ``kind`` for each of a contact's messages, given by their rising row ids."""
+def tell(tx: Tx, kind: EventKind, messages: Sequence[int], contact: int | None, *, live: bool = False) -> None:
+    """Emit ``kind`` for each of a contact's messages, given by their rising row ids.
+
+    Args:
+        contact: None: no service has to do with them.
+        live: see :class:`DomainEvent`.
+    """
     if messages and messages[-1] - messages[0] == len(messages) - 1:  # rising, so none is missing between them
-        tx.emit(DomainEvent(kind, messages[0], contact=contact, more=len(messages) - 1))
+        tx.emit(DomainEvent(kind, messages[0], contact=contact, more=len(messages) - 1, live=live))
         return
     first = 0
     for index in range(1, len(messages) + 1):
         if index == len(messages) or messages[index] != messages[index - 1] + 1:
-            tx.emit(DomainEvent(kind, messages[first], contact=contact, more=index - 1 - first))
+            tx.emit(DomainEvent(kind, messages[first], contact=contact, more=index - 1 - first, live=live))
             first = index

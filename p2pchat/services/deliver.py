@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
+from p2pchat.base.ids import PeerId
 from p2pchat.core.crypto import equal
 from p2pchat.core.delivery import Window
 from p2pchat.core.events import EventKind
@@ -34,8 +36,9 @@ from p2pchat.core.wire import (
 from p2pchat.services import presence
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, tell
-from p2pchat.store import contacts, meetings, messages, notices, sessions
+from p2pchat.store import contact_peers, contacts, live, meetings, messages, notices, sessions
 from p2pchat.store import presence as presence_store
+from p2pchat.store.contact_peers import ContactPeer
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.notices import NoticeRow
@@ -48,12 +51,14 @@ _QUIET_MS: Final = DAY_S * 1000
 class Cursor:
     """How far one stream has come: per session the last envelope that left on it, and the flights that flew.
 
-    ``features``: what the peer said in Hello.
+    ``features``: what the peer said in Hello. ``began``: the highest row id of a message when it did, or a stream that
+    it goes on for: what was queued before for a live stream alone is not for this one.
     """
 
     last: dict[int, int] = field(default_factory=dict[int, int])
     flown: set[int] = field(default_factory=set[int])
     features: int = 0
+    began: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,12 @@ def sending_session(tx: Tx, contact: int) -> SessionRow | None:
     return next((row for row in rows if row.session is chosen), None)
 
 
+def begin(tx: Tx, cursor: Cursor, peer: PeerId) -> list[ContactPeer]:
+    """A stream with ``peer`` begins; whose node that is, the proven first; several if somebody lies."""
+    cursor.began = messages.highest(tx)
+    return contact_peers.of_node(tx, peer)
+
+
 def next_outgoing(tx: Tx, context: Context, contact: int, cursor: Cursor, window: Window) -> Outgoing:
     """The next envelopes for a stream: stored ones that it has not carried yet, else newly sealed ones.
 
@@ -88,13 +99,14 @@ def next_outgoing(tx: Tx, context: Context, contact: int, cursor: Cursor, window
     row = sending_session(tx, contact)
     if row is None:
         return Outgoing((), (), None, wants_session=True)
-    stored = sessions.unacknowledged(tx, row.id, cursor.last.get(row.id, 0), context.params.batch_envelopes)
+    after, most = cursor.last.get(row.id, 0), context.params.batch_envelopes
+    stored = sessions.unacknowledged(tx, row.id, after, most, cursor.began)
     if stored:
         chosen, more = _within(stored, window), True
     else:
         room = window.room()
         items = context.params.content_items
-        waiting = messages.unsealed(tx, row.contact, row.sealed_n, items, max(room, 1))
+        waiting = messages.unsealed(tx, row.contact, row.sealed_n, items, max(room, 1), cursor.began)
         chosen, more = _seal_waiting(tx, context, row, cursor, waiting, room, alone=window.idle)
         more = more or len(waiting) == items or room <= 0
     return Outgoing(_frames(row, chosen, cursor), tuple(chosen), row.id, wants_session=False, more=more)
@@ -105,6 +117,8 @@ def seal_queued(
 ) -> Outgoing | None:
     """Seal what this transaction has queued, as far as ``limit_bytes`` unacknowledged ones allow.
 
+    What is for a live stream alone, and what follows it, is left to the stream: it shall not wait there once sealed.
+
     None: something that was queued before waits still, or nothing can be sealed now; whoever looks next does it.
 
     Concurrency: ``cursor`` is that of a stream which goes on meanwhile; whether the result continues what is on it is
@@ -113,10 +127,14 @@ def seal_queued(
     row = sending_session(tx, contact)
     if row is None or messages.wait_between(tx, contact, row.sealed_n, queued[0].n):
         return None
+    now = list(takewhile(lambda message: not message.live, queued))
+    if not now:
+        return None
     flying, after = sessions.in_flight(tx, row.id)
-    chosen, more = _seal_waiting(tx, context, row, cursor, queued, limit_bytes - flying, alone=not flying)
+    chosen, more = _seal_waiting(tx, context, row, cursor, now, limit_bytes - flying, alone=not flying)
     if not chosen:
         return None
+    more = more or len(now) < len(queued)
     return Outgoing(_frames(row, chosen, cursor), tuple(chosen), row.id, wants_session=False, more=more, after=after)
 
 
@@ -185,7 +203,7 @@ def _seal_waiting(
         return [], True  # while one is on its way the next replaces it, however often something is read
     if not items and _is_unsure(tx, context, row):
         items.append(Item(context.message_id(), OPEN, b""))
-    groups = pack_items(items)
+    groups = pack_items(items, alone={message.wire_id for message in waiting if message.live})
     for group in groups:
         size = sum(len(item.body) for item in group)
         if len(sealed_rows) == context.params.batch_envelopes or (size > room and not (alone and not sealed_rows)):
@@ -193,9 +211,10 @@ def _seal_waiting(
         presence_n = given.n if given is not None and group[0].kind == PRESENCE else 0
         members = [by_id[item.message_id] for item in group if item.kind == TEXT]
         n0, n1 = (members[0].n, members[-1].n) if members else (0, 0)
+        live_one = members[0].id if members and members[0].live else None
         session, sealed = seal(row.session, encode_content(group), context.entropy, context.params)
         row = sessions.save(tx, row, session, n1, presence_n)
-        sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1, presence_n))
+        sealed_rows.append(sessions.add_envelope(tx, row, sealed, n0, n1, presence_n, live_one))
         if told:
             notices.sealed(tx, row.contact, [item.message_id for item in group], sealed_rows[-1].id)
         room -= len(sealed.envelope)
@@ -263,6 +282,8 @@ def settle(tx: Tx, ack: Ack) -> list[bytes]:
             presence_store.acknowledged(tx, known.contact, known.presence_n)
             meetings.forget(tx, known.contact)
         delivered = messages.mark_delivered(tx, known.contact, known.n0, known.n1)
+        if known.live is not None:
+            delivered = delivered or live.prove(tx, known.live)
         tell(tx, EventKind.MESSAGE_DELIVERED, delivered, known.contact)
         contacts.heard(tx, known.contact)
     return settled

@@ -9,7 +9,7 @@ from p2pchat.base.ids import ContactId, RootKey
 from p2pchat.base.limits import INVITES, REQUESTS_PER_INVITE
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.invite import SECRET_BYTES, Invite, decode_invite, encode_invite
-from p2pchat.core.names import checked_name
+from p2pchat.core.names import contact_name
 from p2pchat.services.contacts import again, contact_event, refuse_blocked
 from p2pchat.services.context import Context
 from p2pchat.store import contacts, invites, meta
@@ -99,14 +99,14 @@ def redeem(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
 
 
 def _named(tx: Tx, row: ContactRow, name: str) -> ContactRow:
-    contacts.set_name(tx, row.id, checked_name(name))
+    contacts.set_name(tx, row.id, contact_name(name))
     return again(tx, row)
 
 
 def _add(tx: Tx, context: Context, root: RootKey, name: str | None) -> ContactRow:
     """Names are told to nobody in this version: the beginning of the root key stands for one until the user knows."""
     uid = ContactId(context.entropy.bytes(8))
-    shown = checked_name(name) if name is not None else f"Contact {root.hex()[:8]}"
+    shown = contact_name(name) if name is not None else f"Contact {root.hex()[:8]}"
     row = contacts.add(tx, uid, shown, None, None)
     contacts.set_root(tx, row.id, root, 0)
     return again(tx, row)

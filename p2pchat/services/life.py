@@ -28,6 +28,7 @@ from p2pchat.services.context import Context
 from p2pchat.services.herald import Herald
 from p2pchat.services.hold import Hold
 from p2pchat.services.join import NodeAddress, join
+from p2pchat.services.live import STOPPED, Live, end_all
 from p2pchat.services.rendezvous import Rendezvous
 from p2pchat.services.seek import Seeker
 from p2pchat.store import meta
@@ -89,6 +90,7 @@ class Life:
                 await self._again()
             log.warning("device.replaced", reason=f"a newer device of yours is in use; {ADVICE}")
             context.network = Unconnected(peer_id_from_key(ed25519_pair(context.profile.node_seed).public))
+            await context.db.run(lambda tx: end_all(tx, STOPPED))
             if started_alone:
                 task_status.started()
             await upkeep.run_alone(context)
@@ -122,7 +124,8 @@ class Life:
             context.network = network
             context.dht = Dht(network, context.params, context.now, entropy=context.entropy.bytes)
             self._hold = hold = Hold(context)
-            self.connector = connector = Connector(context)
+            live = Live(context, self.online)
+            self.connector = connector = Connector(context, live.parted)
             seeker = Seeker(context, connector.hurry)
             herald = Herald(context, connector.wake_all)
             rendezvous = Rendezvous(context, connector.hurry)
@@ -135,6 +138,7 @@ class Life:
 
             async with trio.open_nursery() as nursery:
                 await nursery.start(context.dht.run)
+                await nursery.start(live.run)
                 await nursery.start(connector.run)
                 nursery.start_soon(join, context, self._bootstrap(), joined)
                 await nursery.start(seeker.run)

@@ -98,6 +98,10 @@ class Link:
         self._look_for_newer = True
         self._wake.set()
 
+    def go_on_for(self, other: Link) -> None:
+        """The peer has been online since ``other`` began: what was queued for that stream is for this one, too."""
+        self._cursor.began = min(self._cursor.began, other._cursor.began)
+
     async def run(self) -> None:
         """Until the stream ends; never raises but for cancellation."""
         try:
@@ -144,8 +148,7 @@ class Link:
         self._cursor.features = hello.features
 
     async def _find_contact(self) -> None:
-        peer = self.stream.peer
-        rows = await self._context.db.run(lambda tx: contact_peers.of_node(tx, peer))
+        rows = await self._context.db.run(lambda tx: deliver.begin(tx, self._cursor, self.stream.peer))
         if rows:
             self._is(rows[0].contact)
 

@@ -1,7 +1,11 @@
-"""Queue texts: the plaintext outbox rows and their events in one commit. Delivery is another verb."""
+"""Queue texts: the plaintext outbox rows and their events in one commit. Delivery is another verb.
+
+What goes to oneself is delivered in that commit, and leaves for nowhere.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -12,8 +16,8 @@ from p2pchat.core.events import EventKind
 from p2pchat.core.wire import TEXT
 from p2pchat.services.contacts import refuse_blocked
 from p2pchat.services.context import Context, tell
-from p2pchat.store import contacts, messages
-from p2pchat.store.contacts import ContactRow
+from p2pchat.store import contacts, live, messages, notes
+from p2pchat.store.contacts import SELF, ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 
@@ -29,26 +33,39 @@ class Queued:
 class Outbox:
     """What one transaction puts into the outbox: however many texts, it is a few statements.
 
+    Args:
+        online: whether a live stream to a contact is open; None: to nobody.
+
     Resource handling: :meth:`commit` is called once, after the last :meth:`put` and in the same transaction.
     """
 
-    def __init__(self, tx: Tx, context: Context) -> None:
+    def __init__(self, tx: Tx, context: Context, online: Callable[[int], bool] | None = None) -> None:
         self._tx = tx
+        self._online = online
         self._context = context
         self._next_id = messages.highest(tx) + 1
         self._rows: list[MessageRow] = []
+        self._own: int | None = None  # the conversation with oneself, once something was put there
         self._next_n: dict[int, int] = {}
 
-    def put(self, to: ContactRow, text: str) -> MessageRow:
+    def put(self, to: ContactRow, text: str, *, live_only: bool = False) -> MessageRow:
         """Put ``text`` into the outbox; toward a pending contact it waits for the match.
 
         Args:
             text: 1 to ``params.text_bytes`` bytes of UTF-8, every code point kept.
+            live_only: it goes on a stream that is open now, or not at all.
 
         Raises:
-            UsageError: BLOCKED; INVALID_PARAMS for an empty text or lone surrogates, TOO_LARGE. Nothing was put.
+            UsageError: BLOCKED; INVALID_PARAMS for an empty text or lone surrogates, TOO_LARGE; PEER_OFFLINE for
+                ``live_only``, no stream is open. Nothing was put.
         """
         _check(to, text, self._context.params.text_bytes)
+        own = to.state == SELF
+        if live_only and not own and not self._is_online(to):
+            sentence = "The contact is not connected now: nothing was sent, and nothing waits."
+            raise UsageError(sentence, name="PEER_OFFLINE")
+        if own:
+            self._own = to.id
         n = self._next_n.get(to.id, to.next_n)
         self._next_n[to.id] = n + 1
         row = MessageRow(
@@ -59,15 +76,19 @@ class Outbox:
             wire_id=self._context.message_id(),
             kind=TEXT,
             text=text,
-            state="queued",
+            state="delivered" if own else "queued",
             reason=None,
             created_ms=self._tx.now_ms,
             sent_ms=None,
-            delivered_ms=None,
+            delivered_ms=self._tx.now_ms if own else None,
             read_ms=None,
+            live=live_only and not own,
         )
         self._rows.append(row)
         return row
+
+    def _is_online(self, to: ContactRow) -> bool:
+        return to.state == "matched" and self._online is not None and self._online(to.id)
 
     def commit(self) -> None:
         """Store what was put, and tell of it."""
@@ -76,10 +97,20 @@ class Outbox:
         messages.queue(self._tx, self._rows)
         for contact, next_n in self._next_n.items():
             contacts.set_next_n(self._tx, contact, next_n)
-        for contact, rows in groupby(self._rows, attrgetter("contact")):
-            queued = tuple(rows)
-            tell(self._tx, EventKind.MESSAGE_QUEUED, [row.id for row in queued], contact)
-            self._tx.leave(Queued(contact, queued))
+        for (contact, alive), rows in groupby(self._rows, attrgetter("contact", "live")):
+            self._tell(tuple(rows), contact, live_only=alive)
+
+    def _tell(self, rows: tuple[MessageRow, ...], contact: int, *, live_only: bool) -> None:
+        queued = [row.id for row in rows]
+        if live_only:
+            live.mark(self._tx, queued)
+        if contact != self._own:
+            tell(self._tx, EventKind.MESSAGE_QUEUED, queued, contact, live=live_only)
+            self._tx.leave(Queued(contact, rows))
+            return
+        tell(self._tx, EventKind.MESSAGE_QUEUED, queued, None)
+        notes.keep(self._tx, queued)
+        tell(self._tx, EventKind.MESSAGE_DELIVERED, queued, None)
 
 
 def _check(to: ContactRow, text: str, limit_bytes: int) -> None:

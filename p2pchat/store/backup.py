@@ -68,7 +68,7 @@ LEFT_OUT: Final[Columns] = {
     "contact_presence": ("contact",),
     "contact_peer": ("contact",),
     "meeting": ("contact",),
-    "message": ("id",),
+    "message": ("id", "live"),
     "invite": ("id",),
     "invite_refused": ("invite",),
     "presence_own": ("seed", "epoch", "key", "ask", "made_s", "ends_s"),
@@ -80,7 +80,7 @@ LEFT_OUT: Final[Columns] = {
     "session_hint": ("hint", "session"),
     "replay_tag": ("tag", "until_s"),
     "received": ("id", "eid", "ack", "until_s", "contact"),
-    "envelope": ("id", "session", "contact", "eid", "ack", "n0", "n1", "bytes", "presence_n"),
+    "envelope": ("id", "session", "contact", "eid", "ack", "n0", "n1", "bytes", "presence_n", "live"),
     "notice": ("contact", "kind", "wire_id", "body", "until_s", "envelope"),
     "proof": ("contact", "own", "vid", "key", "until_s", "tries", "heard", "closed"),
     "pair_root": ("contact", "own", "number", "era", "root"),
@@ -92,6 +92,13 @@ LEFT_OUT: Final[Columns] = {
     "idempotency": ("key", "digest", "result", "at_s"),
 }
 """Columns that no backup holds, and the ids by which rows of one database name each other."""
+
+_LIVE: Final = "message.live = 1 AND message.state IN ('queued', 'sent')"
+_AS_KEPT: Final = {
+    "state": f"iif({_LIVE}, 'failed', message.state)",
+    "reason": f"iif({_LIVE}, 'a backup was made before it was confirmed; it may have arrived', message.reason)",
+}
+"""What is on its way on a live stream alone has failed where the backup is restored: no other device sends it."""
 
 
 def read(tx: Tx, settings: bytes) -> Iterator[Record]:
@@ -167,7 +174,7 @@ def _reached(row: Row) -> Reached:
 
 
 def _messages(tx: Tx) -> Iterator[Message]:
-    columns = ", ".join(f"message.{column}" for column in KEPT["message"][1:])
+    columns = ", ".join(_AS_KEPT.get(column, f"message.{column}") for column in KEPT["message"][1:])
     # in the order of the rows: a sort would be of the whole conversation
     sql = f"SELECT uid, {columns} FROM message CROSS JOIN contact ON contact.id = message.contact ORDER BY message.id"  # noqa: S608
     for contact, incoming, *rest in tx.execute(sql):

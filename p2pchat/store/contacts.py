@@ -18,6 +18,9 @@ _SELECT: Final = (
     "last_seen_ms, pending_until_s, flight_after_s, matched_s, heard_ms, invite, invite_secret FROM contact"
 )
 
+SELF: Final = "self"
+"""The state of the conversation with oneself (:mod:`p2pchat.store.notes`), which is nobody to be reached."""
+
 
 class ContactRow(Silent, msgspec.Struct, frozen=True, gc=False):
     """A person in the address book. ``state`` and ``trust`` are the words of the control API.
@@ -99,14 +102,15 @@ def get(tx: Tx, contact: int) -> ContactRow | None:
 
 
 def everyone(tx: Tx, state: str | None = None) -> list[ContactRow]:
+    """Every other person, or those in one state."""
     if state is None:
-        return [_row(row) for row in tx.all(_SELECT + " ORDER BY id")]
+        return [_row(row) for row in tx.all(_SELECT + " WHERE state != ? ORDER BY id", (SELF,))]
     return [_row(row) for row in tx.all(_SELECT + " WHERE state = ? ORDER BY id", (state,))]
 
 
 def names(tx: Tx) -> list[str]:
-    """The names of all contacts."""
-    return [row[0] for row in tx.all("SELECT name FROM contact")]
+    """The names of all contacts but oneself."""
+    return [row[0] for row in tx.all("SELECT name FROM contact WHERE state != ?", (SELF,))]
 
 
 def labels(tx: Tx, name: str | None = None) -> list[Label]:

@@ -17,13 +17,14 @@ from p2pchat.store.db import Row, Tx
 
 _BEYOND: Final = (1 << 63) - 1
 _COLUMNS: Final = (
-    "id, contact, incoming, n, wire_id, kind, text, state, reason, created_ms, sent_ms, delivered_ms, read_ms"
+    "id, contact, incoming, n, wire_id, kind, text, state, reason, created_ms, sent_ms, delivered_ms, read_ms, live"
 )
 _SELECT: Final = f"SELECT {_COLUMNS} FROM message"  # noqa: S608  names of ours
 
 
 class MessageRow(Silent, msgspec.Struct, frozen=True, gc=False):
-    """One message; ``id`` rises with every message of this node and is its position in the conversation."""
+    """One message; ``id`` rises with every message of this node and is its position in the conversation. ``live``: only
+    a stream of the time at which it was queued may carry it, and no mailbox."""
 
     id: int
     contact: int
@@ -38,6 +39,7 @@ class MessageRow(Silent, msgspec.Struct, frozen=True, gc=False):
     sent_ms: int | None
     delivered_ms: int | None
     read_ms: int | None
+    live: bool = False
 
 
 def _row(row: Row) -> MessageRow:
@@ -135,17 +137,19 @@ def these(tx: Tx, ids: Iterable[int]) -> Iterator[MessageRow]:
     return (row for row in (get(tx, message) for message in ids) if row is not None)
 
 
-def unsealed(tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int) -> list[MessageRow]:
+def unsealed(tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int, live_after: int = 0) -> list[MessageRow]:
     """What waits for ``contact`` and is not in the session that has sealed up to ``after_n``, in order.
 
     Args:
         limit_bytes: no more rows are read once their texts have that many bytes; the first one always is.
+        live_after: what is for a live stream alone is left out up to this row id, and once it was sealed.
     """
     waiting: list[MessageRow] = []
     size = 0
     for row in tx.execute(
-        _SELECT + " WHERE incoming = 0 AND contact = ? AND n > ? AND state IN ('queued', 'sent') ORDER BY n LIMIT ?",
-        (contact, after_n, limit),
+        _SELECT + " WHERE incoming = 0 AND contact = ? AND n > ? AND state IN ('queued', 'sent') "
+        "AND (live = 0 OR (state = 'queued' AND id > ?)) ORDER BY n LIMIT ?",
+        (contact, after_n, live_after, limit),
     ):
         message = _row(row)
         waiting.append(message)
@@ -169,19 +173,19 @@ def wait_between(tx: Tx, contact: int, after_n: int, before_n: int) -> bool:
 
 
 def mark_sent(tx: Tx, contact: int, n0: int, n1: int) -> None:
-    """queued → sent for a range of numbers."""
+    """queued → sent for a range of numbers; one for a live stream alone is no part of a longer range."""
     tx.execute(
-        "UPDATE message SET state = 'sent', sent_ms = ? WHERE incoming = 0 AND contact = ? AND n BETWEEN ? AND ? "
-        "AND state = 'queued'",
+        "UPDATE message SET state = 'sent', sent_ms = ?1 WHERE incoming = 0 AND contact = ?2 AND n BETWEEN ?3 AND ?4 "
+        "AND state = 'queued' AND (live = 0 OR ?3 = ?4)",
         (tx.now_ms, contact, n0, n1),
     )
 
 
 def mark_delivered(tx: Tx, contact: int, n0: int, n1: int) -> list[int]:
-    """queued or sent → delivered for a range of numbers; the row ids that changed."""
+    """queued or sent → delivered for a range of numbers, as :func:`mark_sent`; the row ids that changed."""
     rows = tx.all(
-        "UPDATE message SET state = 'delivered', delivered_ms = ? WHERE incoming = 0 AND contact = ? "
-        "AND n BETWEEN ? AND ? AND state IN ('queued', 'sent') RETURNING id",
+        "UPDATE message SET state = 'delivered', delivered_ms = ?1 WHERE incoming = 0 AND contact = ?2 "
+        "AND n BETWEEN ?3 AND ?4 AND state IN ('queued', 'sent') AND (live = 0 OR ?3 = ?4) RETURNING id",
         (tx.now_ms, contact, n0, n1),
     )
     return sorted(row[0] for row in rows)

@@ -88,8 +88,9 @@ def newest(tx: Tx, contact: int, position: int) -> Read | None:
 def take(tx: Tx, contact: int, read: Read) -> tuple[list[int], list[int]]:
     """Own messages that ``contact`` has read → read; row ids that have become delivered by that, and read.
 
-    What never left is not among them, nor what has ended, nor what is not known to have arrived before the newest of
-    them: it came later, and stands behind what was read.
+    What never left is not among them, nor what has ended (but for what failed as no ack came on the streams that it was
+    for), nor what is not known to have arrived before the newest of them: it came later, and stands behind what was
+    read.
     """
     found = tx.one(
         "SELECT n, coalesce(delivered_ms, ?), read_n FROM message JOIN contact ON contact.id = message.contact "
@@ -102,7 +103,8 @@ def take(tx: Tx, contact: int, read: Read) -> tuple[list[int], list[int]]:
     first = max(floor, n - read.run) + 1
     delivered = tx.all(
         "UPDATE message SET state = 'delivered', delivered_ms = ? WHERE incoming = 0 AND contact = ? "
-        "AND n BETWEEN ? AND ? AND state = 'sent' RETURNING id",
+        "AND n BETWEEN ? AND ? AND (state = 'sent' OR (state = 'failed' AND live = 1 AND sent_ms IS NOT NULL)) "
+        "RETURNING id",
         (tx.now_ms, contact, first, n),
     )
     told = tx.all(

@@ -41,7 +41,7 @@ class EnvelopeRow:
 @dataclass(frozen=True, slots=True)
 class SentRow:
     """An own envelope without its bytes. ``ack``: the 16 bytes that settle it; ``n0`` to ``n1``: its messages;
-    ``presence_n``: the own presence in it, or 0."""
+    ``presence_n``: the own presence in it, or 0; ``live``: the row id of the message for a live stream in it."""
 
     id: int
     session: int
@@ -50,6 +50,7 @@ class SentRow:
     n0: int
     n1: int
     presence_n: int
+    live: int | None
 
 
 _OPEN: Final = "envelope INDEXED BY envelope_open"  # else SQLite goes through all of a session, settled ones too
@@ -133,21 +134,29 @@ def prune(tx: Tx, used_before_s: int, sending: set[int]) -> None:
     tx.many("DELETE FROM session WHERE id = ?", [(session,) for session in idle - sending])
 
 
-def add_envelope(tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int, presence_n: int = 0) -> EnvelopeRow:
-    """Store what was sealed: messages ``n0`` to ``n1`` and the own presence ``presence_n``; 0: none."""
+def add_envelope(
+    tx: Tx, row: SessionRow, sealed: Sealed, n0: int, n1: int, presence_n: int = 0, live: int | None = None
+) -> EnvelopeRow:
+    """Store what was sealed: messages ``n0`` to ``n1`` and the own presence ``presence_n``, 0: none; or the one message
+    in row ``live``, which is for a live stream alone."""
     envelope_id = tx.insert(
-        "INSERT INTO envelope (session, contact, eid, ack, n0, n1, bytes, presence_n) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (row.id, row.contact, sealed.eid, sealed.ack, n0, n1, sealed.envelope, presence_n),
+        "INSERT INTO envelope (session, contact, eid, ack, n0, n1, bytes, presence_n, live) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (row.id, row.contact, sealed.eid, sealed.ack, n0, n1, sealed.envelope, presence_n, live),
     )
     return EnvelopeRow(envelope_id, sealed.eid, sealed.envelope, n0, n1)
 
 
-def unacknowledged(tx: Tx, session: int, after: int, limit: int) -> list[EnvelopeRow]:
-    """Envelopes of ``session`` with an id above ``after`` that no ack has settled, in order."""
+def unacknowledged(tx: Tx, session: int, after: int, limit: int, live_after: int = 0) -> list[EnvelopeRow]:
+    """Envelopes of ``session`` with an id above ``after`` that no ack has settled, in order.
+
+    Args:
+        live_after: one with a message for a live stream alone is left out up to this row id of the message.
+    """
     rows = tx.all(
         f"SELECT id, eid, bytes, n0, n1 FROM {_OPEN} WHERE session = ? AND id > ? AND bytes IS NOT NULL "  # noqa: S608
-        "ORDER BY id LIMIT ?",
-        (session, after, limit),
+        "AND (live IS NULL OR live > ?) ORDER BY id LIMIT ?",
+        (session, after, live_after, limit),
     )
     return [EnvelopeRow(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4]) for row in rows]
 
@@ -164,16 +173,18 @@ def in_flight(tx: Tx, session: int) -> tuple[int, int]:
 
 
 def sent(tx: Tx, eid: bytes) -> SentRow | None:
-    """What is kept of an own envelope that is still unacknowledged."""
+    """What is kept of an own envelope that is still unacknowledged, be it one for a live stream that is withheld."""
     row = tx.one(
-        "SELECT id, session, contact, ack, n0, n1, presence_n FROM envelope WHERE eid = ? AND bytes IS NOT NULL", (eid,)
+        "SELECT id, session, contact, ack, n0, n1, presence_n, live FROM envelope WHERE eid = ? "
+        "AND (bytes IS NOT NULL OR live IS NOT NULL)",
+        (eid,),
     )
     return None if row is None else SentRow(row[0], row[1], row[2], bytes(row[3]), *row[4:])
 
 
 def settle(tx: Tx, envelope: int) -> None:
     """The peer has it: its bytes are not needed again."""
-    tx.execute("UPDATE envelope SET bytes = NULL WHERE id = ?", (envelope,))
+    tx.execute("UPDATE envelope SET bytes = NULL, live = NULL WHERE id = ?", (envelope,))
 
 
 def withhold_expired(tx: Tx) -> None:

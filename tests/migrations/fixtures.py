@@ -155,6 +155,7 @@ ROWS: Final[dict[str, Row]] = {
         "sent_ms": NOW_MS + 1,
         "delivered_ms": NOW_MS + 2,
         "read_ms": NOW_MS + 3,
+        "live": 0,
     },
     "envelope": {
         "id": 12,
@@ -166,6 +167,7 @@ ROWS: Final[dict[str, Row]] = {
         "n1": 1,
         "bytes": WAITING.envelope,
         "presence_n": 1,
+        "live": None,
     },
     "event": {"seq": 21, "ts_ms": NOW_MS, "kind": "message.sent", "subject": 11, "detail": b"detail", "more": 0},
     "idempotency": {"key": "a key", "digest": b"digest", "result": b"result", "at_s": NOW_S},

@@ -22,6 +22,8 @@ _TRUST: Final = {"claimed": "claimed", "number_verified": "number verified", "in
 
 def presence(contact: Mapping[str, object]) -> list[str]:
     """What stands beside the name, the most important first."""
+    if contact.get("self") is True and text(contact, "state") != REMOVED:
+        return ["for yourself"]
     match text(contact, "state"):
         case "matched":
             seen = contact.get("last_seen_ms")

@@ -310,4 +310,4 @@ def test_the_documentation_lists_every_field_of_every_object(struct: type[msgspe
     match = re.search(rf"^    {struct.__name__} \{{(.*?)\}}$", text, re.MULTILINE)
     assert match is not None
     fields = [re.split(r"[:|?]", field.strip())[0] for field in match[1].split(", ") if field]
-    assert fields == list(struct.__struct_fields__)
+    assert fields == list(struct.__struct_encode_fields__)

@@ -385,6 +385,33 @@ def test_without_a_text_on_a_terminal_nothing_is_read(cli: Cli, node: Served, mo
     assert node.api.calls == []
 
 
+def test_a_message_for_a_live_stream_alone_is_refused_in_one_sentence(cli: Cli, node: Served) -> None:
+    node.api.contact("Bob")
+    assert cli("send", "--live-only", "Bob", "x", "--json").status == 0
+    (sent,) = [params for method, params in node.api.calls if method == "message.send"]
+    assert sent == {"to": "Bob", "text": "x", "live_only": True}
+    refusal = UsageError("The contact is not connected now: nothing was sent.", name="PEER_OFFLINE")
+    node.api.fail["message.send"] = refusal
+    outcome = cli("send", "--live-only", "Bob", "x")
+    assert (outcome.status, outcome.out) == (75, "")
+    assert outcome.err == "PEER_OFFLINE: The contact is not connected now: nothing was sent.\n"
+
+
+def test_notes_to_oneself(cli: Cli, node: Served) -> None:
+    node.api.contact("Note to self").self_ = True
+    node.api.contact("Bob", "+821098765432")
+    assert cli("send", "self", "milk").out.startswith("queued  ")
+    assert cli("history", "self").out.endswith("milk\n")
+    listed = cli("contacts", "list").out.splitlines()
+    assert listed[0].split("  ")[0] == "Note to self"
+    assert "claimed" not in listed[0]
+    assert "claimed" in listed[1]
+    shown = cli("contacts", "show", "self")
+    assert (shown.status, shown.out.count("\n")) == (0, 1)
+    assert "contacts.claimants" not in [method for method, _ in node.api.calls]
+    assert cli("contacts", "show", "self", "--json").lines[0]["self"] is True
+
+
 def test_send_passes_its_options_on(cli: Cli, node: Served) -> None:
     node.api.contact("Bob")
     options = ["--wait", "delivered", "--timeout", "1.5", "--idempotency-key", "k"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import nacl.encoding
 import nacl.hash
 import pytest
@@ -172,6 +174,17 @@ def test_pack_items(sizes: list[int], groups: list[int]) -> None:
     assert [item for group in packed for item in group] == items
     for group in packed:
         wire.encode_content(group)
+
+
+@pytest.mark.parametrize(
+    ("alone", "groups"),
+    [((), [5]), ((0,), [1, 4]), ((4,), [4, 1]), ((2,), [2, 1, 2]), ((1, 2), [1, 1, 1, 2]), (range(5), [1] * 5)],
+)
+def test_what_is_to_be_alone_shares_an_envelope_with_nothing(alone: Sequence[int], groups: list[int]) -> None:
+    items = items_of(1, 2, 3, 4, 5)
+    packed = wire.pack_items(items, frozenset(items[at].message_id for at in alone))
+    assert [len(group) for group in packed] == groups
+    assert [item for group in packed for item in group] == items
 
 
 @pytest.mark.parametrize(

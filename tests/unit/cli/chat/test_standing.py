@@ -6,7 +6,7 @@ import pytest
 from prompt_toolkit.utils import get_cwidth
 
 from p2pchat.api.errors import ApiError, NoDaemon
-from p2pchat.cli.chat.standing import headline, obstacle, presence, trouble
+from p2pchat.cli.chat.standing import REMOVED, headline, obstacle, presence, trouble
 from tests.unit.cli.chat.makers import BOB, NOON_MS, contact
 
 
@@ -21,6 +21,8 @@ from tests.unit.cli.chat.makers import BOB, NOON_MS, contact
         ({"state": "pending"}, ["not found"]),
         ({"state": "request"}, ["wants to be a contact"]),
         ({"state": "blocked"}, ["blocked"]),
+        ({"self": True}, ["for yourself"]),
+        ({"self": True, "state": REMOVED}, ["removed"]),
         ({"state": "of a newer daemon"}, ["of a newer daemon"]),
         ({"trust": "of a newer daemon"}, ["online", "of a newer daemon"]),
     ],
