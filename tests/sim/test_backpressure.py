@@ -23,7 +23,8 @@ async def seconds(node: Node, count: int) -> float:
     assert node.running is not None
     methods = Methods(node.running.context, node.running.life.online, "default", 0.0)
     began = trio.current_time()
-    await methods.send_all([{"to": "Bob", "text": TEXT}] * count)
+    texts: list[dict[str, object]] = [{"to": "Bob", "text": TEXT} for _ in range(count)]
+    await methods.send_all(texts)
     return trio.current_time() - began
 
 
