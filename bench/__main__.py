@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench import basics, book, budget, crowd, crypto, delivery, discovery, held, history, simulation, sybils
+from bench import basics, book, budget, crowd, crypto, delivery, discovery, flood, held, history, simulation, sybils
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
 from p2pchat.base.errors import P2PChatError
@@ -28,7 +28,7 @@ Measure = Callable[[Sandbox, Path, int, bool, Samples], None]
 
 def main() -> int:
     """The exit status."""
-    own = {"sybils": sybils.main, "held": held.main, "crowd": crowd.main}.get(sys.argv[1] if len(sys.argv) > 1 else "")
+    own = {"sybils": sybils.main, "held": held.main, "crowd": crowd.main, "flood": flood.main}.get(sys.argv[1] if len(sys.argv) > 1 else "")
     if own is not None:
         return own(sys.argv[2:])
     arguments = _parser().parse_args()

@@ -39,6 +39,7 @@ class Acquainted:
         self.paths = ProfilePaths(environ=node.environment)
         with self.store() as tx:
             profile = meta.load_profile(tx)
+        self.ask = profile.ask
         self.identity = load_identity(profile.identity)
         self.peer = peer_id_from_key(ed25519_pair(profile.node_seed).public)
 

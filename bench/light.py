@@ -16,11 +16,10 @@ from pathlib import Path
 import msgspec
 import trio
 
-from bench.fleet_wire import FRAME_BYTES, Failed, Known
-from p2pchat.base import limits
+from bench.fleet_wire import Known
+from bench.served import serve
 from p2pchat.base.errors import NetError, PeerError
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.core.framing import FrameReader, with_length
 from p2pchat.core.keys import load_identity
 from p2pchat.daemon import logs
 from p2pchat.daemon.system import SystemEntropy
@@ -156,32 +155,23 @@ async def _send(peer: LightPeer, command: Talk, tally: _Tally) -> None:
         tally.sent += 1
 
 
-async def serve(path: Path) -> None:
-    """Listen at ``path`` for the driver; return when it has gone."""
-    listener = trio.socket.socket(trio.socket.AF_UNIX)
-    await listener.bind(str(path))
-    listener.listen(1)
-    connection, _ = await listener.accept()
-    framing, people = FrameReader(FRAME_BYTES), list[Person]()
-    while data := await connection.recv(limits.STREAM_READ_BYTES):
-        framing.feed(data)
-        while (frame := framing.next_frame()) is not None:
-            try:
-                reply: object = await _do(_COMMANDS.decode(frame), people)
-            except Exception as error:  # told to the driver, which ends the measurement
-                reply = Failed(f"{type(error).__name__}: {error}")
-            await trio.SocketStream(connection).send_all(with_length(msgspec.msgpack.encode(reply)))
+class Light:
+    """The people of this process."""
 
+    def __init__(self) -> None:
+        self._people: list[Person] = []
 
-async def _do(command: Command, people: list[Person]) -> object:
-    match command:
-        case Meet():
-            people += meet(command)
-            return len(people)
-        case Talk():
-            return await talk(people, command)
+    async def do(self, frame: bytes) -> object:
+        """The reply to a command."""
+        command = _COMMANDS.decode(frame)
+        match command:
+            case Meet():
+                self._people += meet(command)
+                return len(self._people)
+            case Talk():
+                return await talk(self._people, command)
 
 
 if __name__ == "__main__":
     logs.configure("error", "json")
-    trio.run(serve, Path(sys.argv[1]))
+    trio.run(serve, Path(sys.argv[1]), Light().do)

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 import trio
 
-from p2pchat.base.errors import DecodeError, NetError, P2PChatError, PeerError
+from p2pchat.base.errors import DecodeError, NetError, P2PChatError, Stalled
 from p2pchat.base.limits import HEARTBEAT_S, SILENCE_S, STREAM_OPEN_S, UNACKED_BYTES
 from p2pchat.core.delivery import Window, retry_after_s
 from p2pchat.core.prekeys import ask_proof
@@ -37,9 +37,9 @@ from p2pchat.core.wire import (
 )
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
-from p2pchat.services import deliver, device, greet, receive
+from p2pchat.services import charges, deliver, device, greet, receive
 from p2pchat.services.context import Context
-from p2pchat.services.defects import cause, report_defect
+from p2pchat.services.defects import cause, innermost, report_defect
 from p2pchat.services.room import Room
 from p2pchat.store import contact_peers, contacts, sessions
 from p2pchat.store.db import Tx
@@ -102,6 +102,7 @@ class Link:
         """Until the stream ends; never raises but for cancellation."""
         try:
             async with trio.open_nursery() as nursery:
+                self._charge(charges.STREAM_US)
                 await self._send([Hello(FEATURES)])
                 nursery.start_soon(self._heart)
                 with trio.fail_after(STREAM_OPEN_S):
@@ -114,6 +115,8 @@ class Link:
         except* (P2PChatError, trio.TooSlowError) as group:
             log.debug("link.ended", error=cause(group))
             await self.stream.reset()
+            if self._context.charges.ended(self.stream.peer, innermost(group)):
+                await self._context.network.disconnect(self.stream.peer)
         except* Exception as group:  # a defect of ours ends this link, not the node
             report_defect(group)
             await self.stream.reset()
@@ -129,6 +132,9 @@ class Link:
         except NetError:
             return  # it ended before we could say so
         await self.stream.close()
+
+    def _charge(self, cost_us: float) -> None:
+        self._context.charges.charge(self.stream.peer, cost_us)
 
     async def _send(self, frames: Sequence[Frame]) -> None:
         async with self._write_lock:
@@ -194,12 +200,14 @@ class Link:
             self._device_ms = min(answer.device_ms, self._device_ms or answer.device_ms)
         if frames:
             await self._send(frames)
+        self._charge(charges.of_arrivals(answer.repeats, len(answer.nacks), answer.unopened_bytes))
         if answer.newer is not None:  # last, since whoever takes it leaves
             await self._tell(answer.newer)
         if answer.contacts and any(isinstance(arrival, Flight) for arrival in arrivals):
             self.wake()  # a flight that was accepted may be the session that waiting messages need
 
     async def _control(self, frame: Frame) -> None:
+        self._charge(charges.PRICES.get(type(frame), 0.0))
         match frame:
             case Ack():
                 await self._settle(frame)
@@ -219,14 +227,18 @@ class Link:
                 raise DecodeError("a frame out of its place")
 
     async def _settle(self, ack: Ack) -> None:
-        for eid in await self._context.db.run(lambda tx: deliver.settle(tx, ack)):
-            self._settled(eid)
+        settled = await self._context.db.run(lambda tx: deliver.settle(tx, ack))
+        useful = sum([self._settled(eid) for eid in settled])
+        self._charge(charges.ACK_US * (len(ack.entries) - useful))
 
-    def _settled(self, eid: bytes) -> None:
-        if self._window.settled(eid):
+    def _settled(self, eid: bytes) -> bool:
+        """Whether it was in flight on this stream."""
+        flew = self._window.settled(eid)
+        if flew:
             self._progress = trio.current_time()
         if self._more:
             self.wake()
+        return flew
 
     async def _refused(self, eid: bytes) -> None:
         contact = self.contact
@@ -389,7 +401,7 @@ class Link:
             if now < ping_at:
                 continue  # it was heard meanwhile
             if not self._window.idle and now - self._progress > _STALL_S:
-                raise PeerError("the peer answers, but does not acknowledge")
+                raise Stalled("the peer answers, but does not acknowledge")
             ping_at = now + HEARTBEAT_S
             token += 1
             if token % _PINGS_A_PROBE == 0:

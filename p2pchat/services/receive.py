@@ -34,7 +34,8 @@ class Answer:
     """What goes back: acks to send after the commit, eids that nothing opened, and who was heard.
 
     ``device_ms``: epoch_ms of the device that was heard, of the oldest if there were several; ``newer``: the
-    certificate of one that is newer than that (PROTOCOL.md 5.3).
+    certificate of one that is newer than that (PROTOCOL.md 5.3). ``repeats``: how many had come before;
+    ``unopened_bytes``: of those that nothing opened.
     """
 
     acks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
@@ -42,6 +43,8 @@ class Answer:
     contacts: set[int] = field(default_factory=set[int])
     device_ms: int | None = None
     newer: bytes | None = field(default=None, repr=False)
+    repeats: int = 0
+    unopened_bytes: int = 0
 
 
 class _OlderDevice(HandshakeError):
@@ -63,6 +66,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         known = sessions.received_ack(tx, eid)
         if known is not None:
             answer.acks.append((eid, known))
+            answer.repeats += 1
             continue
         try:
             ack, contact, device_ms = _open(tx, context, envelope, arrival)
@@ -72,6 +76,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
             continue
         except PeerError:
             answer.nacks.append(eid)
+            answer.unopened_bytes += len(envelope)
             continue
         sessions.note_received(tx, contact, eid, ack, tx.now_s + context.params.eid_kept_s)
         answer.acks.append((eid, ack))
