@@ -32,7 +32,7 @@ from p2pchat.store.sqlite import checkpoint, connect
 from p2pchat.testing.light import LightPeer, Person, acquaint
 
 _MINUTE_S = 60.0
-_SETTLE_S = 30.0
+_SETTLE_S = 120.0
 _JITTER = 0.2
 
 
@@ -54,7 +54,7 @@ class Talk(msgspec.Struct, frozen=True, tag=True):
 
 
 class Talked(msgspec.Struct, frozen=True):
-    """How that went: ``minutes``: the seconds of each text, by the minute in which it was due. ``late``: p99 of what
+    """How that went: ``seconds``: from the first text that was due to the last ack; ``minutes``: the seconds of each text, by the minute in which it was due. ``late``: p99 of what
     this process itself was behind with, in seconds; ``lost``: streams that ended."""
 
     sent: int
@@ -62,6 +62,7 @@ class Talked(msgspec.Struct, frozen=True):
     nacks: int
     lost: int
     late: float
+    seconds: float
     minutes: list[list[float]]
 
 
@@ -75,11 +76,12 @@ class _Tally:
     began: float
     sent: int = 0
     lost: int = 0
+    last: float = 0.0
     late: list[float] = field(default_factory=list[float])
     minutes: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
 
     def took(self, due: float) -> None:
-        now = trio.current_time()
+        now = self.last = trio.current_time()
         self.minutes.setdefault(int((due - self.began) / _MINUTE_S), []).append(now - due)
 
 
@@ -114,7 +116,7 @@ async def talk(people: list[Person], command: Talk) -> Talked:
         nursery.cancel_scope.cancel()
     acked = sum(map(len, tally.minutes.values()))
     minutes = [tally.minutes[index] for index in sorted(tally.minutes)]
-    return Talked(tally.sent, acked, nacks, tally.lost, _p99(tally.late), minutes)
+    return Talked(tally.sent, acked, nacks, tally.lost, _p99(tally.late), tally.last - tally.began, minutes)
 
 
 def _p99(values: list[float]) -> float:
@@ -131,6 +133,7 @@ async def _live(
     async with Libp2pHost.listen(person.seed, (), now=time.time) as host:
         await host.dial(peer, list(map(Address, node.addresses)))
         light = LightPeer(person, await host.open(peer, MSG_PROTOCOL), SystemEntropy(), tally.took)
+        await light.greet()
         task_status.started(light)
         try:
             await light.run(time.time)
@@ -149,7 +152,7 @@ async def _send(peer: LightPeer, command: Talk, tally: _Tally) -> None:
         await trio.sleep_until(moment)
         tally.late.append(trio.current_time() - moment)
         try:
-            await peer.send(text, int(time.time() * 1000), moment)
+            await peer.send(text, now_ms=int(time.time() * 1000), since=moment)
         except NetError:
             return  # counted where the stream is read
         tally.sent += 1

@@ -18,7 +18,7 @@ UNACKED_BYTES: Final = 192 * 1024  # below Yamux's 256 KB window: at a closed wi
 FRUITLESS_BURST_US: Final = 100_000.0  # of one peer on message streams
 FRUITLESS_US_PER_S: Final = 5_000.0  # half a percent of a core
 ALLOWANCES: Final = 4_096  # peers whose allowance is remembered
-MUX_BURST_US: Final = 250_000.0  # of one connection, for streams opened and control frames of Yamux
+MUX_BURST_US: Final = 500_000.0  # of one connection, for streams opened and control frames of Yamux
 MUX_US_PER_S: Final = 10_000.0
 
 # dialling

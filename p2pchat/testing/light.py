@@ -31,8 +31,9 @@ from p2pchat.core.wire import (
     decode_frame,
     encode_content,
     encode_frame,
-    encode_text,
     eid,
+    encode_text,
+    pack_items,
 )
 from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.pump import FrameReader, write_frames
@@ -90,7 +91,7 @@ class LightPeer:
 
     Args:
         stream: open, nothing sent or read yet.
-        delivered: called with the ``since`` of a text when its ack has come.
+        delivered: called with the ``since`` of an envelope when its ack has come.
 
     Concurrency: one task calls :meth:`run`, any number the others.
     """
@@ -117,19 +118,32 @@ class LightPeer:
 
     @property
     def waiting(self) -> int:
-        """How many texts are not acknowledged."""
+        """How many envelopes are not acknowledged."""
         return len(self._waiting)
 
-    async def send(self, text: str, now_ms: int, since: float = 0.0) -> None:
-        """Seal one text and hand it over."""
+    async def send(self, *texts: str, now_ms: int, since: float = 0.0) -> None:
+        """Seal texts, as many in an envelope as it holds, and hand them over; at most 64 envelopes."""
         async with self._writing:  # envelopes leave in the order in which they were sealed
-            self._n += 1
-            item = Item(self._prefix + self._n.to_bytes(8, "big"), TEXT, encode_text(Text(self._n, now_ms, text)))
+            await self._write([self.seal(texts, now_ms, since)])
+
+    def seal(self, texts: Sequence[str], now_ms: int, since: float = 0.0) -> Batch:
+        """The envelopes of what is sent next."""
+        envelopes: list[bytes] = []
+        for group in pack_items([self._item(text, now_ms) for text in texts]):
             self.person.session, sealed = seal(
-                self.person.session, encode_content([item]), self._entropy, self._params
+                self.person.session, encode_content(group), self._entropy, self._params
             )
             self._waiting[sealed.eid] = sealed.ack, since
-            await self._write([Batch((sealed.envelope,))])
+            envelopes.append(sealed.envelope)
+        return Batch(tuple(envelopes))
+
+    def _item(self, text: str, now_ms: int) -> Item:
+        self._n += 1
+        return Item(self._prefix + self._n.to_bytes(8, "big"), TEXT, encode_text(Text(self._n, now_ms, text)))
+
+    async def greet(self) -> None:
+        """Say Hello, which goes first."""
+        await self.write([Hello(0)])
 
     async def write(self, frames: Sequence[Frame]) -> None:
         """Frames as they are."""
@@ -140,12 +154,11 @@ class LightPeer:
         await write_frames(self._stream, [encode_frame(frame) for frame in frames])
 
     async def run(self, now_s: Callable[[], float]) -> None:
-        """Say Hello and take what comes until the stream ends.
+        """Take what comes until the stream ends.
 
         Raises:
             NetError, PeerError: the stream was reset, or what came is not of the protocol.
         """
-        await self.write([Hello(0)])
         while bodies := await self._reader.read_available():
             for body in bodies:
                 await self._take(decode_frame(body), int(now_s()))

@@ -244,7 +244,7 @@ async def test_a_failed_handler_is_reported_without_what_it_said() -> None:
 
 async def test_streams_of_a_connection_are_bounded() -> None:
     async with two_hosts() as (a, b), rogue(b) as secured:
-        await secured.write(b"".join(frame(WINDOW_UPDATE, SYN, 2 * i + 1) for i in range(200)))
+        await secured.write(b"".join(frame(WINDOW_UPDATE, SYN, 2 * i + 1) for i in range(300)))
         mux = await only_mux(b)
         await until(lambda: mux.streams != {} and max(mux.streams) >= 2 * limits.STREAMS_PER_CONNECTION)
         await trio.testing.wait_all_tasks_blocked(0.05)
