@@ -47,10 +47,13 @@ log = structlog.get_logger()
 
 
 class Libp2pHost(Network):
-    """One node's end of the network. Made by :meth:`listen`."""
+    """One node's end of the network. Made by :meth:`listen`.
+
+    ``refusals``: what peers were refused.
+    """
 
     def __init__(self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery, refusals: Refusals) -> None:
-        self._refusals = refusals
+        self.refusals = refusals
         self._swarm = GuardedSwarm(seed, self._on_connection, refusals)
         self._swarm.set_stream_handler(self._serve)
         self._bound: tuple[Address, ...] = ()
@@ -233,7 +236,7 @@ class Libp2pHost(Network):
         stream = MuxStream(mux, _yamux_stream(raw), PeerId(mux.peer_id.to_bytes()))
         known = self._connections.register(mux)
         if known is None or known[1].inbound_streams >= limits.STREAMS_PER_CONNECTION:
-            self._refusals.note(Refusal.STREAM_SURPLUS)
+            self.refusals.note(Refusal.STREAM_SURPLUS)
             await stream.reset()
             return
         entry, connection = known
@@ -251,7 +254,7 @@ class Libp2pHost(Network):
             if protocol not in self._handlers:
                 return False
             if entry.serving[protocol] >= limits.STREAMS_PER_PEER:
-                self._refusals.note(Refusal.STREAM_SURPLUS)
+                self.refusals.note(Refusal.STREAM_SURPLUS)
                 raise NetError("The peer has too many streams of this protocol.")
             entry.serving[protocol] += 1
             taken.append(protocol)
