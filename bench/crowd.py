@@ -1,4 +1,4 @@
-"""``scripts/bench crowd [--minutes N] [--light N] [--daemons N] [--per-second N] [--json FILE]``: many peers to one node.
+"""``scripts/bench crowd [--minutes N] [--light N] [--daemons N] [--per-second N] [--json FILE]``: many to one node.
 
 One daemon under measure, with production parameters. Light peers (:mod:`bench.light`, one process) and further daemons,
 a client each that waits for every delivery, send it texts of 256 bytes at a steady rate, all of which are lone: what
@@ -35,7 +35,7 @@ from bench.measure import quantile
 from bench.procfs import between_ns, cpu_ns, resident_mb
 from bench.report import machine
 from p2pchat.base.errors import P2PChatError
-from p2pchat.cli.reading import number, objects
+from p2pchat.cli.reading import objects
 from p2pchat.cli.sandbox import Interrupted, Sandbox, in_sandbox
 from p2pchat.client.blocking import Client
 
@@ -80,8 +80,8 @@ class Crowd:
         """For people."""
         whole = self.sent == self.acked == self.stored == self.distinct
         rows = [
-            f"{'minute':>6} {'texts':>8} {'light p50':>10} {'p99 ms':>8} {'daemons p50':>12} {'p99 ms':>8} {'RSS MB':>8}"
-            f" {'CPU %':>6}"
+            f"{'minute':>6} {'texts':>8} {'light p50':>10} {'p99 ms':>8} {'daemons p50':>12} {'p99 ms':>8}"
+            f" {'RSS MB':>8} {'CPU %':>6}"
         ]
         rows += [
             f"{index:>6} {each.texts:>8,} {each.light[0]:>10.1f} {each.light[1]:>8.1f} {each.daemons[0]:>12.1f}"
@@ -202,9 +202,7 @@ class _Watch(threading.Thread):
             self.rows.append((resident_mb(self._pid)[0], between_ns(before, cpu_ns(self._pid)) / span / 1e7))
 
 
-def _count(
-    found: Crowd, talked: Talked, talkers: list[_Talker], watch: _Watch, center: Node, own: Acquainted
-) -> None:
+def _count(found: Crowd, talked: Talked, talkers: list[_Talker], watch: _Watch, center: Node, own: Acquainted) -> None:
     found.sent = talked.sent + sum(talker.sent for talker in talkers)
     found.acked = talked.acked + sum(len(talker.taken) for talker in talkers)
     found.lost_streams, found.nacks, found.late_p99_ms = talked.lost, talked.nacks, talked.late * 1000

@@ -24,7 +24,12 @@ _READ_BYTES: Final = 1 << 16
 
 
 class Crew:
-    """The nodes of one process; ``known`` once they run. ``module``: what runs in it; ``reply_s``: how long a reply may take."""
+    """The nodes of one process; ``known`` once they run.
+
+    Args:
+        module: what runs in it.
+        reply_s: how long a reply may take.
+    """
 
     def __init__(
         self, sandbox: Sandbox, folder: Path, name: str, module: str = "bench.worker", reply_s: float = 300.0

@@ -285,12 +285,10 @@ class Flooder:
     async def do(self, frame: bytes) -> object:
         """The reply to a command."""
         command = _COMMANDS.decode(frame)
-        match command:
-            case Meet():
-                self._people += meet(command)
-                return len(self._people)
-            case Attack():
-                return await attack(command, self._people[0] if command.ask is not None else None)
+        if isinstance(command, Attack):
+            return await attack(command, self._people[0] if command.ask is not None else None)
+        self._people += meet(command)
+        return len(self._people)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,8 +55,14 @@ class Talk(msgspec.Struct, frozen=True, tag=True):
 
 
 class Talked(msgspec.Struct, frozen=True):
-    """How that went: ``seconds``: from the first text that was due to the last ack; ``minutes``: the seconds of each text, by the minute in which it was due. ``late``: p99 of what
-    this process itself was behind with, in seconds; ``lost``: streams that ended."""
+    """How that went.
+
+    Args:
+        lost: streams that ended.
+        late: p99 of what this process itself was behind with, in seconds.
+        seconds: from the first text that was due to the last ack.
+        minutes: the seconds of each text, by the minute in which it was due.
+    """
 
     sent: int
     acked: int
@@ -135,16 +142,14 @@ async def _live(
         light = LightPeer(person, await host.open(peer, MSG_PROTOCOL), SystemEntropy(), tally.took)
         await light.greet()
         task_status.started(light)
-        try:
+        with suppress(NetError, PeerError):  # it ended, which is what is counted
             await light.run(time.time)
-        except (NetError, PeerError):
-            pass  # it ended, which is what is counted
         tally.lost += 1
 
 
 async def _send(peer: LightPeer, command: Talk, tally: _Tally) -> None:
     """Texts at the rate, not in step with the others."""
-    chance, step = random.Random(), 1 / command.per_s  # noqa: S311  when something is said is no secret
+    chance, step = random.Random(), 1 / command.per_s
     text, at = "x" * command.size, tally.began + chance.random() * step
     while at < tally.began + command.seconds:
         moment = at + chance.random() * step * _JITTER
@@ -167,12 +172,10 @@ class Light:
     async def do(self, frame: bytes) -> object:
         """The reply to a command."""
         command = _COMMANDS.decode(frame)
-        match command:
-            case Meet():
-                self._people += meet(command)
-                return len(self._people)
-            case Talk():
-                return await talk(self._people, command)
+        if isinstance(command, Talk):
+            return await talk(self._people, command)
+        self._people += meet(command)
+        return len(self._people)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What this node has refused its peers since it was unlocked, counted by kind: no peer is named, and nothing is kept."""
+"""What this node has refused its peers since it was unlocked, counted by kind; no peer is named, nothing is kept."""
 
 from __future__ import annotations
 

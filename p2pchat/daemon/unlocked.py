@@ -132,7 +132,6 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver)
 
 @asynccontextmanager
 async def _living(context: Context, paths: ProfilePaths, settings: Settings, started: float) -> AsyncIterator[Unlocked]:
-    database = context.db
     life = Life(context, partial(_listening, settings, context), lambda: settings.bootstrap)
     methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
     half = Unlocked(context, methods)

@@ -21,7 +21,7 @@ from p2pchat.core.allowance import Allowances
 from p2pchat.core.wire import BundleRequest, Nack, Ping, Pong
 
 STREAM_US: Final = 1_000.0
-ACK_US: Final = 10.0  # an entry that settles nothing
+ACK_US: Final = 40.0  # an entry that settles nothing which is in flight on its stream
 PRICES: Final[dict[type[object], float]] = {Ping: 150.0, Pong: 10.0, BundleRequest: 1_500.0, Nack: 100.0}
 
 _MALFORMED_US: Final = 2_000.0

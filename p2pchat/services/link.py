@@ -227,9 +227,11 @@ class Link:
                 raise DecodeError("a frame out of its place")
 
     async def _settle(self, ack: Ack) -> None:
+        flying = self._window.flying(eid for eid, _ in ack.entries)
+        self._charge(charges.ACK_US * (len(ack.entries) - flying))  # before the store looks a thousand up
         settled = await self._context.db.run(lambda tx: deliver.settle(tx, ack))
         useful = sum([self._settled(eid) for eid in settled])
-        self._charge(charges.ACK_US * (len(ack.entries) - useful))
+        self._charge(charges.ACK_US * (flying - useful))
 
     def _settled(self, eid: bytes) -> bool:
         """Whether it was in flight on this stream."""

@@ -29,9 +29,9 @@ from p2pchat.core.wire import (
     Pong,
     Text,
     decode_frame,
+    eid,
     encode_content,
     encode_frame,
-    eid,
     encode_text,
     pack_items,
 )
@@ -72,9 +72,7 @@ def acquaint(tx: Tx, name: str, owner: Identity, entropy: Entropy) -> Person:
     return person
 
 
-def befriend(
-    tx: Tx, name: str, cert: Cert, session: Session, peer: PeerId, addresses: tuple[Address, ...] = ()
-) -> int:
+def befriend(tx: Tx, name: str, cert: Cert, session: Session, peer: PeerId, addresses: tuple[Address, ...] = ()) -> int:
     """Write a contact as one who is matched and has a session; the id of its row."""
     row = contacts.add(tx, ContactId(cert.root[:8]), name, None, None)
     contacts.set_root(tx, row.id, RootKey(cert.root), 0)
@@ -130,9 +128,7 @@ class LightPeer:
         """The envelopes of what is sent next."""
         envelopes: list[bytes] = []
         for group in pack_items([self._item(text, now_ms) for text in texts]):
-            self.person.session, sealed = seal(
-                self.person.session, encode_content(group), self._entropy, self._params
-            )
+            self.person.session, sealed = seal(self.person.session, encode_content(group), self._entropy, self._params)
             self._waiting[sealed.eid] = sealed.ack, since
             envelopes.append(sealed.envelope)
         return Batch(tuple(envelopes))
@@ -183,7 +179,5 @@ class LightPeer:
                 raise PeerError("a frame that nobody has asked this person for")
 
     def _open(self, envelope: bytes, now_s: int) -> tuple[bytes, bytes]:
-        self.person.session, _, ack = open_envelope(
-            self.person.session, envelope, now_s, self._entropy, self._params
-        )
+        self.person.session, _, ack = open_envelope(self.person.session, envelope, now_s, self._entropy, self._params)
         return eid(envelope), ack

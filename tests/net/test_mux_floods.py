@@ -4,6 +4,7 @@ does. Guard 25 of p2pchat/net/guard.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -21,7 +22,7 @@ from tests.net.network_contract import ECHO, echo, read_all
 pytestmark = pytest.mark.net
 
 RST = 8
-FLOODS = {
+FLOODS: dict[str, Callable[[int], bytes]] = {
     "streams": lambda i: frame(WINDOW_UPDATE, SYN, 2 * i + 1),
     "streams with data, reset at once": lambda i: frame(DATA, SYN, 2 * i + 1, b"x") + frame(DATA, RST, 2 * i + 1),
     "pings of Yamux": lambda i: frame(PING, SYN, 0, length=i),
