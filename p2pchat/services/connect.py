@@ -303,6 +303,7 @@ class Connector:
             return
         links = self._links.setdefault(link.contact, [])
         links.insert(0, link)
+        link.wake()  # what was queued since its pump looked has found it in no table
         if len(links) == 1:
             self._context.bus.transient(DomainEvent(EventKind.PEER_ONLINE, link.contact, contact=link.contact))
         for other in [each for each in links if self._superfluous(each, links)]:
