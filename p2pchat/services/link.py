@@ -191,15 +191,9 @@ class Link:
             if self.contact is not None:
                 raise NetError("the stream is another contact's than its PeerID was published for")
             self._is(min(answer.contacts))
-        bound = self._context.params.ack_entries
-        frames: list[Frame] = [
-            Ack(tuple(answer.acks[start : start + bound])) for start in range(0, len(answer.acks), bound)
-        ]
-        frames += [Nack(eid) for eid in answer.nacks]
         if answer.device_ms is not None:
             self._device_ms = min(answer.device_ms, self._device_ms or answer.device_ms)
-        if frames:
-            await self._send(frames)
+        await self._send(answer.frames(self._context.params))
         self._charge(charges.of_arrivals(answer.repeats, len(answer.nacks), answer.unopened_bytes))
         if answer.newer is not None:  # last, since whoever takes it leaves
             await self._tell(answer.newer)
@@ -214,7 +208,9 @@ class Link:
             case Nack():
                 await self._refused(frame.eid)
             case BundleRequest():
-                await self._answer_request(frame.proof)
+                peer, proof = self.stream.peer, frame.proof
+                raw = await self._context.db.run(lambda tx: greet.answer_request(tx, self._context, proof, peer))
+                await self._send([Bundle(raw)])
             case Bundle():
                 self._deliver_bundle(frame.bundle)
             case Ping():
@@ -229,8 +225,7 @@ class Link:
     async def _settle(self, ack: Ack) -> None:
         flying = self._window.flying(eid for eid, _ in ack.entries)
         self._charge(charges.ACK_US * (len(ack.entries) - flying))  # before the store looks a thousand up
-        settled = await self._context.db.run(lambda tx: deliver.settle(tx, ack))
-        useful = sum([self._settled(eid) for eid in settled])
+        useful = sum([self._settled(eid) for eid in await self._context.db.run(lambda tx: deliver.settle(tx, ack))])
         self._charge(charges.ACK_US * (flying - useful))
 
     def _settled(self, eid: bytes) -> bool:
@@ -262,10 +257,6 @@ class Link:
             raise DecodeError("a second newer device on one stream")
         self._heeded = True
         await self._context.db.run(lambda tx: device.heed(tx, self._context, cert))
-
-    async def _answer_request(self, proof: bytes) -> None:
-        raw = await self._context.db.run(lambda tx: greet.answer_request(tx, self._context, proof, self.stream.peer))
-        await self._send([Bundle(raw)])
 
     def _deliver_bundle(self, raw: bytes) -> None:
         if self._bundle is None:
@@ -358,7 +349,9 @@ class Link:
         if trio.current_time() < self._ask_after:
             return False
         replace, self._condemned = self._condemned, None
-        ask = await self._context.db.run(lambda tx: self._ask(tx, contact, force=replace is not None))
+        ask = await self._context.db.run(
+            lambda tx: greet.ask_of(tx, self._context, contact, self.stream.peer, force=replace is not None)
+        )
         if ask is None:
             return False
         raw = await self._request_bundle(ask)
@@ -373,12 +366,6 @@ class Link:
         return await self._context.db.run(
             lambda tx: greet.make_flight(tx, self._context, contact, raw, replace=replace)
         )
-
-    def _ask(self, tx: Tx, contact: int, *, force: bool) -> bytes | None:
-        if not force and not greet.may_open(tx, self._context, contact):
-            return None
-        rows = contact_peers.of_contact(tx, contact)
-        return next((row.ask for row in rows if row.peer == self.stream.peer and row.published), None)
 
     async def _request_bundle(self, ask: bytes) -> bytes:
         send, answers = trio.open_memory_channel[bytes](1)

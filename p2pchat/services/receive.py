@@ -13,9 +13,10 @@ from p2pchat.base.errors import DecodeError, DecryptionError, HandshakeError, Li
 from p2pchat.base.ids import PeerId
 from p2pchat.core.events import EventKind
 from p2pchat.core.handshake import FlightPart, replay_tag
+from p2pchat.core.params import Params
 from p2pchat.core.receipt import Read
 from p2pchat.core.session import accept_session, open_envelope
-from p2pchat.core.wire import OPEN, PRESENCE, READ, TEXT, Flight, Item, decode_content, decode_text
+from p2pchat.core.wire import OPEN, PRESENCE, READ, TEXT, Ack, Flight, Frame, Item, Nack, decode_content, decode_text
 from p2pchat.core.wire import eid as envelope_eid
 from p2pchat.services import presence, prove, receipts
 from p2pchat.services.context import Context, tell
@@ -45,6 +46,12 @@ class Answer:
     newer: bytes | None = field(default=None, repr=False)
     repeats: int = 0
     unopened_bytes: int = 0
+
+    def frames(self, params: Params) -> list[Frame]:
+        """The acks and nacks, as they go back."""
+        bound = params.ack_entries
+        acks = [Ack(tuple(self.acks[start : start + bound])) for start in range(0, len(self.acks), bound)]
+        return [*acks, *map(Nack, self.nacks)]
 
 
 class _OlderDevice(HandshakeError):
