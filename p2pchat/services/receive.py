@@ -44,8 +44,8 @@ class Answer:
     contacts: set[int] = field(default_factory=set[int])
     device_ms: int | None = None
     newer: bytes | None = field(default=None, repr=False)
-    repeats: int = 0
-    unopened_bytes: int = 0
+    repeats: int = field(default=0, compare=False)  # these two have a price, and are no part of what goes back
+    unopened_bytes: int = field(default=0, compare=False)
 
     def frames(self, params: Params) -> list[Frame]:
         """The acks and nacks, as they go back."""
