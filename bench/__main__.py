@@ -15,8 +15,9 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
-from bench import basics, book, budget, crypto, delivery, discovery, held, history, simulation, sybils
+from bench import basics, book, budget, crowd, crypto, delivery, discovery, flood, held, history, simulation, sybils
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
 from p2pchat.base.errors import P2PChatError
@@ -25,10 +26,18 @@ from p2pchat.cli.sandbox import Interrupted, Sandbox, in_sandbox
 Measure = Callable[[Sandbox, Path, int, bool, Samples], None]
 """(sandbox, its folder, runs, quick, where values go)."""
 
+_OWN: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "sybils": sybils.main,
+    "held": held.main,
+    "crowd": crowd.main,
+    "flood": flood.main,
+}
+"""What has options of its own."""
+
 
 def main() -> int:
     """The exit status."""
-    own = {"sybils": sybils.main, "held": held.main}.get(sys.argv[1] if len(sys.argv) > 1 else "")
+    own = _OWN.get(sys.argv[1]) if len(sys.argv) > 1 else None
     if own is not None:
         return own(sys.argv[2:])
     arguments = _parser().parse_args()
@@ -82,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_subparsers(required=True, metavar="WHAT")
     what.add_parser("sybils", help="what is found although all nodes nearest to a loc lie; has options of its own")
     what.add_parser("held", help="loading what a node keeps for others; has options of its own")
+    what.add_parser("crowd", help="100 peers talk to one node for ten minutes; has options of its own")
+    what.add_parser("flood", help="a peer floods, another one talks; has options of its own")
     command = what.add_parser("basics", help="start, memory, idle CPU, commands, messages, match")
     _measured(command, _basics, basics.METRICS, runs=5)
     command = what.add_parser("crypto", help="messages sealed and opened, sessions made, sizes; no network, no disk")

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from bench.daemons import clean, until
-from bench.fleet_wire import FRAME_BYTES, Command, Failed, Known, Start, Wander
+from bench.fleet_wire import FRAME_BYTES, Failed, Known, Start, Wander
 from p2pchat.api.errors import ApiError
 from p2pchat.cli.program import interpreter
 from p2pchat.cli.sandbox import Process, Sandbox
@@ -20,30 +20,37 @@ from p2pchat.core.framing import FrameReader, with_length
 
 T = TypeVar("T")
 
-_REPLY_S: Final = 300.0
 _READ_BYTES: Final = 1 << 16
 
 
 class Crew:
-    """The nodes of one process; ``known`` once they run."""
+    """The nodes of one process; ``known`` once they run.
 
-    def __init__(self, sandbox: Sandbox, folder: Path, name: str) -> None:
+    Args:
+        module: what runs in it.
+        reply_s: how long a reply may take.
+    """
+
+    def __init__(
+        self, sandbox: Sandbox, folder: Path, name: str, module: str = "bench.worker", reply_s: float = 300.0
+    ) -> None:
         self.name = name
         self.known: list[Known] = []
         self._sandbox = sandbox
+        self._reply_s = reply_s
         self._path = folder / f"{name}.sock"
         environment = {"P2PCHAT_HOME": str(folder), **clean(os.environ)}
-        command = [*interpreter(), "-m", "bench.worker", str(self._path)]
+        command = [*interpreter(), "-m", module, str(self._path)]
         self._process: Process = sandbox.start(name, command, environment, folder / f"{name}.log")
         self._connection = socket.socket(socket.AF_UNIX)
         self._framing = FrameReader(FRAME_BYTES)
 
     def connect(self) -> None:
         """Wait until the process listens."""
-        self._connection.settimeout(_REPLY_S)
+        self._connection.settimeout(self._reply_s)
         until(self._sandbox, self._connected, f"The worker {self.name} does not listen", every_s=0.01)
 
-    def send(self, command: Command) -> None:
+    def send(self, command: msgspec.Struct) -> None:
         """Tell what to do; :meth:`receive` has to follow."""
         self._connection.sendall(with_length(msgspec.msgpack.encode(command)))
 
@@ -64,7 +71,7 @@ class Crew:
             failed = msgspec.msgpack.decode(frame, type=Failed)
             raise ApiError("INTERNAL", f"The worker {self.name} failed: {failed.message}") from None
 
-    def ask(self, command: Command, kind: type[T]) -> T:
+    def ask(self, command: msgspec.Struct, kind: type[T]) -> T:
         """Tell what to do and wait for the reply. Raises as :meth:`receive` does."""
         self.send(command)
         return self.receive(kind)

@@ -97,6 +97,12 @@ class UnsupportedProtocol(NetError):
     name = "UNSUPPORTED_PROTOCOL"
 
 
+class Stalled(NetError):
+    """The peer is there and takes nothing: it has not read, or acknowledged nothing, for too long."""
+
+    name = "STALLED"
+
+
 class StoreError(P2PChatError):
     """The disk or the database refused."""
 

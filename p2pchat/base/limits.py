@@ -14,6 +14,13 @@ STREAMS_PER_PEER: Final = 8
 WRITE_STALL_S: Final = 30.0
 UNACKED_BYTES: Final = 192 * 1024  # below Yamux's 256 KB window: at a closed window it polls and then fails
 
+# work without use, as core/allowance.py counts it: microseconds of this node
+FRUITLESS_BURST_US: Final = 100_000.0  # of one peer on message streams
+FRUITLESS_US_PER_S: Final = 5_000.0  # half a percent of a core
+ALLOWANCES: Final = 4_096  # peers whose allowance is remembered
+MUX_BURST_US: Final = 500_000.0  # of one connection, for streams opened and control frames of Yamux
+MUX_US_PER_S: Final = 10_000.0
+
 # dialling
 DIAL_STAGGER_S: Final = 0.2
 DIAL_TOTAL_S: Final = 8.0

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from p2pchat.core.params import Params
@@ -42,6 +43,10 @@ class Window:
             return False
         self._bytes -= size
         return True
+
+    def flying(self, eids: Iterable[bytes]) -> int:
+        """How many of ``eids`` are in flight here."""
+        return sum(eid in self._flying for eid in eids)
 
     @property
     def idle(self) -> bool:

@@ -132,8 +132,7 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver)
 
 @asynccontextmanager
 async def _living(context: Context, paths: ProfilePaths, settings: Settings, started: float) -> AsyncIterator[Unlocked]:
-    database = context.db
-    life = Life(context, partial(_listening, settings, database), lambda: settings.bootstrap)
+    life = Life(context, partial(_listening, settings, context), lambda: settings.bootstrap)
     methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
     half = Unlocked(context, methods)
     async with trio.open_nursery() as network:
@@ -155,19 +154,20 @@ def _tell_systemd(event: DomainEvent) -> None:
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, database: Database, seed: bytes) -> AsyncIterator[Libp2pHost]:
+async def _listening(settings: Settings, context: Context, seed: bytes) -> AsyncIterator[Libp2pHost]:
     """The host, on the addresses asked for; a port that the system chose once is asked for again.
 
     Contacts remember the port (Reach). Where it was taken meanwhile and the user had named none, another one is better
     than no node; a port that the user named and that is busy is an error.
     """
     asked = settings.listen or tuple(parse_address(text)[0] for text in _ANYWHERE)
+    database, refusals = context.db, context.charges.refusals
     remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
     for addresses in (remembered, asked):
         if not addresses:
             continue
         try:
-            async with Libp2pHost.listen(seed, addresses, now=time.time) as host:
+            async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals) as host:
                 await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
                 yield host
                 return

@@ -25,6 +25,7 @@ guard  defect in 0.8.1                                                          
 22     two read loops that wait for their own full connections wait for each other     :class:`GuardedYamux`
 23     identify names versions and interfaces, asks by itself and stores the answers   :mod:`~.identify`
 24     six readers and two task switches a frame between TCP and its stream            :mod:`~.secured`, Yamux
+25     streams and control frames without end, each of which costs ten times a read    :class:`GuardedYamux`
 =====  ==============================================================================  =============================
 """
 
@@ -55,6 +56,8 @@ from libp2p.transport.exceptions import MuxerUpgradeFailure
 from libp2p.transport.upgrader import TransportUpgrader
 
 from p2pchat.base import limits
+from p2pchat.base.refusals import Refusal, Refusals
+from p2pchat.core.allowance import Allowance
 from p2pchat.net.secured import LeanSession
 
 if TYPE_CHECKING:
@@ -64,6 +67,10 @@ if TYPE_CHECKING:
 
 YAMUX: Final = TProtocol(yamux.PROTOCOL_ID)
 _HEADER: Final = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
+# What a frame that is left to upstream takes, in microseconds: a task, a negotiation and its end are in a stream's.
+_STREAM_US: Final = 1_000.0
+_CONTROL_US: Final = 100.0
+_DROPPED_BYTES_A_US: Final = 16  # what was on its way to a stream that was reset: a window or two
 _ANSWERS_BYTES: Final = 64 * yamux.HEADER_SIZE
 _UNLIMITED: Final = 1_000_000  # InboundGate and the host bound connections; the library's own counting is switched off
 
@@ -124,10 +131,18 @@ yamux.YamuxStream = WindowedStream  # type: ignore[misc]
 
 
 class GuardedYamux(yamux.Yamux):
-    """Yamux whose peer can end nothing but this connection (guards 3, 17, 20, 21, 22)."""
+    """Yamux whose peer can end nothing but this connection (guards 3, 17, 20, 21, 22, 25).
 
-    def __init__(self, secured_conn: ISecureConn, peer_id: ID, is_initiator: bool) -> None:
+    Args:
+        refusals: where it is counted that the peer asked for too much.
+    """
+
+    def __init__(
+        self, secured_conn: ISecureConn, peer_id: ID, is_initiator: bool, refusals: Refusals | None = None
+    ) -> None:
         super().__init__(secured_conn, peer_id, is_initiator)
+        self._refusals = refusals or Refusals()
+        self._allowance = Allowance(limits.MUX_BURST_US, limits.MUX_US_PER_S, trio.current_time())
         self._session = cast(LeanSession, secured_conn)
         self._session.take = self._take_plain
         self._read_task: trio.lowlevel.Task | None = None
@@ -235,6 +250,7 @@ class GuardedYamux(yamux.Yamux):
             _, kind, flags, stream_id, length = _HEADER.unpack_from(frames)
             stream = self.streams.get(stream_id)
             if flags or stream is None or stream.closed:
+                self._charge(kind, flags, length)
                 return
             if kind == yamux.TYPE_WINDOW_UPDATE:
                 stream.send_window += length
@@ -248,6 +264,14 @@ class GuardedYamux(yamux.Yamux):
             self.stream_events[stream_id].set()
             del frames[:end]
 
+    def _charge(self, kind: int, flags: int, length: int) -> None:
+        """Price the frame that upstream gets next; its read loop ends the connection on whatever this raises."""
+        cost_us = _STREAM_US if flags & yamux.FLAG_SYN and kind != yamux.TYPE_PING else _CONTROL_US
+        dropped = length if kind == yamux.TYPE_DATA else 0
+        if not self._allowance.spend(cost_us + dropped / _DROPPED_BYTES_A_US, trio.current_time()):
+            self._refusals.note(Refusal.CONNECTION_EXCESSIVE)
+            raise ConnectionClosedError("asked for too much", transport="tcp")
+
     async def _measure_rtt_loop(self) -> None:
         # The round trip steers only upstream's window growth, which streams here do not use: no ping (guard 5).
         await trio.lowlevel.checkpoint()
@@ -256,7 +280,8 @@ class GuardedYamux(yamux.Yamux):
 class Upgrader(TransportUpgrader):
     """Noise and Yamux, nothing else (guard 1). Upstream's makes a plain Yamux whatever class it is given."""
 
-    def __init__(self, keys: KeyPair) -> None:
+    def __init__(self, keys: KeyPair, refusals: Refusals | None = None) -> None:
+        self._refusals = refusals
         noise = NoiseTransport(keys, noise_privkey=create_x25519().private_key)
         super().__init__({NOISE: noise}, {YAMUX: GuardedYamux}, int(limits.HANDSHAKE_S))
 
@@ -277,7 +302,7 @@ class Upgrader(TransportUpgrader):
             await self.muxer_multistream.select_transport(conn)
         except MultiselectError as error:
             raise MuxerUpgradeFailure("no common muxer") from error
-        return GuardedYamux(conn, peer_id, conn.is_initiator)
+        return GuardedYamux(conn, peer_id, conn.is_initiator, self._refusals)
 
 
 class GuardedSwarm(Swarm):
@@ -286,9 +311,10 @@ class GuardedSwarm(Swarm):
     Args:
         seed: 32-byte Ed25519 seed of the node key.
         on_connection: called for each new connection, before ``add_conn`` returns and in the same step.
+        refusals: where connections that were cut off are counted.
     """
 
-    def __init__(self, seed: bytes, on_connection: Callable[[SwarmConn], None]) -> None:
+    def __init__(self, seed: bytes, on_connection: Callable[[SwarmConn], None], refusals: Refusals) -> None:
         keys = create_new_key_pair(seed)
         peer_id = ID.from_pubkey(keys.public_key)
         peerstore = PeerStore()
@@ -302,7 +328,7 @@ class GuardedSwarm(Swarm):
             inbound_upgrade_timeout=limits.HANDSHAKE_S,
             outbound_upgrade_timeout=limits.HANDSHAKE_S,
         )
-        super().__init__(peer_id, peerstore, Upgrader(keys), connection_config=config)
+        super().__init__(peer_id, peerstore, Upgrader(keys, refusals), connection_config=config)
         self.notifees.clear()
         self._on_connection = on_connection
 

@@ -25,6 +25,7 @@ from multiaddr import Multiaddr  # type: ignore[import-untyped]
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.net import addresses as addr
 from p2pchat.net import identify, multistream, tcp
 from p2pchat.net.admission import InboundGate
@@ -46,10 +47,14 @@ log = structlog.get_logger()
 
 
 class Libp2pHost(Network):
-    """One node's end of the network. Made by :meth:`listen`."""
+    """One node's end of the network. Made by :meth:`listen`.
 
-    def __init__(self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery) -> None:
-        self._swarm = GuardedSwarm(seed, self._on_connection)
+    ``refusals``: what peers were refused.
+    """
+
+    def __init__(self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery, refusals: Refusals) -> None:
+        self.refusals = refusals
+        self._swarm = GuardedSwarm(seed, self._on_connection, refusals)
         self._swarm.set_stream_handler(self._serve)
         self._bound: tuple[Address, ...] = ()
         self._accepting = trio.CancelScope()
@@ -63,7 +68,7 @@ class Libp2pHost(Network):
     @classmethod
     @asynccontextmanager
     async def listen(
-        cls, seed: bytes, listen: Sequence[Address], *, now: Callable[[], float]
+        cls, seed: bytes, listen: Sequence[Address], *, now: Callable[[], float], refusals: Refusals | None = None
     ) -> AsyncIterator[Libp2pHost]:
         """Run a node that listens on ``listen`` for the life of the context.
 
@@ -71,6 +76,7 @@ class Libp2pHost(Network):
             seed: 32-byte Ed25519 seed of the node key. PROTOCOL.md 1.
             listen: ip4 and ip6 addresses; 0.0.0.0 and :: for all interfaces, port 0 for any. May be empty.
             now: the node's clock in unix seconds, for :attr:`Link.since_s`.
+            refusals: where it is counted what peers were refused.
 
         Raises:
             NetError: ``ADDRESS_IN_USE`` or another reason why it cannot listen; nothing is left running.
@@ -83,7 +89,7 @@ class Libp2pHost(Network):
         failure: Exception | None = None
         try:
             async with trio.open_nursery() as nursery:
-                host = cls(seed, now, nursery)
+                host = cls(seed, now, nursery, refusals or Refusals())
                 host._bound = tuple(map(tcp.bound_address, listeners))
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, name="listen")
@@ -230,6 +236,7 @@ class Libp2pHost(Network):
         stream = MuxStream(mux, _yamux_stream(raw), PeerId(mux.peer_id.to_bytes()))
         known = self._connections.register(mux)
         if known is None or known[1].inbound_streams >= limits.STREAMS_PER_CONNECTION:
+            self.refusals.note(Refusal.STREAM_SURPLUS)
             await stream.reset()
             return
         entry, connection = known
@@ -247,6 +254,7 @@ class Libp2pHost(Network):
             if protocol not in self._handlers:
                 return False
             if entry.serving[protocol] >= limits.STREAMS_PER_PEER:
+                self.refusals.note(Refusal.STREAM_SURPLUS)
                 raise NetError("The peer has too many streams of this protocol.")
             entry.serving[protocol] += 1
             taken.append(protocol)

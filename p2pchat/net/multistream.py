@@ -30,7 +30,7 @@ async def propose(stream: Stream, protocol: str) -> None:
         UnsupportedProtocol: it does not.
         NetError: the stream ended, or the answer is none.
     """
-    await stream.write(_encode(_HELLO) + _encode(protocol))
+    await stream.write(encode_line(_HELLO) + encode_line(protocol))
     try:
         if await _read(stream) != _HELLO:
             raise DecodeError("not multistream")
@@ -50,19 +50,20 @@ async def choose(stream: Stream, serves: Callable[[str], bool]) -> str:
         DecodeError: the peer sent something else than a negotiation, or proposed too much.
         NetError: the stream ended.
     """
-    await stream.write(_encode(_HELLO))
+    await stream.write(encode_line(_HELLO))
     if await _read(stream) != _HELLO:
         raise DecodeError("A stream began with something else than a negotiation.")
     for _ in range(_PROPOSALS):
         protocol = await _read(stream)
         if serves(protocol):
-            await stream.write(_encode(protocol))
+            await stream.write(encode_line(protocol))
             return protocol
-        await stream.write(_encode(_NO))
+        await stream.write(encode_line(_NO))
     raise DecodeError("A peer proposed too many protocols.")
 
 
-def _encode(text: str) -> bytes:
+def encode_line(text: str) -> bytes:
+    """One message of a negotiation."""
     body = text.encode() + b"\n"
     return encode_varint(len(body)) + body
 

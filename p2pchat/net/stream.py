@@ -22,7 +22,7 @@ import libp2p.stream_muxer.yamux.yamux as yamux
 import trio
 
 from p2pchat.base import limits
-from p2pchat.base.errors import NetError
+from p2pchat.base.errors import NetError, Stalled
 from p2pchat.base.ids import PeerId
 from p2pchat.net.guard import GuardedYamux, WindowedStream
 from p2pchat.net.transport import Stream
@@ -164,7 +164,7 @@ class MuxStream(Stream):
                 await self._stream.window_open()
             if scope.cancelled_caught:
                 await self.reset()
-                raise NetError("The peer has read nothing for too long.")
+                raise Stalled("The peer has read nothing for too long.")
             self._check_writable()
         count = min(wanted, self._stream.send_window, _PAYLOAD_BYTES)
         self._stream.send_window -= count

@@ -179,7 +179,7 @@ class Connector:
         carried: set[int] = set()
         for contact, rows in queued.items():
             for link in self._links.get(contact, ())[:1]:
-                outgoing = link.seal_queued(tx, rows)
+                outgoing = link.seal_queued(tx, contact, rows)
                 sealed.append((link, outgoing))
                 carried.update(row.id for row in rows if outgoing is not None)
 
@@ -310,6 +310,7 @@ class Connector:
         if links:
             link.go_on_for(links[0])
         links.insert(0, link)
+        link.wake()  # what was queued since its pump looked has found it in no table
         if len(links) == 1:
             self._context.bus.transient(DomainEvent(EventKind.PEER_ONLINE, link.contact, contact=link.contact))
         for other in [each for each in links if self._superfluous(each, links)]:

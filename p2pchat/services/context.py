@@ -17,6 +17,7 @@ from p2pchat.core.params import Params
 from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
+from p2pchat.services.charges import Charges
 from p2pchat.store.db import Database, Tx
 from p2pchat.store.meta import Profile
 
@@ -139,6 +140,7 @@ class Context:
     dht: Dht = field(init=False, repr=False)
     health: Health = field(default_factory=Health)
     attempts: Attempts = field(default_factory=Attempts, repr=False)
+    charges: Charges = field(default_factory=lambda: Charges(trio.current_time), repr=False)
     replaced_ms: int | None = None
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once

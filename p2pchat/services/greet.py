@@ -46,6 +46,18 @@ def may_open(tx: Tx, context: Context, contact: int) -> bool:
     return not tx.now_s < row.flight_after_s <= tx.now_s + context.params.new_session_gap_s
 
 
+def ask_of(tx: Tx, context: Context, contact: int, peer: PeerId, *, force: bool) -> bytes | None:
+    """The ask32 with which ``peer``, a node that the contact has published, is asked for a bundle; None: not now.
+
+    Args:
+        force: a Nack that was believed has settled that a new session may be opened.
+    """
+    if not force and not may_open(tx, context, contact):
+        return None
+    rows = contact_peers.of_contact(tx, contact)
+    return next((row.ask for row in rows if row.peer == peer and row.published), None)
+
+
 def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, replace: int | None) -> bool:
     """Make a session and its first envelope, ready to leave; whether there is a session to send on now.
 

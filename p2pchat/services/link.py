@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 import trio
 
-from p2pchat.base.errors import DecodeError, NetError, P2PChatError, PeerError
+from p2pchat.base.errors import DecodeError, NetError, P2PChatError, Stalled
 from p2pchat.base.limits import HEARTBEAT_S, SILENCE_S, STREAM_OPEN_S, UNACKED_BYTES
 from p2pchat.core.delivery import Window, retry_after_s
 from p2pchat.core.prekeys import ask_proof
@@ -37,9 +37,9 @@ from p2pchat.core.wire import (
 )
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
-from p2pchat.services import deliver, device, greet, receive
+from p2pchat.services import charges, deliver, device, greet, receive
 from p2pchat.services.context import Context
-from p2pchat.services.defects import cause, report_defect
+from p2pchat.services.defects import cause, innermost, report_defect
 from p2pchat.services.room import Room
 from p2pchat.store import contact_peers, contacts, sessions
 from p2pchat.store.db import Tx
@@ -106,6 +106,7 @@ class Link:
         """Until the stream ends; never raises but for cancellation."""
         try:
             async with trio.open_nursery() as nursery:
+                self._charge(charges.STREAM_US)
                 await self._send([Hello(FEATURES)])
                 nursery.start_soon(self._heart)
                 with trio.fail_after(STREAM_OPEN_S):
@@ -118,6 +119,8 @@ class Link:
         except* (P2PChatError, trio.TooSlowError) as group:
             log.debug("link.ended", error=cause(group))
             await self.stream.reset()
+            if self._context.charges.ended(self.stream.peer, innermost(group)):
+                await self._context.network.disconnect(self.stream.peer)
         except* Exception as group:  # a defect of ours ends this link, not the node
             report_defect(group)
             await self.stream.reset()
@@ -133,6 +136,9 @@ class Link:
         except NetError:
             return  # it ended before we could say so
         await self.stream.close()
+
+    def _charge(self, cost_us: float) -> None:
+        self._context.charges.charge(self.stream.peer, cost_us)
 
     async def _send(self, frames: Sequence[Frame]) -> None:
         async with self._write_lock:
@@ -188,28 +194,26 @@ class Link:
             if self.contact is not None:
                 raise NetError("the stream is another contact's than its PeerID was published for")
             self._is(min(answer.contacts))
-        bound = self._context.params.ack_entries
-        frames: list[Frame] = [
-            Ack(tuple(answer.acks[start : start + bound])) for start in range(0, len(answer.acks), bound)
-        ]
-        frames += [Nack(eid) for eid in answer.nacks]
         if answer.device_ms is not None:
             self._device_ms = min(answer.device_ms, self._device_ms or answer.device_ms)
-        if frames:
-            await self._send(frames)
+        await self._send(answer.frames(self._context.params))
+        self._charge(charges.of_arrivals(answer.repeats, len(answer.nacks), answer.unopened_bytes))
         if answer.newer is not None:  # last, since whoever takes it leaves
             await self._tell(answer.newer)
         if answer.contacts and any(isinstance(arrival, Flight) for arrival in arrivals):
             self.wake()  # a flight that was accepted may be the session that waiting messages need
 
     async def _control(self, frame: Frame) -> None:
+        self._charge(charges.PRICES.get(type(frame), 0.0))
         match frame:
             case Ack():
                 await self._settle(frame)
             case Nack():
                 await self._refused(frame.eid)
             case BundleRequest():
-                await self._answer_request(frame.proof)
+                peer, proof = self.stream.peer, frame.proof
+                raw = await self._context.db.run(lambda tx: greet.answer_request(tx, self._context, proof, peer))
+                await self._send([Bundle(raw)])
             case Bundle():
                 self._deliver_bundle(frame.bundle)
             case Ping():
@@ -222,14 +226,19 @@ class Link:
                 raise DecodeError("a frame out of its place")
 
     async def _settle(self, ack: Ack) -> None:
-        for eid in await self._context.db.run(lambda tx: deliver.settle(tx, ack)):
-            self._settled(eid)
+        flying = self._window.flying(eid for eid, _ in ack.entries)
+        self._charge(charges.ACK_US * (len(ack.entries) - flying))  # before the store looks a thousand up
+        useful = sum([self._settled(eid) for eid in await self._context.db.run(lambda tx: deliver.settle(tx, ack))])
+        self._charge(charges.ACK_US * (flying - useful))
 
-    def _settled(self, eid: bytes) -> None:
-        if self._window.settled(eid):
+    def _settled(self, eid: bytes) -> bool:
+        """Whether it was in flight on this stream."""
+        flew = self._window.settled(eid)
+        if flew:
             self._progress = trio.current_time()
         if self._more:
             self.wake()
+        return flew
 
     async def _refused(self, eid: bytes) -> None:
         contact = self.contact
@@ -251,10 +260,6 @@ class Link:
             raise DecodeError("a second newer device on one stream")
         self._heeded = True
         await self._context.db.run(lambda tx: device.heed(tx, self._context, cert))
-
-    async def _answer_request(self, proof: bytes) -> None:
-        raw = await self._context.db.run(lambda tx: greet.answer_request(tx, self._context, proof, self.stream.peer))
-        await self._send([Bundle(raw)])
 
     def _deliver_bundle(self, raw: bytes) -> None:
         if self._bundle is None:
@@ -320,15 +325,14 @@ class Link:
         assert self.contact is not None  # noqa: S101  asked only for a stream that is known to be somebody's
         return deliver.next_outgoing(tx, self._context, self.contact, self._cursor, self._window)
 
-    def seal_queued(self, tx: Tx, queued: Sequence[MessageRow]) -> deliver.Outgoing | None:
+    def seal_queued(self, tx: Tx, contact: int, queued: Sequence[MessageRow]) -> deliver.Outgoing | None:
         """What ``tx`` has queued, sealed in it as far as this stream has room; :meth:`hand` it over after the commit.
 
         Concurrency: runs on the store's thread, while the stream goes on.
         """
-        assert self.contact is not None  # noqa: S101  as above
         if self._condemned is not None:
             return None
-        return deliver.seal_queued(tx, self._context, self.contact, queued, self._cursor, UNACKED_BYTES)
+        return deliver.seal_queued(tx, self._context, contact, queued, self._cursor, UNACKED_BYTES)
 
     def hand(self, outgoing: deliver.Outgoing) -> None:
         """What was sealed elsewhere, for this stream to carry, is committed."""
@@ -347,7 +351,9 @@ class Link:
         if trio.current_time() < self._ask_after:
             return False
         replace, self._condemned = self._condemned, None
-        ask = await self._context.db.run(lambda tx: self._ask(tx, contact, force=replace is not None))
+        ask = await self._context.db.run(
+            lambda tx: greet.ask_of(tx, self._context, contact, self.stream.peer, force=replace is not None)
+        )
         if ask is None:
             return False
         raw = await self._request_bundle(ask)
@@ -362,12 +368,6 @@ class Link:
         return await self._context.db.run(
             lambda tx: greet.make_flight(tx, self._context, contact, raw, replace=replace)
         )
-
-    def _ask(self, tx: Tx, contact: int, *, force: bool) -> bytes | None:
-        if not force and not greet.may_open(tx, self._context, contact):
-            return None
-        rows = contact_peers.of_contact(tx, contact)
-        return next((row.ask for row in rows if row.peer == self.stream.peer and row.published), None)
 
     async def _request_bundle(self, ask: bytes) -> bytes:
         send, answers = trio.open_memory_channel[bytes](1)
@@ -392,7 +392,7 @@ class Link:
             if now < ping_at:
                 continue  # it was heard meanwhile
             if not self._window.idle and now - self._progress > _STALL_S:
-                raise PeerError("the peer answers, but does not acknowledge")
+                raise Stalled("the peer answers, but does not acknowledge")
             ping_at = now + HEARTBEAT_S
             token += 1
             if token % _PINGS_A_PROBE == 0:

@@ -13,9 +13,10 @@ from p2pchat.base.errors import DecodeError, DecryptionError, HandshakeError, Li
 from p2pchat.base.ids import PeerId
 from p2pchat.core.events import EventKind
 from p2pchat.core.handshake import FlightPart, replay_tag
+from p2pchat.core.params import Params
 from p2pchat.core.receipt import Read
 from p2pchat.core.session import accept_session, open_envelope
-from p2pchat.core.wire import OPEN, PRESENCE, READ, TEXT, Flight, Item, decode_content, decode_text
+from p2pchat.core.wire import OPEN, PRESENCE, READ, TEXT, Ack, Flight, Frame, Item, Nack, decode_content, decode_text
 from p2pchat.core.wire import eid as envelope_eid
 from p2pchat.services import presence, prove, receipts
 from p2pchat.services.context import Context, tell
@@ -34,7 +35,8 @@ class Answer:
     """What goes back: acks to send after the commit, eids that nothing opened, and who was heard.
 
     ``device_ms``: epoch_ms of the device that was heard, of the oldest if there were several; ``newer``: the
-    certificate of one that is newer than that (PROTOCOL.md 5.3).
+    certificate of one that is newer than that (PROTOCOL.md 5.3). ``repeats``: how many had come before;
+    ``unopened_bytes``: of those that nothing opened.
     """
 
     acks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
@@ -42,6 +44,14 @@ class Answer:
     contacts: set[int] = field(default_factory=set[int])
     device_ms: int | None = None
     newer: bytes | None = field(default=None, repr=False)
+    repeats: int = field(default=0, compare=False)  # these two have a price, and are no part of what goes back
+    unopened_bytes: int = field(default=0, compare=False)
+
+    def frames(self, params: Params) -> list[Frame]:
+        """The acks and nacks, as they go back."""
+        bound = params.ack_entries
+        acks = [Ack(tuple(self.acks[start : start + bound])) for start in range(0, len(self.acks), bound)]
+        return [*acks, *map(Nack, self.nacks)]
 
 
 class _OlderDevice(HandshakeError):
@@ -63,6 +73,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         known = sessions.received_ack(tx, eid)
         if known is not None:
             answer.acks.append((eid, known))
+            answer.repeats += 1
             continue
         try:
             ack, contact, device_ms = _open(tx, context, envelope, arrival)
@@ -72,6 +83,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
             continue
         except PeerError:
             answer.nacks.append(eid)
+            answer.unopened_bytes += len(envelope)
             continue
         sessions.note_received(tx, contact, eid, ack, tx.now_s + context.params.eid_kept_s)
         answer.acks.append((eid, ack))

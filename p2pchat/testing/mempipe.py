@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import trio
 
 from p2pchat.base import limits
-from p2pchat.base.errors import NetError
+from p2pchat.base.errors import NetError, Stalled
 from p2pchat.base.ids import PeerId
 from p2pchat.net.transport import Stream
 
@@ -90,7 +90,7 @@ class Pipe:
             while self._held_bytes >= WINDOW_BYTES and self._broken is None:
                 await self._change.wait()
         if scope.cancelled_caught:
-            raise NetError("The peer has read nothing for too long.")
+            raise Stalled("The peer has read nothing for too long.")
         self._check()
         if self._end_at is not None:
             raise NetError("The stream is closed.")

@@ -89,6 +89,40 @@ def test_a_history_is_measured(start: Callable[..., Run], tmp_path: Path) -> Non
     assert (run.directories(), run.processes()) == ([], [])
 
 
+@pytest.mark.slow
+def test_a_crowd_loses_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "crowd.json"
+    with starting() as begin:
+        run = begin("-m", "bench", "crowd", "--minutes", "0.05", "--light", "8", "--daemons", "1", "--json", str(file))
+        status, out, err = run.finish()
+        assert (status, err) == (0, "")
+        found = json.loads(file.read_text())
+        assert found["sent"] == found["acked"] == found["stored"] == found["distinct"] >= 8 * 29
+        assert found["lost_streams"] == found["nacks"] == 0
+        assert [minute["texts"] for minute in found["minutes"]] == [found["sent"]]
+        assert ": ok; streams lost 0" in out
+        assert (run.directories(), run.processes()) == ([], [])
+
+
+@pytest.mark.slow
+def test_a_flood_is_cut_off_while_somebody_talks(tmp_path: Path) -> None:
+    file = tmp_path / "flood.json"
+    with starting() as begin:
+        run = begin(
+            *("-m", "bench", "flood", "--seconds", "2", "--kind", "pings", "--kind", "streams", "--json", str(file))
+        )
+        status, _, err = run.finish()
+        assert (status, [line for line in err.splitlines() if not line.startswith(("pings", "streams"))]) == (0, [])
+        found = json.loads(file.read_text())
+        assert [(row["kind"], row["who"]) for row in found["rows"]] == [
+            (kind, who) for kind in ("pings", "streams") for who in ("stranger", "contact")
+        ]
+        assert all(row["texts"] > 0 and row["attacked"]["cuts"] > 0 for row in found["rows"])
+        reasons = {json.loads(line)["reason"] for line in found["told"]}
+        assert {"stream.excessive", "connection.excessive"} <= reasons
+        assert (run.directories(), run.processes()) == ([], [])
+
+
 def test_an_interrupt_leaves_no_stopped_process(start: Callable[..., Run]) -> None:
     run = start("discovery")
     run.wait_for(lambda: any(is_stopped(pid) for pid in run.processes()))

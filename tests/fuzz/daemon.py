@@ -27,6 +27,7 @@ EXPECTED: Final = {
     "inbound.refused": "debug",
     "stream.failed": "info",
     "link.ended": "debug",
+    "peer.cut_off": "info",
     "dial.failed": "debug",
     "presence.not_read": "debug",
     "session.refused": "info",

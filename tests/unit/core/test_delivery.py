@@ -18,6 +18,14 @@ def test_bytes_in_flight_stay_below_the_limit_and_acks_make_room() -> None:
     assert window.room() == 100
 
 
+def test_what_is_in_flight_is_known() -> None:
+    window = Window(100)
+    window.left(b"a", 10)
+    window.left(b"b", 10)
+    window.settled(b"b")
+    assert window.flying([b"a", b"b", b"c", b"a"]) == 2
+
+
 def test_one_larger_envelope_may_go_alone() -> None:
     window = Window(100)
     assert window.admits(500)

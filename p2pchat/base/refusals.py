@@ -1,0 +1,47 @@
+"""What this node has refused its peers since it was unlocked, counted by kind; no peer is named, nothing is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum, unique
+
+
+@unique
+class Refusal(StrEnum):
+    """Why a peer was cut off."""
+
+    STREAM_MALFORMED = "stream.malformed"
+    """A message stream was reset for what is not of the protocol."""
+    STREAM_EXCESSIVE = "stream.excessive"
+    """A message stream, and its connection, for work without use beyond the peer's allowance."""
+    STREAM_SURPLUS = "stream.surplus"
+    """A stream of any protocol, for there were too many at once."""
+    STREAM_STALLED = "stream.stalled"
+    """A message stream whose peer has not read, or acknowledged nothing, for too long."""
+    CONNECTION_EXCESSIVE = "connection.excessive"
+    """A connection, for streams and control frames of Yamux beyond its allowance."""
+
+
+class Refusals:
+    """How often each has happened.
+
+    Args:
+        tell: called with a kind and its count each time that has doubled: who provokes many writes few lines.
+    """
+
+    def __init__(self, tell: Callable[[Refusal, int], None] | None = None) -> None:
+        self._counts = dict.fromkeys(Refusal, 0)
+        self._tell = tell
+
+    def note(self, kind: Refusal) -> None:
+        """Count one."""
+        count = self._counts[kind] = self._counts[kind] + 1
+        if self._tell is not None and count & (count - 1) == 0:
+            self._tell(kind, count)
+
+    def __getitem__(self, kind: Refusal) -> int:
+        return self._counts[kind]
+
+    def counts(self) -> dict[str, int]:
+        """By name, those that never happened too."""
+        return {kind.value: count for kind, count in self._counts.items()}

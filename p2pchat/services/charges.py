@@ -1,0 +1,75 @@
+"""What a peer's frames cost this node without any good coming of it, and the end of who asks for too much of that.
+
+A price is what the thing takes here in microseconds, roughly: the frame's decoding, its answer's write, its share of a
+transaction. Texts that open, acks that settle and all else that a conversation needs are free, at whatever speed.
+
+Source: PROTOCOL.md 5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from p2pchat.base import limits
+from p2pchat.base.errors import LimitError, PeerError, Stalled
+from p2pchat.base.ids import PeerId
+from p2pchat.base.refusals import Refusal, Refusals
+from p2pchat.core.allowance import Allowances
+from p2pchat.core.wire import BundleRequest, Nack, Ping, Pong
+
+STREAM_US: Final = 1_000.0
+ACK_US: Final = 40.0  # an entry that settles nothing which is in flight on its stream
+PRICES: Final[dict[type[object], float]] = {Ping: 150.0, Pong: 10.0, BundleRequest: 1_500.0, Nack: 100.0}
+
+_MALFORMED_US: Final = 2_000.0
+_REPEAT_US: Final = 15.0
+_UNOPENED_US: Final = 40.0
+_UNOPENED_BYTES_A_US: Final = 64
+
+log = structlog.get_logger()
+
+
+def of_arrivals(repeats: int, unopened: int, unopened_bytes: int) -> float:
+    """The price of envelopes of which nothing came: those that came before, and those that no session opens."""
+    return repeats * _REPEAT_US + unopened * _UNOPENED_US + unopened_bytes / _UNOPENED_BYTES_A_US
+
+
+class Charges:
+    """The allowances of all peers.
+
+    Args:
+        clock: seconds, never going back.
+
+    ``refusals``: what was refused, here and below.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._allowances: Allowances[PeerId] = Allowances(
+            limits.FRUITLESS_BURST_US, limits.FRUITLESS_US_PER_S, limits.ALLOWANCES
+        )
+        self.refusals = Refusals(_tell)
+
+    def charge(self, peer: PeerId, cost_us: float) -> None:
+        """Raises: LimitError: ``peer`` has used its allowance up; to be cut off."""
+        if cost_us and not self._allowances.spend(peer, cost_us, self._clock()):
+            raise LimitError("the peer asks for too much that is of no use")
+
+    def ended(self, peer: PeerId, error: BaseException) -> bool:
+        """Count what has ended a message stream; whether the connection is to go with it."""
+        if isinstance(error, LimitError):
+            self.refusals.note(Refusal.STREAM_EXCESSIVE)
+            return True
+        if isinstance(error, Stalled):
+            self.refusals.note(Refusal.STREAM_STALLED)
+        elif isinstance(error, PeerError):
+            self.refusals.note(Refusal.STREAM_MALFORMED)
+            return not self._allowances.spend(peer, _MALFORMED_US, self._clock())
+        return False
+
+
+def _tell(kind: Refusal, count: int) -> None:
+    log.info("peer.cut_off", reason=kind.value, count=count)
