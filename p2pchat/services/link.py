@@ -41,7 +41,7 @@ from p2pchat.services import charges, deliver, device, greet, receive
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, innermost, report_defect
 from p2pchat.services.room import Room
-from p2pchat.store import contact_peers, contacts, sessions
+from p2pchat.store import contacts, sessions
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 
