@@ -284,7 +284,7 @@ class Link:
                     self._more = True  # what is settled while the store looks makes room that it has not seen
                     outgoing = await self._context.db.run(self.next_outgoing)
                 self._more = outgoing.more or bool(self._handed)
-                self.room.note(crowded=outgoing.more)
+                self.room.note(crowded=self._more)
                 if outgoing.envelopes:
                     deliver.left(self._cursor, self._window, outgoing)
                     self._progress = max(self._progress, trio.current_time())
