@@ -156,7 +156,7 @@ class Context:
 
 
 def tell(tx: Tx, kind: EventKind, messages: Sequence[int], contact: int) -> None:
-    """Emit ``kind`` for each of a contact's messages, given by their rising row ids."""
+    """Emit ``kind`` for each of a contact's messages, given by their row ids: one event for each rising run."""
     first = 0
     for index in range(1, len(messages) + 1):
         if index == len(messages) or messages[index] != messages[index - 1] + 1:

@@ -45,6 +45,7 @@ DIGESTS = {
     3: "4208efa1bf000a41",
     4: "7b66daf5e73901e5",
     5: "54403fcde5c15dca",
+    6: "562b814ff91a7278",
 }
 """BLAKE2b-8 of the statements of each migration."""
 

@@ -24,6 +24,7 @@ from prompt_toolkit.utils import get_cwidth
 from p2pchat.base.silent import Silent
 from p2pchat.cli.chat.rows import SENDING, Row
 from p2pchat.cli.chat.wrapping import shortened, wrapped
+from p2pchat.cli.reading import not_arrived
 
 Fragment = tuple[str, str]
 """A style and a text."""
@@ -34,6 +35,7 @@ INDENT: Final = 6
 """Columns of the time, which belong to no text."""
 
 _NAME_COLUMNS: Final = 16
+_LEAST_COLUMNS: Final = 4
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,11 +68,15 @@ def day_of(row: Row) -> str:
 
 
 def draw(row: Row, look: Look, *, day: str = "", first_new: bool = False, hit: bool = False) -> list[Line]:
-    """A message, below the name of its ``day`` where it is the first of it, and below a mark where it is the
-    ``first_new`` one; ``hit``: it is what was searched for."""
+    """A message, below the name of its ``day`` where it is the first of it, below how many are missing before it, and
+    below a mark where it is the ``first_new`` one; ``hit``: it is what was searched for."""
     above: list[Line] = []
     if day:
         above.append([("class:day", shortened(f"-- {day} --", look.columns))])
+    if row.missing:
+        room = look.columns - get_cwidth(not_arrived(row.missing, "")) - get_cwidth("--  --")
+        said = not_arrived(row.missing, shortened(look.name, max(room, _LEAST_COLUMNS), look.charset))
+        above.append([("class:day", shortened(f"-- {said} --", look.columns, look.charset))])
     if first_new:
         above.append([("class:new", "-- new --")])
     lines = _body(row, look)
