@@ -23,10 +23,11 @@ def number(found: Mapping[str, object], name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def not_arrived(missing: int, name: str) -> str:
-    """Of a message's ``missing``: a line that says how many of ``name`` are missing before it."""
+def not_arrived(missing: int, name: str = "") -> str:
+    """Of a message's ``missing``: a line that says how many, of ``name``, are missing before it."""
     more = " or more" if missing >= PLACES_PER_GAP else ""
-    return f"{missing:,}{more} {'message' if missing == 1 else 'messages'} of {name} {'has' if missing == 1 else 'have'} not arrived"
+    what, have = ("message", "has") if missing == 1 else ("messages", "have")
+    return f"{missing:,}{more} {what}{' of ' if name else ''}{name} {have} not arrived"
 
 
 def clock(unix_ms: object, pattern: str = "%Y-%m-%d %H:%M:%S") -> str:

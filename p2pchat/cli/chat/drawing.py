@@ -35,7 +35,6 @@ INDENT: Final = 6
 """Columns of the time, which belong to no text."""
 
 _NAME_COLUMNS: Final = 16
-_LEAST_COLUMNS: Final = 4
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,9 +73,11 @@ def draw(row: Row, look: Look, *, day: str = "", first_new: bool = False, hit: b
     if day:
         above.append([("class:day", shortened(f"-- {day} --", look.columns))])
     if row.missing:
-        room = look.columns - get_cwidth(not_arrived(row.missing, "")) - get_cwidth("--  --")
-        said = not_arrived(row.missing, shortened(look.name, max(room, _LEAST_COLUMNS), look.charset))
-        above.append([("class:day", shortened(f"-- {said} --", look.columns, look.charset))])
+        name = shortened(look.name, _NAME_COLUMNS, look.charset)
+        said = f"-- {not_arrived(row.missing, name)} --"
+        if get_cwidth(said) > look.columns:
+            said = shortened(f"-- {not_arrived(row.missing)} --", look.columns)
+        above.append([("class:day", said)])
     if first_new:
         above.append([("class:new", "-- new --")])
     lines = _body(row, look)
