@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -132,6 +133,7 @@ class _Profile:
         self.node = Node(sandbox, home, name, "+821012345678")
         self.count = count
         self.chance = random.Random(count)
+        self._came: Counter[int] = Counter()
         self._paths = ProfilePaths(environ=self.node.environment)
         self.node.init()
         self.node.ended()
@@ -164,8 +166,10 @@ class _Profile:
         said = [next(texts) + (f" {RARE}" if index in rare else "") for index in indices]
         ids = [index.to_bytes(16, "big") for index in indices]
         half = len(said) // 2
-        arrived = [Incoming(1, ids[index], 1, said[index], None, tx.now_ms) for index in range(half)]
-        tell(tx, EventKind.MESSAGE_RECEIVED, messages.receive(tx, contact, arrived), contact)
+        self._came[contact] += half
+        n0 = self._came[contact] - half + 1
+        arrived = [Incoming(n0 + index, ids[index], 1, said[index], None, tx.now_ms) for index in range(half)]
+        tell(tx, EventKind.MESSAGE_RECEIVED, messages.receive(tx, contact, 1, arrived), contact)
         first, n = messages.highest(tx) + 1, [contacts.take_n(tx, contact) for _ in said[half:]]
         sent = [
             MessageRow(first + at, contact, False, n[at], wire_id, 1, text, "", None, tx.now_ms, None, None, None)

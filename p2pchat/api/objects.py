@@ -94,7 +94,8 @@ class Holder(Silent, Struct, kw_only=True):
 
 
 class Message(Silent, Struct, kw_only=True):
-    """One text. ``position`` rises within a conversation; ``created_ms`` is on the writer's clock."""
+    """One text. ``position`` rises within a conversation; ``created_ms`` is on the writer's clock; ``missing``: so many
+    of the contact's that belong directly before it have not arrived."""
 
     id: str
     contact_id: str
@@ -107,6 +108,7 @@ class Message(Silent, Struct, kw_only=True):
     delivered_ms: int | None
     read_ms: int | None
     position: int
+    missing: int = 0
     replayed: bool | UnsetType = UNSET
 
 

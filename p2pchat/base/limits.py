@@ -75,6 +75,8 @@ CONTACTS: Final = 20_000  # as many as one reply can list; only an import comes 
 SESSIONS_PER_CONTACT: Final = 16
 CLAIMANTS_PER_CONTACT: Final = 16
 NODES_PER_CONTACT: Final = 8
+GAPS_PER_CONTACT: Final = 64
+PLACES_PER_GAP: Final = 1024  # that are kept for texts which are missing
 
 INVITES: Final = 100  # open at the same time
 REQUESTS_PER_INVITE: Final = 16  # that wait for an answer: whoever has the link can make as many roots as they like

@@ -14,7 +14,7 @@ from p2pchat.api.errors import ApiError
 from p2pchat.api.text import TEXT_BYTES
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
 from p2pchat.cli.output import block, emit, line, note
-from p2pchat.cli.reading import clock, number, objects, text
+from p2pchat.cli.reading import clock, not_arrived, number, objects, text
 from p2pchat.client.blocking import Client
 
 PAGE: Final = 100
@@ -133,7 +133,9 @@ def _standard_input() -> str:
 
 @click.command()
 @click.argument("to", metavar="TO")
-@click.option("--since", metavar="TIME", help="Not older than 2026-11-21, '2026-11-21 18:30', or 30m, 12h, 7d ago.")
+@click.option(
+    "--since", metavar="TIME", help="Written or arrived since 2026-11-21, '2026-11-21 18:30', or 30m, 12h, 7d ago."
+)
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many.")
 @click.option("--search", metavar="WORDS", help="Those alone that p2pchat search would find.")
 @json_option
@@ -147,8 +149,10 @@ def history(invocation: Invocation, to: str, since: str | None, limit: int, sear
     for message in found:
         if invocation.as_json:
             emit(message)
-        else:
-            _print(message, text(contact, "name"))
+            continue
+        if search is None and (missing := number(message, "missing")):
+            line(f"    {not_arrived(missing, text(contact, 'name'))}")
+        _print(message, text(contact, "name"))
 
 
 def _newest(client: Client, to: str, since_ms: int, limit: int, search: str | None) -> list[dict[str, object]]:
@@ -165,12 +169,18 @@ def _newest(client: Client, to: str, since_ms: int, limit: int, search: str | No
             page = max(1, page // 4)  # long texts: fewer fit into one reply
             continue
         messages = objects(reply, "messages")
-        fresh = [message for message in messages if number(message, "created_ms") >= since_ms]
+        fresh = [message for message in messages if _here_ms(message) >= since_ms]
         found = fresh + found
         before = reply.get("next")
         if before is None or len(fresh) < len(messages):
             break
     return found
+
+
+def _here_ms(message: Mapping[str, object]) -> int:
+    """When it was written or arrived, on this node's clock: the writer's may be wrong by any time."""
+    arrived = number(message, "delivered_ms") if message.get("direction") == "in" else 0
+    return arrived or number(message, "created_ms")
 
 
 def _print(message: Mapping[str, object], name: str) -> None:

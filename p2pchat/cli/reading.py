@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import cast
 
+from p2pchat.base.limits import PLACES_PER_GAP
+
 
 def text(found: Mapping[str, object], name: str, unknown: str = "–") -> str:
     """The field ``name`` in words; ``unknown`` where it is null or missing."""
@@ -19,6 +21,13 @@ def number(found: Mapping[str, object], name: str) -> int:
     """The whole number in the field ``name``; 0 where there is none."""
     value = found.get(name)
     return value if isinstance(value, int) else 0
+
+
+def not_arrived(missing: int, name: str = "") -> str:
+    """Of a message's ``missing``: a line that says how many, of ``name``, are missing before it."""
+    more = " or more" if missing >= PLACES_PER_GAP else ""
+    what, have = ("message", "has") if missing == 1 else ("messages", "have")
+    return f"{missing:,}{more} {what}{' of ' if name else ''}{name} {have} not arrived"
 
 
 def clock(unix_ms: object, pattern: str = "%Y-%m-%d %H:%M:%S") -> str:

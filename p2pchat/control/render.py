@@ -136,6 +136,7 @@ def message(row: MessageRow, contact_uid: str, store_id: bytes) -> Message:
         delivered_ms=row.delivered_ms,
         read_ms=row.read_ms,
         position=row.id,
+        missing=row.missing,
     )
 
 

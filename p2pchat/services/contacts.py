@@ -18,7 +18,7 @@ from p2pchat.core.pair import waiting_in_stored
 from p2pchat.services import live
 from p2pchat.services.context import Context
 from p2pchat.services.renewal import renew
-from p2pchat.store import contacts, eventlog, idempotency, invites, notes, pairs, receipts
+from p2pchat.store import contacts, eventlog, idempotency, invites, notes, order, pairs, receipts
 from p2pchat.store.contacts import SELF, ContactRow, Label
 from p2pchat.store.db import Tx
 
@@ -157,6 +157,7 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
         live.end_all(tx, live.PARTED, row.id)
         contacts.choose(tx, row.id, chosen, until_s)
         receipts.begin_anew(tx, row.id)
+        order.begin_anew(tx, row.id)
         tx.emit(contact_event(tx, EventKind.CONTACT_CHOSEN, row.id))
         renew(tx, context, row)
     elif row.state == "pending":

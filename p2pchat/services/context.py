@@ -164,13 +164,13 @@ class Context:
 
 
 def tell(tx: Tx, kind: EventKind, messages: Sequence[int], contact: int | None, *, live: bool = False) -> None:
-    """Emit ``kind`` for each of a contact's messages, given by their rising row ids.
+    """Emit ``kind`` for each of a contact's messages, given by their row ids: one event for each rising run.
 
     Args:
         contact: None: no service has to do with them.
         live: see :class:`DomainEvent`.
     """
-    if messages and messages[-1] - messages[0] == len(messages) - 1:  # rising, so none is missing between them
+    if messages and messages == list(range(messages[0], messages[0] + len(messages))):  # as a rule it is one
         tx.emit(DomainEvent(kind, messages[0], contact=contact, more=len(messages) - 1, live=live))
         return
     first = 0

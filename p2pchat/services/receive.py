@@ -160,7 +160,7 @@ def _take(tx: Tx, context: Context, contact: int, device_ms: int, content: bytes
         if item.kind != OPEN:
             arrived.append(incoming(item, tx.now_ms))
     if arrived:
-        tell(tx, EventKind.MESSAGE_RECEIVED, messages.receive(tx, contact, arrived), contact)
+        tell(tx, EventKind.MESSAGE_RECEIVED, messages.receive(tx, contact, device_ms, arrived), contact)
     if read is not None:
         receipts.take(tx, contact, read)
 

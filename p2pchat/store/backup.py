@@ -63,7 +63,7 @@ devices before this one had, and whether receipts are exchanged; of ``session.co
 :func:`read`."""
 
 LEFT_OUT: Final[Columns] = {
-    "contact": ("id", "flight_after_s", "acked_n", "cert", "read_position", "read_n"),
+    "contact": ("id", "flight_after_s", "acked_n", "cert", "read_position", "read_n", "order_ms", "order_n"),
     "claimant": ("contact",),
     "contact_presence": ("contact",),
     "contact_peer": ("contact",),
@@ -88,6 +88,8 @@ LEFT_OUT: Final[Columns] = {
     "invite_slot": ("invite", "era", "epoch", "state"),
     "published": ("loc", "contact", "data", "seq", "bits", "record", "republish_s"),
     "held": ("id", "loc", "writer", "seq", "expiry", "work", "prefix", "record"),
+    "gap": ("above", "contact", "device_ms", "n0", "n1", "told", "noted_s"),
+    "late": ("message", "contact"),
     "event": ("seq", "ts_ms", "kind", "subject", "detail", "more"),
     "idempotency": ("key", "digest", "result", "at_s"),
 }

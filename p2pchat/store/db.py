@@ -68,19 +68,20 @@ class Tx:
     def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         self._connection.executemany(sql, rows)
 
-    def insert_many(self, sql: str, values: str, rows: Sequence[Sequence[object]]) -> None:
+    def insert_many(self, sql: str, values: str, rows: Sequence[Sequence[object]], end: str = "") -> None:
         """Insert ``rows`` by statements of many each: one of a row each takes twice as long, and gives up the
         interpreter's lock at every row.
 
         Args:
             sql: as far as VALUES.
             values: what follows for one row, such as ``(?, ?)``.
+            end: what follows them all.
         """
         done = 0
         for size in _ROWS_A_STATEMENT:
             while len(rows) - done >= size:
                 flat = list(chain.from_iterable(rows[done : done + size]))
-                self._connection.execute(f"{sql} VALUES {', '.join([values] * size)}", flat)
+                self._connection.execute(f"{sql} VALUES {', '.join([values] * size)} {end}", flat)
                 done += size
 
     def leave(self, thing: object) -> None:

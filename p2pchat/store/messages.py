@@ -12,19 +12,22 @@ from typing import Final
 import msgspec
 
 from p2pchat.base.silent import Silent
-from p2pchat.store import word_index
+from p2pchat.store import order, word_index
 from p2pchat.store.db import Row, Tx
 
 _BEYOND: Final = (1 << 63) - 1
 _COLUMNS: Final = (
-    "id, contact, incoming, n, wire_id, kind, text, state, reason, created_ms, sent_ms, delivered_ms, read_ms, live"
+    "id, contact, incoming, n, wire_id, kind, text, state, reason, created_ms, sent_ms, delivered_ms, read_ms, live, "
+    "coalesce((SELECT told * (n1 - n0 + 1) FROM gap WHERE above = message.id), 0)"
 )
 _SELECT: Final = f"SELECT {_COLUMNS} FROM message"  # noqa: S608  names of ours
 
 
 class MessageRow(Silent, msgspec.Struct, frozen=True, gc=False):
-    """One message; ``id`` rises with every message of this node and is its position in the conversation. ``live``: only
-    a stream of the time at which it was queued may carry it, and no mailbox."""
+    """One message; ``id`` is its position in the conversation, and rises with every message of this node but those that
+    came late. ``live``: only a stream of the time at which it was queued may carry it, and no mailbox. ``missing``: so
+    many of the contact's that belong directly before it have not arrived.
+    """
 
     id: int
     contact: int
@@ -40,6 +43,7 @@ class MessageRow(Silent, msgspec.Struct, frozen=True, gc=False):
     delivered_ms: int | None
     read_ms: int | None
     live: bool = False
+    missing: int = 0
 
 
 def _row(row: Row) -> MessageRow:
@@ -70,22 +74,30 @@ class Incoming(Silent, msgspec.Struct, frozen=True, gc=False):
     created_ms: int
 
 
-def receive(tx: Tx, contact: int, arrived: Sequence[Incoming]) -> list[int]:
-    """Store what has not come before, in its order; the row ids.
+def receive(tx: Tx, contact: int, device_ms: int, arrived: Sequence[Incoming]) -> list[int]:
+    """Store what has not come before, each in its place; the row ids, in the order of ``arrived``.
 
     A contact's message is known by its id: whatever way it comes again, it is here once.
+
+    Args:
+        device_ms: epoch_ms of the device that sent it.
     """
-    first = highest(tx) + 1
-    tx.many(
-        "INSERT INTO message (id, contact, incoming, n, wire_id, kind, text, body, state, created_ms, delivered_ms) "
-        "VALUES (?, ?, 1, ?, ?, ?, ?, ?, 'received', ?, ?) ON CONFLICT DO NOTHING",
+    first, arrivals = order.next_id(tx), order.Arrivals(tx, contact, device_ms)
+    placed = [(row_id, each) for each in arrived if (row_id := arrivals.place(each.n, each.wire_id)) is not None]
+    tx.insert_many(
+        "INSERT INTO message (id, contact, incoming, n, wire_id, kind, text, body, state, created_ms, delivered_ms)",
+        "(?, ?, 1, ?, ?, ?, ?, ?, 'received', ?, ?)",
         [
             (row_id, contact, each.n, each.wire_id, each.kind, each.text, each.body, each.created_ms, tx.now_ms)
-            for row_id, each in enumerate(arrived, first)
+            for row_id, each in placed
         ],
+        "ON CONFLICT (contact, incoming, wire_id) DO NOTHING",
     )
-    rows = tx.all("SELECT id FROM message WHERE id BETWEEN ? AND ? ORDER BY id", (first, first + len(arrived) - 1))
-    return [row[0] for row in rows]
+    arrivals.settle()
+    if tx.one("SELECT count(*) FROM message WHERE id >= ?", (first,)) == (len(placed) - len(arrivals.late),):
+        return [row_id for row_id, _ in placed]
+    there = {row[0] for row in tx.all("SELECT id FROM message WHERE id >= ?", (first,))}.union(arrivals.late)
+    return [row_id for row_id, _ in placed if row_id in there]
 
 
 def get(tx: Tx, message: int) -> MessageRow | None:
@@ -263,5 +275,4 @@ def ids_between(tx: Tx, contact: int, low: int, high: int, limit: int) -> list[i
 
 def highest(tx: Tx) -> int:
     """The highest row id that there ever was."""
-    row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = 'message'")
-    return int(row[0]) if row else 0
+    return order.next_id(tx) - 1

@@ -1,8 +1,9 @@
 """What was read, in both directions, and with whom that is told (PROTOCOL.md 5.4).
 
 Of each contact two bounds are kept, so that a long conversation is not looked through at every receipt, whatever a
-contact leaves out or repeats: up to ``read_position`` everything that came is read; of the own messages those up to
-number ``read_n`` are read, have ended, or are so far below what was read that they stay as they are.
+contact leaves out or repeats: up to ``read_position`` everything that came is read, but what came late, which is noted
+one by one; of the own messages those up to number ``read_n`` are read, have ended, or are so far below what was read
+that they stay as they are.
 """
 
 from __future__ import annotations
@@ -54,11 +55,16 @@ def _withdraw(tx: Tx) -> None:
 
 def mark(tx: Tx, contact: int, position: int) -> list[tuple[int, bool]]:
     """What came up to ``position`` is read now; what changed, in order: row ids, and whether each is a text."""
-    rows = tx.all(
-        "UPDATE message SET state = 'read', read_ms = ?1 WHERE contact = ?2 AND incoming = 1 AND state = 'received' "
-        "AND id <= ?3 AND id > (SELECT read_position FROM contact WHERE id = ?2) RETURNING id, kind",
-        (tx.now_ms, contact, position),
+    read = (
+        "UPDATE message SET state = 'read', read_ms = ?1 WHERE contact = ?2 AND incoming = 1 AND state = 'received' AND"
     )
+    values = (tx.now_ms, contact, position)
+    rows = tx.all(
+        f"{read} id <= ?3 AND id > (SELECT read_position FROM contact WHERE id = ?2) RETURNING id, kind", values
+    )
+    late = "SELECT message FROM late WHERE contact = ?2 AND message <= ?3"
+    rows += tx.all(f"{read} id IN ({late}) RETURNING id, kind", values)
+    tx.execute("DELETE FROM late WHERE contact = ? AND message <= ?", (contact, position))
     tx.execute("UPDATE contact SET read_position = max(read_position, ?) WHERE id = ?", (position, contact))
     return sorted((row_id, kind == TEXT) for row_id, kind in rows)
 

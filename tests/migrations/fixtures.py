@@ -90,6 +90,8 @@ ROWS: Final[dict[str, Row]] = {
         "receipts": 0,
         "read_position": 1,
         "read_n": 1,
+        "order_ms": SESSION.peer_epoch_ms,
+        "order_n": 4,
     },
     "claimant": {"contact": 9, "root": bytes(SESSION.peer_root), "cert": b"cert", "first_seen_ms": 77},
     "contact_peer": {
@@ -157,6 +159,16 @@ ROWS: Final[dict[str, Row]] = {
         "read_ms": NOW_MS + 3,
         "live": 0,
     },
+    "gap": {
+        "above": 10,
+        "contact": 9,
+        "device_ms": SESSION.peer_epoch_ms,
+        "n0": 2,
+        "n1": 3,
+        "told": 1,
+        "noted_s": NOW_S,
+    },
+    "late": {"message": 11, "contact": 9},
     "envelope": {
         "id": 12,
         "session": 6,

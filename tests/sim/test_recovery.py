@@ -148,7 +148,7 @@ async def test_numbers_and_times_beyond_what_a_column_holds_poison_nothing(autoj
             body = encode_text(Text((1 << 64) - 1, (1 << 64) - 1, "from the far future"))
             item = Item(bytes(16), TEXT, body)
             arrived = receive.incoming(item, 1)
-            (stored,) = await alice.database.run(lambda tx: messages.receive(tx, row.id, [arrived]))
+            (stored,) = await alice.database.run(lambda tx: messages.receive(tx, row.id, 1, [arrived]))
             found = await alice.database.run(lambda tx: messages.get(tx, stored))
             assert found is not None
             assert found.text == "from the far future"

@@ -24,6 +24,7 @@ from prompt_toolkit.utils import get_cwidth
 from p2pchat.base.silent import Silent
 from p2pchat.cli.chat.rows import SENDING, Row
 from p2pchat.cli.chat.wrapping import shortened, wrapped
+from p2pchat.cli.reading import not_arrived
 
 Fragment = tuple[str, str]
 """A style and a text."""
@@ -66,11 +67,17 @@ def day_of(row: Row) -> str:
 
 
 def draw(row: Row, look: Look, *, day: str = "", first_new: bool = False, hit: bool = False) -> list[Line]:
-    """A message, below the name of its ``day`` where it is the first of it, and below a mark where it is the
-    ``first_new`` one; ``hit``: it is what was searched for."""
+    """A message, below the name of its ``day`` where it is the first of it, below how many are missing before it, and
+    below a mark where it is the ``first_new`` one; ``hit``: it is what was searched for."""
     above: list[Line] = []
     if day:
         above.append([("class:day", shortened(f"-- {day} --", look.columns))])
+    if row.missing:
+        name = shortened(look.name, _NAME_COLUMNS, look.charset)
+        said = f"-- {not_arrived(row.missing, name)} --"
+        if get_cwidth(said) > look.columns:
+            said = shortened(f"-- {not_arrived(row.missing)} --", look.columns)
+        above.append([("class:day", said)])
     if first_new:
         above.append([("class:new", "-- new --")])
     lines = _body(row, look)

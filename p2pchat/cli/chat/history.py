@@ -3,7 +3,8 @@
 Rules:
 
 - Rows are in the order of their positions. Pages enlarge the stretch at either end, or begin it anew elsewhere.
-- An event changes the row that it is about, wherever that is, and adds one at the end if the stretch reaches the end.
+- An event changes the row that it is about, wherever that is, and adds one at the end if the stretch reaches the end,
+  or in the place that was kept for it; so much less is missing before the next.
 - A page may be older than an event that came before it. What events told while a page was on its way is laid over it.
 - The end that is far from what is looked at is let go at times, and can be loaded again.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 from p2pchat.cli.chat.rows import LAST, Row
@@ -70,14 +72,17 @@ class History:
         if self._awaiting:
             self._told[row.id] = row
         if self._places.get(row.id) == row.position:
-            self.rows[self.index(row.position)] = row
+            index = self.index(row.position)
+            self.rows[index] = row
+            self._count_missing(index, index + 1)
             return False
-        self.remove(row.id)  # a position is one message's for good, unless a conversation becomes part of another
+        self._take_out(row.id)  # a position is one message's for good, unless a conversation becomes part of another
         index = self.index(row.position)
         if not (index or self.at_start) or not (index < len(self.rows) or self.at_end):
             return False
         self.rows.insert(index, row)
         self._places[row.id] = row.position
+        self._count_missing(index, index + 2)
         return True
 
     @property
@@ -97,8 +102,8 @@ class History:
 
     def remove(self, row_id: str) -> None:
         """A message that is gone."""
-        if row_id in self._places:
-            del self.rows[self.index(self._places.pop(row_id))]
+        self._told.pop(row_id, None)
+        self._take_out(row_id)
 
     def asked(self) -> None:
         """A page is on its way, and no other."""
@@ -122,12 +127,22 @@ class History:
             return self.rows[0].position if self.rows else LAST - 1
         return self.rows[-1].position if self.rows else 0
 
+    def _take_out(self, row_id: str) -> None:
+        if row_id in self._places:
+            del self.rows[self.index(self._places.pop(row_id))]
+
     def _settle(self) -> None:
         self._places = {row.id: row.position for row in self.rows}
-        if self.at_end:
-            newest = self.rows[-1].position if self.rows else 0
-            for row in sorted(self._told.values(), key=lambda row: row.position):
-                if row.position > newest and row.id not in self._places:
-                    self.rows.append(row)
-                    self._places[row.id] = row.position
+        told = [row for row in self._told.values() if row.id not in self._places]
         self.unanswered()
+        self._count_missing(0, len(self.rows))
+        for row in sorted(told, key=lambda row: row.position):
+            self.put(row)
+
+    def _count_missing(self, first: int, last: int) -> None:
+        """What is told of these rows may be older than those that have come in before them meanwhile."""
+        for index in range(max(first, 1), min(last, len(self.rows))):
+            row = self.rows[index]
+            room = row.position - self.rows[index - 1].position - 1
+            if row.missing > room:
+                self.rows[index] = replace(row, missing=room)

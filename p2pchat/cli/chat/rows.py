@@ -24,7 +24,8 @@ SENDING: Final = "sending"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Row(Silent):
-    """One message. ``position`` rises within the conversation; ``created_ms`` is on the writer's clock."""
+    """One message. ``position`` rises within the conversation; ``created_ms`` is on the writer's clock; ``missing``: so
+    many of the contact's have not arrived that have the positions directly below."""
 
     id: str
     position: int
@@ -33,6 +34,7 @@ class Row(Silent):
     state: str
     reason: str | None
     created_ms: int
+    missing: int = 0
 
 
 @dataclass(slots=True, repr=False)
@@ -63,4 +65,5 @@ def row(message: Mapping[str, object]) -> Row | None:
         state=text(message, "state", ""),
         reason=None if reason is None else str(reason),
         created_ms=number(message, "created_ms"),
+        missing=number(message, "missing"),
     )

@@ -35,6 +35,7 @@ _MARGIN: Final = 20
 """So many rows beyond the screen are loaded before they are scrolled to."""
 
 _KEY_CHANGED: Final = "This contact has a new device, or somebody else claims to be it; compare in person again."
+_LATE: Final = "A message that was missing has arrived, further up."
 _PASTE: Final = 4 * TEXT_BYTES
 _UNANSWERED: Final = ("NO_DAEMON", "TIMEOUT")
 
@@ -191,10 +192,13 @@ class Talk:
     def attend(self) -> None:
         """Somebody is there, and has read what is on the screen."""
         shown = self._history.rows[: self._screen.last_row() + 1]
-        newest = next((each for each in reversed(shown) if each.incoming), None)
-        if newest is not None and newest.state == "received" and newest.position > self._read_to:
-            self._read_to = newest.position
-            self._asks(Read(newest.id))
+        came = [each for each in shown if each.incoming]
+        on_it = {each.id for each in shown[self._screen.first_row() :]}
+        # what came late is unread above what was read
+        unread = [each for each in came if each.id in on_it and each.state == "received"] or came
+        if unread and unread[-1].state == "received" and unread[-1].position > self._read_to:
+            self._read_to = unread[-1].position
+            self._asks(Read(unread[-1].id))
 
     def scroll(self, lines: int) -> None:
         """So many lines toward the end, or toward the start if negative."""
@@ -258,12 +262,16 @@ class Talk:
         if data.get("contact_id") != self.contact.get("id"):
             return
         known = self._history.knows(message.id)
-        self._history.put(message)
+        late = self._history.put(message) and self._history.rows[-1].position > message.position
         if self._history.is_full:
             self._history.trim(len(self._history.rows) if self._screen.follows else self._screen.last_row())
         if known:
             return
-        if kind == "message.received" and not self._screen.follows:
+        if late and kind == "message.received":
+            self._read_to = min(self._read_to, message.position - 1)
+            if self._history.index(message.position) < self._screen.first_row():
+                self.notice = _LATE
+        elif kind == "message.received" and not self._screen.follows:
             self._screen.new_from = self._screen.new_from if self.unseen else message.position
             self.unseen += 1
         if kind == "message.queued":

@@ -447,6 +447,29 @@ def test_history_shows_the_newest_oldest_first(cli: Cli, node: Served) -> None:
     assert out[1].endswith("  me (queued): 249")
 
 
+def test_history_says_where_messages_have_not_arrived(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob\x1b[2J")
+    for n, missing in enumerate((0, 1, 2, 1024)):
+        node.api.message(bob, f"{n}", incoming=True).missing = missing
+    assert cli("history", bob.id).out.splitlines()[1:6:2] == [
+        "    1 message of Bob\\x1b[2J has not arrived",
+        "    2 messages of Bob\\x1b[2J have not arrived",
+        "    1,024 or more messages of Bob\\x1b[2J have not arrived",
+    ]
+    assert len(cli("history", bob.id, "--search", "2").out.splitlines()) == 1
+    assert [message["missing"] for message in cli("history", bob.id, "--json").lines] == [0, 1, 2, 1024]
+
+
+def test_history_since_a_time_goes_by_this_nodes_clock(cli: Cli, node: Served) -> None:
+    bob = node.api.contact("Bob")
+    for n, (created_ms, delivered_ms) in enumerate(
+        ((9_000, 1_000), (0, 2_000_000_000_000), (3_000_000_000_000, 5_000))
+    ):
+        message = node.api.message(bob, f"{n}", incoming=True)
+        message.created_ms, message.delivered_ms = created_ms, delivered_ms
+    assert texts(cli, "--since", "2023-11-01") == ["1"]
+
+
 def test_history_since_a_time(cli: Cli, node: Served) -> None:
     bob = node.api.contact("Bob")
     for n in range(3):

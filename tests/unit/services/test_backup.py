@@ -39,7 +39,7 @@ def fill(tx: Tx) -> None:
 
 
 def receive(tx: Tx, n: int) -> None:
-    messages.receive(tx, 1, [Incoming(n, n.to_bytes(16, "big"), 1, f"text {n}", None, NOW_MS)])
+    messages.receive(tx, 1, 1, [Incoming(n, n.to_bytes(16, "big"), 1, f"text {n}", None, NOW_MS)])
 
 
 @pytest.fixture

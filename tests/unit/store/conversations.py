@@ -16,9 +16,9 @@ def queue(tx: Tx, contact: int, n: int, wire_id: bytes, text: str = "text") -> i
     return row_id
 
 
-def receive(tx: Tx, contact: int, n: int, wire_id: bytes, text: str = "text") -> int:
-    """A text that came; its row id."""
-    return _receive(tx, contact, Incoming(n, wire_id, TEXT, text, None, tx.now_ms))
+def receive(tx: Tx, contact: int, n: int, wire_id: bytes, text: str = "text", device_ms: int = 1) -> int:
+    """A text that came from the device ``device_ms``; its row id."""
+    return _receive(tx, contact, Incoming(n, wire_id, TEXT, text, None, tx.now_ms), device_ms)
 
 
 def receive_unknown(tx: Tx, contact: int, wire_id: bytes, kind: int = 77) -> int:
@@ -26,6 +26,6 @@ def receive_unknown(tx: Tx, contact: int, wire_id: bytes, kind: int = 77) -> int
     return _receive(tx, contact, Incoming(0, wire_id, kind, None, b"body", tx.now_ms))
 
 
-def _receive(tx: Tx, contact: int, arrived: Incoming) -> int:
-    (row_id,) = messages.receive(tx, contact, [arrived])
+def _receive(tx: Tx, contact: int, arrived: Incoming, device_ms: int = 1) -> int:
+    (row_id,) = messages.receive(tx, contact, device_ms, [arrived])
     return row_id

@@ -186,8 +186,8 @@ def peopled(tx: Tx) -> None:
             "INSERT INTO message (contact, incoming, n, wire_id, text, state, created_ms) VALUES (1, 0, ?, ?, ?, ?, 5)",
             (n, bytes((n,)) * 16, f"out {n}", state),
         )
-    messages.receive(tx, 1, [Incoming(9, b"\x21" * 16, 1, "in", None, 4)])
-    messages.receive(tx, 2, [Incoming(0, b"\x22" * 16, 99, None, b"later", tx.now_ms)])
+    messages.receive(tx, 1, 1, [Incoming(9, b"\x21" * 16, 1, "in", None, 4)])
+    messages.receive(tx, 2, 1, [Incoming(0, b"\x22" * 16, 99, None, b"later", tx.now_ms)])
     receipts.mark(tx, 1, 5)
     receipts.set_for_all(tx, on=False)
     receipts.set_for(tx, 1, True)

@@ -44,7 +44,9 @@ class File:
         for _ in range(count):
             own = self._word(14)
             text = " ".join([own, *self.chance.sample(self.common, 12)]).upper()
-            (message,) = messages.receive(self.tx, contact, [Incoming(1, self.chance.randbytes(16), 1, text, None, 1)])
+            (message,) = messages.receive(
+                self.tx, contact, 1, [Incoming(1, self.chance.randbytes(16), 1, text, None, 1)]
+            )
             self.own[message] = own
 
     def index(self) -> None:

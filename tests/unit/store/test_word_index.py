@@ -40,9 +40,10 @@ class Book:
 
     def add(self, contact: int, text: str | None) -> int:
         number = len(self.texts) + 1
+        n = 1 + sum(owner == contact for owner, _ in self.texts.values())
         kind, body = (1, None) if text is not None else (99, b"body")
-        arrived = Incoming(number, number.to_bytes(16, "big"), kind, text, body, 1)
-        (message,) = messages.receive(self.tx, contact, [arrived])
+        arrived = Incoming(n, number.to_bytes(16, "big"), kind, text, body, 1)
+        (message,) = messages.receive(self.tx, contact, 1, [arrived])
         self.texts[message] = (contact, text)
         return message
 
@@ -187,7 +188,7 @@ def test_the_messages_of_two_that_are_merged_are_found_with_the_one(
         monkeypatch.setattr(word_index, "_TAKEN_OUT_AT_MOST", 3)
     book.fill(300)
     arrived = [Incoming(1, b"the same" * 2, 1, "only once", None, 1)]
-    twice = [messages.receive(book.tx, contact, arrived)[0] for contact in (1, 2)]
+    twice = [messages.receive(book.tx, contact, 1, arrived)[0] for contact in (1, 2)]
     book.fill(100)
     book.index()
     contacts.merge(book.tx, 1, 2, "+9")

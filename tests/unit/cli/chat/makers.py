@@ -21,6 +21,7 @@ def message(
     reason: str | None = None,
     created_ms: int | None = None,
     contact_id: str = BOB,
+    missing: int = 0,
 ) -> dict[str, object]:
     """A ``Message`` of the API, by default one a minute since noon."""
     return {
@@ -35,6 +36,7 @@ def message(
         "delivered_ms": None,
         "read_ms": None,
         "position": position,
+        "missing": missing,
     }
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from prompt_toolkit.utils import get_cwidth
 
 from p2pchat.cli.chat.drawing import ASCII, INDENT, UNICODE, Look, day_of, draw, sign_of, words
 from tests.unit.cli.chat.makers import made, own, plain
@@ -101,3 +102,23 @@ def test_a_day_and_a_mark_stand_above_and_a_hit_is_marked_whole() -> None:
 
 def test_words_of_the_program_are_wrapped() -> None:
     assert plain(words(["one two", "three"], Look(5, ""))) == ["one ", "two", "three"]
+
+
+def test_what_is_missing_is_said_above() -> None:
+    assert plain(draw(made(1, missing=1), LOOK))[0] == "-- 1 message of Bob has not arrived --"
+    assert plain(draw(made(1, missing=2), LOOK, first_new=True))[:2] == [
+        "-- 2 messages of Bob have not arrived --",
+        "-- new --",
+    ]
+    assert (
+        plain(draw(made(1, missing=1024), Look(60, "Bob")))[0] == "-- 1,024 or more messages of Bob have not arrived --"
+    )
+
+
+@pytest.mark.parametrize("columns", [10, 40, 60])
+def test_what_is_missing_is_one_line_however_the_contact_is_called(columns: int) -> None:
+    name = "\u202e\x1b[2J" + "한글" * 60
+    line = plain(draw(made(1, missing=7), Look(columns, name)))[0]
+    assert ("7 messages have not arrived" in line) == (columns == 40)
+    assert get_cwidth(line) <= columns
+    assert line.isprintable()

@@ -155,3 +155,60 @@ def test_pages_and_events_lead_to_what_the_daemon_has(data: st.DataObject) -> No
         history.put(row)
     first = history.beyond("older") if not history.at_start else 0
     assert history.rows == [row for row in truth.values() if row.position >= first]
+
+
+# -- what is missing, and comes late -----------------------------------------------------------------------------------
+
+
+def absent(history: History) -> dict[int, int]:
+    return {row.position: row.missing for row in history.rows if row.missing}
+
+
+def test_a_late_one_leaves_less_missing_before_the_next() -> None:
+    history = History()
+    history.begin([made(1), made(6, missing=4), made(7)], at_start=True, at_end=True)
+    assert history.put(made(3, missing=1))
+    assert absent(history) == {3: 1, 6: 2}
+    assert history.put(made(2))
+    assert history.put(made(5, missing=1))
+    assert absent(history) == {5: 1}
+    assert not history.put(made(6, missing=4, state="read"))  # an event of before
+    assert absent(history) == {5: 1}
+    assert history.put(made(4))
+    assert absent(history) == {}
+    assert positions(history) == list(range(1, 8))
+
+
+def test_a_late_one_that_is_told_before_an_older_page_comes_is_in_its_place() -> None:
+    history = History()
+    history.asked()
+    history.put(made(3, missing=1))
+    history.put(made(9))
+    history.begin([made(1), made(4, missing=2), made(5)], at_start=True, at_end=True)
+    assert positions(history) == [1, 3, 4, 5, 9]
+    assert absent(history) == {3: 1}
+
+
+def test_a_page_that_is_newer_than_an_event_says_what_is_missing() -> None:
+    history = History()
+    history.asked()
+    history.put(made(4, missing=2))
+    history.begin([made(1), made(2), made(3), made(4)], at_start=True, at_end=True)
+    assert absent(history) == {}
+
+
+def test_a_late_one_beyond_a_stretch_waits_for_its_page() -> None:
+    history = loaded(10, 12)
+    history.asked()
+    history.put(made(3))
+    history.extend("older", rows([8, 9]), last=False)
+    assert positions(history) == [8, 9, 10, 11]
+
+
+def test_what_is_gone_before_its_page_comes_stays_away() -> None:
+    history = loaded(10, 12)
+    history.asked()
+    history.put(made(12))
+    history.remove(made(12).id)
+    history.extend("older", rows([9]), last=True)
+    assert positions(history) == [9, 10, 11]

@@ -235,6 +235,45 @@ def test_what_is_below_the_screen_was_not_read(world: World) -> None:
     assert read.id == made(1001).id
 
 
+def test_what_comes_late_stands_in_its_place_and_is_read_when_it_is_seen(world: World) -> None:
+    world.event("message.received", message(9, missing=3))
+    assert [line.partition(" ")[2] for line in world.shown()[-2:]] == [
+        "3 messages of Bob have not arrived --",
+        "Bob: text 9",
+    ]
+    world.talk.attend()
+    world.answer(Read, made(9, state="read"))
+    world.event("message.read", message(9, state="read", missing=3))
+    world.event("message.received", message(7, missing=1))
+    assert [line.partition(" ")[2] for line in world.shown()[-4:]] == [
+        "1 message of Bob has not arrived --",
+        "Bob: text 7",
+        "1 message of Bob has not arrived --",
+        "Bob: text 9",
+    ]
+    world.talk.attend()
+    world.talk.attend()
+    read = world.take(Read)
+    assert isinstance(read, Read)
+    assert read.id == made(7).id
+    assert not [each for each in world.asked if isinstance(each, Read)]
+
+
+def test_what_comes_late_above_the_screen_is_said_and_not_read(world: World) -> None:
+    long(world)
+    before = world.shown(10)
+    world.event("message.received", message(942))
+    world.talk._history.remove(made(942).id)
+    world.asked.clear()
+    world.event("message.received", message(942))
+    assert world.status == "A message that was missing has arrived, further up."
+    assert world.shown(10) == before
+    assert world.talk.unseen == 0
+    world.talk.scroll(-200)
+    world.shown(10)
+    assert not [each for each in world.asked if isinstance(each, Read)]
+
+
 # -- sending ----------------------------------------------------------------------------------------------------------
 
 
