@@ -4,7 +4,8 @@ Rules:
 
 - A text whose number is not the next one leaves a *gap*: the numbers between are missing. Directly below its own place
   as many are kept free, so that a late one stands where it would have stood.
-- ``PLACES_PER_GAP`` places at most are kept for a gap: of more numbers the highest so many are missing, the others are forgotten.
+- ``PLACES_PER_GAP`` places at most are kept for a gap: of more numbers the highest so many are missing, the others are
+  forgotten.
 - Below the first text of a device places are kept, too, but it is not said that anything is missing: the numbers before
   may have gone to somebody else, or have come from the device before it.
 

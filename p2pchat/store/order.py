@@ -1,9 +1,9 @@
 """Where what a contact sent stands: in the order of its numbers, and what comes late in the place that was kept for it.
 
 The id of a row is its place, and the ids that a gap keeps free are given to nobody else. What has no number, or comes
-late into no gap that is known, stands where it arrives. Of one contact ``GAPS_PER_CONTACT`` gaps are kept, and more only
-where one is filled from within: whoever leaves numbers out costs no more than that. Where there is no room one goes that
-nothing can fill any more, since what waits at the sender's expires.
+late into no gap that is known, stands where it arrives. Of one contact ``GAPS_PER_CONTACT`` gaps are kept, and more
+only where one is filled from within: whoever leaves numbers out costs no more than that. Where there is no room one
+goes that nothing can fill any more, since what waits at the sender's expires.
 
 Source: PROTOCOL.md 5.6.
 """

@@ -60,7 +60,9 @@ def mark(tx: Tx, contact: int, position: int) -> list[tuple[int, bool]]:
     )
     values = (tx.now_ms, contact, position)
     rows = tx.all(
-        f"{read} id <= ?3 AND id > (SELECT read_position FROM contact WHERE id = ?2) RETURNING id, kind", values
+        f"{read} id <= ?3 AND id > (SELECT read_position FROM contact WHERE id = ?2) "  # noqa: S608  SQL of ours
+        "RETURNING id, kind",
+        values,
     )
     late = "SELECT message FROM late WHERE contact = ?2 AND message <= ?3"
     rows += tx.all(f"{read} id IN ({late}) RETURNING id, kind", values)
