@@ -35,7 +35,7 @@ from p2pchat.services.defects import report_defect
 IN_FLIGHT: Final = 1024
 BATCH_REQUESTS: Final = 8192
 GRACE_S: Final = 5.0
-READ_BYTES: Final = 65_536
+READ_BYTES: Final = 262_144  # what a client has sent at once is carried out at once
 
 
 class Connection:

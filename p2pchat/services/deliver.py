@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Final
 
 from p2pchat.base.ids import PeerId
@@ -193,13 +193,13 @@ def _seal_waiting(
         The envelopes, and whether more waits.
     """
     sealed_rows: list[EnvelopeRow] = []
-    by_id = {message.wire_id: message for message in waiting}
+    texts = iter(waiting)
     given = presence.to_give(tx, context, row)
     told = [each for each in notices.unsealed(tx, row.contact, row.id) if _takes(cursor, each)]
     items = [Item(context.message_id(), PRESENCE, given.body)] if given is not None else []
     items += [Item(notice.wire_id, notice.kind, notice.body) for notice in told]
     items += [_item(message) for message in waiting]
-    if [item.kind for item in items] == [READ] and sessions.unacknowledged(tx, row.id, 0, 1):
+    if len(items) == 1 and items[0].kind == READ and sessions.unacknowledged(tx, row.id, 0, 1):
         return [], True  # while one is on its way the next replaces it, however often something is read
     if not items and _is_unsure(tx, context, row):
         items.append(Item(context.message_id(), OPEN, b""))
@@ -209,7 +209,7 @@ def _seal_waiting(
         if len(sealed_rows) == context.params.batch_envelopes or (size > room and not (alone and not sealed_rows)):
             break
         presence_n = given.n if given is not None and group[0].kind == PRESENCE else 0
-        members = [by_id[item.message_id] for item in group if item.kind == TEXT]
+        members = list(islice(texts, sum(item.kind == TEXT for item in group)))
         n0, n1 = (members[0].n, members[-1].n) if members else (0, 0)
         live_one = members[0].id if members and members[0].live else None
         session, sealed = seal(row.session, encode_content(group), context.entropy, context.params)
