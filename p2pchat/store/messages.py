@@ -94,7 +94,8 @@ def receive(tx: Tx, contact: int, device_ms: int, arrived: Sequence[Incoming]) -
         "ON CONFLICT (contact, incoming, wire_id) DO NOTHING",
     )
     arrivals.settle()
-    if tx.one("SELECT count(*) FROM message WHERE id >= ?", (first,)) == (len(placed) - len(arrivals.late),):
+    new = sum(row_id >= first for row_id, _ in placed)  # a late one may have come into a gap of this very envelope
+    if tx.one("SELECT count(*) FROM message WHERE id >= ?", (first,)) == (new,):
         return [row_id for row_id, _ in placed]
     there = {row[0] for row in tx.all("SELECT id FROM message WHERE id >= ?", (first,))}.union(arrivals.late)
     return [row_id for row_id, _ in placed if row_id in there]

@@ -55,17 +55,17 @@ def _withdraw(tx: Tx) -> None:
 
 def mark(tx: Tx, contact: int, position: int) -> list[tuple[int, bool]]:
     """What came up to ``position`` is read now; what changed, in order: row ids, and whether each is a text."""
-    read = (
-        "UPDATE message SET state = 'read', read_ms = ?1 WHERE contact = ?2 AND incoming = 1 AND state = 'received' AND"
-    )
     values = (tx.now_ms, contact, position)
     rows = tx.all(
-        f"{read} id <= ?3 AND id > (SELECT read_position FROM contact WHERE id = ?2) "  # noqa: S608  SQL of ours
-        "RETURNING id, kind",
+        "UPDATE message SET state = 'read', read_ms = ?1 WHERE contact = ?2 AND incoming = 1 AND state = 'received' "
+        "AND id <= ?3 AND id > (SELECT read_position FROM contact WHERE id = ?2) RETURNING id, kind",
         values,
     )
-    late = "SELECT message FROM late WHERE contact = ?2 AND message <= ?3"
-    rows += tx.all(f"{read} id IN ({late}) RETURNING id, kind", values)
+    rows += tx.all(
+        "UPDATE message SET state = 'read', read_ms = ?1 WHERE contact = ?2 AND incoming = 1 AND state = 'received' "
+        "AND id IN (SELECT message FROM late WHERE contact = ?2 AND message <= ?3) RETURNING id, kind",
+        values,
+    )
     tx.execute("DELETE FROM late WHERE contact = ? AND message <= ?", (contact, position))
     tx.execute("UPDATE contact SET read_position = max(read_position, ?) WHERE id = ?", (position, contact))
     return sorted((row_id, kind == TEXT) for row_id, kind in rows)

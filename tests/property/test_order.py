@@ -78,6 +78,8 @@ def test_any_order_of_arrival_ends_in_the_order_of_numbers(
                 case "index":
                     while word_index.add_batch(tx):
                         pass
+                case _:
+                    pass
         rows = messages.page_after(tx, BOB, 0, 1_000)
         assert sorted(told) == [row.id for row in rows]
         assert read == {row.id for row in rows if row.state == "read"}

@@ -462,9 +462,8 @@ def test_history_says_where_messages_have_not_arrived(cli: Cli, node: Served) ->
 
 def test_history_since_a_time_goes_by_this_nodes_clock(cli: Cli, node: Served) -> None:
     bob = node.api.contact("Bob")
-    for n, (created_ms, delivered_ms) in enumerate(
-        ((9_000, 1_000), (0, 2_000_000_000_000), (3_000_000_000_000, 5_000))
-    ):
+    clocks = ((9_000, 1_000), (0, 2_000_000_000_000), (3_000_000_000_000, 5_000))
+    for n, (created_ms, delivered_ms) in enumerate(clocks):
         message = node.api.message(bob, f"{n}", incoming=True)
         message.created_ms, message.delivered_ms = created_ms, delivered_ms
     assert texts(cli, "--since", "2023-11-01") == ["1"]

@@ -17,6 +17,7 @@ def test_after_the_number_before_nothing_is_missing(n: int, highest: int | None)
 
 def test_the_places_of_what_is_missing_come_first() -> None:
     gap = gap_below(10, 7, 50, NOW_S)
+    assert gap is not None
     assert gap == Gap(above=52, n0=8, n1=9, told=True, noted_s=NOW_S)
     assert (gap.count, gap.place_of(8), gap.place_of(9)) == (2, 50, 51)
 

@@ -299,6 +299,13 @@ def test_an_id_that_comes_again_with_the_next_number_is_nothing(tx: Tx) -> None:
     assert [row.text for row in shown(tx)] == ["text 1", "text 3"]
 
 
+def test_an_id_that_comes_again_is_not_told_either_when_another_comes_late(tx: Tx) -> None:
+    came(tx, 1)
+    sent = [(2, wire_id(1)), (4, wire_id(4)), (3, wire_id(3))]
+    arrived = [Incoming(n, each, 1, f"text {n}", None, 1) for n, each in sent]
+    assert messages.receive(tx, BOB, OLD, arrived) == [row.id for n in (4, 3) for row in shown(tx) if row.n == n]
+
+
 def test_one_id_twice_in_an_envelope_is_one_message(tx: Tx) -> None:
     twice = [Incoming(n, wire_id(9), 1, f"as {n}", None, 1) for n in (1, 5, 3, 0)]
     assert len(messages.receive(tx, BOB, OLD, twice)) == 1
@@ -336,6 +343,7 @@ def test_a_receipt_of_before_does_not_say_that_a_late_one_was_read(tx: Tx) -> No
     last = came(tx, 1, 2, 5)[-1]
     receipts.mark(tx, BOB, last)
     read = receipts.newest(tx, BOB, last)
+    assert read is not None
     assert read == Read(wire_id(5), 1)
     receipts.take(tx, CAROL, read)
     tx.now_ms += 1000
@@ -346,6 +354,7 @@ def test_a_receipt_of_before_does_not_say_that_a_late_one_was_read(tx: Tx) -> No
     assert states == {1: "read", 2: "read", 3: "delivered", 4: "sent", 5: "read"}
     receipts.mark(tx, BOB, late)
     read = receipts.newest(tx, BOB, late)
+    assert read is not None
     assert read == Read(wire_id(3), 3)
     receipts.take(tx, CAROL, read)
     assert {row.n: row.state for row in shown(tx, CAROL)}[3] == "read"
