@@ -31,7 +31,9 @@ def unconfirmed(tx: Tx, messages: range) -> list[tuple[int, int, bool]]:
 def all_unconfirmed(tx: Tx, contact: int | None = None) -> list[tuple[int, int, bool]]:
     """As :func:`unconfirmed`, all that are for ``contact``; None: for anybody."""
     rows = tx.all(
-        f"SELECT id, contact, state = 'sent' FROM message WHERE {_OPEN} AND contact = coalesce(?, contact) ORDER BY id",  # noqa: S608
+        # else SQLite goes through all messages, at every start
+        f"SELECT id, contact, state = 'sent' FROM message INDEXED BY message_live WHERE {_OPEN} "  # noqa: S608
+        "AND contact = coalesce(?, contact) ORDER BY id",
         (contact,),
     )
     return [(row[0], row[1], bool(row[2])) for row in rows]
