@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from p2pchat.base.errors import PeerError, UsageError
 from p2pchat.core.delivery import Window
@@ -103,32 +103,47 @@ class World:
 
     # -- the users ----------------------------------------------------------------------------------------------------
 
-    def send(self, node: Node, sizes: Sequence[int], end: End | None = None, *, late: bool = False) -> None:
+    def send(
+        self,
+        node: Node,
+        sizes: Sequence[int],
+        end: End | None = None,
+        *,
+        late: bool = False,
+        meanwhile: Literal["look", "cancel"] | None = None,
+    ) -> None:
         """Queue texts of so many bytes, and some more.
 
         Args:
             end: what it has room for is sealed in the same transaction.
             late: this stream looks for something to carry before it is handed that, and carries that some time later.
+            meanwhile: what another does in the same transaction, after they were queued and before they are sealed: the
+                stream looks for what to carry, or somebody cancels one of them.
         """
         texts = [f"{self._texts + number}/" + "x" * size for number, size in enumerate(sizes)]
         self._texts += len(texts)
 
-        def job(tx: Tx) -> Outgoing | None:
+        def job(tx: Tx) -> tuple[Outgoing | None, Outgoing | None]:
             outbox = Outbox(tx, node.context)
-            for text in texts:
-                outbox.put(contact(tx), text)
+            queued = [outbox.put(contact(tx), text) for text in texts]
             outbox.commit()
             if end is None or end.condemned is not None:
-                return None
+                return None, None
+            found = self._next(end)(tx) if meanwhile == "look" else None
+            if meanwhile == "cancel":
+                withdraw.cancel(tx, queued[0])
             rows = [row for each in tx.left if isinstance(each, Queued) for row in each.rows]
-            return deliver.seal_queued(tx, node.context, CONTACT, rows, end.cursor, end.window.limit_bytes)
+            return found, deliver.seal_queued(tx, node.context, CONTACT, rows, end.cursor, end.window.limit_bytes)
 
         try:
-            sealed = node.commit(job)
+            found, sealed = node.commit(job)
         except UsageError as error:
             if error.error_name != "BLOCKED":
                 raise
             return
+        if end is not None and found is not None and found.envelopes:
+            deliver.left(end.cursor, end.window, found)
+            self.put(end, found.frames)
         if end is not None and sealed is not None:
             if late:
                 self.pump(end)

@@ -16,7 +16,7 @@ import os
 import sys
 from collections import Counter
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -76,11 +76,13 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.world.send(self.node(which), sizes)
 
     @precondition(lambda self: bool(self.world.ends))
-    @rule(pick=PICKS, sizes=SIZES, late=st.booleans())
-    def send_on_a_stream(self, pick: int, sizes: list[int], late: bool) -> None:
+    @rule(pick=PICKS, sizes=SIZES, late=st.booleans(), meanwhile=st.sampled_from((None, "look", "cancel")))
+    def send_on_a_stream(
+        self, pick: int, sizes: list[int], late: bool, meanwhile: Literal["look", "cancel"] | None
+    ) -> None:
         end = self.pick(pick, self.world.ends)
         with suppress(Void):
-            self.world.send(end.node, sizes, end, late=late)
+            self.world.send(end.node, sizes, end, late=late, meanwhile=meanwhile)
 
     @rule(which=NODES, pick=PICKS)
     def cancel(self, which: int, pick: int) -> None:
