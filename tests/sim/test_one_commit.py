@@ -12,8 +12,8 @@ from trio.testing import MockClock
 from p2pchat.base.limits import UNACKED_BYTES
 from p2pchat.core.delivery import Window
 from p2pchat.core.events import EventKind
-from p2pchat.services import deliver, withdraw
 from p2pchat.services import contacts as book
+from p2pchat.services import deliver, withdraw
 from p2pchat.services.context import Context
 from p2pchat.services.deliver import Cursor, Outgoing
 from p2pchat.services.send import Outbox, Queued
