@@ -256,7 +256,8 @@ def cancel(tx: Tx, row: MessageRow, reason: str) -> None:
     """queued → cancelled. The ones after it are as unsent as it is, and take its number: nobody misses it."""
     tx.execute("UPDATE message SET state = 'cancelled', reason = ? WHERE id = ?", (reason, row.id))
     later = "FROM message WHERE incoming = 0 AND contact = ? AND n > ?"
-    if tx.one(f"SELECT 1 {later} AND state IN ('sent', 'delivered', 'read')", (row.contact, row.n)) is None:
+    left = "(sent_ms IS NOT NULL OR state IN ('sent', 'delivered', 'read'))"  # also what was deleted or failed since
+    if tx.one(f"SELECT 1 {later} AND {left} LIMIT 1", (row.contact, row.n)) is None:
         tx.execute("UPDATE message SET n = n - 1 WHERE incoming = 0 AND contact = ? AND n > ?", (row.contact, row.n))
         tx.execute("UPDATE contact SET next_n = next_n - 1 WHERE id = ?", (row.contact,))
 
