@@ -544,7 +544,7 @@ async def test_a_call_of_before_there_was_live_only_is_known_when_it_is_repeated
         params = {"to": "Bob", "text": "once", "idempotency_key": None, "wait": None, "timeout_ms": None}
         data = msgspec.msgpack.encode(("message.send", params), order="sorted")
         digest = hashlib.blake2b(data, digest_size=32).digest()
-        await alice.database.run(lambda tx: tx.execute("UPDATE idempotency SET digest = ?", (digest,)) and None)
+        await alice.database.run(lambda tx: tx.many("UPDATE idempotency SET digest = ?", [(digest,)]))
         again = await send(alice, "Bob", "once", idempotency_key="k")
         assert (again.id, again.replayed) == (sent.id, True)
         error = await refused(alice, "message.send", to="Bob", text="once", idempotency_key="k", live_only=True)
