@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -28,6 +28,10 @@ R = TypeVar(
     objects.Message,
     objects.SmsProof,
 )
+
+_ADDED: Final = ("live_only",)
+"""Parameters that calls of earlier versions, whose keys are kept, did not have: where they say nothing, neither do they
+in the digest."""
 
 
 async def once(context: Context, method: str, params: calls.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:
@@ -50,6 +54,9 @@ def once_in(tx: Tx, method: str, params: calls.Mutation, kind: type[R], effect: 
     if key is None:
         return effect(tx)
     fields = msgspec.structs.asdict(params) | {"idempotency_key": None, "wait": None, "timeout_ms": None}
+    for name in _ADDED:
+        if not fields.get(name):
+            fields.pop(name, None)
     digest = hashlib.blake2b(msgspec.msgpack.encode((method, fields), order="sorted"), digest_size=32).digest()
     known = idempotency.recall(tx, key, digest)
     if known is not None:

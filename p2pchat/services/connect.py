@@ -175,23 +175,31 @@ class Connector:
         for each in left:
             if isinstance(each, Queued):
                 queued.setdefault(each.contact, []).extend(each.rows)
-        sealed: list[tuple[Link, Outgoing | None]] = []
+        sealed: list[tuple[int, Link, Outgoing | None]] = []
         carried: set[int] = set()
         for contact, rows in queued.items():
             for link in self._links.get(contact, ())[:1]:
                 outgoing = link.seal_queued(tx, contact, rows)
-                sealed.append((link, outgoing))
+                sealed.append((contact, link, outgoing))
                 carried.update(row.id for row in rows if outgoing is not None)
 
         def hand_over() -> None:
             self._carried = carried
-            for link, outgoing in sealed:
+            for contact, link, outgoing in sealed:
                 if outgoing is None:
                     link.room.note(crowded=True)
                 else:
                     link.hand(outgoing)
+                    self._wake_other_nodes(contact, link)
 
         return hand_over
+
+    def _wake_other_nodes(self, contact: int, carrier: Link) -> None:
+        """What ``carrier`` is given goes on the streams of the contact's other nodes, too: one may be a device that was
+        replaced, and opens nothing."""
+        for link in self._links.get(contact, ()):
+            if link.stream.peer != carrier.stream.peer:
+                link.wake()
 
     def _keep(self, contact: int) -> None:
         if self._nursery is not None and contact not in self._keepers:

@@ -119,14 +119,17 @@ def seal_queued(
 
     What is for a live stream alone, and what follows it, is left to the stream: it shall not wait there once sealed.
 
-    None: something that was queued before waits still, or nothing can be sealed now; whoever looks next does it.
+    None: something that was queued before waits still, some are not as they were queued, or nothing can be sealed now;
+    whoever looks next does it.
 
     Concurrency: ``cursor`` is that of a stream which goes on meanwhile; whether the result continues what is on it is
     for :func:`continues` to say.
     """
     row = sending_session(tx, contact)
-    if row is None or messages.wait_between(tx, contact, row.sealed_n, queued[0].n):
+    if row is None or queued[0].n <= row.sealed_n or messages.wait_between(tx, contact, row.sealed_n, queued[0].n):
         return None
+    if not messages.are_queued(tx, queued):
+        return None  # a later job of this transaction has sealed, withdrawn or renumbered some
     now = list(takewhile(lambda message: not message.live, queued))
     if not now:
         return None

@@ -185,6 +185,17 @@ def wait_between(tx: Tx, contact: int, after_n: int, before_n: int) -> bool:
     )
 
 
+def are_queued(tx: Tx, queued: Sequence[MessageRow]) -> bool:
+    """Whether these, which this transaction has queued for one contact, are queued still, under their numbers: one that
+    is numbered anew goes down, and none comes in its place that is not among them."""
+    first, last = queued[0], queued[-1]
+    row = tx.one(
+        "SELECT count(*) FROM message WHERE incoming = 0 AND contact = ? AND n BETWEEN ? AND ? AND state = 'queued'",
+        (first.contact, first.n, last.n),
+    )
+    return row == (len(queued),)
+
+
 def mark_sent(tx: Tx, contact: int, n0: int, n1: int) -> None:
     """queued → sent for a range of numbers; one for a live stream alone is no part of a longer range."""
     tx.execute(
@@ -245,7 +256,8 @@ def cancel(tx: Tx, row: MessageRow, reason: str) -> None:
     """queued → cancelled. The ones after it are as unsent as it is, and take its number: nobody misses it."""
     tx.execute("UPDATE message SET state = 'cancelled', reason = ? WHERE id = ?", (reason, row.id))
     later = "FROM message WHERE incoming = 0 AND contact = ? AND n > ?"
-    if tx.one(f"SELECT 1 {later} AND state IN ('sent', 'delivered', 'read')", (row.contact, row.n)) is None:
+    left = "(sent_ms IS NOT NULL OR state IN ('sent', 'delivered', 'read'))"  # also what was deleted or failed since
+    if tx.one(f"SELECT 1 {later} AND {left} LIMIT 1", (row.contact, row.n)) is None:
         tx.execute("UPDATE message SET n = n - 1 WHERE incoming = 0 AND contact = ? AND n > ?", (row.contact, row.n))
         tx.execute("UPDATE contact SET next_n = next_n - 1 WHERE id = ?", (row.contact,))
 

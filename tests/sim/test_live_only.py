@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -532,3 +534,18 @@ def connector(node: Node) -> Connector:
     assert node.running is not None
     assert node.running.life.connector is not None
     return node.running.life.connector
+
+
+async def test_a_call_of_before_there_was_live_only_is_known_when_it_is_repeated(autojump_clock: MockClock) -> None:
+    """A chat repeats what was not answered as the daemon was updated under it."""
+    async with Cluster.running() as cluster:
+        alice, _ = await connected(cluster)
+        sent = await send(alice, "Bob", "once", idempotency_key="k")
+        params = {"to": "Bob", "text": "once", "idempotency_key": None, "wait": None, "timeout_ms": None}
+        data = msgspec.msgpack.encode(("message.send", params), order="sorted")
+        digest = hashlib.blake2b(data, digest_size=32).digest()
+        await alice.database.run(lambda tx: tx.many("UPDATE idempotency SET digest = ?", [(digest,)]))
+        again = await send(alice, "Bob", "once", idempotency_key="k")
+        assert (again.id, again.replayed) == (sent.id, True)
+        error = await refused(alice, "message.send", to="Bob", text="once", idempotency_key="k", live_only=True)
+        assert error.error_name == "IDEMPOTENCY_CONFLICT"

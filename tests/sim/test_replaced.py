@@ -110,6 +110,34 @@ async def test_what_waits_on_it_ends_as_anywhere(rare_pings: None, autojump_cloc
             assert await alice.database.run(lambda tx: tx.all("SELECT 1 FROM spk UNION SELECT 1 FROM prekey")) == []
 
 
+async def test_a_device_that_is_not_told_holds_no_text_up(
+    rare_pings: None, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A contact that was restored itself has no certificate to tell it with: both devices are connected."""
+
+    async def silent(_: link.Link, __: bytes) -> None:
+        pass
+
+    monkeypatch.setattr(link.Link, "_tell", silent)
+    with fixed_schedule(0):
+        async with Cluster.running() as cluster:
+            alice, bob = await meet(cluster)
+            await bob.send("Alice", "first")
+            await eventually(partial(settled, alice, bob), within_s=60)
+            again = await cluster.restore(bob, await bob.backup())
+            await again.send("Alice", "restored")
+            await alice.send("Bob", "to both")
+            await eventually(partial(settled, alice, again), within_s=900)
+            await trio.sleep(60)
+            assert alice.running is not None
+            assert alice.running.life.connector is not None
+            (links,) = alice.running.life.connector._links.values()
+            assert [each.stream.peer for each in links] == [bob.network.peer_id, again.network.peer_id]
+
+            await alice.send("Bob", "to the newer one")
+            await eventually(lambda: _has(again, "to the newer one"), within_s=5)
+
+
 async def _has(node: Node, text: str) -> bool:
     return text in await node.received("Alice")
 
