@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.limits import FRUITLESS_BURST_US, FRUITLESS_US_PER_S, WRITE_STALL_S
 from p2pchat.base.refusals import Refusal
@@ -18,12 +19,14 @@ from p2pchat.core.prekeys import ask_proof
 from p2pchat.core.wire import Ack, Batch, BundleRequest, Frame, Hello, Nack, Ping, Pong, decode_frame, encode_frame
 from p2pchat.net.pump import FrameReader
 from p2pchat.net.transport import Stream
+from p2pchat.services.charges import ACK_US
 from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.entropy import SeededEntropy
 from p2pchat.testing.light import LightPeer, Person, acquaint
 from p2pchat.testing.memnet import MemoryNode, fixed_schedule
 from tests.sim.people import meet
+from tests.sim.test_receipts import mark
 
 WHO = ("stranger", "contact")
 FULL_S = FRUITLESS_BURST_US / FRUITLESS_US_PER_S
@@ -262,3 +265,29 @@ async def test_an_honest_peer_whose_streams_are_reset_again_and_again_is_not_cut
             assert node.running is not None
             counts = node.running.context.charges.refusals.counts()
             assert counts[Refusal.STREAM_EXCESSIVE] == counts[Refusal.STREAM_MALFORMED] == 0
+
+
+async def test_whose_texts_are_read_one_by_one_is_not_charged_for_the_acks_of_the_receipts(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = 150
+    monkeypatch.setattr(limits, "FRUITLESS_BURST_US", ACK_US * few)  # enough for bundles, streams and pings
+    monkeypatch.setattr(limits, "FRUITLESS_US_PER_S", 0.0)
+    async with Cluster.running() as cluster:
+        alice, bob = await meet(cluster)
+        assert bob.running is not None
+        for number in range(few + 20):
+            text = f"{number}"
+            await alice.send("Bob", text)
+            await eventually(lambda text=text: arrived(bob, text), within_s=1)  # type: ignore[misc]
+            await mark(bob, "Alice")
+            await eventually(lambda: no_receipt_waits(bob), within_s=1)
+        assert bob.running.context.charges.refusals[Refusal.STREAM_EXCESSIVE] == 0
+
+
+async def arrived(node: Node, text: str) -> bool:
+    return await node.database.run(lambda tx: tx.one("SELECT 1 FROM message WHERE text = ?", (text,)) is not None)
+
+
+async def no_receipt_waits(node: Node) -> bool:
+    return await node.database.run(lambda tx: tx.one("SELECT 1 FROM notice") is None)
