@@ -36,7 +36,7 @@ class Answer:
 
     ``device_ms``: epoch_ms of the device that was heard, of the oldest if there were several; ``newer``: the
     certificate of one that is newer than that (PROTOCOL.md 5.3). ``repeats``: how many had come before;
-    ``unopened_bytes``: of those that nothing opened.
+    ``unopened_bytes``: of those that nothing opened; ``flights``: how many of those were first flights.
     """
 
     acks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
@@ -44,8 +44,9 @@ class Answer:
     contacts: set[int] = field(default_factory=set[int])
     device_ms: int | None = None
     newer: bytes | None = field(default=None, repr=False)
-    repeats: int = field(default=0, compare=False)  # these two have a price, and are no part of what goes back
+    repeats: int = field(default=0, compare=False)  # these three have a price, and are no part of what goes back
     unopened_bytes: int = field(default=0, compare=False)
+    flights: int = field(default=0, compare=False)
 
     def frames(self, params: Params) -> list[Frame]:
         """The acks and nacks, as they go back."""
@@ -84,6 +85,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         except PeerError:
             answer.nacks.append(eid)
             answer.unopened_bytes += len(envelope)
+            answer.flights += isinstance(arrival, Flight)
             continue
         sessions.note_received(tx, contact, eid, ack, tx.now_s + context.params.eid_kept_s)
         answer.acks.append((eid, ack))

@@ -16,7 +16,19 @@ from p2pchat.base.limits import FRUITLESS_BURST_US, FRUITLESS_US_PER_S, WRITE_ST
 from p2pchat.base.refusals import Refusal
 from p2pchat.core.framing import with_length
 from p2pchat.core.prekeys import ask_proof
-from p2pchat.core.wire import Ack, Batch, BundleRequest, Frame, Hello, Nack, Ping, Pong, decode_frame, encode_frame
+from p2pchat.core.wire import (
+    Ack,
+    Batch,
+    BundleRequest,
+    Flight,
+    Frame,
+    Hello,
+    Nack,
+    Ping,
+    Pong,
+    decode_frame,
+    encode_frame,
+)
 from p2pchat.net.pump import FrameReader
 from p2pchat.net.transport import Stream
 from p2pchat.services.charges import ACK_US
@@ -111,6 +123,11 @@ async def has(node: Node, text: str) -> bool:
     return text in await node.received("Bob")
 
 
+def junk_flight(entropy: SeededEntropy) -> Flight:
+    """Of a bundle that nobody gave out."""
+    return Flight(entropy.bytes(32), entropy.bytes(1088), entropy.bytes(16), entropy.bytes(300), entropy.bytes(363))
+
+
 Make = Callable[[Scene], bytes]
 FLOODS: dict[str, tuple[Make, int]] = {
     "pings": (lambda _: b"".join(packed(Ping(token)) for token in range(1_000)), 700),
@@ -122,6 +139,10 @@ FLOODS: dict[str, tuple[Make, int]] = {
     ),
     "bundle requests": (lambda s: packed(BundleRequest(s.proof())) * 200, 70),
     "refused bundle requests": (lambda s: packed(BundleRequest(bytes(32))) * 200, 70),
+    "first flights that are refused": (
+        lambda s: b"".join(packed(junk_flight(s.entropy)) for _ in range(200)),
+        130,
+    ),
     "envelopes that nothing opens": (
         lambda s: b"".join(packed(Batch((s.entropy.bytes(363),))) for _ in range(5_000)),
         2_600,
