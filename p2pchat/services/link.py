@@ -198,7 +198,7 @@ class Link:
             self._device_ms = min(answer.device_ms, self._device_ms or answer.device_ms)
         await self._send(answer.frames(self._context.params))
         nacks = len(answer.nacks)
-        self._charge(charges.of_arrivals(answer.repeats, nacks, answer.unopened_bytes, answer.flights))
+        self._charge(charges.of_arrivals(answer.repeats, nacks, answer.unopened_bytes, answer.flights, answer.passed))
         if answer.newer is not None:  # last, since whoever takes it leaves
             await self._tell(answer.newer)
         if answer.contacts and any(isinstance(arrival, Flight) for arrival in arrivals):

@@ -214,6 +214,25 @@ async def test_repeats_are_answered_and_not_without_end(autojump_clock: MockCloc
         assert [row.text for row in await s.alice.conversation("Mallory")] == ["once"]
 
 
+@pytest.mark.parametrize("opens", [True, False])
+async def test_envelopes_far_ahead_in_their_chain_are_cut_off(opens: bool, autojump_clock: MockClock) -> None:
+    async with scene("contact") as s:
+        stream = await s.open()
+        now_ms = int(s.cluster.now() * 1000)
+        peer = LightPeer(s.person, stream, s.entropy)
+
+        def ahead() -> Batch:
+            return [peer.seal(["further"], now_ms) for _ in range(990)][-1]
+
+        if opens:
+            far = [ahead() for _ in range(15)]
+        else:
+            whole = ahead().envelopes[0]
+            far = [Batch((whole[:-16] + s.entropy.bytes(16),)) for _ in range(15)]
+        assert await s.flood(stream, b"".join(map(packed, far))) <= 15 + 3
+        assert s.refused(Refusal.STREAM_EXCESSIVE) == 1
+
+
 async def test_a_peer_that_never_reads_is_given_up_and_held_for_no_more_than_a_window(
     autojump_clock: MockClock,
 ) -> None:
