@@ -129,9 +129,9 @@ def retransmits_other_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     unacknowledged = sessions.unacknowledged
     entropy = SeededEntropy(5)
 
-    def sealed_anew(tx: Tx, session: int, after: int, limit: int) -> list[EnvelopeRow]:
+    def sealed_anew(tx: Tx, session: int, after: int, limit: int, live_after: int = 0) -> list[EnvelopeRow]:
         row = sessions.get(tx, session)
-        rows = unacknowledged(tx, session, after, limit)
+        rows = unacknowledged(tx, session, after, limit, live_after)
         if row is None or not row.session.confirmed:
             return rows
         content = encode_content([Item(bytes(16), OPEN, b"")])
