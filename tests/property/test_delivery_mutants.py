@@ -192,8 +192,11 @@ def abandons_what_a_lost_session_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what is queued is sealed: what was sent in a session that is gone never is again."""
     unsealed = messages.unsealed
 
-    def queued(tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int) -> list[MessageRow]:
-        return [row for row in unsealed(tx, contact, after_n, limit, limit_bytes) if row.state == "queued"]
+    def queued(
+        tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int, live_after: int = 0
+    ) -> list[MessageRow]:
+        rows = unsealed(tx, contact, after_n, limit, limit_bytes, live_after)
+        return [row for row in rows if row.state == "queued"]
 
     monkeypatch.setattr(messages, "unsealed", queued)
 
@@ -202,8 +205,8 @@ def abandons_what_a_lost_session_held(monkeypatch: pytest.MonkeyPatch) -> None:
 def retransmits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     unacknowledged = sessions.unacknowledged
 
-    def fresh(tx: Tx, session: int, after: int, limit: int) -> list[EnvelopeRow]:
-        return unacknowledged(tx, session, after, limit) if after else []
+    def fresh(tx: Tx, session: int, after: int, limit: int, live_after: int = 0) -> list[EnvelopeRow]:
+        return unacknowledged(tx, session, after, limit, live_after) if after else []
 
     monkeypatch.setattr(sessions, "unacknowledged", fresh)
 
