@@ -61,8 +61,8 @@ class MessageMethods:
         # here, while the store goes on with what others want
         queued = [self._message(each, owners[each.contact]) if isinstance(each, MessageRow) else each for each in told]
         with trio.move_on_after(_PATIENCE_S):  # whoever sends faster than the peer takes is answered more slowly
-            for to in known.values():
-                await self._context.has_room(to.id)
+            for to in known.values() if any(each.wait in (None, "queued") for each in sent) else ():
+                await self._context.has_room(to.id)  # who waits for more than that is slowed by it, in its own time
         return queued
 
     def _queue(

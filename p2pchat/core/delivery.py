@@ -30,9 +30,10 @@ class Window:
 
     def admits(self, size: int) -> bool:
         """Whether an envelope of ``size`` bytes may leave now."""
-        return size <= self.room() or not self._flying
+        return size <= self.room() or self.idle
 
     def left(self, eid: bytes, size: int) -> None:
+        """An envelope of ``size`` bytes is on the stream; 0 for one that may stay unanswered: it takes no room."""
         self._bytes += size - self._flying.get(eid, 0)
         self._flying[eid] = size
 
@@ -48,9 +49,15 @@ class Window:
         """How many of ``eids`` are in flight here."""
         return sum(eid in self._flying for eid in eids)
 
+    def forget(self) -> None:
+        """Nothing that has left is waited for any more."""
+        self._flying.clear()
+        self._bytes = 0
+
     @property
     def idle(self) -> bool:
-        return not self._flying
+        """Nothing is outstanding that has to be answered."""
+        return not self._bytes
 
 
 def retry_after_s(tries: int, jitter: float, params: Params) -> float:

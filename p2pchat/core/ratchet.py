@@ -171,6 +171,22 @@ def decrypt(
     return _open_skipped(state, key, header.n, parts, ad)
 
 
+def passed_over(state: RatchetState, envelope: bytes, ad: bytes, params: Params) -> int:
+    """How many keys of other envelopes :func:`decrypt` derives for this one, whether its body opens or not."""
+    try:
+        parts = split_envelope(envelope)
+        key = _key_for(state, parts.hint)
+        header = decode_header(aead_open(key, parts.nonce, parts.sealed_header, _HEADER + ad))
+    except (DecodeError, DecryptionError):
+        return 0  # nothing is derived for what has no header that opens
+    chain, gaps = state.receiving, [0]
+    if key == state.nhkr.key:
+        gaps = [header.n, 0 if chain is None else header.pn - chain.n]
+    elif chain is not None and key == chain.header.key:
+        gaps = [header.n - chain.n]
+    return sum(gap for gap in gaps if 0 < gap <= params.skip_per_message)
+
+
 def forget_expired(state: RatchetState, now_s: int) -> RatchetState:
     """Drop the skipped keys whose time is over; the same object where there are none."""
     if not state.skipped:

@@ -191,6 +191,11 @@ def open_envelope(
     return structs.replace(session, ratchet=ratchet).confirm(), content, ack
 
 
+def passed_over(session: Session, envelope: bytes, params: Params) -> int:
+    """How many keys of other envelopes are derived to open this one; see :func:`p2pchat.core.ratchet.passed_over`."""
+    return dr.passed_over(session.ratchet, envelope, session.ad, params)
+
+
 def choose_sending(sessions: Sequence[Session], highest_epoch_ms: int = 0) -> Session | None:
     """The one session with a peer that may send, or None when a new one must be opened.
 

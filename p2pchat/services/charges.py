@@ -27,14 +27,22 @@ PRICES: Final[dict[type[object], float]] = {Ping: 150.0, Pong: 10.0, BundleReque
 _MALFORMED_US: Final = 2_000.0
 _REPEAT_US: Final = 15.0
 _UNOPENED_US: Final = 40.0
+_FLIGHT_US: Final = 1_000.0  # refused with its envelope: two to five agreements, a decapsulation, a certificate
 _UNOPENED_BYTES_A_US: Final = 64
+_PASSED_US: Final = 10.0  # and as much again where it is kept
 
 log = structlog.get_logger()
 
 
-def of_arrivals(repeats: int, unopened: int, unopened_bytes: int) -> float:
-    """The price of envelopes of which nothing came: those that came before, and those that no session opens."""
-    return repeats * _REPEAT_US + unopened * _UNOPENED_US + unopened_bytes / _UNOPENED_BYTES_A_US
+def of_arrivals(repeats: int, unopened: int, unopened_bytes: int, flights: int, passed: int) -> float:
+    """The price of envelopes of which nothing came: those that came before, and those that no session opens.
+
+    Args:
+        flights: how many of those that no session opens came as first flights.
+        passed: how many keys of envelopes that have not come were derived on the way to those that have.
+    """
+    unopened_us = unopened * _UNOPENED_US + unopened_bytes / _UNOPENED_BYTES_A_US
+    return repeats * _REPEAT_US + unopened_us + flights * _FLIGHT_US + passed * _PASSED_US
 
 
 class Charges:

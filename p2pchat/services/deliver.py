@@ -161,8 +161,8 @@ def left(cursor: Cursor, window: Window, outgoing: Outgoing) -> None:
     if any(isinstance(frame, Flight) for frame in outgoing.frames):
         cursor.flown.add(outgoing.session)
     for envelope in outgoing.envelopes:
-        if envelope.n1:  # one without messages may stay unanswered: whoever has forgotten this node answers none
-            window.left(envelope.eid, len(envelope.envelope))
+        # one without messages may stay unanswered: whoever has forgotten this node answers none
+        window.left(envelope.eid, len(envelope.envelope) if envelope.n1 else 0)
 
 
 def _within(stored: list[EnvelopeRow], window: Window) -> list[EnvelopeRow]:

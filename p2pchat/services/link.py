@@ -197,7 +197,8 @@ class Link:
         if answer.device_ms is not None:
             self._device_ms = min(answer.device_ms, self._device_ms or answer.device_ms)
         await self._send(answer.frames(self._context.params))
-        self._charge(charges.of_arrivals(answer.repeats, len(answer.nacks), answer.unopened_bytes))
+        nacks = len(answer.nacks)
+        self._charge(charges.of_arrivals(answer.repeats, nacks, answer.unopened_bytes, answer.flights, answer.passed))
         if answer.newer is not None:  # last, since whoever takes it leaves
             await self._tell(answer.newer)
         if answer.contacts and any(isinstance(arrival, Flight) for arrival in arrivals):
@@ -241,12 +242,10 @@ class Link:
         return flew
 
     async def _refused(self, eid: bytes) -> None:
-        contact = self.contact
+        contact, peer = self.contact, self.stream.peer
         if contact is None:
             return
-        condemned = await self._context.db.run(
-            lambda tx: greet.condemn(tx, self._context, contact, eid, self.stream.peer)
-        )
+        condemned = await self._context.db.run(lambda tx: greet.condemn(tx, self._context, contact, eid, peer))
         if condemned is not None or await self._context.db.run(lambda tx: sessions.sent(tx, eid)) is None:
             self._settled(eid)
         # else it stays in flight: the stall ends the stream, and the next one carries it again
@@ -350,24 +349,24 @@ class Link:
         """Ask for a bundle and make a first flight; True if there is a session to send on now."""
         if trio.current_time() < self._ask_after:
             return False
-        replace, self._condemned = self._condemned, None
-        ask = await self._context.db.run(
-            lambda tx: greet.ask_of(tx, self._context, contact, self.stream.peer, force=replace is not None)
+        context, replace, self._condemned = self._context, self._condemned, None
+        ask = await context.db.run(
+            lambda tx: greet.ask_of(tx, context, contact, self.stream.peer, force=replace is not None)
         )
         if ask is None:
             return False
         raw = await self._request_bundle(ask)
         if raw == greet.REFUSED:
             self._refusals += 1
-            self._ask_after = trio.current_time() + retry_after_s(
-                self._refusals + 3, self._context.jitter(), self._context.params
-            )
+            wait_s = retry_after_s(self._refusals + 3, context.jitter(), context.params)
+            self._ask_after = trio.current_time() + wait_s
             self._condemned = replace
             return False
         self._refusals = 0
-        return await self._context.db.run(
-            lambda tx: greet.make_flight(tx, self._context, contact, raw, replace=replace)
-        )
+        made = await context.db.run(lambda tx: greet.make_flight(tx, context, contact, raw, replace=replace))
+        if made:  # the peer has read before it answered what left in the old one; it is sealed again
+            self._window.forget()
+        return made
 
     async def _request_bundle(self, ask: bytes) -> bytes:
         send, answers = trio.open_memory_channel[bytes](1)

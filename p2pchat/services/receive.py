@@ -15,7 +15,7 @@ from p2pchat.core.events import EventKind
 from p2pchat.core.handshake import FlightPart, replay_tag
 from p2pchat.core.params import Params
 from p2pchat.core.receipt import Read
-from p2pchat.core.session import accept_session, open_envelope
+from p2pchat.core.session import accept_session, open_envelope, passed_over
 from p2pchat.core.wire import OPEN, PRESENCE, READ, TEXT, Ack, Flight, Frame, Item, Nack, decode_content, decode_text
 from p2pchat.core.wire import eid as envelope_eid
 from p2pchat.services import presence, prove, receipts
@@ -36,7 +36,8 @@ class Answer:
 
     ``device_ms``: epoch_ms of the device that was heard, of the oldest if there were several; ``newer``: the
     certificate of one that is newer than that (PROTOCOL.md 5.3). ``repeats``: how many had come before;
-    ``unopened_bytes``: of those that nothing opened.
+    ``unopened_bytes``: of those that nothing opened; ``flights``: how many of those were first flights;
+    ``passed``: how many keys were derived for envelopes that have not come.
     """
 
     acks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
@@ -44,8 +45,10 @@ class Answer:
     contacts: set[int] = field(default_factory=set[int])
     device_ms: int | None = None
     newer: bytes | None = field(default=None, repr=False)
-    repeats: int = field(default=0, compare=False)  # these two have a price, and are no part of what goes back
+    repeats: int = field(default=0, compare=False)  # these four have a price, and are no part of what goes back
     unopened_bytes: int = field(default=0, compare=False)
+    flights: int = field(default=0, compare=False)
+    passed: int = field(default=0, compare=False)
 
     def frames(self, params: Params) -> list[Frame]:
         """The acks and nacks, as they go back."""
@@ -76,7 +79,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
             answer.repeats += 1
             continue
         try:
-            ack, contact, device_ms = _open(tx, context, envelope, arrival)
+            ack, contact, device_ms = _open(tx, context, envelope, arrival, answer)
         except _OlderDevice as refusal:
             answer.nacks.append(eid)
             devices[refusal.contact] = refusal.device_ms
@@ -84,6 +87,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         except PeerError:
             answer.nacks.append(eid)
             answer.unopened_bytes += len(envelope)
+            answer.flights += isinstance(arrival, Flight)
             continue
         sessions.note_received(tx, contact, eid, ack, tx.now_s + context.params.eid_kept_s)
         answer.acks.append((eid, ack))
@@ -98,13 +102,16 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
     return answer
 
 
-def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes) -> tuple[bytes, int, int]:
-    """The ack, the contact, and the epoch_ms of its device."""
+def _open(tx: Tx, context: Context, envelope: bytes, arrival: Flight | bytes, answer: Answer) -> tuple[bytes, int, int]:
+    """The ack, the contact, and the epoch_ms of its device; what was passed over is noted in ``answer``."""
     for row in sessions.by_hint(tx, envelope[:_HINT_BYTES]):
         try:
             session, content, ack = open_envelope(row.session, envelope, tx.now_s, context.entropy, context.params)
         except (DecryptionError, DecodeError, HandshakeError, LimitError):
+            answer.passed += passed_over(row.session, envelope, context.params)
             continue  # a chance hit of the hint, or junk: another session may fit
+        if session.ratchet.skipped is not row.session.ratchet.skipped:
+            answer.passed += passed_over(row.session, envelope, context.params)
         sessions.save(tx, row, session)
         _take(tx, context, row.contact, session.peer_epoch_ms, content)
         return ack, row.contact, session.peer_epoch_ms

@@ -195,7 +195,8 @@ def abandons_what_a_lost_session_held(monkeypatch: pytest.MonkeyPatch) -> None:
     def queued(
         tx: Tx, contact: int, after_n: int, limit: int, limit_bytes: int, live_after: int = 0
     ) -> list[MessageRow]:
-        return [row for row in unsealed(tx, contact, after_n, limit, limit_bytes, live_after) if row.state == "queued"]
+        rows = unsealed(tx, contact, after_n, limit, limit_bytes, live_after)
+        return [row for row in rows if row.state == "queued"]
 
     monkeypatch.setattr(messages, "unsealed", queued)
 

@@ -6,7 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pchat.base.errors import UsageError
 from p2pchat.base.limits import UNACKED_BYTES
+from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.dispatch import Methods
 from p2pchat.core.wire import Ack
 from p2pchat.testing.cluster import Cluster, Node, eventually
@@ -48,6 +50,24 @@ async def test_a_pile_waits_for_room_and_not_longer(autojump_clock: MockClock, m
         assert await seconds(alice, MANY) == pytest.approx(PATIENCE_S)
         assert await outbox(alice)
         assert await seconds(alice, 1) == pytest.approx(PATIENCE_S)  # nobody overtakes the pile
+
+
+async def test_who_waits_for_its_text_waits_no_longer_than_it_says(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = Loss(monkeypatch)
+    async with Cluster.running() as cluster:
+        alice, _ = await meet(cluster)
+        loss.all(Ack)
+        await seconds(alice, MANY)
+        assert alice.running is not None
+        methods = Methods(alice.running.context, alice.running.life.online, "default", 0.0)
+        params: dict[str, object] = {"to": "Bob", "text": "soon", "wait": "sent", "timeout_ms": 2_000}
+        connection = Connection(Channel.__new__(Channel))  # nothing is done with it
+        began = trio.current_time()
+        with pytest.raises(UsageError, match="not sent yet"):
+            await methods("message.send", params, connection)
+        assert trio.current_time() - began == pytest.approx(2.0)
 
 
 async def arrived(node: Node, count: int) -> bool:

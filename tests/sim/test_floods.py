@@ -10,20 +10,35 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.limits import FRUITLESS_BURST_US, FRUITLESS_US_PER_S, WRITE_STALL_S
 from p2pchat.base.refusals import Refusal
 from p2pchat.core.framing import with_length
 from p2pchat.core.prekeys import ask_proof
-from p2pchat.core.wire import Ack, Batch, BundleRequest, Frame, Hello, Nack, Ping, Pong, decode_frame, encode_frame
+from p2pchat.core.wire import (
+    Ack,
+    Batch,
+    BundleRequest,
+    Flight,
+    Frame,
+    Hello,
+    Nack,
+    Ping,
+    Pong,
+    decode_frame,
+    encode_frame,
+)
 from p2pchat.net.pump import FrameReader
 from p2pchat.net.transport import Stream
+from p2pchat.services.charges import ACK_US
 from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.entropy import SeededEntropy
 from p2pchat.testing.light import LightPeer, Person, acquaint
 from p2pchat.testing.memnet import MemoryNode, fixed_schedule
 from tests.sim.people import meet
+from tests.sim.test_receipts import mark
 
 WHO = ("stranger", "contact")
 FULL_S = FRUITLESS_BURST_US / FRUITLESS_US_PER_S
@@ -108,6 +123,11 @@ async def has(node: Node, text: str) -> bool:
     return text in await node.received("Bob")
 
 
+def junk_flight(entropy: SeededEntropy) -> Flight:
+    """Of a bundle that nobody gave out."""
+    return Flight(entropy.bytes(32), entropy.bytes(1088), entropy.bytes(16), entropy.bytes(300), entropy.bytes(363))
+
+
 Make = Callable[[Scene], bytes]
 FLOODS: dict[str, tuple[Make, int]] = {
     "pings": (lambda _: b"".join(packed(Ping(token)) for token in range(1_000)), 700),
@@ -119,6 +139,10 @@ FLOODS: dict[str, tuple[Make, int]] = {
     ),
     "bundle requests": (lambda s: packed(BundleRequest(s.proof())) * 200, 70),
     "refused bundle requests": (lambda s: packed(BundleRequest(bytes(32))) * 200, 70),
+    "first flights that are refused": (
+        lambda s: b"".join(packed(junk_flight(s.entropy)) for _ in range(200)),
+        130,
+    ),
     "envelopes that nothing opens": (
         lambda s: b"".join(packed(Batch((s.entropy.bytes(363),))) for _ in range(5_000)),
         2_600,
@@ -188,6 +212,25 @@ async def test_repeats_are_answered_and_not_without_end(autojump_clock: MockCloc
         assert await s.flood(stream, batch * 10_000) <= 6_700
         assert s.refused(Refusal.STREAM_EXCESSIVE) == 1
         assert [row.text for row in await s.alice.conversation("Mallory")] == ["once"]
+
+
+@pytest.mark.parametrize("opens", [True, False])
+async def test_envelopes_far_ahead_in_their_chain_are_cut_off(opens: bool, autojump_clock: MockClock) -> None:
+    async with scene("contact") as s:
+        stream = await s.open()
+        now_ms = int(s.cluster.now() * 1000)
+        peer = LightPeer(s.person, stream, s.entropy)
+
+        def ahead() -> Batch:
+            return [peer.seal(["further"], now_ms) for _ in range(990)][-1]
+
+        if opens:
+            far = [ahead() for _ in range(15)]
+        else:
+            whole = ahead().envelopes[0]
+            far = [Batch((whole[:-16] + s.entropy.bytes(16),)) for _ in range(15)]
+        assert await s.flood(stream, b"".join(map(packed, far))) <= 15 + 3
+        assert s.refused(Refusal.STREAM_EXCESSIVE) == 1
 
 
 async def test_a_peer_that_never_reads_is_given_up_and_held_for_no_more_than_a_window(
@@ -262,3 +305,29 @@ async def test_an_honest_peer_whose_streams_are_reset_again_and_again_is_not_cut
             assert node.running is not None
             counts = node.running.context.charges.refusals.counts()
             assert counts[Refusal.STREAM_EXCESSIVE] == counts[Refusal.STREAM_MALFORMED] == 0
+
+
+async def test_whose_texts_are_read_one_by_one_is_not_charged_for_the_acks_of_the_receipts(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = 150
+    monkeypatch.setattr(limits, "FRUITLESS_BURST_US", ACK_US * few)  # enough for bundles, streams and pings
+    monkeypatch.setattr(limits, "FRUITLESS_US_PER_S", 0.0)
+    async with Cluster.running() as cluster:
+        alice, bob = await meet(cluster)
+        assert bob.running is not None
+        for number in range(few + 20):
+            text = f"{number}"
+            await alice.send("Bob", text)
+            await eventually(lambda text=text: arrived(bob, text), within_s=1)  # type: ignore[misc]
+            await mark(bob, "Alice")
+            await eventually(lambda: no_receipt_waits(bob), within_s=1)
+        assert bob.running.context.charges.refusals[Refusal.STREAM_EXCESSIVE] == 0
+
+
+async def arrived(node: Node, text: str) -> bool:
+    return await node.database.run(lambda tx: tx.one("SELECT 1 FROM message WHERE text = ?", (text,)) is not None)
+
+
+async def no_receipt_waits(node: Node) -> bool:
+    return await node.database.run(lambda tx: tx.one("SELECT 1 FROM notice") is None)

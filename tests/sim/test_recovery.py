@@ -62,6 +62,22 @@ async def test_a_lost_session_is_replaced_and_no_message_is_lost(autojump_clock:
             await eventually(lambda: all_settled(alice, bob), within_s=60)
 
 
+async def test_a_window_full_of_what_a_lost_session_had_is_not_waited_for(autojump_clock: MockClock) -> None:
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            alice, bob = await meet(cluster)
+            await eventually(lambda: all_settled(alice, bob))
+            await bob.database.run(lambda tx: tx.execute("DELETE FROM session"))
+            cluster.network.stall(alice.network, bob.network)
+            texts = [str(number) for number in range(300)]
+            for text in texts:
+                await alice.send("Bob", text)
+            await trio.sleep(1)
+            cluster.network.heal(alice.network, bob.network)
+            assert await eventually(lambda: all_settled(alice, bob), within_s=60) < 5
+            assert await bob.received("Alice") == texts
+
+
 async def test_a_session_that_is_lost_again_within_ten_minutes_is_replaced_after_them(
     autojump_clock: MockClock,
 ) -> None:

@@ -37,6 +37,25 @@ def test_one_larger_envelope_may_go_alone() -> None:
     assert window.idle
 
 
+def test_what_may_stay_unanswered_takes_no_room_and_is_known_when_it_is_answered() -> None:
+    window = Window(100)
+    window.left(b"a", 0)
+    assert window.idle
+    assert window.admits(500)
+    assert window.flying([b"a"]) == 1
+    assert window.settled(b"a")
+    assert not window.settled(b"a")
+
+
+def test_nothing_that_was_forgotten_takes_room() -> None:
+    window = Window(100)
+    window.left(b"a", 60)
+    window.forget()
+    assert window.idle
+    assert window.room() == 100
+    assert not window.settled(b"a")
+
+
 def test_a_repeat_of_the_same_envelope_counts_once_and_a_foreign_ack_nothing() -> None:
     window = Window(100)
     window.left(b"a", 60)

@@ -250,6 +250,29 @@ def test_a_session_keeps_so_many_and_drops_the_oldest() -> None:
     assert b.open(envelopes[11]) == b"11"
 
 
+def test_what_an_envelope_passes_over_is_known_before_it_is_opened() -> None:
+    a, b = talking(SMALL)
+
+    def passed(envelope: bytes) -> int:
+        return dr.passed_over(b.state, envelope, AD, SMALL)
+
+    late = [a.send() for _ in range(4)]
+    assert [passed(envelope) for envelope in late] == [0, 1, 2, 3]
+    assert passed(late[3][:-16] + bytes(16)) == 3  # its body does not open
+    b.open(late[3])
+    assert [passed(envelope) for envelope in late[:3]] == [0, 0, 0]
+    ends_the_chain = [a.send() for _ in range(5)][-1]
+    a.open(b.send())
+    begins_the_next = [a.send() for _ in range(3)][-1]
+    before = len(b.state.skipped)
+    assert passed(begins_the_next) == 5 + 2
+    b.open(begins_the_next)
+    assert len(b.state.skipped) - before == 5 + 2
+    assert passed(ends_the_chain) == 0
+    assert passed([a.send() for _ in range(12)][-1]) == 0  # refused for it: none is derived
+    assert passed(b"") == passed(bytes(363)) == 0
+
+
 def test_skipped_keys_expire() -> None:
     a, b = talking()
     early, late, last = a.send(b"early"), a.send(b"late"), a.send()
