@@ -99,10 +99,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         with suppress(Void):
             self.world.mark_read(self.node(which), pick)
 
-    @rule(which=NODES, rare=st.integers(0, 2))
-    def block(self, which: int, rare: int) -> None:
+    @rule(which=NODES, rarely=st.booleans())
+    def block(self, which: int, rarely: bool) -> None:
         with suppress(Void):
-            if rare == 2:
+            if rarely:
                 self.world.block(self.node(which))
 
     @rule(which=NODES)

@@ -25,6 +25,17 @@ def name(n: int, start: str = "a") -> str:
     return (seed(f"start {start} of a store")[:8] + n.to_bytes(8, "big")).hex()
 
 
+def placed(came: Shown) -> Shown:
+    """What came, in that order, as it is shown: what is missing stands before the next higher number (PROTOCOL.md 5.6)."""
+    shown: Shown = []
+    for n, message_id in came:
+        numbers = [number for number, _ in shown]
+        higher = [number for number in numbers if number > n]
+        at = numbers.index(min(higher)) if higher and n not in numbers else len(shown)
+        shown.insert(at, (n, message_id))
+    return shown
+
+
 def receipt(shown: Shown) -> str:
     """The body for all of ``shown``."""
     run = 1
@@ -86,7 +97,7 @@ def bodies() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
 
 
 def told() -> list[dict[str, object]]:
-    """What a reader says of what it shows."""
+    """What a reader says of what came, in the order in which it shows that."""
     orders: list[tuple[str, list[tuple[int, str]]]] = [
         ("one", [(9, "a")]),
         ("in order", [(n, "a") for n in range(1, 6)]),
@@ -98,8 +109,8 @@ def told() -> list[dict[str, object]]:
     ]
     cases: list[dict[str, object]] = []
     for case, order in orders:
-        shown = [(n, name(n, start)) for n, start in order]
-        cases.append({"name": case, "shown": shown, "body": receipt(shown)})
+        came = [(n, name(n, start)) for n, start in order]
+        cases.append({"name": case, "came": came, "body": receipt(placed(came))})
     return cases
 
 

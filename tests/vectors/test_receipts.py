@@ -55,7 +55,7 @@ def test_a_body_is_refused(case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases("told"))
 def test_what_is_told(case: Case, tx: Tx) -> None:
-    for n, message_id in case["shown"]:
+    for n, message_id in case["came"]:
         receive(tx, 1, n, bytes.fromhex(message_id))
     read = receipts.newest(tx, 1, 1_000)
     assert read is not None
