@@ -26,7 +26,7 @@ def name(n: int, start: str = "a") -> str:
 
 
 def placed(came: Shown) -> Shown:
-    """What came, in that order, as it is shown: what is missing stands before the next higher number (PROTOCOL.md 5.6)."""
+    """What came, in that order, as it is shown: a missing one before the next higher number (PROTOCOL.md 5.6)."""
     shown: Shown = []
     for n, message_id in came:
         numbers = [number for number, _ in shown]
