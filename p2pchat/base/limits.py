@@ -78,5 +78,15 @@ NODES_PER_CONTACT: Final = 8
 GAPS_PER_CONTACT: Final = 64
 PLACES_PER_GAP: Final = 1024  # that are kept for texts which are missing
 
+# mailboxes, PROTOCOL.md 6
+MAILBOX_ANSWER_S: Final = 20.0  # for an answer, which may be a megabyte
+MAILBOX_IDLE_S: Final = 600.0  # of a stream on which nothing is asked
+MAILBOX_OWNERS: Final = 4_096
+MAILBOX_OWNER_BYTES: Final = 64 * 1024 * 1024
+MAILBOX_PREFIX_BYTES: Final = 16 * 1024 * 1024  # in one mailbox, from one prefix
+MAILBOX_PREFIX_TOTAL_BYTES: Final = 256 * 1024 * 1024  # in all, from one prefix
+MAILBOX_TOTAL_BYTES: Final = 1024 * 1024 * 1024  # unless the user gives another
+OWN_MAILBOXES: Final = 2  # as many as a presence tells of
+
 INVITES: Final = 100  # open at the same time
 REQUESTS_PER_INVITE: Final = 16  # that wait for an answer: whoever has the link can make as many roots as they like

@@ -87,6 +87,12 @@ class Params:
     message_life_s: int = 30 * DAY_S
     retry_min_s: float = 1.0
     retry_max_s: float = 600.0
+    # 6 mailboxes
+    mailbox_ttl_s: int = 72 * 3600
+    mailbox_ttl_max_s: int = 14 * DAY_S
+    mailbox_key_life_s: int = 7 * DAY_S
+    mailbox_key_kept_s: int = 22 * DAY_S
+    mailbox_forgotten_s: int = 30 * DAY_S
 
 
 PRODUCTION: Final = Params()

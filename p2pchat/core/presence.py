@@ -23,10 +23,23 @@ from p2pchat.core.structs import U32, Bytes32, Form
 
 PRESENCE_ADDRESSES: Final = 3
 _CIRCUITS: Final = 2
-_MAILBOXES: Final = 2
+PRESENCE_MAILBOXES: Final = 2
 _ITEM_BYTES: Final = 128
 
 Count = Annotated[int, Meta(ge=1, le=0xFFFF_FFFF)]
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One place where a box can be left: the holder's PeerID, an address of 1 to 128 bytes, and the 32-byte token that
+    admits a deposit.
+
+    Source: PROTOCOL.md 6.
+    """
+
+    peer_id: PeerId
+    address: Address
+    token: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +51,18 @@ class Presence:
         ask: 32 bytes, PROTOCOL.md 4.1.
         n: number of this presence of its device, from 1.
         addresses: at most 3, each 1 to 128 bytes; whether they are multiaddrs is for net to find out.
+        mailbox_key: X25519, 32 bytes, for which boxes are sealed; None: no box is wanted.
+        bundle_key: 32 bytes, which opens the bundles at its mailboxes; None: there are none.
+        mailboxes: at most 2.
     """
 
     peer_id: PeerId
     ask: bytes = field(repr=False)
     n: int
     addresses: tuple[Address, ...]
+    mailbox_key: bytes | None = field(default=None, repr=False)
+    bundle_key: bytes | None = field(default=None, repr=False)
+    mailboxes: tuple[Mailbox, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +193,7 @@ class _Presence(Form, frozen=True):
     n: Count
     addresses: Annotated[tuple[AddressBytes, ...], Meta(max_length=PRESENCE_ADDRESSES)]
     circuits: Annotated[tuple[AddressBytes, ...], Meta(max_length=_CIRCUITS)]
-    mailboxes: Annotated[tuple[_Mailbox, ...], Meta(max_length=_MAILBOXES)]
+    mailboxes: Annotated[tuple[_Mailbox, ...], Meta(max_length=PRESENCE_MAILBOXES)]
 
 
 class _Key(Form, frozen=True):
@@ -189,27 +208,38 @@ _keys = codec.Decoder(_Key, _ITEM_BYTES)
 
 
 def encode_presence(presence: Presence) -> bytes:
-    """The data of a presence record, at most 702 bytes: addresses that are too many or too long are left out.
+    """The data of a presence record, at most 702 bytes: what is too much or too long is left out from the end,
+    mailboxes first, then addresses.
 
     Source: PROTOCOL.md 3.4.
     """
-    fitting = [bytes(address) for address in presence.addresses if 0 < len(address) <= ADDRESS_BYTES]
-    head = (4, bytes(presence.peer_id), None, None, presence.ask, presence.n)
-    return codec.encode((*head, fitting[:PRESENCE_ADDRESSES], (), ()))
+    addresses = [bytes(address) for address in presence.addresses if 0 < len(address) <= ADDRESS_BYTES]
+    del addresses[PRESENCE_ADDRESSES:]
+    mailboxes = [
+        (bytes(mailbox.peer_id), bytes(mailbox.address), mailbox.token)
+        for mailbox in presence.mailboxes[:PRESENCE_MAILBOXES]
+        if 0 < len(mailbox.address) <= ADDRESS_BYTES
+    ]
+    head = (4, bytes(presence.peer_id), presence.mailbox_key, presence.bundle_key, presence.ask, presence.n)
+    while len(data := codec.encode((*head, addresses, (), mailboxes))) > DATA_BYTES:
+        (mailboxes or addresses).pop()
+    return data
 
 
 def decode_presence(data: bytes) -> Presence:
-    """The presence in ``data``; circuits and mailboxes are checked, and left to versions that can use them.
+    """The presence in ``data``; circuits are checked, and left to versions that can use them.
 
     Raises:
-        DecodeError: not of its form, or the PeerID is not that of an Ed25519 key.
+        DecodeError: not of its form, or a PeerID is not that of an Ed25519 key.
 
     Source: PROTOCOL.md 3.4.
     """
     said = _presences.decode(data)
-    if not said.peer_id.startswith(PEER_ID_PREFIX):
+    if not all(peer.startswith(PEER_ID_PREFIX) for peer in (said.peer_id, *(each.peer_id for each in said.mailboxes))):
         raise DecodeError("a PeerID is not that of an Ed25519 key")
-    return Presence(PeerId(said.peer_id), said.ask, said.n, tuple(map(Address, said.addresses)))
+    mailboxes = tuple(Mailbox(PeerId(each.peer_id), Address(each.address), each.token) for each in said.mailboxes)
+    addresses = tuple(map(Address, said.addresses))
+    return Presence(PeerId(said.peer_id), said.ask, said.n, addresses, said.mailbox_key, said.bundle_key, mailboxes)
 
 
 def encode_presence_key(key: PresenceKey) -> bytes:

@@ -170,4 +170,5 @@ def _keep(contact: int, held: HeldPresence, newest: Sighting, tx: Tx) -> bool:
         return False  # given anew, or removed, meanwhile
     store.hold(tx, contact, replace(held, seq=newest.seq, key=newest.key))
     said = newest.presence
+    store.note_mailboxes(tx, contact, newest.seq, said)
     return contact_peers.save(tx, contact, said.peer_id, said.addresses, said.ask, newest.seq)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from p2pchat.core.presence import OwnPresence, PresenceKey
+from p2pchat.base.ids import Address, PeerId
+from p2pchat.core import codec
+from p2pchat.core.presence import Mailbox, OwnPresence, Presence, PresenceKey
+from p2pchat.core.stored import load
+from p2pchat.core.structs import Bytes32, Form
 from p2pchat.store import meta
 from p2pchat.store.db import Row, Tx
 
-_SELECT_OWN = "SELECT n, seed, epoch, key, ask, made_s FROM presence_own"
+_MAILBOXES_BYTES: Final = 1_024
+
+_SELECT_OWN: Final = "SELECT n, seed, epoch, key, ask, made_s FROM presence_own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +25,32 @@ class HeldPresence:
     device_ms: int
     seq: int
     key: PresenceKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxesOf:
+    """Where boxes for a contact can be left, as its presence tells.
+
+    Attributes:
+        said_s: seq of the record that told of it, unix seconds.
+        key: X25519, 32 bytes, that boxes are sealed for.
+        bundle_key: 32 bytes; None: there are no bundles.
+        mailboxes: one or two.
+    """
+
+    said_s: int
+    key: bytes = field(repr=False)
+    bundle_key: bytes | None = field(repr=False)
+    mailboxes: tuple[Mailbox, ...]
+
+
+class _Stored(Form, frozen=True):
+    peer_id: bytes
+    address: bytes
+    token: Bytes32
+
+
+_stored = codec.Decoder(tuple[_Stored, ...], _MAILBOXES_BYTES)
 
 
 def own(tx: Tx) -> OwnPresence | None:
@@ -75,9 +108,33 @@ def hold(tx: Tx, contact: int, presence: HeldPresence) -> None:
     """Keep what ``contact`` gave, or the same one with a later key, in place of what was there."""
     key = presence.key
     tx.execute(
-        "INSERT OR REPLACE INTO contact_presence VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO contact_presence (contact, device_ms, n, gate, epoch, key, seq) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (contact) DO UPDATE SET device_ms = excluded.device_ms, n = excluded.n, gate = excluded.gate, "
+        "epoch = excluded.epoch, key = excluded.key, seq = excluded.seq",
         (contact, presence.device_ms, key.n, key.gate, key.epoch, key.key, presence.seq),
     )
+
+
+def note_mailboxes(tx: Tx, contact: int, said_s: int, said: Presence) -> None:
+    """Where boxes for ``contact`` can be left, as the record of ``said_s`` tells."""
+    places = [(bytes(each.peer_id), bytes(each.address), each.token) for each in said.mailboxes]
+    tx.execute(
+        "UPDATE contact_presence SET said_s = ?, mailbox_key = ?, bundle_key = ?, mailboxes = ? WHERE contact = ?",
+        (said_s, said.mailbox_key, said.bundle_key, codec.encode(places), contact),
+    )
+
+
+def mailboxes_of(tx: Tx, contact: int) -> MailboxesOf | None:
+    """Where boxes for ``contact`` can be left; None: nowhere, as far as is known."""
+    row = tx.one(
+        "SELECT said_s, mailbox_key, bundle_key, mailboxes FROM contact_presence WHERE contact = ?", (contact,)
+    )
+    if row is None or row[1] is None or row[3] is None:
+        return None
+    places = load(_stored, bytes(row[3]))
+    mailboxes = tuple(Mailbox(PeerId(each.peer_id), Address(each.address), each.token) for each in places)
+    bundle_key = bytes(row[2]) if row[2] is not None else None
+    return MailboxesOf(row[0], bytes(row[1]), bundle_key, mailboxes) if mailboxes else None
 
 
 def acknowledged(tx: Tx, contact: int, n: int) -> None:

@@ -50,6 +50,7 @@ SPK: Final = make_signed_prekey(ENTROPY, NOW_S)
 PREKEY: Final = make_bundle(IDENTITY, SPK, ENTROPY, NOW_S, PRODUCTION)
 _idsec, _root = ENTROPY.bytes(32), ENTROPY.bytes(32)
 _peer = b"\0\x24\x08\1\x12\x20" + ENTROPY.bytes(32)
+_holder = b"\0\x24\x08\1\x12\x20" + ENTROPY.bytes(32)
 _addresses = encode_addresses((Address(b"\4\x0a\0\0\1\6\x0f\xa1"),))
 PAIR: Final = PairState(0, _root, 229, 2976, _idsec)
 
@@ -128,6 +129,7 @@ ROWS: Final[dict[str, Row]] = {
         "requester": _peer,
         "secret": dump_prekey(PREKEY),
         "expires_s": PREKEY.expires_s,
+        "reusable": 0,
     },
     "session": {
         "id": 6,
@@ -138,6 +140,7 @@ ROWS: Final[dict[str, Row]] = {
         "sealed_n": 1,
         "used_s": NOW_S,
         "presence_n": 1,
+        "kept_s": NOW_S,
     },
     "session_hint": {"hint": min(hints(SESSION.ratchet)), "session": 6},
     "replay_tag": {"tag": ENTROPY.bytes(16), "until_s": NOW_S + 5},
@@ -158,6 +161,7 @@ ROWS: Final[dict[str, Row]] = {
         "delivered_ms": NOW_MS + 2,
         "read_ms": NOW_MS + 3,
         "live": 0,
+        "held_ms": NOW_MS,
     },
     "gap": {
         "above": 10,
@@ -201,6 +205,10 @@ ROWS: Final[dict[str, Row]] = {
         "epoch": 2976,
         "key": ENTROPY.bytes(32),
         "seq": NOW_S,
+        "said_s": NOW_S,
+        "mailbox_key": ENTROPY.bytes(32),
+        "bundle_key": ENTROPY.bytes(32),
+        "mailboxes": b"\x90",
     },
     "meeting": {"contact": 9, "device_ms": SESSION.peer_epoch_ms, "ms": NOW_MS, "rdv": ENTROPY.bytes(32)},
     "invite_slot": {"invite": 3, "era": 229, "epoch": 2976, "state": dump_pair(PAIR)},
@@ -233,6 +241,41 @@ ROWS: Final[dict[str, Row]] = {
         "prefix": b"prefix",
         "record": bytes(969),
     },
+    "mailbox": {
+        "id": 4,
+        "owner": ENTROPY.bytes(32),
+        "bundle": ENTROPY.bytes(64),
+        "next_n": 7,
+        "bytes": 1024,
+        "seen_s": NOW_S,
+    },
+    "mailbox_token": {"hash": ENTROPY.bytes(32), "mailbox": 4},
+    "deposit": {
+        "id": 3,
+        "mailbox": 4,
+        "n": 6,
+        "arrived_s": NOW_S,
+        "until_s": NOW_S + 60,
+        "box": ENTROPY.bytes(1024),
+    },
+    "mailbox_past": {"day": NOW_S // 86_400, "why": "fetched", "boxes": 5, "bytes": 5120},
+    "own_mailbox": {
+        "id": 2,
+        "peer": _holder,
+        "addresses": b"\x91\xc4\x01\x04",
+        "contact": 9,
+        "chosen": 1,
+        "seed": ENTROPY.bytes(32),
+        "token": ENTROPY.bytes(32),
+        "earlier_token": ENTROPY.bytes(32),
+        "earlier_until_s": NOW_S + 60,
+        "granted_s": NOW_S,
+        "heard_s": NOW_S,
+        "failed_s": 5,
+        "ends_s": NOW_S + 120,
+    },
+    "mailbox_key": {"made_s": NOW_S, "secret": ENTROPY.bytes(32)},
+    "custody": {"envelope": 12, "holder": _holder, "until_s": NOW_S + 60, "receipt": ENTROPY.bytes(96)},
 }
 """In an order in which no row refers to one that is not there yet."""
 

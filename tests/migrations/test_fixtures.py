@@ -46,6 +46,7 @@ DIGESTS = {
     4: "7b66daf5e73901e5",
     5: "54403fcde5c15dca",
     6: "562b814ff91a7278",
+    7: "5780fbab2f329081",
 }
 """BLAKE2b-8 of the statements of each migration."""
 

@@ -117,7 +117,7 @@ def fill(tx: Tx) -> dict[str, bytes]:
                 canary = hashlib.blake2b(name.encode(), digest_size=SIZES.get(column, 40)).digest()
                 values[column] = canaries[name] = canary
         # what has to have a form
-        if "peer" in values:
+        if "peer" in values and table != "own_mailbox":
             values["peer"] = canaries[f"{table}.peer"] = PEER
         if "addresses" in values:
             address = canaries[f"{table}.addresses"]
@@ -176,7 +176,10 @@ def peopled(tx: Tx) -> None:
             (bytes((number,)) * 8, name, f"+82{number}", bytes((number,)) * 32, 1 if number == 3 else None),
         )
     tx.execute("INSERT INTO claimant VALUES (1, ?, x'01', 77)", (b"\1" * 32,))
-    tx.execute("INSERT INTO contact_presence VALUES (1, 5, 2, ?, 30, ?, 99)", (b"g" * 32, b"k" * 32))
+    tx.execute(
+        "INSERT INTO contact_presence (contact, device_ms, n, gate, epoch, key, seq) VALUES (1, 5, 2, ?, 30, ?, 99)",
+        (b"g" * 32, b"k" * 32),
+    )
     contact_peers.save(tx, 1, PeerId(PEER), (Address(b"\x04\x7f\x00\x00\x01\x06\x0f\xa1"),), b"q" * 32, 12)
     core, skipped = _session()
     tx.execute("INSERT INTO session (contact, ad, core, skipped, used_s) VALUES (1, x'00', ?, ?, 0)", (core, skipped))
