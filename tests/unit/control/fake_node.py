@@ -8,7 +8,9 @@ from pathlib import Path
 
 import trio
 
+from p2pchat.api.codec import Framing
 from p2pchat.base.errors import UsageError
+from p2pchat.control import jsonrpc
 from p2pchat.control.server import Connection
 
 
@@ -22,6 +24,9 @@ class FakeNode:
         self.notified = 0
         self.stopped: list[str] = []
         self.joined: list[list[object]] = []
+
+    def read(self, framing: Framing, frame: bytes) -> jsonrpc.Ready | None:
+        """Such calls are decoded as any others."""
 
     def may_join(self, method: object, params: object) -> bool:
         return method == "add" and isinstance(params, dict)
