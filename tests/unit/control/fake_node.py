@@ -11,6 +11,7 @@ import trio
 from p2pchat.api.codec import Framing
 from p2pchat.base.errors import UsageError
 from p2pchat.control import jsonrpc
+from p2pchat.control.dispatch import Given
 from p2pchat.control.server import Connection
 
 
@@ -31,8 +32,8 @@ class FakeNode:
     def may_join(self, method: object, params: object) -> bool:
         return method == "add" and isinstance(params, dict)
 
-    async def together(self, params: Sequence[dict[str, object]]) -> list[object]:
-        numbers = [each.get("n") for each in params]
+    async def together(self, params: Sequence[Given]) -> list[object]:
+        numbers = [each.get("n") for each in params if isinstance(each, dict)]
         self.begun += numbers
         self.joined.append(numbers)
         if "break" in numbers:
