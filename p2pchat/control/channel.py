@@ -25,6 +25,7 @@ from typing import Final, Protocol, cast
 
 import trio
 
+from p2pchat.api.calls import Params
 from p2pchat.api.codec import FRAME_BYTES, JSON_LINES, FrameError, Framing, ParseError, Splitter
 from p2pchat.api.errors import reply_name
 from p2pchat.base.errors import P2PChatError, UsageError
@@ -70,11 +71,15 @@ Dispatch = Callable[[str, dict[str, object], Connection], Awaitable[object]]
 class Joint(Protocol):
     """Calls that cost less together."""
 
+    def read(self, framing: Framing, frame: bytes) -> jsonrpc.Ready | list[jsonrpc.Ready] | None:
+        """Such calls, decoded at one go, several where the frame is a batch; None: to be decoded as any others."""
+        ...
+
     def may_join(self, method: object, params: object) -> bool:
         """Whether this call may be carried out with those before and after it of which the same is true."""
         ...
 
-    async def together(self, params: Sequence[dict[str, object]]) -> Sequence[object | Exception]:
+    async def together(self, params: Sequence[dict[str, object] | Params]) -> Sequence[object | Exception]:
         """The result or the error of each of several such calls."""
         ...
 
@@ -182,8 +187,9 @@ class Channel:
             return b""  # the client left without reading all that was sent: to this side the same as its end
 
     async def _accept(self, frame: bytes) -> None:
+        value: object = self._joint.read(self._framing, frame) if self._joint is not None else None
         try:
-            value = self._framing.decode(frame)
+            value = self._framing.decode(frame) if value is None else value
         except ParseError as error:
             await self._reply(jsonrpc.error(None, error.error_name, error.message))
             return
@@ -211,6 +217,8 @@ class Channel:
         self._begin([(value, batch)])
 
     def _may_join(self, value: object) -> bool:
+        if isinstance(value, jsonrpc.Ready):
+            return True
         if self._joint is None or not isinstance(value, dict):
             return False
         request = cast("dict[object, object]", value)
@@ -230,10 +238,10 @@ class Channel:
     async def _serve_oldest(self) -> None:
         # trio begins new tasks in no particular order: each takes the oldest request, not the one it was begun for
         arrivals = self._arrived.popleft()
-        if len(arrivals) > 1:
+        value, batch = arrivals[0]
+        if len(arrivals) > 1 or isinstance(value, jsonrpc.Ready):
             await self._serve_together(arrivals)
             return
-        value, batch = arrivals[0]
         task = trio.lowlevel.current_task()
         followers = self._following[task] = []
         try:
@@ -278,7 +286,7 @@ class Channel:
     async def _answer_all(self, arrivals: list[_Arrival]) -> list[tuple[jsonrpc.Id, bytes | None]]:
         """As :meth:`_answer`, for requests that have joined."""
         parsed = [_parsed(value) for value, _ in arrivals]
-        requests = [each for each in parsed if isinstance(each, jsonrpc.Request)]
+        requests = [each for each in parsed if not isinstance(each, jsonrpc.InvalidRequest)]
         assert self._joint is not None  # noqa: S101  it has said that they may join
         try:
             outcomes = iter(await self._joint.together([each.params for each in requests]))
@@ -287,9 +295,9 @@ class Channel:
         return [self._reply_of(each, each if isinstance(each, Exception) else next(outcomes)) for each in parsed]
 
     def _reply_of(
-        self, request: jsonrpc.Request | jsonrpc.InvalidRequest, outcome: object
+        self, request: jsonrpc.Request | jsonrpc.Ready | jsonrpc.InvalidRequest, outcome: object
     ) -> tuple[jsonrpc.Id, bytes | None]:
-        if isinstance(request, jsonrpc.Request) and not request.wants_reply:
+        if not isinstance(request, jsonrpc.InvalidRequest) and not request.wants_reply:
             return request.id, None
         if not isinstance(outcome, Exception):
             try:
@@ -341,7 +349,9 @@ class Channel:
         await self._outgoing.put(self._framing.frame(body))
 
 
-def _parsed(value: object) -> jsonrpc.Request | jsonrpc.InvalidRequest:
+def _parsed(value: object) -> jsonrpc.Request | jsonrpc.Ready | jsonrpc.InvalidRequest:
+    if isinstance(value, jsonrpc.Ready):
+        return value
     try:
         return jsonrpc.parse_request(value)
     except jsonrpc.InvalidRequest as error:

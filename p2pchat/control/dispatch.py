@@ -22,11 +22,14 @@ import msgspec
 import trio
 
 from p2pchat.api import calls, objects, schema
+from p2pchat.api.codec import Framing
 from p2pchat.base.errors import P2PChatError, UsageError
+from p2pchat.control import quick
 from p2pchat.control.backup_methods import BackupMethods
 from p2pchat.control.contact_methods import ContactMethods
 from p2pchat.control.event_methods import EventMethods
 from p2pchat.control.identity_methods import IdentityMethods
+from p2pchat.control.jsonrpc import Ready
 from p2pchat.control.keeping import Keeper, KeeperMethods, PassphraseMethods
 from p2pchat.control.locked import locked
 from p2pchat.control.message_methods import MessageMethods
@@ -37,6 +40,9 @@ from p2pchat.control.server import Connection
 from p2pchat.services.context import Context
 
 GRACE_S: Final = 1.0
+
+Given = dict[str, object] | calls.Params
+"""Parameters as they came, or decoded already."""
 
 Handler = Callable[[calls.Params, Connection], Awaitable[msgspec.Struct]]
 
@@ -101,7 +107,7 @@ class Methods:
         finally:
             self._ended_one()
 
-    async def send_all(self, params: Sequence[dict[str, object]]) -> list[objects.Message | P2PChatError]:
+    async def send_all(self, params: Sequence[Given]) -> list[objects.Message | P2PChatError]:
         """What several calls of ``message.send`` come to, none of which waits."""
         checked = [_checked("message.send", each) for each in params]
         fit = [each for each in checked if isinstance(each, calls.MessageSend)]
@@ -175,11 +181,15 @@ class Dispatch:
         node, passphrase = KeeperMethods(keeper, profile, started, stop), PassphraseMethods(keeper)
         self._handlers = _handlers({"node": node, "passphrase": passphrase})
 
+    def read(self, framing: Framing, frame: bytes) -> Ready | list[Ready] | None:
+        """Calls that may join, decoded at one go; None: to be decoded as any others."""
+        return quick.read(framing, frame)
+
     def may_join(self, method: object, params: object) -> bool:
         """Whether such calls, one after the other, are better carried out together."""
         return method == "message.send" and isinstance(params, dict) and "wait" not in params
 
-    async def together(self, params: Sequence[dict[str, object]]) -> Sequence[msgspec.Struct | P2PChatError]:
+    async def together(self, params: Sequence[Given]) -> Sequence[msgspec.Struct | P2PChatError]:
         """What calls come to that may join; each has its own result or error.
 
         Raises:
@@ -204,9 +214,12 @@ class Dispatch:
         return await self._handlers[method](checked, connection)
 
 
-def _checked(method: str, params: dict[str, object]) -> calls.Params | UsageError:
+def _checked(method: str, params: Given) -> calls.Params | UsageError:
     try:
-        return schema.parse(method, params)
+        if isinstance(params, dict):
+            return schema.parse(method, params)
+        params.check()
+        return params
     except UsageError as error:
         return error
 

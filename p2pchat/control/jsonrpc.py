@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeGuard
 
 import msgspec
 
+from p2pchat.api.calls import Params
 from p2pchat.api.errors import code
 from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
@@ -47,6 +48,17 @@ class Request(NamedTuple):
 
     def __repr__(self) -> str:
         return "Request(…)"  # parameters hold texts, names and numbers
+
+
+class Ready(NamedTuple):
+    """One call whose parameters were decoded with it; of which method, its reader knows."""
+
+    id: Id
+    params: Params
+    wants_reply: bool
+
+    def __repr__(self) -> str:
+        return "Ready(…)"  # as above
 
 
 def parse_request(value: object) -> Request:

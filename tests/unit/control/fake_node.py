@@ -8,7 +8,10 @@ from pathlib import Path
 
 import trio
 
+from p2pchat.api.codec import Framing
 from p2pchat.base.errors import UsageError
+from p2pchat.control import jsonrpc
+from p2pchat.control.dispatch import Given
 from p2pchat.control.server import Connection
 
 
@@ -23,11 +26,14 @@ class FakeNode:
         self.stopped: list[str] = []
         self.joined: list[list[object]] = []
 
+    def read(self, framing: Framing, frame: bytes) -> jsonrpc.Ready | None:
+        """Such calls are decoded as any others."""
+
     def may_join(self, method: object, params: object) -> bool:
         return method == "add" and isinstance(params, dict)
 
-    async def together(self, params: Sequence[dict[str, object]]) -> list[object]:
-        numbers = [each.get("n") for each in params]
+    async def together(self, params: Sequence[Given]) -> list[object]:
+        numbers = [each.get("n") for each in params if isinstance(each, dict)]
         self.begun += numbers
         self.joined.append(numbers)
         if "break" in numbers:
