@@ -95,6 +95,7 @@ class Connector:
         self._links: dict[int, list[Link]] = {}
         self._keepers: dict[int, trio.CancelScope] = {}
         self._hurry: dict[int, trio.Event] = {}
+        self._ended: dict[int, trio.Event] = {}  # set with the end of a contact's last link
         self._nursery: trio.Nursery | None = None
         self._forgotten: Counter[int] = Counter()  # how often; a stream that is about to be admitted must notice
         self._seeking = trio.CapacityLimiter(_SEEKS_AT_ONCE)
@@ -209,6 +210,7 @@ class Connector:
     def _forget(self, contact: int) -> None:
         self._forgotten[contact] += 1
         self._hurry.pop(contact, None)
+        self._ended.pop(contact, None)
         self._context.attempts.forget(contact)
         scope = self._keepers.pop(contact, None)
         if scope is not None:
@@ -271,8 +273,8 @@ class Connector:
         return bool(found)
 
     async def _until_offline(self, contact: int) -> None:
-        while self.online(contact):
-            await self._context.bus.edge()()
+        while self.online(contact):  # not by the bus: each of a hundred contacts would wake for the news of all
+            await self._ended.setdefault(contact, trio.Event()).wait()
 
     async def _try(self, row: ContactPeer) -> float | None:
         """Dial a contact's node and live the stream to its end: for how many seconds; None if it cannot be dialled."""
@@ -360,5 +362,6 @@ class Connector:
                 other.wake()  # it repeats what the ended stream had not settled
             if not links:
                 self._links.pop(link.contact, None)
+                self._ended.pop(link.contact, trio.Event()).set()
                 self._parted(link.contact)
                 self._context.bus.transient(DomainEvent(EventKind.PEER_OFFLINE, link.contact, contact=link.contact))
