@@ -28,7 +28,7 @@ from p2pchat.services.context import Context
 from p2pchat.services.herald import Herald
 from p2pchat.services.hold import Hold
 from p2pchat.services.join import NodeAddress, join
-from p2pchat.services.live import STOPPED, Live, end_all
+from p2pchat.services.live import PARTED, STOPPED, Ending, Live, end_all
 from p2pchat.services.rendezvous import Rendezvous
 from p2pchat.services.seek import Seeker
 from p2pchat.store import meta
@@ -84,7 +84,7 @@ class Life:
             )
             started_alone = context.replaced_ms is not None
             if not started_alone:
-                await self._one(task_status)
+                await self._one(task_status, STOPPED)
             while context.replaced_ms is None:
                 log.info("node.renewed")
                 await self._again()
@@ -101,7 +101,7 @@ class Life:
         """The next life. A port that the user has named may take a moment to be free again."""
         for left in range(_TRIES, -1, -1):
             try:
-                await self._one(trio.TASK_STATUS_IGNORED)
+                await self._one(trio.TASK_STATUS_IGNORED, PARTED)  # the node went on: its streams did not
                 return
             except NetError as error:
                 if error.error_name != "ADDRESS_IN_USE" or not left:
@@ -115,8 +115,8 @@ class Life:
         if event.kind is EventKind.NODE_RENEWED or replaced_ms is not None:
             self._over.set()
 
-    async def _one(self, task_status: trio.TaskStatus[None]) -> None:
-        """From one node key to the next, or to none."""
+    async def _one(self, task_status: trio.TaskStatus[None], before: Ending) -> None:
+        """From one node key to the next, or to none; ``before``: see :class:`Live`."""
         context = self._context
         self._over = trio.Event()
         context.profile = await context.db.run(meta.load_profile)
@@ -124,7 +124,7 @@ class Life:
             context.network = network
             context.dht = Dht(network, context.params, context.now, entropy=context.entropy.bytes)
             self._hold = hold = Hold(context)
-            live = Live(context, self.online)
+            live = Live(context, self.online, before)
             self.connector = connector = Connector(context, live.parted)
             seeker = Seeker(context, connector.hurry)
             herald = Herald(context, connector.wake_all)

@@ -76,12 +76,14 @@ class Live:
 
     Args:
         online: whether a live stream to a contact is open.
+        before: why what waits from before fails.
 
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    def __init__(self, context: Context, online: Callable[[int], bool]) -> None:
+    def __init__(self, context: Context, online: Callable[[int], bool], before: Ending = STOPPED) -> None:
         self._context = context
+        self._before = before
         self._online = online
         self._waiting: deque[_Waiting] = deque()
         self._parted: list[range] = []
@@ -91,7 +93,7 @@ class Live:
         """Until cancelled. What waits from before fails at once, before there is a stream."""
         unhook = self._context.bus.hook(self._heard)
         try:
-            await self._commit(lambda tx: end_all(tx, STOPPED))
+            await self._commit(lambda tx: end_all(tx, self._before))
             task_status.started()
             while True:
                 self._wake = trio.Event()

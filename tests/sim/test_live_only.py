@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from p2pchat.api import objects
 from p2pchat.base.errors import StoreError, UsageError
+from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.wire import Ack, Batch, Flight
 from p2pchat.services import block
 from p2pchat.services import contacts as book
@@ -257,9 +258,9 @@ async def test_who_has_read_it_proves_that_it_came(loss: Loss, autojump_clock: M
             assert await reason(alice, sent.id) is None
 
 
-@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize("ended", ["late", "stopped", "parting"])
 async def test_without_a_session_it_waits_for_one_on_this_stream_alone(
-    stopped: bool, loss: Loss, autojump_clock: MockClock
+    ended: str, loss: Loss, autojump_clock: MockClock
 ) -> None:
     """Of what never left it is known that it did not arrive, and the reason says so."""
     with fixed_schedule(4):
@@ -271,10 +272,13 @@ async def test_without_a_session_it_waits_for_one_on_this_stream_alone(
             assert await is_state(alice, sent.id, "queued")
             waits = await explained(alice, sent.id)
             assert waits.text.startswith("It leaves as soon as Bob can take it. It is for the connection to Bob")
-            if stopped:
+            if ended == "stopped":
                 await cluster.crash(alice)
                 await cluster.start(alice)
                 expected = "this node stopped before it left"
+            elif ended == "parting":  # with somebody else, for whose sake the node begins anew
+                await alice.database.run(lambda tx: tx.emit(DomainEvent(EventKind.NODE_RENEWED)))
+                expected = "the connection ended before it left"
             else:
                 expected = "it could not leave within 30 seconds"
             await eventually(lambda: is_state(alice, sent.id, "failed"), within_s=31)
