@@ -51,7 +51,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     measure: Measure = arguments.measure
     if "messages" in arguments:
         measure = partial(arguments.measure, messages=arguments.messages)
-    samples, before = Samples(), machine()
+    samples, told = Samples(), machine()
 
     def work(sandbox: Sandbox) -> None:
         measure(sandbox, sandbox.open(), arguments.runs, arguments.quick, samples)
@@ -63,6 +63,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     except P2PChatError as error:
         print(f"{error.error_name}: {error.message}", file=sys.stderr)
         return 1
+    before = told()
     print(", ".join(f"{name} {value}" for name, value in before.items()), *table(metrics, samples), sep="\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(document(metrics, samples, before), indent=1) + "\n", encoding="utf-8")

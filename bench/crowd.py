@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--per-second", type=float, default=10.0, metavar="N", help="texts of each (10)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args(arguments)
-    before, found = machine(), Crowd()
+    told, found = machine(), Crowd()
 
     def work(sandbox: Sandbox) -> None:
         _run(sandbox, sandbox.open(), options, found)
@@ -120,6 +120,7 @@ def main(arguments: Sequence[str]) -> int:
     except P2PChatError as error:
         print(f"{error.error_name}: {error.message}", file=sys.stderr)
         return 1
+    before = told()
     print(", ".join(f"{name} {value}" for name, value in before.items()), *found.lines(), sep="\n")
     if options.json:
         options.json.write_text(json.dumps({"machine": before} | asdict(found), indent=1) + "\n", encoding="utf-8")

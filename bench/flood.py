@@ -95,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this one; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args(arguments)
-    before, found = machine(), Flooded()
+    told, found = machine(), Flooded()
 
     def work(sandbox: Sandbox) -> None:
         _run(sandbox, sandbox.open(), options.seconds, options.kind or KINDS, found)
@@ -107,6 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     except P2PChatError as error:
         print(f"{error.error_name}: {error.message}", file=sys.stderr)
         return 1
+    before = told()
     print(", ".join(f"{name} {value}" for name, value in before.items()), *found.lines(), sep="\n")
     if options.json:
         options.json.write_text(json.dumps({"machine": before} | asdict(found), indent=1) + "\n", encoding="utf-8")

@@ -34,6 +34,13 @@ def between_ns(before: dict[str, int], after: dict[str, int]) -> int:
     return sum(ran - before.get(thread, 0) for thread, ran in after.items())
 
 
+def ticks() -> tuple[int, int]:
+    """(all, of them stolen) ticks of all cores since the start: stolen is what the host gave to other machines while
+    this one wanted it."""
+    counts = [int(count) for count in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(counts), counts[7]
+
+
 def peak_mb(pid: int) -> float:
     """The most that a process has had in memory, in MB."""
     sizes = {line.split(":")[0]: line for line in Path(f"/proc/{pid}/status").read_text().splitlines()}

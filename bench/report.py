@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from bench.measure import Sample, Samples
+from bench.procfs import ticks
 
 _HEADINGS = ("", "median", "min – max", "raw limit of this run", "× raw", "bar", "")
 
@@ -63,19 +64,29 @@ def table(metrics: Sequence[Metric], samples: Samples) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def machine() -> dict[str, object]:
-    """Where and when, and how busy it is: with more than a few tenths of other load no figure means much."""
-    return {
+def machine() -> Callable[[], dict[str, object]]:
+    """Where and when, and how busy it is; what is returned tells of it when all is measured.
+
+    With more than a few tenths of other load, or a few percent stolen by the host for others, no figure means much.
+    """
+    began: dict[str, object] = {
         "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cpus": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "load": os.getloadavg()[0],
+        "load": round(os.getloadavg()[0], 2),
     }
+    before, before_stolen = ticks()
+
+    def told() -> dict[str, object]:
+        now, now_stolen = ticks()
+        return began | {"stolen %": round(100 * (now_stolen - before_stolen) / max(now - before, 1), 1)}
+
+    return told
 
 
 def document(metrics: Sequence[Metric], samples: Samples, before: dict[str, object]) -> dict[str, object]:
-    """The same with every single value, for programs. ``before``: :func:`machine` when it began."""
+    """The same with every single value, for programs. ``before``: what :func:`machine` has told."""
     return {"machine": before, "rows": [_fields(metric, samples) for metric in metrics]}
 
 
