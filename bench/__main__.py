@@ -17,7 +17,21 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench import basics, book, budget, crowd, crypto, delivery, discovery, flood, held, history, simulation, sybils
+from bench import (
+    away,
+    basics,
+    book,
+    budget,
+    crowd,
+    crypto,
+    delivery,
+    discovery,
+    flood,
+    held,
+    history,
+    simulation,
+    sybils,
+)
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
 from p2pchat.base.errors import P2PChatError
@@ -94,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_parser("held", help="loading what a node keeps for others; has options of its own")
     what.add_parser("crowd", help="100 peers talk to one node for ten minutes; has options of its own")
     what.add_parser("flood", help="a peer floods, another one talks; has options of its own")
+    command = what.add_parser("away", help="messages to somebody who is gone, held by two nodes, until they are back")
+    _measured(command, away.run, away.METRICS, runs=3)
     command = what.add_parser("basics", help="start, memory, idle CPU, commands, messages, match")
     _measured(command, _basics, basics.METRICS, runs=5)
     command = what.add_parser("crypto", help="messages sealed and opened, sessions made, sizes; no network, no disk")
