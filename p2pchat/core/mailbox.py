@@ -35,7 +35,7 @@ from p2pchat.core.crypto import (
 )
 from p2pchat.core.discovery import PEER_ID_PREFIX
 from p2pchat.core.params import PRODUCTION
-from p2pchat.core.structs import U16, U32, U64, Bytes32, Bytes64, Form
+from p2pchat.core.structs import U32, U64, Bytes32, Bytes64, Form
 from p2pchat.core.wire import BUNDLE_MAX_BYTES
 
 BOX_UNIT_BYTES: Final = 1_024
@@ -92,7 +92,7 @@ class List(Form, frozen=True, tag=3):
 
     owner: Bytes32
     after: U64
-    wait_s: Annotated[U16, Meta(le=WAIT_MAX_S)]
+    wait_s: Annotated[int, Meta(ge=0, le=WAIT_MAX_S)]
     signature: Bytes64
 
 
