@@ -293,8 +293,12 @@ def open_box(box: bytes, pair: KeyPair) -> bytes:
 
     Raises:
         DecryptionError: it does not open with this key.
-        DecodeError: the padding is not the one of its frame.
+        DecodeError: it has not the size of a box, or the padding is not the one of its frame.
+
+    Source: PROTOCOL.md 6.3.
     """
+    if not is_box(len(box)):
+        raise DecodeError("a box has another size")
     padded = _opened(box, pair)
     if padded is None:
         raise DecryptionError("a box did not open")
