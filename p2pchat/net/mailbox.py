@@ -55,6 +55,9 @@ class Visit:
 
     Attributes:
         peer: the holder.
+
+    Concurrency: whoever is cancelled while an answer is due, or gives up waiting, has ended the visit: nothing more can
+    be asked, since that answer would be taken for the next one's.
     """
 
     def __init__(self, stream: Stream, challenge: bytes, reader: FrameReader) -> None:
@@ -62,6 +65,7 @@ class Visit:
         self._stream = stream
         self._challenge = challenge
         self._reader = reader
+        self._is_answered = True
 
     async def ask(self, request: Request, expected: type[AnswerT], wait_s: float = 0.0) -> AnswerT:
         """The answer to ``request``.
@@ -75,6 +79,9 @@ class Visit:
             NetError: the holder is gone, or took too long.
             DecodeError: it sent what is malformed, or answered something else.
         """
+        if not self._is_answered:
+            raise NetError("an earlier answer of the holder was not taken")
+        self._is_answered = False
         await write_frames(self._stream, [encode(request)])
         with _in_time(MAILBOX_ANSWER_S + wait_s):
             data = await self._reader.read()
@@ -82,9 +89,11 @@ class Visit:
             raise NetError("the holder ended the stream")
         answer = ANSWER.decode(data)
         if isinstance(answer, Refused):
+            self._is_answered = True
             raise MailboxRefused(_reason(answer.reason), answer.retry_s)
         if not isinstance(answer, expected):
             raise DecodeError("an answer to another request")
+        self._is_answered = True
         return answer
 
     async def ask_as(
