@@ -128,7 +128,7 @@ class End(Form, frozen=True, tag=7):
 OwnerRequest = Grant | List | Fetch | Ack | End
 Request = Grant | Deposit | List | Fetch | Ack | Bundle | End
 
-OwnerRequestT = TypeVar("OwnerRequestT", Grant, List, Fetch, Ack, End)
+OwnerRequestT = TypeVar("OwnerRequestT", bound=OwnerRequest)
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------

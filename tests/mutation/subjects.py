@@ -35,6 +35,8 @@ _ALL: Final = (
     Subject("ratchet_state", (f"{_CORE}_ratchet.py", _SESSIONS, f"{_CORE}_session.py")),
     Subject("session", (f"{_CORE}_session.py", _SESSIONS, f"{_CORE}_mutants_session.py", f"{_CORE}_handshake.py")),
     Subject("discovery", (f"{_CORE}_discovery.py", f"{_CORE}_mutants_discovery.py", "tests/vectors/test_discovery.py")),
+    Subject("mailbox", (f"{_CORE}_mailbox.py", "tests/vectors/test_mailbox.py")),
+    Subject("mailbox_link", (f"{_CORE}_mailbox_link.py", "tests/vectors/test_mailbox.py")),
     Subject("presence", (f"{_CORE}_mutants_presence.py", "tests/vectors/test_presence.py")),
 )
 

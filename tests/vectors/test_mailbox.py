@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -94,8 +93,7 @@ def test_a_request(case: Case) -> None:
     assert mailbox.REQUEST.decode(raw) == request
     if isinstance(request, OWNERS):
         assert mailbox.is_signed(request, CHALLENGE, HOLDER)
-        sign_as: Callable[..., object] = mailbox.signed
-        assert sign_as(request, OWNER, CHALLENGE, HOLDER) == request
+        assert mailbox.signed(request, OWNER, CHALLENGE, HOLDER) == request
 
 
 @pytest.mark.parametrize("case", cases("answer"))
