@@ -18,7 +18,7 @@ from p2pchat.core.mailbox import (
     ANSWER_MAX_BYTES,
     CHALLENGE,
     Answer,
-    OwnerRequestT,
+    OwnerRequest,
     Reason,
     Refused,
     Request,
@@ -97,7 +97,7 @@ class Visit:
         return answer
 
     async def ask_as(
-        self, owner: KeyPair, request: OwnerRequestT, expected: type[AnswerT], wait_s: float = 0.0
+        self, owner: KeyPair, request: OwnerRequest, expected: type[AnswerT], wait_s: float = 0.0
     ) -> AnswerT:
         """As :meth:`ask`, signed by the owner of the mailbox."""
         return await self.ask(signed(request, owner, self._challenge, self.peer), expected, wait_s)
