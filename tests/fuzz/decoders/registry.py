@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.fuzz.decoders import edges, finding, sessions
+from tests.fuzz.decoders import edges, finding, mailboxes, sessions
 
-_MODULES: Final = (sessions, finding, edges)
+_MODULES: Final = (sessions, finding, edges, mailboxes)
 
 TARGETS: Final = {target.name: target for module in _MODULES for target in module.TARGETS}
 MODULES: Final = {target.name: module.__name__ for module in _MODULES for target in module.TARGETS}
