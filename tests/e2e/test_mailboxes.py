@@ -70,9 +70,7 @@ def database_of(daemon: Daemon) -> bytes:
     try:
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = (row for table in tables for row in connection.execute(f"SELECT * FROM {table}"))  # noqa: S608  ours
-        return b"\n".join(
-            value if isinstance(value, bytes) else str(value).encode() for row in rows for value in row
-        )
+        return b"\n".join(value if isinstance(value, bytes) else str(value).encode() for row in rows for value in row)
     finally:
         connection.close()
 
