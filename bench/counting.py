@@ -35,6 +35,9 @@ class CountingNetwork(Network):
     def handle(self, protocol: str, handler: StreamHandler) -> None:
         self._network.handle(protocol, handler)
 
+    def unhandle(self, protocol: str) -> None:
+        self._network.unhandle(protocol)
+
     def watch(self, watcher: PeerWatcher) -> None:
         self._network.watch(watcher)
 

@@ -126,6 +126,10 @@ class Libp2pHost(Network):
         """At most ``limits.STREAMS_PER_PEER`` streams a protocol and peer run at once; further ones are reset."""
         self._handlers[protocol] = handler
 
+    def unhandle(self, protocol: str) -> None:
+        """From the next stream on; identify tells it of no more."""
+        self._handlers.pop(protocol, None)
+
     def watch(self, watcher: PeerWatcher) -> None:
         """Watchers stay for the life of the host."""
         self._connections.watchers.append(watcher)
@@ -263,7 +267,10 @@ class Libp2pHost(Network):
         try:
             with trio.fail_after(limits.STREAM_OPEN_S):
                 protocol = await multistream.choose(stream, serves)
-            await self._handlers[protocol](stream)
+            handler = self._handlers.get(protocol)
+            if handler is None:  # it ended while it was chosen
+                raise NetError("The protocol is not served any more.")
+            await handler(stream)
         finally:
             entry.serving.subtract(taken)
 

@@ -92,6 +92,10 @@ class Network(Protocol):
         """
         ...
 
+    def unhandle(self, protocol: str) -> None:
+        """Serve ``protocol`` no longer, if it was served; streams that run go on."""
+        ...
+
     def watch(self, watcher: PeerWatcher) -> None:
         """Call ``watcher(peer, True)`` when a peer's first connection appears, ``(peer, False)`` when its last is gone.
 

@@ -27,6 +27,9 @@ class Unconnected:
     def handle(self, protocol: str, handler: StreamHandler) -> None:
         """No stream will come."""
 
+    def unhandle(self, protocol: str) -> None:
+        """None is served."""
+
     def watch(self, watcher: PeerWatcher) -> None:
         """No peer will come."""
 

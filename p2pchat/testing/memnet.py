@@ -276,6 +276,10 @@ class MemoryNode(Network):
         """At most ``limits.STREAMS_PER_PEER`` streams a protocol and peer run at once."""
         self._handlers[protocol] = handler
 
+    def unhandle(self, protocol: str) -> None:
+        """At once."""
+        self._handlers.pop(protocol, None)
+
     def watch(self, watcher: PeerWatcher) -> None:
         """Watchers stay for the life of the node."""
         self._watchers.append(watcher)

@@ -142,6 +142,24 @@ class NetworkContract:
             assert scope.cancelled_caught
         assert lab.a.links()[0].peer == lab.b.peer_id
 
+    # protocols
+
+    async def test_what_is_no_longer_served_is_refused_and_not_told_and_a_stream_of_it_goes_on(
+        self, lab: Lab, clock: object
+    ) -> None:
+        stream = await self.connect(lab)
+        assert ECHO in (await lab.a.learn(lab.b.peer_id))[1]
+        lab.b.unhandle(ECHO)
+        lab.b.unhandle(PROTOCOL)  # never was
+        with pytest.raises(UnsupportedProtocol):
+            await lab.a.open(lab.b.peer_id, ECHO)
+        assert ECHO not in (await lab.a.learn(lab.b.peer_id))[1]
+        await stream.write(b"still")
+        assert await read_exactly(stream, 5) == b"still"
+        lab.b.handle(ECHO, echo)
+        assert ECHO in (await lab.a.learn(lab.b.peer_id))[1]
+        await lab.a.open(lab.b.peer_id, ECHO)
+
     # streams
 
     async def test_a_stream_carries_bytes_both_ways(self, lab: Lab, clock: object) -> None:
