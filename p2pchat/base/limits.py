@@ -86,6 +86,12 @@ MAILBOX_OWNER_BYTES: Final = 64 * 1024 * 1024
 MAILBOX_PREFIX_BYTES: Final = 16 * 1024 * 1024  # in one mailbox, from one prefix
 MAILBOX_PREFIX_TOTAL_BYTES: Final = 256 * 1024 * 1024  # in all, from one prefix
 MAILBOX_TOTAL_BYTES: Final = 1024 * 1024 * 1024  # unless the user gives another
+MAILBOX_BURST_US: Final = 3_000_000.0  # of one peer's requests: enough to empty a full mailbox
+MAILBOX_US_PER_S: Final = 20_000.0
+MAILBOX_PATIENCE: Final = 64.0  # requests beyond that before the connection goes
+MAILBOX_PATIENCE_PER_S: Final = 0.1
+MAILBOX_GRANTS: Final = 4.0  # new mailboxes of one PeerID, and four times as many of one prefix
+MAILBOX_GRANTS_PER_S: Final = 4.0 / 86_400
 OWN_MAILBOXES: Final = 2  # as many as a presence tells of
 
 INVITES: Final = 100  # open at the same time

@@ -8,7 +8,7 @@ from enum import StrEnum, unique
 
 @unique
 class Refusal(StrEnum):
-    """Why a peer was cut off."""
+    """Why a peer was cut off, or a request of its refused."""
 
     STREAM_MALFORMED = "stream.malformed"
     """A message stream was reset for what is not of the protocol."""
@@ -18,6 +18,16 @@ class Refusal(StrEnum):
     """A stream of any protocol, for there were too many at once."""
     STREAM_STALLED = "stream.stalled"
     """A message stream whose peer has not read, or acknowledged nothing, for too long."""
+    MAILBOX_MALFORMED = "mailbox.malformed"
+    """A stream to this node's mailboxes was reset for what is not of the protocol."""
+    MAILBOX_REFUSED = "mailbox.refused"
+    """A request to them was refused: a wrong signature, an unknown token or owner, or what is not offered."""
+    MAILBOX_FULL = "mailbox.full"
+    """A box or a mailbox was refused for want of space."""
+    MAILBOX_TOO_OFTEN = "mailbox.too_often"
+    """A request was refused, for the peer had asked for too much."""
+    MAILBOX_EXCESSIVE = "mailbox.excessive"
+    """A stream to them, and its connection, for going on nevertheless."""
     CONNECTION_EXCESSIVE = "connection.excessive"
     """A connection, for streams and control frames of Yamux beyond its allowance."""
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """Every kind of event that is stored."""
+    """Every kind of event. Those of ``peer``, ``discovery`` and ``mailbox`` are not stored."""
 
     MESSAGE_QUEUED = "message.queued"
     MESSAGE_SENT = "message.sent"
@@ -42,6 +42,9 @@ class EventKind(StrEnum):
     PEER_ONLINE = "peer.online"
     PEER_OFFLINE = "peer.offline"
     DISCOVERY_PROGRESS = "discovery.progress"
+    MAILBOX_DEPOSITED = "mailbox.deposited"
+    MAILBOX_FETCHED = "mailbox.fetched"
+    MAILBOX_DELETED = "mailbox.deleted"
     NODE_STARTED = "node.started"
     NODE_RENEWED = "node.renewed"
     NODE_LOCKED = "node.locked"

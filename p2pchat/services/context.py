@@ -113,6 +113,10 @@ async def at_once(_: int) -> None:
     """There is room for a contact to whom nothing goes."""
 
 
+async def nobody_holds() -> None:
+    """No holder runs that would have to hear of an offer."""
+
+
 @dataclass(slots=True)
 class Context:
     """The node as its services see it.
@@ -124,6 +128,8 @@ class Context:
             :mod:`life` alone.
         addressed: contacts for whom anything was sealed since the start.
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
+        offered: has what the user has said of mailboxes for others, and committed, take effect. Set by :mod:`holder`
+            alone.
     """
 
     db: Database
@@ -144,6 +150,7 @@ class Context:
     replaced_ms: int | None = None
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once
+    offered: Callable[[], Awaitable[None]] = nobody_holds
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def message_id(self) -> bytes:

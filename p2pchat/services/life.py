@@ -27,6 +27,7 @@ from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
 from p2pchat.services.herald import Herald
 from p2pchat.services.hold import Hold
+from p2pchat.services.holder import Holder
 from p2pchat.services.join import NodeAddress, join
 from p2pchat.services.live import PARTED, STOPPED, Ending, Live, end_all
 from p2pchat.services.rendezvous import Rendezvous
@@ -143,6 +144,7 @@ class Life:
                 nursery.start_soon(join, context, self._bootstrap(), joined)
                 await nursery.start(seeker.run)
                 await nursery.start(herald.run)
+                await nursery.start(Holder(context).run)
                 nursery.start_soon(rendezvous.run)
                 nursery.start_soon(hold.run)
                 nursery.start_soon(upkeep.run, context)

@@ -88,9 +88,11 @@ LEFT_OUT: Final[Columns] = {
     "invite_slot": ("invite", "era", "epoch", "state"),
     "published": ("loc", "contact", "data", "seq", "bits", "record", "republish_s"),
     "held": ("id", "loc", "writer", "seq", "expiry", "work", "prefix", "record"),
-    "mailbox": ("id", "owner", "bundle", "next_n", "bytes", "seen_s"),
+    "mailbox": ("id", "owner", "next_n", "boxes", "bytes", "seen_s"),
+    "mailbox_bundle": ("mailbox", "bundle"),
     "mailbox_token": ("hash", "mailbox"),
-    "deposit": ("id", "mailbox", "n", "arrived_s", "until_s", "box"),
+    "mailbox_total": ("id", "boxes", "bytes"),
+    "deposit": ("id", "mailbox", "n", "arrived_s", "until_s", "bytes", "box"),
     "mailbox_past": ("day", "why", "boxes", "bytes"),
     "own_mailbox": (
         *("id", "peer", "addresses", "contact", "chosen", "seed", "token", "earlier_token", "earlier_until_s"),

@@ -85,6 +85,16 @@ def of_node(tx: Tx, peer: PeerId) -> list[ContactPeer]:
     return [_peer(row) for row in rows]
 
 
+def is_of_matched(tx: Tx, peer: PeerId) -> bool:
+    """Whether something of a matched contact's sessions has come from ``peer``."""
+    row = tx.one(
+        "SELECT 1 FROM contact_peer JOIN contact ON contact.id = contact_peer.contact "
+        "WHERE peer = ? AND proven AND contact.state = 'matched' LIMIT 1",
+        (bytes(peer),),
+    )
+    return row is not None
+
+
 def _peer(row: Row) -> ContactPeer:
     ask = bytes(row[3]) if row[3] is not None else None
     return ContactPeer(row[0], PeerId(row[1]), decode_addresses(row[2]), ask, bool(row[4]))

@@ -32,6 +32,12 @@ def page(tx: Tx, after: int, count: int) -> tuple[int, list[Held]]:
     return rows[-1][0] if rows else after, [Held(*row[1:]) for row in rows]
 
 
+def of_others(tx: Tx) -> tuple[int, int]:
+    """How many records of others there are, and their bytes."""
+    row = tx.one("SELECT count(*), coalesce(sum(length(record)), 0) FROM held WHERE length(prefix) > 0")
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
 def save(tx: Tx, entries: Sequence[Held], gone: Sequence[Key]) -> None:
     """Write ``entries`` over what was there, and forget those that are ``gone``."""
     tx.many(

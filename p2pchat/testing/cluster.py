@@ -16,6 +16,7 @@ from typing import Final
 
 import trio
 
+from p2pchat.base.ids import PeerId
 from p2pchat.core.backup import Record
 from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.events import DomainEvent
@@ -194,7 +195,8 @@ class Cluster:
             store_id=entropy.bytes(8),
         )
         database = Database.open(None, bytes(32), lambda: int(now() * 1000), threaded=False)
-        node = Node(name, number, self.network.node(), database, profile, entropy, profile.node_seed, now)
+        network = self.network.node(_peer_id(profile.node_seed))
+        node = Node(name, number, network, database, profile, entropy, profile.node_seed, now)
         await database.run(lambda tx: meta.save_profile(tx, profile))
         database.listen(node.events.extend)
         self.nodes[name] = node
@@ -213,9 +215,8 @@ class Cluster:
             return meta.load_profile(tx)
 
         profile = await database.run(write)
-        node = Node(
-            lost.name, lost.number, self.network.node(), database, profile, lost.entropy, profile.node_seed, now
-        )
+        network = self.network.node(_peer_id(profile.node_seed))
+        node = Node(lost.name, lost.number, network, database, profile, lost.entropy, profile.node_seed, now)
         database.listen(node.events.extend)
         self.nodes[node.name] = node
         await self.start(node)
@@ -265,7 +266,7 @@ class Cluster:
     async def _listening(self, node: Node, seed: bytes) -> AsyncGenerator[Network]:
         if seed != node.seed:
             node.seed = seed
-            node.network = self.network.node(peer_id_from_key(ed25519_pair(seed).public))
+            node.network = self.network.node(_peer_id(seed))
         self.network.up(node.network)
         try:
             yield node.network
@@ -276,6 +277,10 @@ class Cluster:
         return [
             (other.network.peer_id, other.network.addresses()) for other in self.nodes.values() if other is not node
         ]
+
+
+def _peer_id(seed: bytes) -> PeerId:
+    return peer_id_from_key(ed25519_pair(seed).public)
 
 
 async def eventually(

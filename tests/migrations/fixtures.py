@@ -244,11 +244,12 @@ ROWS: Final[dict[str, Row]] = {
     "mailbox": {
         "id": 4,
         "owner": ENTROPY.bytes(32),
-        "bundle": ENTROPY.bytes(64),
         "next_n": 7,
+        "boxes": 1,
         "bytes": 1024,
         "seen_s": NOW_S,
     },
+    "mailbox_bundle": {"mailbox": 4, "bundle": ENTROPY.bytes(64)},
     "mailbox_token": {"hash": ENTROPY.bytes(32), "mailbox": 4},
     "deposit": {
         "id": 3,
@@ -256,8 +257,10 @@ ROWS: Final[dict[str, Row]] = {
         "n": 6,
         "arrived_s": NOW_S,
         "until_s": NOW_S + 60,
+        "bytes": 1024,
         "box": ENTROPY.bytes(1024),
     },
+    "mailbox_total": {"id": 1, "boxes": 1, "bytes": 1024},
     "mailbox_past": {"day": NOW_S // 86_400, "why": "fetched", "boxes": 5, "bytes": 5120},
     "own_mailbox": {
         "id": 2,

@@ -3,10 +3,15 @@
 CREATE TABLE mailbox (          -- of somebody: nothing here or below says whose it is
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
     owner   BLOB NOT NULL UNIQUE,               -- Ed25519 key made for this mailbox
-    bundle  BLOB NOT NULL,                      -- sealed; empty: none
     next_n  INTEGER NOT NULL DEFAULT 1,
+    boxes   INTEGER NOT NULL DEFAULT 0,         -- in it
     bytes   INTEGER NOT NULL DEFAULT 0,         -- of the boxes in it
-    seen_s  INTEGER NOT NULL                    -- when the owner last asked for anything
+    seen_s  INTEGER NOT NULL                    -- when the owner last asked for anything, to the hour
+);
+
+CREATE TABLE mailbox_bundle (   -- sealed; apart, so that a deposit does not write it anew
+    mailbox INTEGER PRIMARY KEY REFERENCES mailbox ON DELETE CASCADE,
+    bundle  BLOB NOT NULL
 );
 
 CREATE TABLE mailbox_token (    -- hashes of what admits a deposit
@@ -15,15 +20,22 @@ CREATE TABLE mailbox_token (    -- hashes of what admits a deposit
 ) WITHOUT ROWID;
 CREATE INDEX mailbox_token_mailbox ON mailbox_token (mailbox);
 
+CREATE TABLE mailbox_total (    -- one row, or none: of all mailboxes
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    boxes INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+);
+
 CREATE TABLE deposit (
     id        INTEGER PRIMARY KEY,
-    mailbox   INTEGER NOT NULL REFERENCES mailbox ON DELETE CASCADE,
+    mailbox   INTEGER NOT NULL REFERENCES mailbox,
     n         INTEGER NOT NULL,                 -- rises in the mailbox
     arrived_s INTEGER NOT NULL,
     until_s   INTEGER NOT NULL,
-    box       BLOB NOT NULL,
-    UNIQUE (mailbox, n)
+    bytes     INTEGER NOT NULL,                 -- of the box
+    box       BLOB NOT NULL
 );
+CREATE INDEX deposit_listed ON deposit (mailbox, n, until_s, bytes, arrived_s);    -- whatever is asked without a box
 CREATE INDEX deposit_until ON deposit (until_s);
 
 CREATE TABLE mailbox_past (     -- what was held and is not any more; why: fetched, expired, ended
