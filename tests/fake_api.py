@@ -35,6 +35,8 @@ class FakeApi:
         self.claimants: list[objects.Claimant] = []
         self.waiting = 0
         self.receipts = True
+        self.offer = objects.MailboxOffer(for_="nobody", quota=1 << 30, bytes=5120, boxes=5, owners=1, invite=None)
+        self.passphrase = True
         self.messages: list[objects.Message] = []
         self.events: list[objects.Event] = []
         self.calls: list[tuple[str, dict[str, object]]] = []
@@ -188,6 +190,11 @@ class FakeApi:
                 return objects.Subscription(subscription="s1", cursor=cursor)
             case calls.BackupFile():
                 return objects.Backup(path=checked.path, made_ms=NOW_MS, bytes=4, contacts=2, messages=3)
+            case calls.MailboxOffer():
+                self.offer.for_ = checked.for_ or self.offer.for_
+                self.offer.quota = checked.quota or self.offer.quota
+                self.offer.invite = QR if self.offer.for_ == "anyone" else None
+                return self.offer
             case calls.NetDial():
                 return objects.Peer(peer_id="12D3KooWPeer", path="lan", rtt_ms=None, since_ms=NOW_MS)
             case _:
@@ -233,6 +240,21 @@ class FakeApi:
                 )
             case "identity.qr":
                 return objects.Qr(qr=QR)
+            case "mailbox.transparency":
+                held = objects.HeldMailbox(
+                    id="5ab4f00d5ab4f00d", boxes=5, bytes=5120, oldest_ms=NOW_MS, until_ms=None, seen_ms=NOW_MS
+                )
+                return objects.Transparency(
+                    mailboxes=[held],
+                    boxes=5,
+                    bytes=5120,
+                    records=objects.HeldRecords(count=3, bytes=2907),
+                    deleted=[objects.DeletedBoxes(day="2026-11-22", why="fetched", boxes=1234, bytes=1 << 21)],
+                    offer=self.offer,
+                    passphrase=self.passphrase,
+                    locked_reveals="Locked reveals little.",
+                    unlocked_reveals="Unlocked reveals more.",
+                )
             case "net.peers":
                 peer = objects.Peer(peer_id="12D3KooWPeer", path="direct", rtt_ms=1.5, since_ms=NOW_MS)
                 return objects.Peers(peers=[peer])

@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
-from p2pchat.api.objects import ContactState
+from p2pchat.api.objects import ContactState, OfferedTo
 from p2pchat.api.passphrase import Passphrase
 from p2pchat.api.text import TEXT_BYTES, is_safe, is_unicode, utf8_bytes
 from p2pchat.base.errors import UsageError
@@ -325,6 +325,13 @@ class NetDial(Params, kw_only=True, frozen=True):
 
     def may_wait(self) -> bool:
         return True
+
+
+class MailboxOffer(Mutation, kw_only=True, frozen=True):
+    """``for``: for whom mailboxes are held; ``quota``: bytes of all boxes. What is left out stays as it is."""
+
+    for_: OfferedTo | None = field(default=None, name="for")
+    quota: Annotated[int, Meta(ge=1 << 20, le=1 << 50)] | None = None
 
 
 class BackupFile(Params, kw_only=True, frozen=True):

@@ -24,6 +24,8 @@ MessageState = Literal["queued", "sent", "held", "delivered", "read", "received"
 Reachability = Literal["lan", "public", "relayed", "none"]
 Step = Literal["root", "candidate", "card", "reach"]
 PathKind = Literal["lan", "direct", "relayed"]
+OfferedTo = Literal["contacts", "anyone", "nobody"]
+WhyDeleted = Literal["fetched", "expired", "ended"]
 
 
 class Contact(Silent, Struct, kw_only=True):
@@ -308,6 +310,62 @@ class Addresses(Silent, Struct, kw_only=True):
     """Full multiaddrs of this node, ``/p2p/`` part included: each can be given to another's ``--bootstrap``."""
 
     addresses: list[str]
+
+
+class MailboxOffer(Silent, Struct, kw_only=True):
+    """What this node offers others. ``quota``: bytes of all boxes; ``bytes`` in ``boxes`` for ``owners`` are held;
+    ``invite``: the link with which anyone finds it."""
+
+    for_: OfferedTo = field(name="for")
+    quota: int
+    bytes: int
+    boxes: int
+    owners: int
+    invite: str | None
+    replayed: bool | UnsetType = UNSET
+
+
+class HeldMailbox(Silent, Struct, kw_only=True):
+    """A mailbox of somebody's, ``id`` does not say whose. ``oldest_ms``: since when a box is in it; ``until_ms``: when
+    the last one expires; ``seen_ms``: when its owner was there, to the hour."""
+
+    id: str
+    boxes: int
+    bytes: int
+    oldest_ms: int | None
+    until_ms: int | None
+    seen_ms: int
+
+
+class HeldRecords(Silent, Struct, kw_only=True):
+    """The records of others in the DHT that are kept here."""
+
+    count: int
+    bytes: int
+
+
+class DeletedBoxes(Silent, Struct, kw_only=True):
+    """What was deleted on one day (UTC, ``2026-11-22``): it was fetched, had expired, or its mailbox ended."""
+
+    day: str
+    why: WhyDeleted
+    boxes: int
+    bytes: int
+
+
+class Transparency(Silent, Struct, kw_only=True):
+    """What this node holds for others, and what a seizure of this machine reveals: without the passphrase
+    (``locked_reveals``) and with it (``unlocked_reveals``). ``passphrase``: whether there is one."""
+
+    mailboxes: list[HeldMailbox]
+    boxes: int
+    bytes: int
+    records: HeldRecords
+    deleted: list[DeletedBoxes]
+    offer: MailboxOffer
+    passphrase: bool
+    locked_reveals: str
+    unlocked_reveals: str
 
 
 class Backup(Silent, Struct, kw_only=True):

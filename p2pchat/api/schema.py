@@ -24,6 +24,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from p2pchat.api import objects
 from p2pchat.api.calls import (
     BackupFile,
     ContactsAdd,
@@ -46,6 +47,7 @@ from p2pchat.api.calls import (
     IdentityInvite,
     IdentityRevoke,
     IdentitySet,
+    MailboxOffer,
     MessageChange,
     MessageGet,
     MessageList,
@@ -84,6 +86,7 @@ from p2pchat.api.objects import (
     SmsProof,
     Status,
     Subscription,
+    Transparency,
 )
 from p2pchat.api.passphrase import Passphrase
 from p2pchat.api.text import is_unicode
@@ -154,6 +157,10 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "net.addrs": MethodSpec(NoParams, Addresses, False, "Lists the addresses at which others can reach this node."),
     "net.dial": MethodSpec(NetDial, Peer, False, "Connects to a node."),
     "net.bootstrap": MethodSpec(NetDial, Peer, False, "Connects to a node and joins the DHT through it."),
+    "mailbox.offer": MethodSpec(
+        MailboxOffer, objects.MailboxOffer, True, "Says for whom this node holds mailboxes, or shows it."
+    ),
+    "mailbox.transparency": MethodSpec(NoParams, Transparency, False, "Shows what this node holds for others."),
     "backup.create": MethodSpec(BackupFile, Backup, False, "Writes a backup into a new file."),
     "backup.verify": MethodSpec(BackupFile, Backup, False, "Reads a backup as restoring it would."),
 }
@@ -232,7 +239,7 @@ def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Ma
 
 
 def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
-    names = ", ".join(kind.__struct_fields__) or "none"
+    names = ", ".join(kind.__struct_encode_fields__) or "none"
     if _WORD.fullmatch(name):
         return invalid(name, f"is no parameter of {method}, which knows {names}")
     return UsageError(f"params: {method} knows {names}", data={"param": "params"})
@@ -240,7 +247,7 @@ def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
 
 @cache
 def _names(kind: type[Params]) -> frozenset[str]:
-    return frozenset(kind.__struct_fields__)
+    return frozenset(kind.__struct_encode_fields__)
 
 
 @cache
@@ -264,9 +271,10 @@ def _dicts(value: object) -> Iterable[dict[object, object]]:
 def _words(kind: type[Params]) -> dict[str, tuple[list[str], list[str]]]:
     """The parameters of ``kind`` that take one of a few words: these, and all that may be given."""
     hints = typing.get_type_hints(kind)
-    choices = {name: _choices(hint) for name, hint in hints.items()}
+    called = dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))  # "for" is no name in Python
+    choices = {called[name]: _choices(hint) for name, hint in hints.items() if name in called}
     words = {name: [choice for choice in of if choice != _NUMBER] for name, of in choices.items()}
-    return {name: (words[name], choices[name]) for name in hints if words[name]}
+    return {name: (words[name], choices[name]) for name in choices if words[name]}
 
 
 def _choices(hint: object) -> list[str]:

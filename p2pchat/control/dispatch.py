@@ -32,6 +32,7 @@ from p2pchat.control.identity_methods import IdentityMethods
 from p2pchat.control.jsonrpc import Ready
 from p2pchat.control.keeping import Keeper, KeeperMethods, PassphraseMethods
 from p2pchat.control.locked import locked
+from p2pchat.control.mailbox_methods import MailboxMethods
 from p2pchat.control.message_methods import MessageMethods
 from p2pchat.control.net_methods import NetMethods
 from p2pchat.control.node_methods import NodeMethods
@@ -75,6 +76,7 @@ class Methods:
             "message": self._messages,
             "events": self._events,
             "net": NetMethods(context),
+            "mailbox": MailboxMethods(context, own),
             "backup": BackupMethods(context, settings, own),
         }
         self._handlers = _handlers(self.families)

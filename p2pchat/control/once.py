@@ -25,6 +25,7 @@ R = TypeVar(
     objects.Identity,
     objects.Import,
     objects.Invite,
+    objects.MailboxOffer,
     objects.Message,
     objects.SmsProof,
 )

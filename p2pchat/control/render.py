@@ -24,6 +24,7 @@ from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services.address_book import Outcome
 from p2pchat.services.contacts import open_snapshot
 from p2pchat.services.device import open_replacement
+from p2pchat.services.holding import open_told
 from p2pchat.services.prove import open_result
 from p2pchat.services.steps import open_step
 from p2pchat.store import contacts, messages
@@ -47,6 +48,7 @@ _STATE_OF = {
 }
 _ARRIVED = frozenset((EventKind.MESSAGE_DELIVERED, EventKind.MESSAGE_READ, EventKind.MESSAGE_RECEIVED))
 _ENDED = frozenset((EventKind.MESSAGE_EXPIRED, EventKind.MESSAGE_FAILED, EventKind.MESSAGE_CANCELLED))
+_MAILBOX: Final = frozenset((EventKind.MAILBOX_DEPOSITED, EventKind.MAILBOX_FETCHED, EventKind.MAILBOX_DELETED))
 _OVER: Final = frozenset(_STATE_OF[kind] for kind in _ENDED)
 _OTHER_OF_MERGE: Final[dict[str, str]] = {
     EventKind.CONTACT_MERGED: "merged_id",
@@ -152,6 +154,10 @@ def event(tx: Tx, row: EventRow, online: Online, store_id: bytes) -> Event:
 
 def transient(tx: Tx, told: DomainEvent, online: Online) -> Event:
     """An event that is not stored: ``seq`` is null."""
+    if told.kind in _MAILBOX:
+        mailbox, boxes, size = open_told(told.detail)
+        of_mailbox: dict[str, object] = {"mailbox": mailbox, "boxes": boxes, "bytes": size}
+        return Event(seq=None, ts=tx.now_ms, type=told.kind.value, data=of_mailbox)
     row = contacts.get(tx, told.subject) if told.subject is not None else None
     data: Contact | dict[str, object] = contact(row, online) if row is not None else {}
     if isinstance(data, Contact) and told.kind is EventKind.DISCOVERY_PROGRESS:

@@ -297,7 +297,7 @@ def test_the_documentation_lists_every_method_parameter_and_result() -> None:
         kinds = typing.get_args(spec.result) if isinstance(spec.result, UnionType) else (spec.result,)
         return {f"-> {kind.__name__}" for kind in kinds}
 
-    implemented = {name: set(spec.params.__struct_fields__) | results(spec) for name, spec in METHODS.items()}
+    implemented = {name: set(spec.params.__struct_encode_fields__) | results(spec) for name, spec in METHODS.items()}
     assert documented() == implemented
 
 
