@@ -217,10 +217,10 @@ class Desk:
     # owners
 
     async def _grant(self, request: wire.Grant) -> Answer:
-        result = await self._context.db.run(lambda tx: self._granted(tx, request))
+        result = await self._context.db.run(partial(self._granted, request=request, now=self._holding.charges.now()))
         return self._refused(*result) if isinstance(result, tuple) else result
 
-    def _granted(self, tx: Tx, request: wire.Grant) -> wire.Granted | tuple[Reason, int]:
+    def _granted(self, tx: Tx, request: wire.Grant, now: float) -> wire.Granted | tuple[Reason, int]:
         """On the store's thread."""
         offered = offer.load(tx)
         if offered.to == "nobody" or not mailbox.are_free(tx, request.tokens, request.owner):
@@ -231,7 +231,7 @@ class Desk:
                 return Reason.REFUSED, 0
             if mailbox.count(tx) >= MAILBOX_OWNERS:
                 return Reason.NO_SPACE, 0
-            if not self._holding.charges.may_make(self._peer, self._prefix):
+            if not self._holding.charges.may_make(self._peer, self._prefix, now):
                 return Reason.TOO_OFTEN, prices.GRANT_RETRY_S
             found = mailbox.make(tx, request.owner)
         mailbox.renew(tx, found.id, request.tokens, request.bundle)

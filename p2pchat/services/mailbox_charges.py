@@ -92,9 +92,15 @@ class MailboxCharges:
         """What came to light when it was done; who cannot pay it pays with the next request."""
         self._work.spend(peer, cost_us, self._clock())
 
-    def may_make(self, peer: PeerId, prefix: bytes) -> bool:
-        """Whether ``peer``, who asks from ``prefix``, gets another mailbox; it counts as one."""
-        now = self._clock()
+    def now(self) -> float:
+        """On the clock of the allowances, which the store's thread has not."""
+        return self._clock()
+
+    def may_make(self, peer: PeerId, prefix: bytes, now: float) -> bool:
+        """Whether ``peer``, who asks from ``prefix``, gets another mailbox; it counts as one.
+
+        Concurrency: for jobs of the store alone, which run one after the other.
+        """
         return self._grants.spend(prefix, 1 / _GRANTS_OF_PREFIX, now) and self._grants.spend(bytes(peer), 1.0, now)
 
     def ended(self, peer: PeerId, error: PeerError) -> bool:
