@@ -29,6 +29,7 @@ from bench import (
     flood,
     held,
     history,
+    mailbox,
     simulation,
     sybils,
 )
@@ -125,6 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command = what.add_parser("import", help="an address book of 500 people: CPU, memory, latency meanwhile")
     _measured(command, book.run, book.METRICS, runs=1)
+    command = what.add_parser("mailbox", help="a node that holds boxes for a thousand owners")
+    _measured(command, mailbox.run, mailbox.METRICS, runs=3)
     command = what.add_parser("simulation", help="the lookup machine in networks of up to 100,000 nodes; budgets")
     command.add_argument("--walks", type=_at_least_one, default=1000, metavar="N", help="in each network (1000)")
     command.add_argument("--quick", action="store_true", help="1,000 nodes only")
