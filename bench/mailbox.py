@@ -1,9 +1,9 @@
 """``mailbox``: a node that holds boxes for a thousand owners, asked by several peers at once.
 
 Each run makes a holder, with production parameters, in whose store the mailboxes stand already: a peer gets no more
-than a few a day. The peers are in this process, on connections of their own; one of them asks for one thing after the other
-on a stream, as an owner and a depositor do. A box of 1 KiB holds a text of 256 bytes, but for those that come with a
-flight.
+than a few a day. The peers are in this process, on connections of their own; on each of their streams one thing is
+asked after the other, as an owner and a depositor do. A box of 1 KiB holds a text of 256 bytes, unless a flight comes
+with it.
 
 - *Deposits, lone*: one stream. It holds a round trip and a commit each.
 - *Deposits, fetches /s*: over all streams. A fetch is a box that was listed, fetched and acked.

@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 import trio
 
-from p2pchat.base.errors import PeerError, StoreError
+from p2pchat.base.errors import NetError, PeerError, StoreError
 from p2pchat.base.limits import MAILBOX_IDLE_S, MAILBOX_OWNER_BYTES, MAILBOX_OWNERS
 from p2pchat.base.refusals import Refusal
 from p2pchat.core import mailbox as wire
@@ -41,7 +41,7 @@ from p2pchat.net.hearsay import prefix_of
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
 from p2pchat.services import mailbox_charges as prices
-from p2pchat.services.defects import cause
+from p2pchat.services.defects import cause, report_defect
 from p2pchat.services.holding import Holding
 from p2pchat.store import contact_peers, mailbox, offer
 from p2pchat.store.db import Tx
@@ -86,18 +86,23 @@ class Desk:
         """Until the stream ends, or nothing was asked for a while.
 
         Raises:
-            PeerError: it is to be reset; whether the connection goes with it was seen to.
             NetError: it is gone.
         """
         try:
             await self._serve()
-        except PeerError as error:
+        except PeerError as error:  # counted, and told when that has doubled: a line each would be the peer's to write
+            await self._stream.reset()
             if self._holding.charges.ended(self._peer, error):
                 await self._context.network.disconnect(self._peer)
+        except NetError:
             raise
+        except Exception as error:  # a defect of ours ends this stream, not the node
+            report_defect(error)
+            await self._stream.reset()
 
     async def _serve(self) -> None:
-        self._holding.charges.add(self._peer, prices.STREAM_US)
+        if self._holding.charges.charge(self._peer, prices.STREAM_US):
+            return
         await self._send([wire.Challenge(self._challenge)])
         reader = FrameReader(self._stream, REQUEST_MAX_BYTES)
         while True:
@@ -240,10 +245,10 @@ class Desk:
 
     async def _list(self, request: wire.List, of: int) -> Answer:
         with trio.move_on_after(request.wait_s):
-            while True:
+            while request.wait_s:
                 arrived = self._holding.arrivals.edge(request.owner)
                 listed = await self._listed(request, of)
-                if listed.boxes or not request.wait_s:
+                if listed.boxes:
                     return listed
                 await arrived()
         return await self._listed(request, of)

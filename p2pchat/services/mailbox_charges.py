@@ -101,7 +101,7 @@ class MailboxCharges:
 
         Concurrency: for jobs of the store alone, which run one after the other.
         """
-        return self._grants.spend(prefix, 1 / _GRANTS_OF_PREFIX, now) and self._grants.spend(bytes(peer), 1.0, now)
+        return self._grants.spend(bytes(peer), 1.0, now) and self._grants.spend(prefix, 1 / _GRANTS_OF_PREFIX, now)
 
     def ended(self, peer: PeerId, error: PeerError) -> bool:
         """Count what has ended a stream; whether the connection is to go with it."""
