@@ -284,7 +284,8 @@ class Desk:
         def part(tx: Tx) -> tuple[list[Gone], bool]:
             gone = mailbox.end(tx, of.id)
             self._holding.depositors.remove(gone)
-            return gone, mailbox.of_owner(tx, of.owner) is None
+            left = mailbox.of_owner(tx, of.owner)
+            return gone, left is None or left.id != of.id  # ended from elsewhere, and granted anew
 
         done = False
         while not done:

@@ -15,17 +15,18 @@ _OPEN: Final = (
     "passphrase reveals. Set one with: p2pchat passphrase"
 )
 _UNSEALED: Final = (
-    "With the passphrase, or where the node runs unlocked: your own name, number, keys, contacts, their addresses and "
-    "your messages. Of what is held for others: of each mailbox a key that was made for it alone, hashes of its "
-    "tokens, an encrypted bundle, and to the hour when its owner was last there; of each box its size, the second at "
-    "which it came and the one until which it is kept. No box can be opened here, with whatever key this machine has: "
-    "it is sealed for its owner. Neither who owns a mailbox nor who left a box is stored, and no address from which "
-    "one came. How many boxes were deleted on which of the last 30 days, and why, is stored; the boxes themselves are "
-    "overwritten, as far as the disk does overwrite. Of the records of the DHT that are kept for others: their bytes, "
-    "in which nobody's number, name or address can be read here, and the network of whoever put them, which is the "
-    "first 24 bits of an IPv4 address, 48 of an IPv6 one, or the peer ID where the address was a private one. Besides, "
-    "the nodes that this one knows, with their addresses. The memory of a node that runs also has who is connected "
-    "now, and from which network each box came since the start."
+    "With the passphrase, or where the node runs unlocked: your own name, number, keys, contacts, their "
+    "addresses, your messages, and which nodes hold mailboxes or boxes of yours. Of what is held for others: of "
+    "each mailbox a key that was made for it alone, hashes of its tokens, an encrypted bundle, and to the hour "
+    "when its owner was last there; of each box its size, the second at which it came and the one until which it "
+    "is kept. No box can be opened here, with whatever key this machine has: it is sealed for its owner. Neither "
+    "who owns a mailbox nor who left a box is stored, and no address from which one came. How many boxes were "
+    "deleted on which of the last 30 days, and why, is stored; the boxes themselves are overwritten, as far as "
+    "the disk does overwrite. Of the records of the DHT that are kept for others: their bytes, in which nobody's "
+    "number, name or address can be read here, and the network of whoever put them, which is the first 24 bits of "
+    "an IPv4 address, 48 of an IPv6 one, or the peer ID where there was no public address. Besides, the nodes "
+    "that this one knows, with their addresses. The memory of a node that runs also has who is connected now, and "
+    "from which network each box came since the start."
 )
 
 

@@ -46,6 +46,7 @@ from p2pchat.services import block, depositors, desk
 from p2pchat.services import contacts as book
 from p2pchat.services.holding import opaque_id, open_told
 from p2pchat.store import mailbox
+from p2pchat.store.db import Tx
 from p2pchat.store.offer import Offer
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.entropy import SeededEntropy
@@ -312,6 +313,25 @@ async def test_end_deletes_it_all(autojump_clock: MockClock) -> None:
         assert await scenery.holder.database.run(mailbox.stock) == []
         (past,) = await scenery.holder.database.run(mailbox.past)
         assert (past.why, past.boxes, past.size) == ("ended", 12, 12 * 524_288)
+
+
+async def test_a_mailbox_that_was_ended_twice_and_granted_anew_stays(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = mailbox.end
+
+    def overtaken(tx: Tx, of: int) -> list[mailbox.Gone]:
+        monkeypatch.setattr(mailbox, "end", real)
+        gone = real(tx, of)
+        mailbox.make(tx, scenery.box.owner.public)
+        return gone
+
+    async with scene() as scenery, talk(scenery.owner, scenery.holder) as owner:
+        monkeypatch.setattr(mailbox, "end", overtaken)
+        with trio.fail_after(60):
+            answer = await owner.ask_as(scenery.box.owner, End(scenery.box.owner.public, NO_SIGNATURE))
+        assert answer == Ended()
+        assert len(await scenery.holder.database.run(mailbox.stock)) == 1
 
 
 async def test_one_peer_gets_only_so_many_mailboxes(autojump_clock: MockClock) -> None:
