@@ -46,7 +46,7 @@ from p2pchat.services import block, depositors, desk
 from p2pchat.services import contacts as book
 from p2pchat.services.holding import opaque_id, open_told
 from p2pchat.store import mailbox
-from p2pchat.store.db import Tx
+from p2pchat.store.db import Job, Tx
 from p2pchat.store.offer import Offer
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.entropy import SeededEntropy
@@ -138,6 +138,24 @@ async def test_a_box_is_kept_given_and_deleted(autojump_clock: MockClock) -> Non
             await depositor.ask(scenery.deposit())
             assert await listed(owner, box) == [2, 4]  # numbers are never used twice
             assert await scenery.total() == (2, 3_072)
+
+
+async def test_boxes_that_come_together_are_written_together(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene() as scenery, talk(scenery.depositor, scenery.holder) as depositor:
+        database = scenery.holder.database
+        run, jobs = database.run, [0]
+
+        async def counted(job: Job[object]) -> object:
+            jobs[0] += 1
+            return await run(job)
+
+        monkeypatch.setattr(database, "run", counted)
+        answers = await depositor.ask(*[scenery.deposit() for _ in range(50)], Bundle(scenery.box.token))
+        assert [type(each) for each in answers] == [Custody] * 50 + [BundleIs]
+        assert jobs[0] <= 5  # one for each piece in which the stream has brought them
+        assert (await scenery.stock()).boxes == 50
 
 
 async def test_fetch_answers_with_what_fits_and_at_least_one(autojump_clock: MockClock) -> None:
