@@ -13,7 +13,7 @@ import trio
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import Identity
-from p2pchat.core.params import Params
+from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
@@ -123,6 +123,7 @@ class Context:
         replaced_ms: epoch_ms of the device that has replaced this one; from then on there is no network. Set by
             :mod:`life` alone.
         addressed: contacts for whom anything was sealed since the start.
+        box_ttl_s: for how long boxes are left at mailboxes (PROTOCOL.md 6.3).
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
     """
 
@@ -142,6 +143,7 @@ class Context:
     attempts: Attempts = field(default_factory=Attempts, repr=False)
     charges: Charges = field(default_factory=lambda: Charges(trio.current_time), repr=False)
     replaced_ms: int | None = None
+    box_ttl_s: int = PRODUCTION.mailbox_ttl_s
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))

@@ -172,3 +172,9 @@ def _keep(contact: int, held: HeldPresence, newest: Sighting, tx: Tx) -> bool:
     said = newest.presence
     store.note_mailboxes(tx, contact, newest.seq, said)
     return contact_peers.save(tx, contact, said.peer_id, said.addresses, said.ask, newest.seq)
+
+
+def was_read(tx: Tx, contact: int) -> bool:
+    """Whether a record of the presence that ``contact`` has given was read."""
+    held = store.held(tx, contact)
+    return held is not None and held.seq > 0

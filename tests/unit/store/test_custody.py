@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from p2pchat.base.ids import PeerId
+from p2pchat.base.ids import ContactId, PeerId
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.session import seal
 from p2pchat.store import contacts, custody, messages, sessions
@@ -36,7 +36,7 @@ async def store() -> AsyncIterator[tuple[Database, Clock]]:
 
 def talk(tx: Tx, texts: int = 4) -> tuple[int, SessionRow, list[EnvelopeRow]]:
     """A contact, a session, and envelopes of two texts each."""
-    contact = contacts.add(tx, bytes(8), "Bob", "+821098765432", 0).id
+    contact = contacts.add(tx, ContactId(bytes(8)), "Bob", "+821098765432", 0).id
     row = sessions.add(tx, contact, session_pair(ENTROPY)[0])
     for n in range(1, texts + 1):
         queue(tx, contact, n, bytes([n]) * 16)
