@@ -144,9 +144,9 @@ def _boxes(
         tries: to leave it there, that failed, oldest first.
     """
     if held:
-        who, hold = ("A mailbox", "holds") if len(held) == 1 else (f"{len(held)} mailboxes", "hold")
-        last_ms = max(until_s for _, until_s in held) * 1000 - now_ms
-        words = [f"{who} of {name} {hold} it, sealed, for {_length(last_ms)} more: {name} gets it there, too."]
+        who = "a mailbox" if len(held) == 1 else f"{len(held)} mailboxes"
+        left = _length(max(until_s for _, until_s in held) * 1000 - now_ms)
+        words = [f"It is held, sealed, by {who} of {name} for {left} more: {name} gets it there, too."]
     elif not mailboxes:
         words = [f"No mailbox of {name} is known."]
     elif row.state == "held":

@@ -115,14 +115,14 @@ async def test_an_explanation_says_what_the_mailboxes_do(
         await eventually(tried)
         found = await explained(w)
         assert "Bob cannot be reached now." in found.text
-        assert "A mailbox of Bob holds it, sealed, for 2 days more: Bob gets it there, too." in found.text
+        assert "It is held, sealed, by a mailbox of Bob for 2 days more: Bob gets it there, too." in found.text
         assert "failed: It has no space left." in found.text
         assert "The last try, " in found.text  # to reach Bob himself
         assert found.tries[-1].error == "It has no space left."
         assert found.tries[-1].path == "lan"
         w.holders[0].answer = lambda _: None
         await eventually(lambda: both(w), within_s=3600)
-        assert "2 mailboxes of Bob hold it, sealed" in (await explained(w)).text
+        assert "It is held, sealed, by 2 mailboxes of Bob for " in (await explained(w)).text
 
 
 async def both(w: World) -> bool:
