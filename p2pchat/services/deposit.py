@@ -25,7 +25,7 @@ from p2pchat.core.presence import Mailbox
 from p2pchat.core.wire import Ack
 from p2pchat.net.addresses import dialable
 from p2pchat.net.mailbox import MailboxRefused, Visit, visit
-from p2pchat.services import greet
+from p2pchat.services import greet, presence
 from p2pchat.services.attempts import Attempt
 from p2pchat.services.context import Context, tell
 from p2pchat.services.defects import cause
@@ -41,6 +41,7 @@ _VISITS: Final = 4  # at the same time
 _VISIT_S: Final = 60.0  # then it is another holder's turn, and another contact's
 _ROUNDS: Final = 16  # of one visit, 64 envelopes each
 _AGAIN_S: Final = 1.0
+_NONE_FOR_S: Final = 600  # who had no mailbox so long ago may have one now
 _RETRY_S: Final = 30.0
 _RETRY_MAX_S: Final = 600.0  # of one that cannot be reached
 _REFUSED_MAX_S: Final = 2 * 3600.0  # of one that answered, and does not do it
@@ -218,7 +219,7 @@ async def leave_acks(context: Context, contact: int, acks: Sequence[tuple[bytes,
 
     Source: PROTOCOL.md 6.6.
     """
-    places = await context.db.run(lambda tx: _places(tx, contact))
+    places = await _places_now(context, contact)
     if places is None:
         return
     until_s = held_until_s(int(context.now()), context.box_ttl_s, places.said_s, None, context.params)
@@ -234,6 +235,26 @@ async def leave_acks(context: Context, contact: int, acks: Sequence[tuple[bytes,
                         await leave(context, opened, mailbox, places.key, frame, until_s)
         except (NetError, PeerError) as error:
             log.debug("deposit.acks_failed", error=error.error_name)
+
+
+async def _places_now(context: Context, contact: int) -> MailboxesOf | None:
+    """Where acks can be left; read anew where that is known from long ago, since acks wait for nothing later."""
+
+    def look(tx: Tx) -> tuple[MailboxesOf | None, bool]:
+        row, places = contacts.get(tx, contact), _places(tx, contact)
+        said_since_s = tx.now_s - (_NONE_FOR_S if places is None else context.params.presence_every_s)
+        fresh = presence_store.told_of_mailboxes(tx, contact, said_since_s)
+        return places, fresh or row is None or row.state != "matched"
+
+    places, fresh = await context.db.run(look)
+    if fresh:
+        return places
+    try:
+        with trio.move_on_after(_VISIT_S):
+            await presence.seek(context, contact)
+    except NetError as error:
+        log.debug("presence.not_read", error=cause(error))
+    return await context.db.run(lambda tx: _places(tx, contact))
 
 
 def known_mailboxes(tx: Tx, contact: int) -> int:
