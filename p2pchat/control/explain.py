@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, cast
 
 from p2pchat.api import objects
+from p2pchat.base.ids import PeerId
 from p2pchat.base.limits import LIVE_S
 from p2pchat.control.replaced import in_words
 from p2pchat.net.addresses import classify, format_address
@@ -25,6 +27,8 @@ def explanation(
     now_ms: int,
     life_ms: int,
     replaced_ms: int | None = None,
+    held: Sequence[tuple[PeerId, int]] = (),
+    mailboxes: int = 0,
 ) -> objects.Explanation:
     """What is known of a message.
 
@@ -33,13 +37,17 @@ def explanation(
         next_ms: when the next one is, unix ms; None where there is a connection, or none is due.
         life_ms: after which a message that waits expires.
         replaced_ms: when the device was made that has replaced this one.
+        held: who holds it, and until which unix second.
+        mailboxes: of the contact that are known.
     """
-    waits = row.state in ("queued", "sent")
+    waits = row.state in ("queued", "sent", "held")
     tries = tries if waits and contact.state == "matched" else ()
     next_ms = next_ms if waits and contact.state == "matched" and not online else None
     if row.live:
         tries, next_ms, life_ms = (), None, int(LIVE_S * 1000)
     words = _waiting(row, contact, tries, next_ms, online=online, now_ms=now_ms) if waits else _ended(row, contact)
+    if waits and not (online or row.live) and contact.state == "matched":
+        words += _boxes(row, contact.name, [each for each in tries if each.mailbox], held, mailboxes, now_ms)
     if waits and replaced_ms is not None:
         next_ms, words = None, [f"{in_words(replaced_ms)}."]
     expires_ms = row.created_ms + life_ms if waits else None
@@ -49,7 +57,7 @@ def explanation(
         state=cast("objects.MessageState", row.state),
         reason=row.reason,
         tries=[_shown(attempt) for attempt in tries],
-        holders=[],
+        holders=[objects.Holder(id=peer.hex(), until_ms=until_s * 1000) for peer, until_s in held],
         next_try_ms=next_ms,
         expires_ms=expires_ms,
         text=" ".join(words),
@@ -111,13 +119,42 @@ def _waiting(
     words = [f"{name} cannot be reached now."]
     if row.state == "sent":
         words.append("It has left once, and was not confirmed: it goes again.")
-    if tries:
-        last = tries[-1]
+    dialled = [each for each in tries if not each.mailbox]
+    if dialled:
+        last = dialled[-1]
         what = "the connection" if last.address is None else f"an address of {name}"
         words.append(f"The last try, {_ago(now_ms - last.at_ms)}, was {what}: {last.why}")
     if next_ms is not None:
         words.append(f"The next try is {_until(next_ms - now_ms)}.")
     words.append(f"As soon as {name} comes online, or a new address is known, it goes at once.")
+    return words
+
+
+def _boxes(
+    row: MessageRow,
+    name: str,
+    tries: Sequence[Attempt],
+    held: Sequence[tuple[PeerId, int]],
+    mailboxes: int,
+    now_ms: int,
+) -> list[str]:
+    """What mailboxes of an absent contact have to do with it.
+
+    Args:
+        tries: to leave it there, that failed, oldest first.
+    """
+    if held:
+        who = "a mailbox" if len(held) == 1 else f"{len(held)} mailboxes"
+        left = _length(max(until_s for _, until_s in held) * 1000 - now_ms)
+        words = [f"It is held, sealed, by {who} of {name} for {left} more: {name} gets it there, too."]
+    elif not mailboxes:
+        words = [f"No mailbox of {name} is known."]
+    elif row.state == "held":
+        words = [f"It was at a mailbox of {name}, and is held there no more: it is left again."]
+    else:
+        words = [f"It is left at a mailbox of {name} as soon as one takes it."]
+    if tries and mailboxes > len(held):
+        words.append(f"The last try to leave it at one, {_ago(now_ms - tries[-1].at_ms)}, failed: {tries[-1].why}")
     return words
 
 

@@ -9,6 +9,7 @@ import trio
 
 from p2pchat.api import calls, objects
 from p2pchat.base.errors import UsageError
+from p2pchat.base.ids import PeerId
 from p2pchat.control import render
 from p2pchat.control.explain import explanation
 from p2pchat.control.once import once, once_in
@@ -18,8 +19,9 @@ from p2pchat.control.server import Connection
 from p2pchat.services import contacts as book
 from p2pchat.services import find, receipts, withdraw
 from p2pchat.services.context import Context
+from p2pchat.services.deposit import known_mailboxes
 from p2pchat.services.send import Outbox
-from p2pchat.store import contacts, messages, meta
+from p2pchat.store import contacts, custody, messages, meta
 from p2pchat.store.contacts import SELF, ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
@@ -115,6 +117,7 @@ class MessageMethods:
     def _page(self, tx: Tx, rows: Sequence[MessageRow], limit: int) -> objects.Messages:
         """``rows``, one more than ``limit`` where another page follows, as far as a reply has room."""
         uids: dict[int, str] = {}
+        held = custody.holders(tx, rows[:limit])
         shown: list[objects.Message] = []
         size = 0
         for row in rows[:limit]:
@@ -123,7 +126,7 @@ class MessageMethods:
                 uids[row.contact] = owner.uid.hex() if owner is not None else ""
             if row.state == "deleted" or not uids[row.contact]:
                 continue  # it went by itself, or with its contact, since it was found
-            message = self._message(row, uids[row.contact])
+            message = self._message(row, uids[row.contact], held.get(row.id, ()))
             size += render.size_of(message)
             if shown and size > render.PAGE_BYTES:
                 return objects.Messages(messages=shown, next=shown[-1].position)
@@ -155,6 +158,8 @@ class MessageMethods:
                 now_ms=tx.now_ms,
                 life_ms=life_ms,
                 replaced_ms=self._context.replaced_ms,
+                held=custody.holders(tx, [row]).get(row.id, ()),
+                mailboxes=known_mailboxes(tx, contact.id),
             )
 
         return await self._context.db.run(look)
@@ -175,7 +180,8 @@ class MessageMethods:
         return await once(self._context, "message.delete", params, objects.Deleted, effect)
 
     def _found(self, tx: Tx, text: str) -> objects.Message:
-        return self._message(*self._row(tx, text))
+        row, owner = self._row(tx, text)
+        return self._message(row, owner, custody.holders(tx, [row]).get(row.id, ()))
 
     def _row(self, tx: Tx, text: str) -> tuple[MessageRow, str]:
         """The message with that id, and its contact's."""
@@ -186,8 +192,8 @@ class MessageMethods:
             raise UsageError("No message has that id.", name="MESSAGE_NOT_FOUND")
         return row, owner.uid.hex()
 
-    def _message(self, row: MessageRow, contact_uid: str) -> objects.Message:
-        return render.message(row, contact_uid, self._context.profile.store_id)
+    def _message(self, row: MessageRow, contact_uid: str, held: Sequence[tuple[PeerId, int]] = ()) -> objects.Message:
+        return render.message(row, contact_uid, self._context.profile.store_id, held)
 
     async def _wait(self, queued: objects.Message, state: str, timeout_ms: int) -> objects.Message:
         """The message once it has come as far as ``state``.

@@ -17,7 +17,13 @@ from p2pchat.services.device import replaced_by
 RANK: Final = {"queued": 0, "sent": 1, "held": 2, "delivered": 3, "read": 4}
 """The states that a message goes through, in their order. In any other it has ended."""
 
-_REACHES: Final = {EventKind.MESSAGE_QUEUED: 0, EventKind.MESSAGE_SENT: 1, EventKind.MESSAGE_DELIVERED: 3}
+_REACHES: Final = {
+    EventKind.MESSAGE_QUEUED: 0,
+    EventKind.MESSAGE_SENT: 1,
+    EventKind.MESSAGE_HELD: 2,
+    EventKind.MESSAGE_UNHELD: 2,
+    EventKind.MESSAGE_DELIVERED: 3,
+}
 _EVERY: Final = max(RANK.values())  # by what reads or ends it
 
 

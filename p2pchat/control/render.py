@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -12,6 +12,7 @@ from p2pchat.api.objects import (
     Contact,
     ContactState,
     Event,
+    Holder,
     Import,
     Invite,
     Message,
@@ -20,6 +21,7 @@ from p2pchat.api.objects import (
     Refusal,
     Trust,
 )
+from p2pchat.base.ids import PeerId
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services.address_book import Outcome
 from p2pchat.services.contacts import open_snapshot
@@ -27,7 +29,7 @@ from p2pchat.services.device import open_replacement
 from p2pchat.services.holding import open_told
 from p2pchat.services.prove import open_result
 from p2pchat.services.steps import open_step
-from p2pchat.store import contacts, messages
+from p2pchat.store import contacts, custody, messages
 from p2pchat.store.contacts import SELF, ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.eventlog import EventRow
@@ -39,6 +41,8 @@ Online = Callable[[int], bool]
 _STATE_OF = {
     EventKind.MESSAGE_QUEUED: "queued",
     EventKind.MESSAGE_SENT: "sent",
+    EventKind.MESSAGE_HELD: "held",
+    EventKind.MESSAGE_UNHELD: "held",
     EventKind.MESSAGE_DELIVERED: "delivered",
     EventKind.MESSAGE_READ: "read",
     EventKind.MESSAGE_RECEIVED: "received",
@@ -124,8 +128,12 @@ def message_row(store_id: bytes, text: str) -> int | None:
     return int.from_bytes(raw[8:], "big") if len(raw) == 16 and raw[:8] == store_id and raw[8] < 128 else None
 
 
-def message(row: MessageRow, contact_uid: str, store_id: bytes) -> Message:
-    """A message as it is now."""
+def message(row: MessageRow, contact_uid: str, store_id: bytes, held: Sequence[tuple[PeerId, int]] = ()) -> Message:
+    """A message as it is now.
+
+    Args:
+        held: who holds it, and until which unix second.
+    """
     return Message(
         id=message_id(store_id, row.id),
         contact_id=contact_uid,
@@ -133,7 +141,7 @@ def message(row: MessageRow, contact_uid: str, store_id: bytes) -> Message:
         text=row.text or "",
         state=cast("MessageState", row.state),
         reason=_NEWER_VERSION if row.text is None else row.reason if row.state in _OVER else None,
-        holders=[],
+        holders=[Holder(id=peer.hex(), until_ms=until_s * 1000) for peer, until_s in held],
         created_ms=row.created_ms,
         delivered_ms=row.delivered_ms,
         read_ms=row.read_ms,
@@ -213,8 +221,9 @@ def _message_then(tx: Tx, row: EventRow, subject: int, store_id: bytes) -> Messa
     owner = contacts.get(tx, found.contact) if found is not None else None
     if found is None or owner is None or found.state == "deleted":
         return {"id": message_id(store_id, subject)}  # it went with its contact, or by itself
-    told = message(found, owner.uid.hex(), store_id)
     kind = EventKind(row.kind)
+    held = custody.holders(tx, [found]).get(found.id, ()) if kind is EventKind.MESSAGE_HELD else ()
+    told = message(found, owner.uid.hex(), store_id, held)
     if kind in _STATE_OF:
         told.state = cast("MessageState", _STATE_OF[kind])
         if kind not in _ARRIVED:

@@ -14,6 +14,8 @@ class EventKind(StrEnum):
 
     MESSAGE_QUEUED = "message.queued"
     MESSAGE_SENT = "message.sent"
+    MESSAGE_HELD = "message.held"
+    MESSAGE_UNHELD = "message.unheld"
     MESSAGE_DELIVERED = "message.delivered"
     MESSAGE_READ = "message.read"
     MESSAGE_RECEIVED = "message.received"

@@ -38,7 +38,7 @@ from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
 from p2pchat.daemon.unlocked import Settings, Unlocked, unlocked
 from p2pchat.net.addresses import parse_address
-from p2pchat.services.config import Config
+from p2pchat.services.config import HOUR_S, Config
 from p2pchat.services.defects import report_defect
 from p2pchat.services.join import NodeAddress
 from p2pchat.store.keyfile import needs_passphrase
@@ -66,7 +66,8 @@ def parse(config: Config) -> Settings:
                 data={"param": "bootstrap"},
             )
         bootstrap.append((peer, (address,)))
-    return Settings(tuple(parse_address(text)[0] for text in config.listen), tuple(bootstrap))
+    listen = tuple(parse_address(text)[0] for text in config.listen)
+    return Settings(listen, tuple(bootstrap), config.mailbox_ttl_hours * HOUR_S)
 
 
 def run(start: Start, key: Handover | None) -> None:

@@ -48,10 +48,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration with its addresses parsed. ``listen`` is empty where the user named none."""
+    """The configuration with its addresses parsed. ``listen`` is empty where the user named none; ``box_ttl_s``: for
+    how long boxes are left at mailboxes."""
 
     listen: tuple[Address, ...]
     bootstrap: tuple[NodeAddress, ...]
+    box_ttl_s: int
 
 
 @dataclass(slots=True)
@@ -95,7 +97,7 @@ async def unlocked(paths: ProfilePaths, settings: Settings, key: Handover, start
             ChildMiner.running() as miner,
             ChildDeriver.running() as deriver,
         ):
-            context = await _context(database, miner, deriver)
+            context = await _context(database, miner, deriver, settings)
             async with _living(context, paths, settings, started) as half:
                 yield half
     finally:
@@ -113,7 +115,7 @@ async def _opened(paths: ProfilePaths, key: Handover) -> AsyncIterator[Database]
             await database.close()
 
 
-async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver) -> Context:
+async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver, settings: Settings) -> Context:
     bus = Bus()
     database.listen(bus.committed)
     entropy = SystemEntropy()
@@ -127,6 +129,7 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver)
         identity=load_identity((await database.run(meta.load_profile)).identity),
         bus=bus,
         message_prefix=entropy.bytes(8),
+        box_ttl_s=settings.box_ttl_s,
     )
 
 

@@ -16,11 +16,13 @@ _KEPT: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One that failed. ``address``: None where a connection was there; ``why``: a sentence that names nothing."""
+    """One that failed. ``address``: None where a connection was there; ``why``: a sentence that names nothing;
+    ``mailbox``: it was to leave something at one of the contact's mailboxes."""
 
     at_ms: int
     address: Address | None = field(repr=False)
     why: str = field(repr=False)
+    mailbox: bool = False
 
 
 class Attempts:

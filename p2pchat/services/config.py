@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Final, cast
 
 from p2pchat.base.errors import UsageError
+from p2pchat.core.params import PRODUCTION
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
+HOUR_S: Final = 3600
+_TTL_HOURS: Final = range(1, PRODUCTION.mailbox_ttl_max_s // HOUR_S + 1)
+_IN_TABLES: Final = {"mailbox_ttl_hours": "mailbox.ttl_hours"}
 _ENVIRONMENT: Final = {
     "P2PCHAT_LISTEN": "listen",
     "P2PCHAT_BOOTSTRAP": "bootstrap",
@@ -30,12 +34,15 @@ class Config:
         bootstrap: multiaddrs with ``/p2p/…`` of nodes to start from.
         log_level: one of debug, info, warning, error.
         log_format: text or json; empty: text on a terminal, json elsewhere.
+        mailbox_ttl_hours: in the file ``ttl_hours`` of the table ``mailbox``: for how long mailboxes of contacts are
+            asked to hold what is left there, 1 to 336.
     """
 
     listen: tuple[str, ...] = ()
     bootstrap: tuple[str, ...] = ()
     log_level: str = "info"
     log_format: str = ""
+    mailbox_ttl_hours: int = PRODUCTION.mailbox_ttl_s // HOUR_S
 
 
 def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]) -> Config:
@@ -83,20 +90,31 @@ def check(toml: bytes) -> None:
 
 def _parsed(text: str) -> dict[str, object]:
     try:
-        return tomllib.loads(text)
+        parsed = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"The configuration file is not valid TOML: {error}.") from error
+    flat: dict[str, object] = {}
+    for key, value in parsed.items():
+        flat |= _flattened(key, value)
+    return flat
+
+
+def _flattened(key: str, value: object) -> dict[str, object]:
+    """The entries of a table under their full names; anything else under its own."""
+    if not isinstance(value, dict):
+        return {key: value}
+    return {f"{key}.{name}": each for name, each in cast("dict[str, object]", value).items()}
 
 
 def _merged(config: Config, values: Mapping[str, object], where: str) -> Config:
-    known = {field.name for field in fields(Config)}
+    known = {_IN_TABLES.get(field.name, field.name): field.name for field in fields(Config)}
     changes: dict[str, object] = {}
     for key, value in values.items():
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f" Did you mean {near[0]}?" if near else f" Known are {', '.join(sorted(known))}."
             raise UsageError(f"{where} has an unknown key {key!r}.{hint}", data={"param": key})
-        changes[key] = _checked(key, value, where)
+        changes[known[key]] = _checked(key, value, where)
     return replace(config, **changes)  # type: ignore[arg-type]
 
 
@@ -106,6 +124,10 @@ def _checked(key: str, value: object, where: str) -> object:
         if not all(isinstance(item, str) for item in items):
             raise UsageError(f"{where}: {key} is a list of texts.", data={"param": key})
         return tuple(items)
+    if key == "mailbox.ttl_hours":
+        if not isinstance(value, int) or isinstance(value, bool) or value not in _TTL_HOURS:
+            raise UsageError(f"{where}: {key} is a number from 1 to {_TTL_HOURS[-1]}.", data={"param": key})
+        return value
     allowed = LEVELS if key == "log_level" else FORMATS
     if value not in allowed:
         raise UsageError(f"{where}: {key} is one of {', '.join(allowed)}.", data={"param": key})

@@ -4,14 +4,14 @@
 - Of two streams with one peer the one whose opener has the lower PeerID stays: the node with the higher one ends its
   own as soon as the other has shown life (PROTOCOL.md 5.1). Until then both serve, since a repeat costs nothing.
 - A failed dial is repeated after 1 s · 2ⁿ up to 10 min; a message to send or a new address tries at once.
-- A contact that cannot be dialled is looked up in its presence, at once and then ever more rarely.
+- A contact that cannot be dialled is looked up in its presence, at once and then ever more rarely; what waits for it is
+  left at its mailboxes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -24,12 +24,13 @@ from p2pchat.base.limits import NODES_PER_CONTACT
 from p2pchat.core.delivery import retry_after_s
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.net.transport import Stream
-from p2pchat.services import presence
 from p2pchat.services.attempts import Attempt
 from p2pchat.services.context import Context, at_once
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import Outgoing
+from p2pchat.services.deposit import NOTHING, Depositor
 from p2pchat.services.link import MSG_PROTOCOL, Link
+from p2pchat.services.readings import Reader, Readings
 from p2pchat.services.send import Queued
 from p2pchat.store import contact_peers, contacts
 from p2pchat.store.contact_peers import ContactPeer
@@ -40,15 +41,11 @@ _LIVED_S: Final = 20.0  # a stream that ends sooner counts as a failure: the nex
 _STORE_RETRY_S: Final = 30.0
 _HURRY_S: Final = 2.0  # not more often than this, however many messages are queued
 
-_SEEK_MIN_S: Final = 60.0
-_SEEK_MAX_S: Final = 6 * 3600.0
-_SEEK_HURRY_S: Final = 10.0  # a message to send does not wait longer for a reading
-_SEEKS_AT_ONCE: Final = 4
-
 _PARTING: Final = {EventKind.CONTACT_REMOVED, EventKind.CONTACT_BLOCKED, EventKind.CONTACT_CHOSEN}
 _BEGINNING: Final = {EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN, EventKind.CONTACT_UNBLOCKED}
 _WAKING: Final = {
     EventKind.MESSAGE_QUEUED,
+    EventKind.MESSAGE_UNHELD,
     EventKind.CONTACT_MERGED,
     EventKind.CONTACT_MATCHED,
     EventKind.CONTACT_CLAIMED,
@@ -56,28 +53,6 @@ _WAKING: Final = {
 }
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class _Readings:
-    """When a contact's presence is read next, on trio's clock: ever more rarely, unless nobody answered."""
-
-    count: int = 0
-    last_at: float = float("-inf")
-    next_at: float = float("-inf")
-
-    def due_after(self) -> float:
-        """Seconds until the next one; infinite where it is due already and only waits for a reason."""
-        wait_s = self.next_at - trio.current_time()
-        return wait_s if wait_s > 0 else float("inf")
-
-    def read(self, jitter: float, *, counts: bool) -> None:
-        if not counts:
-            return  # it stays due, for the next dial that fails
-        self.last_at = trio.current_time()
-        pause_s = min(_SEEK_MAX_S, _SEEK_MIN_S * 2.0 ** min(self.count, 16))
-        self.next_at = self.last_at + pause_s * (0.8 + 0.4 * jitter)
-        self.count += 1
 
 
 class Connector:
@@ -98,7 +73,8 @@ class Connector:
         self._ended: dict[int, trio.Event] = {}  # set with the end of a contact's last link
         self._nursery: trio.Nursery | None = None
         self._forgotten: Counter[int] = Counter()  # how often; a stream that is about to be admitted must notice
-        self._seeking = trio.CapacityLimiter(_SEEKS_AT_ONCE)
+        self._reader = Reader(context)
+        self._depositor = Depositor(context, self.online)
         self._carried: set[int] = set()  # messages that were sealed at once: nobody needs to look for them
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -138,6 +114,7 @@ class Connector:
 
     def hurry_all(self) -> None:
         """This node is in the network again: whoever was out of reach may not be any more."""
+        self._depositor.hurry()
         for contact in self._keepers:
             if not self.online(contact):
                 self.hurry(contact)
@@ -212,6 +189,7 @@ class Connector:
         self._hurry.pop(contact, None)
         self._ended.pop(contact, None)
         self._context.attempts.forget(contact)
+        self._depositor.forget(contact)
         scope = self._keepers.pop(contact, None)
         if scope is not None:
             scope.cancel()
@@ -226,12 +204,12 @@ class Connector:
     async def _keeper(self, contact: int, scope: trio.CancelScope) -> None:
         """One contact's outbound side: connect when there is no link, wait while there is one."""
         tries = 0
-        readings = _Readings()
+        readings = Readings()
         with scope:
             while True:
                 hurry = self._hurry[contact] = trio.Event()
                 if self.online(contact):
-                    readings = _Readings()  # whoever was here, wherever it came from, is looked for anew
+                    readings = Readings()  # whoever was here, wherever it came from, is looked for anew
                 await self._until_offline(contact)
                 started = trio.current_time()
                 peers = await self._peers(contact)
@@ -239,17 +217,22 @@ class Connector:
                 self._context.attempts.again(contact, None)
                 lived_s = [await self._try(row) for row in reachable]
                 tries = 0 if any(s is not None and s >= _LIVED_S for s in lived_s) else tries + 1
+                left = NOTHING
                 if any(s is not None for s in lived_s):
-                    readings = _Readings()
-                elif trio.current_time() >= readings.next_at and await self._seek(contact, readings):
+                    readings = Readings()
+                elif readings.due and await self._reader.seek(contact, readings):
                     continue
+                else:
+                    left = await self._depositor.deposit(contact)
+                if left.refused:
+                    readings.hurry()  # the tokens may be others by now
                 pause = retry_after_s(tries, self._context.jitter(), self._context.params) if peers else float("inf")
-                pause = min(pause, readings.due_after())
+                pause = min(pause, readings.due_after(), left.again_s)
                 if pause != float("inf"):
                     self._context.attempts.again(contact, self._now_ms() + int(pause * 1000))
                 with trio.move_on_after(pause):
                     await hurry.wait()
-                    readings.next_at = min(readings.next_at, readings.last_at + _SEEK_HURRY_S)
+                    readings.hurry()
                     if reachable:
                         await trio.sleep_until(started + _HURRY_S)
 
@@ -261,20 +244,14 @@ class Connector:
                 log.warning("connect.store_failed", error=cause(error))
                 await trio.sleep(_STORE_RETRY_S)
 
-    async def _seek(self, contact: int, readings: _Readings) -> bool:
-        """Whether its presence says where ``contact`` is, and that is new."""
-        found: bool | None = None
-        try:
-            async with self._seeking:
-                found = await presence.seek(self._context, contact)
-        except (NetError, StoreError) as error:
-            log.debug("presence.not_read", error=cause(error))
-        readings.read(self._context.jitter(), counts=found is not None)
-        return bool(found)
-
     async def _until_offline(self, contact: int) -> None:
-        while self.online(contact):  # not by the bus: each of a hundred contacts would wake for the news of all
-            await self._ended.setdefault(contact, trio.Event()).wait()
+        if not self.online(contact):
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._reader.follow, contact)
+            while self.online(contact):  # not by the bus: each of a hundred contacts would wake for the news of all
+                await self._ended.setdefault(contact, trio.Event()).wait()
+            nursery.cancel_scope.cancel()
 
     async def _try(self, row: ContactPeer) -> float | None:
         """Dial a contact's node and live the stream to its end: for how many seconds; None if it cannot be dialled."""

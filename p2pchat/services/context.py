@@ -13,7 +13,7 @@ import trio
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import Identity
-from p2pchat.core.params import Params
+from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
@@ -127,6 +127,7 @@ class Context:
         replaced_ms: epoch_ms of the device that has replaced this one; from then on there is no network. Set by
             :mod:`life` alone.
         addressed: contacts for whom anything was sealed since the start.
+        box_ttl_s: for how long boxes are left at mailboxes (PROTOCOL.md 6.3).
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
         offered: has what the user has said of mailboxes for others, and committed, take effect. Set by :mod:`holder`
             alone.
@@ -148,6 +149,7 @@ class Context:
     attempts: Attempts = field(default_factory=Attempts, repr=False)
     charges: Charges = field(default_factory=lambda: Charges(trio.current_time), repr=False)
     replaced_ms: int | None = None
+    box_ttl_s: int = PRODUCTION.mailbox_ttl_s
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once
     offered: Callable[[], Awaitable[None]] = nobody_holds

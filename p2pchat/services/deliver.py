@@ -36,7 +36,7 @@ from p2pchat.core.wire import (
 from p2pchat.services import presence
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, tell
-from p2pchat.store import contact_peers, contacts, live, meetings, messages, notices, sessions
+from p2pchat.store import contact_peers, contacts, custody, live, meetings, messages, notices, sessions
 from p2pchat.store import presence as presence_store
 from p2pchat.store.contact_peers import ContactPeer
 from p2pchat.store.db import Tx
@@ -139,6 +139,16 @@ def seal_queued(
         return None
     more = more or len(now) < len(queued)
     return Outgoing(_frames(row, chosen, cursor), tuple(chosen), row.id, wants_session=False, more=more, after=after)
+
+
+def seal_for_boxes(tx: Tx, context: Context, row: SessionRow, limit_bytes: int) -> list[EnvelopeRow]:
+    """Seal what waits for a contact who is away, up to ``limit_bytes`` or one larger envelope, to be left at mailboxes.
+
+    Neither what is for a live stream alone, nor a receipt: no Hello has said that it would be understood.
+    """
+    highest, items = messages.highest(tx), context.params.content_items
+    waiting = messages.unsealed(tx, row.contact, row.sealed_n, items, limit_bytes, highest)
+    return _seal_waiting(tx, context, row, Cursor(), waiting, limit_bytes, alone=True)[0] if waiting else []
 
 
 def has_left(cursor: Cursor, outgoing: Outgoing) -> bool:
@@ -279,6 +289,8 @@ def settle(tx: Tx, ack: Ack) -> list[bytes]:
             continue
         sessions.settle(tx, known.id)
         notices.settle(tx, known.id)
+        if known.held:
+            custody.forget(tx, known.id)
         settled.append(eid)
         _confirm(tx, known.session, known.contact)
         if known.presence_n:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from p2pchat.base.errors import HandshakeError
 from p2pchat.base.ids import PeerId
+from p2pchat.core.boxes import is_kept
 from p2pchat.core.crypto import equal
 from p2pchat.core.events import EventKind
 from p2pchat.core.keys import Cert
-from p2pchat.core.prekeys import ask_proof, make_bundle, make_signed_prekey, open_bundle
+from p2pchat.core.prekeys import Bundle, ask_proof, make_bundle, make_signed_prekey, open_bundle
 from p2pchat.core.session import next_ms, open_session, seal
 from p2pchat.core.wire import OPEN, Item, encode_content
 from p2pchat.services.contacts import contact_event
@@ -19,6 +20,7 @@ from p2pchat.services.deliver import sending_session
 from p2pchat.store import contact_peers, contacts, prekeys, presence, sessions
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
+from p2pchat.store.sessions import SessionRow
 
 REFUSED = b""
 
@@ -74,19 +76,51 @@ def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, re
     if current is not None and current.id != replace:
         return True
     bundle = open_bundle(raw_bundle, row.root, tx.now_s, context.params)
+    ms = next_ms(tx.now_ms, row.highest_ms, context.params)
+    if current is not None and (not current.session.confirmed or current.session.ms >= ms):
+        # the peer has never had it, or a clock that was ahead would have it sent on in place of the new one
+        sessions.forget(tx, current.id)
+    _fly(tx, context, row, bundle, None)
+    return True
+
+
+def make_kept_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes) -> None:
+    """Make a session with a bundle of a mailbox, for a contact who is away and has none that can send there.
+
+    One of before, of which nothing was received, stays: its flight may have arrived. It sends no more.
+
+    Raises:
+        HandshakeError, DecodeError: the bundle is not the contact's.
+
+    Source: PROTOCOL.md 6.5.
+    """
+    row, current = contacts.get(tx, contact), sending_session(tx, contact)
+    if row is None or row.root is None or row.state != "matched":
+        return  # blocked since the bundle was asked for
+    if not needs_kept_flight(tx, context, current) or not may_open(tx, context, contact):
+        return
+    bundle = open_bundle(raw_bundle, row.root, tx.now_s, context.params)
+    if current is not None and current.session.ms >= next_ms(tx.now_ms, row.highest_ms, context.params):
+        sessions.forget(tx, current.id)  # of a clock that was ahead: it would send in place of the new one
+    _fly(tx, context, row, bundle, bundle.iat)
+
+
+def needs_kept_flight(tx: Tx, context: Context, current: SessionRow | None) -> bool:
+    """Whether nothing that is sealed in ``current``, the session to send on, can wait in a mailbox."""
+    return current is None or not (current.session.confirmed or is_kept(current.kept_s, tx.now_s, context.params))
+
+
+def _fly(tx: Tx, context: Context, row: ContactRow, bundle: Bundle, kept_s: int | None) -> None:
+    """A session of ``bundle``, and its first envelope, which opens it."""
     if bundle.cert.epoch_ms < row.epoch_ms:
         raise HandshakeError("a bundle of an older device")
     ms = next_ms(tx.now_ms, row.highest_ms, context.params)
     session = open_session(context.identity, bundle, ms, context.entropy, context.params)
-    if current is not None and (not current.session.confirmed or current.session.ms >= ms):
-        # the peer has never had it, or a clock that was ahead would have it sent on in place of the new one
-        sessions.forget(tx, current.id)
     opened = Item(context.message_id(), OPEN, b"")
     session, sealed = seal(session, encode_content([opened]), context.entropy, context.params)
-    added = sessions.add(tx, contact, session)
+    added = sessions.add(tx, row.id, session, kept_s)
     sessions.add_envelope(tx, added, sealed, 0, 0)
     note_device(tx, row, ms, bundle.cert)
-    return True
 
 
 def note_device(tx: Tx, row: ContactRow, ms: int, cert: Cert) -> None:

@@ -149,7 +149,7 @@ async def seek(context: Context, contact: int) -> bool | None:
     Raises:
         NetError, StoreError: the walk or the store failed.
     """
-    held = await context.db.run(lambda tx: store.held(tx, contact))
+    held, noted = await context.db.run(partial(_held, contact))
     if held is None:
         return False
     result = await context.dht.walk(held.key.loc, put=None, watch_s=0)
@@ -160,9 +160,15 @@ async def seek(context: Context, contact: int) -> bool | None:
         except PeerError:
             continue  # whoever wrote it, it is not the contact's
     newest = max(sightings, key=lambda sighting: sighting.seq, default=None)
-    if newest is None or newest.seq <= held.seq:
+    if newest is None or newest.seq < held.seq or (newest.seq == held.seq and noted):
         return False if result.answered > 1 else None
     return await context.db.run(partial(_keep, contact, held, newest))
+
+
+def _held(contact: int, tx: Tx) -> tuple[HeldPresence | None, bool]:
+    """The presence that ``contact`` has given, and whether all of the record that was read of it is known."""
+    held = store.held(tx, contact)
+    return held, held is not None and store.told_of_mailboxes(tx, contact, held.seq)
 
 
 def _keep(contact: int, held: HeldPresence, newest: Sighting, tx: Tx) -> bool:
@@ -172,3 +178,9 @@ def _keep(contact: int, held: HeldPresence, newest: Sighting, tx: Tx) -> bool:
     said = newest.presence
     store.note_mailboxes(tx, contact, newest.seq, said)
     return contact_peers.save(tx, contact, said.peer_id, said.addresses, said.ask, newest.seq)
+
+
+def was_read(tx: Tx, contact: int) -> bool:
+    """Whether a record of the presence that ``contact`` has given was read."""
+    held = store.held(tx, contact)
+    return held is not None and held.seq > 0

@@ -17,7 +17,7 @@ from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, tell
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import sending_session
-from p2pchat.store import contacts, eventlog, idempotency, messages, meta, pairs, prekeys, sessions
+from p2pchat.store import contacts, custody, eventlog, idempotency, messages, meta, pairs, prekeys, sessions
 from p2pchat.store.db import Tx
 
 _EVERY_S: Final = 900.0
@@ -74,6 +74,8 @@ def upkeep(tx: Tx, context: Context) -> None:
         contacts.set_pending_until(tx, contact, None)
         tx.emit(contact_event(tx, EventKind.CONTACT_EXPIRED, contact))
     invites.upkeep(tx)
+    for contact, ids in custody.end(tx).items():
+        tell(tx, EventKind.MESSAGE_UNHELD, ids, contact)
     presence.forget_ended(tx)
     presence.forget_keys(tx, context)
     prove.forget(tx, context)

@@ -40,7 +40,7 @@ def delete(tx: Tx, row: MessageRow, shown_id: str) -> None:
     """
     if row.state == "queued":
         cancel(tx, row)
-    elif row.state == "sent":
+    elif row.state in ("sent", "held"):
         raise UsageError("id: is on its way; it can be deleted once it is delivered", data={"param": "id"})
     messages.forget(tx, row.id)
     idempotency.empty(tx, shown_id)

@@ -1,7 +1,8 @@
 """Messages, both directions: the outbox is the outgoing ones that are queued or sent.
 
-The state of an outgoing one goes forward only: queued → sent → delivered → read, or it ends in expired, failed,
-cancelled. An incoming one is received. Of a deleted one there is the id, which nobody is shown.
+The state of an outgoing one goes forward only: queued → sent → held → delivered → read, or it ends in expired,
+failed, cancelled. *Held* is one that was at a mailbox; in SQL it is sent. An incoming one is received. Of a deleted one
+there is the id, which nobody is shown.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from p2pchat.store.db import Row, Tx
 
 _BEYOND: Final = (1 << 63) - 1
 _COLUMNS: Final = (
-    "id, contact, incoming, n, wire_id, kind, text, state, reason, created_ms, sent_ms, delivered_ms, read_ms, live, "
+    "id, contact, incoming, n, wire_id, kind, text, "
+    "CASE WHEN state = 'sent' AND held_ms IS NOT NULL THEN 'held' ELSE state END, "
+    "reason, created_ms, sent_ms, delivered_ms, read_ms, live, "
     "coalesce((SELECT told * (n1 - n0 + 1) FROM gap WHERE above = message.id), 0)"
 )
 _SELECT: Final = f"SELECT {_COLUMNS} FROM message"  # noqa: S608  names of ours

@@ -124,6 +124,11 @@ def note_mailboxes(tx: Tx, contact: int, said_s: int, said: Presence) -> None:
     )
 
 
+def told_of_mailboxes(tx: Tx, contact: int, seq: int) -> bool:
+    """Whether it is known what the record of ``seq``, or a later one, says of mailboxes; no backup holds that."""
+    return tx.one("SELECT 1 FROM contact_presence WHERE contact = ? AND said_s >= ?", (contact, seq)) is not None
+
+
 def mailboxes_of(tx: Tx, contact: int) -> MailboxesOf | None:
     """Where boxes for ``contact`` can be left; None: nowhere, as far as is known."""
     row = tx.one(

@@ -18,12 +18,14 @@ from p2pchat.store.erasable import erasable, value_of
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session with a contact. ``sealed_n``: the highest message number sealed in it; ``presence_n``: own presence."""
+    """A session with a contact. ``sealed_n``: the highest message number sealed in it; ``presence_n``: own presence;
+    ``kept_s``: iat of the bundle at a mailbox that its flight was made with, None where it was another one."""
 
     id: int
     contact: int
     sealed_n: int
     presence_n: int
+    kept_s: int | None
     session: Session = field(repr=False)
 
 
@@ -41,7 +43,8 @@ class EnvelopeRow:
 @dataclass(frozen=True, slots=True)
 class SentRow:
     """An own envelope without its bytes. ``ack``: the 16 bytes that settle it; ``n0`` to ``n1``: its messages;
-    ``presence_n``: the own presence in it, or 0; ``live``: the row id of the message for a live stream in it."""
+    ``presence_n``: the own presence in it, or 0; ``live``: the row id of the message for a live stream in it;
+    ``held``: whether a holder has it."""
 
     id: int
     session: int
@@ -51,21 +54,26 @@ class SentRow:
     n1: int
     presence_n: int
     live: int | None
+    held: bool
 
 
 _OPEN: Final = "envelope INDEXED BY envelope_open"  # else SQLite goes through all of a session, settled ones too
-_SELECT: Final = "SELECT id, contact, sealed_n, presence_n, core, skipped FROM session"
+_SELECT: Final = "SELECT id, contact, sealed_n, presence_n, kept_s, core, skipped FROM session"
 
 
 def _row(row: Row) -> SessionRow:
-    return SessionRow(row[0], row[1], row[2], row[3], load_session(value_of(row[4]), bytes(row[5])))
+    return SessionRow(row[0], row[1], row[2], row[3], row[4], load_session(value_of(row[5]), bytes(row[6])))
 
 
-def add(tx: Tx, contact: int, session: Session) -> SessionRow:
-    """Store a new session; a contact's oldest beyond the bound go, and what waits in them is sealed again."""
+def add(tx: Tx, contact: int, session: Session, kept_s: int | None = None) -> SessionRow:
+    """Store a new session; a contact's oldest beyond the bound go, and what waits in them is sealed again.
+
+    Args:
+        kept_s: iat of the bundle at a mailbox that its flight was made with.
+    """
     row_id = tx.insert(
-        "INSERT INTO session (contact, ad, core, skipped, used_s) VALUES (?, ?, ?, ?, ?)",
-        (contact, session.ad, erasable(dump_session(session)), dump_skipped(session), tx.now_s),
+        "INSERT INTO session (contact, ad, core, skipped, used_s, kept_s) VALUES (?, ?, ?, ?, ?, ?)",
+        (contact, session.ad, erasable(dump_session(session)), dump_skipped(session), tx.now_s, kept_s),
     )
     _write_hints(tx, row_id, session)
     tx.execute(
@@ -73,7 +81,7 @@ def add(tx: Tx, contact: int, session: Session) -> SessionRow:
         "(SELECT id FROM session WHERE contact = ?1 ORDER BY id DESC LIMIT ?2)",
         (contact, SESSIONS_PER_CONTACT),
     )
-    return SessionRow(row_id, contact, 0, 0, session)
+    return SessionRow(row_id, contact, 0, 0, kept_s, session)
 
 
 def save(tx: Tx, row: SessionRow, session: Session, sealed_n: int = 0, presence_n: int = 0) -> SessionRow:
@@ -88,7 +96,7 @@ def save(tx: Tx, row: SessionRow, session: Session, sealed_n: int = 0, presence_
     if hints(session.ratchet) != hints(row.session.ratchet):
         tx.execute("DELETE FROM session_hint WHERE session = ?", (row.id,))
         _write_hints(tx, row.id, session)
-    return SessionRow(row.id, row.contact, n, given, session)
+    return SessionRow(row.id, row.contact, n, given, row.kept_s, session)
 
 
 def _write_hints(tx: Tx, row_id: int, session: Session) -> None:
@@ -175,7 +183,8 @@ def in_flight(tx: Tx, session: int) -> tuple[int, int]:
 def sent(tx: Tx, eid: bytes) -> SentRow | None:
     """What is kept of an own envelope that is still unacknowledged, be it one for a live stream that is withheld."""
     row = tx.one(
-        "SELECT id, session, contact, ack, n0, n1, presence_n, live FROM envelope WHERE eid = ? "
+        "SELECT id, session, contact, ack, n0, n1, presence_n, live, "
+        "EXISTS (SELECT 1 FROM custody WHERE envelope = envelope.id) FROM envelope WHERE eid = ? "
         "AND (bytes IS NOT NULL OR live IS NOT NULL)",
         (eid,),
     )

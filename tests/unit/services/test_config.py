@@ -19,6 +19,12 @@ def test_each_source_overrides_the_one_before(tmp_path: Path) -> None:
     assert config == Config(("/ip4/0.0.0.0/tcp/1",), ("a", "b"), "debug", "json")
 
 
+def test_a_table_of_the_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[mailbox]\nttl_hours = 336\n")
+    assert load(path, {}, {}) == Config(mailbox_ttl_hours=336)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -28,6 +34,11 @@ def test_each_source_overrides_the_one_before(tmp_path: Path) -> None:
         ("listen = [1]", "list of texts"),
         ("listen = [", "TOML"),
         ("log_level = 3", "one of"),
+        ("[mailbox]\nttl_hours = 0", "mailbox.ttl_hours is a number from 1 to 336"),
+        ("[mailbox]\nttl_hours = 337", "1 to 336"),
+        ("[mailbox]\nttl_hours = true", "1 to 336"),
+        ("[mailbox]\nttl_hors = 1", "Did you mean mailbox.ttl_hours?"),
+        ("mailbox_ttl_hours = 1", "unknown key"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:
