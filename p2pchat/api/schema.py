@@ -46,6 +46,7 @@ from p2pchat.api.calls import (
     IdentityInvite,
     IdentityRevoke,
     IdentitySet,
+    MailboxUse,
     MessageChange,
     MessageGet,
     MessageList,
@@ -75,6 +76,7 @@ from p2pchat.api.objects import (
     Import,
     Invite,
     Invites,
+    Mailboxes,
     Message,
     Messages,
     Peer,
@@ -150,6 +152,8 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "events.subscribe": MethodSpec(EventsSubscribe, Subscription, False, "Begins to notify of events."),
     "events.unsubscribe": MethodSpec(EventsUnsubscribe, Empty, False, "Ends a subscription of this connection."),
     "events.fetch": MethodSpec(EventsFetch, Events, False, "Reads the event log without waiting."),
+    "mailbox.use": MethodSpec(MailboxUse, Mailboxes, True, "Has nodes hold what comes while this one is away."),
+    "mailbox.list": MethodSpec(NoParams, Mailboxes, False, "Lists the nodes that hold messages for this one."),
     "net.peers": MethodSpec(NoParams, Peers, False, "Lists the nodes that this one is connected to."),
     "net.addrs": MethodSpec(NoParams, Addresses, False, "Lists the addresses at which others can reach this node."),
     "net.dial": MethodSpec(NetDial, Peer, False, "Connects to a node."),
@@ -232,7 +236,7 @@ def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Ma
 
 
 def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
-    names = ", ".join(kind.__struct_fields__) or "none"
+    names = ", ".join(kind.__struct_encode_fields__) or "none"
     if _WORD.fullmatch(name):
         return invalid(name, f"is no parameter of {method}, which knows {names}")
     return UsageError(f"params: {method} knows {names}", data={"param": "params"})
@@ -240,7 +244,7 @@ def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
 
 @cache
 def _names(kind: type[Params]) -> frozenset[str]:
-    return frozenset(kind.__struct_fields__)
+    return frozenset(kind.__struct_encode_fields__)
 
 
 @cache

@@ -87,6 +87,9 @@ MAILBOX_PREFIX_BYTES: Final = 16 * 1024 * 1024  # in one mailbox, from one prefi
 MAILBOX_PREFIX_TOTAL_BYTES: Final = 256 * 1024 * 1024  # in all, from one prefix
 MAILBOX_TOTAL_BYTES: Final = 1024 * 1024 * 1024  # unless the user gives another
 OWN_MAILBOXES: Final = 2  # as many as a presence tells of
+OWN_MAILBOXES_ENDING: Final = 8  # given up, and emptied for a while
+MAILBOX_KEYS: Final = 64  # of which boxes may still be sealed for
+REUSABLE_BUNDLES: Final = 128  # at mailboxes, one a day and with each parting; 22 days of them
 
 INVITES: Final = 100  # open at the same time
 REQUESTS_PER_INVITE: Final = 16  # that wait for an answer: whoever has the link can make as many roots as they like

@@ -47,6 +47,7 @@ _COMMANDS: Final = {
     "explain": "p2pchat.cli.messages:explain",
     "cancel": "p2pchat.cli.messages:cancel",
     "delete": "p2pchat.cli.messages:delete",
+    "mailbox": "p2pchat.cli.mailbox:mailbox",
     "backup": "p2pchat.cli.backup:backup",
     "export": "p2pchat.cli.export:export",
     "net": "p2pchat.cli.net:net",

@@ -32,6 +32,7 @@ from p2pchat.control.identity_methods import IdentityMethods
 from p2pchat.control.jsonrpc import Ready
 from p2pchat.control.keeping import Keeper, KeeperMethods, PassphraseMethods
 from p2pchat.control.locked import locked
+from p2pchat.control.mailbox_methods import MailboxMethods
 from p2pchat.control.message_methods import MessageMethods
 from p2pchat.control.net_methods import NetMethods
 from p2pchat.control.node_methods import NodeMethods
@@ -74,6 +75,7 @@ class Methods:
             "contacts": ContactMethods(context, online),
             "message": self._messages,
             "events": self._events,
+            "mailbox": MailboxMethods(context),
             "net": NetMethods(context),
             "backup": BackupMethods(context, settings, own),
         }

@@ -113,6 +113,11 @@ async def at_once(_: int) -> None:
     """There is room for a contact to whom nothing goes."""
 
 
+async def nothing_to_tell() -> bool:
+    """There is no network in which anything could be told."""
+    return False
+
+
 @dataclass(slots=True)
 class Context:
     """The node as its services see it.
@@ -124,6 +129,8 @@ class Context:
             :mod:`life` alone.
         addressed: contacts for whom anything was sealed since the start.
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
+        tell_mailboxes: the own mailboxes were changed; waits until the presence says so, and returns whether it does.
+            Set by :mod:`collector` alone.
     """
 
     db: Database
@@ -144,6 +151,7 @@ class Context:
     replaced_ms: int | None = None
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once
+    tell_mailboxes: Callable[[], Awaitable[bool]] = nothing_to_tell
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def message_id(self) -> bytes:

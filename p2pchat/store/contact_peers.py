@@ -85,6 +85,12 @@ def of_node(tx: Tx, peer: PeerId) -> list[ContactPeer]:
     return [_peer(row) for row in rows]
 
 
+def blocked(tx: Tx) -> set[PeerId]:
+    """The nodes that those had who are blocked now, when they were."""
+    rows = tx.all("SELECT peer FROM blocked_peer JOIN contact ON contact.id = contact WHERE state = 'blocked'")
+    return {PeerId(row[0]) for row in rows}
+
+
 def _peer(row: Row) -> ContactPeer:
     ask = bytes(row[3]) if row[3] is not None else None
     return ContactPeer(row[0], PeerId(row[1]), decode_addresses(row[2]), ask, bool(row[4]))

@@ -68,7 +68,7 @@ def _request(chance: Random) -> Tree:
     """A call of any method, with parameters that may be right."""
     method = chance.choice(list(METHODS))
     params: dict[str, Tree] = {}
-    for name in METHODS[method].params.__struct_fields__:
+    for name in METHODS[method].params.__struct_encode_fields__:
         if chance.random() < 0.7:
             params[name] = chance.choice(_PLAUSIBLE.get(name, ("x",))) if chance.random() < 0.8 else scalar(chance)
     if method in _LASTING:

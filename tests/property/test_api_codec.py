@@ -83,7 +83,7 @@ def test_any_value_is_a_request_or_refused_with_an_id_that_can_be_sent(value: ob
 def test_any_parameters_are_checked_or_refused_with_a_sentence_that_can_be_sent(
     method: str, params: dict[str, object], data: st.DataObject
 ) -> None:
-    names = METHODS[method].params.__struct_fields__
+    names = METHODS[method].params.__struct_encode_fields__
     params |= {name: data.draw(anything, label=name) for name in names if data.draw(st.booleans())}
     refusal = None
     try:
