@@ -30,7 +30,7 @@ from p2pchat.store.db import Tx
 from p2pchat.store.own_mailbox import OwnMailbox
 
 FAILED_S: Final = 12 * 3600  # of silence, after which another is looked for
-_CHECK_S: Final = 60.0
+_CHECK_S: Final = 300.0
 _UNUSED_S: Final = 3600.0  # where there is nothing to look after
 _DEFECT_S: Final = 600.0
 _SILENT_S: Final = 2.0 * WAIT_MAX_S

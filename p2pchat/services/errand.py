@@ -19,7 +19,6 @@ import structlog
 import trio
 
 from p2pchat.base.errors import DecodeError, NetError, PeerError, StoreError
-from p2pchat.base.limits import DIAL_TOTAL_S
 from p2pchat.core.delivery import retry_after_s
 from p2pchat.core.mailbox import (
     ANSWER_MAX_BYTES,
@@ -47,7 +46,7 @@ from p2pchat.store import contact_peers, own_mailbox
 from p2pchat.store.db import Tx
 from p2pchat.store.own_mailbox import OwnMailbox
 
-_LIVED_S: Final = 20.0  # a visit that ends sooner, and brought nothing, counts as a failure
+_WAITED_S: Final = 20.0  # a visit in which no List took as long, and which brought nothing new, counts as a failure
 _REFUSED_S: Final = 600.0
 _NOTED_EVERY_S: Final = 240.0
 _PAUSE_MIN_S: Final = 0.05
@@ -101,7 +100,7 @@ class Errand:
         tries = 0
         while True:
             self._hurry = trio.Event()
-            began, self._useful, pause_s = trio.current_time(), False, 0.0
+            self._useful, pause_s = False, 0.0
             try:
                 known, moved = await self._context.db.run(self._refreshed)
                 if moved:
@@ -113,7 +112,7 @@ class Errand:
                 log.debug("mailbox.refused", reason=refusal.reason.name)
             except (NetError, PeerError, StoreError) as error:
                 log.debug("mailbox.visit_ended", error=cause(error))
-            tries = 0 if self._useful or trio.current_time() - began >= _LIVED_S + DIAL_TOTAL_S else tries + 1
+            tries = 0 if self._useful else tries + 1
             with trio.move_on_after(max(pause_s, retry_after_s(tries, self._context.jitter(), self._context.params))):
                 await self._hurry.wait()
 
@@ -167,6 +166,8 @@ class Errand:
         except MailboxRefused:
             self._doubtful = True  # it may have forgotten it
             raise
+        finally:
+            self._useful = self._useful or trio.current_time() - began >= _WAITED_S
         await self._note_heard()
         new = await self._empty(there, mailbox, listed.boxes, after) if listed.boxes else False
         self._useful = self._useful or new
