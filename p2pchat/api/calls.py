@@ -318,6 +318,24 @@ class EventsFetch(Params, kw_only=True, frozen=True):
     limit: PageSize = 100
 
 
+class MailboxUse(Mutation, kw_only=True, frozen=True):
+    """``with``: matched contacts, invites or links of mailboxes, whose nodes shall hold what comes while this one is
+    away, instead of those until now; none: nobody shall. ``auto``: this node chooses what is missing, and replaces what
+    is gone."""
+
+    with_: Annotated[list[Link], Meta(max_length=2)] | None = field(default=None, name="with")
+    auto: bool | None = None
+
+    def check(self) -> None:
+        if self.with_ is None and self.auto is None:
+            raise invalid("with", "or auto is required")
+        if not all(map(is_unicode, self.with_ or ())):
+            raise invalid("with", "holds half of a surrogate pair, which is no character")
+
+    def may_wait(self) -> bool:
+        return True
+
+
 class NetDial(Params, kw_only=True, frozen=True):
     """``address`` is a multiaddr that ends in ``/p2p/`` and a peer id."""
 

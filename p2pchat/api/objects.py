@@ -23,6 +23,7 @@ Trust = Literal["claimed", "number_verified", "in_person"]
 MessageState = Literal["queued", "sent", "held", "delivered", "read", "received", "failed", "expired", "cancelled"]
 Reachability = Literal["lan", "public", "relayed", "none"]
 Step = Literal["root", "candidate", "card", "reach"]
+MailboxState = Literal["asked", "granted", "failing", "ending"]
 PathKind = Literal["lan", "direct", "relayed"]
 OfferedTo = Literal["contacts", "anyone", "nobody"]
 WhyDeleted = Literal["fetched", "expired", "ended"]
@@ -376,6 +377,28 @@ class Backup(Silent, Struct, kw_only=True):
     bytes: int
     contacts: int
     messages: int
+
+
+class Mailbox(Silent, Struct, kw_only=True):
+    """Where others leave what is for this node while it is away. ``id``: the holder's PeerID; ``contact_id`` and
+    ``name``: whose node that is, where it is a contact's; ``chosen``: by the user; ``quota``: bytes."""
+
+    id: str
+    contact_id: str | None
+    name: str | None
+    chosen: bool
+    state: MailboxState
+    granted_ms: int | None
+    heard_ms: int | None
+    quota: int | None
+
+
+class Mailboxes(Silent, Struct, kw_only=True):
+    """The mailboxes of this node. ``auto``: it chooses them by itself where the user has not."""
+
+    auto: bool
+    mailboxes: list[Mailbox]
+    replayed: bool | UnsetType = UNSET
 
 
 class Empty(Silent, Struct, kw_only=True):

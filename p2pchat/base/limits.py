@@ -93,6 +93,9 @@ MAILBOX_PATIENCE_PER_S: Final = 0.1
 MAILBOX_GRANTS: Final = 4.0  # new mailboxes of one PeerID, and four times as many of one prefix
 MAILBOX_GRANTS_PER_S: Final = 4.0 / 86_400
 OWN_MAILBOXES: Final = 2  # as many as a presence tells of
+OWN_MAILBOXES_ENDING: Final = 8  # given up, and emptied for a while
+MAILBOX_KEYS: Final = 64  # of which boxes may still be sealed for
+REUSABLE_BUNDLES: Final = 128  # at mailboxes, one a day and with each parting; 22 days of them
 
 INVITES: Final = 100  # open at the same time
 REQUESTS_PER_INVITE: Final = 16  # that wait for an answer: whoever has the link can make as many roots as they like

@@ -1,4 +1,4 @@
-"""``mailbox``: hold for others."""
+"""``mailbox``: hold for others, and have others hold what is for you while your node is away."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Final
 
 import click
 
-from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
-from p2pchat.cli.output import emit, line, note
-from p2pchat.cli.reading import number, text
+from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
+from p2pchat.cli.output import emit, line, note, table
+from p2pchat.cli.reading import clock, number, objects, text
 
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,8})([KMGT])(?:i?B)?", re.IGNORECASE)
 _LEAST, _MOST = 1 << 20, 1 << 50
+_USE_S: Final = 300.0  # several nodes may be asked, one after the other
 
 
 class Size(click.ParamType[int]):
@@ -60,8 +61,8 @@ def offer(invocation: Invocation, whom: str | None, quota: int | None, idempoten
     fetch it, and their IP addresses. With --for nobody nothing more is taken; what is held stays until it was fetched
     or has expired. See p2pchat transparency.
     """
-    given: dict[str, object] = {"for": whom, "quota": quota, "idempotency_key": idempotency_key}
-    shown = invocation.call("mailbox.offer", **given)
+    said: dict[str, object] = {"for": whom, "quota": quota, "idempotency_key": idempotency_key}
+    shown = invocation.call("mailbox.offer", **said)
     if invocation.as_json:
         emit(shown)
     elif not invocation.quiet:
@@ -79,3 +80,55 @@ def show_offer(invocation: Invocation, shown: Mapping[str, object]) -> None:
         note("With this link anyone can use it: p2pchat mailbox use LINK")
     if whom == "nobody":
         note(f"To hold for your contacts: {invocation.program()} mailbox offer --for contacts")
+
+
+@mailbox.command()
+@click.argument("with_", metavar="CONTACT|INVITE…", nargs=-1)
+@click.option("--auto", is_flag=True, help="Let this node choose what is missing, and replace what is gone.")
+@click.option("--none", is_flag=True, help="Give all of them up.")
+@click.option("--idempotency-key", metavar="K", help="The same key settles once.")
+@json_option
+@pass_invocation
+def use(invocation: Invocation, with_: tuple[str, ...], auto: bool, none: bool, idempotency_key: str | None) -> None:
+    """Say whose nodes hold messages for you: those of contacts who offer it, or behind links. Two at most.
+
+    They replace those until now, and cannot read what they hold; they see when something comes, how large it is, and
+    from which address. With --auto alone those that there are stay.
+    """
+    if none and (with_ or auto):
+        raise click.UsageError("--none goes with nothing else")
+    if not (with_ or auto or none):
+        raise click.UsageError("name contacts or links, or give --auto or --none")
+    params: dict[str, object] = {"auto": auto, "with": list(with_) if with_ or none else None}
+    with invocation.client(timeout_s=_USE_S) as client:
+        found = client.call("mailbox.use", **given({**params, "idempotency_key": idempotency_key}))
+    _show(invocation, found)
+
+
+@mailbox.command(name="list")
+@json_option
+@pass_invocation
+def list_(invocation: Invocation) -> None:
+    """List the nodes that hold messages for you."""
+    _show(invocation, invocation.call("mailbox.list"))
+
+
+def _show(invocation: Invocation, found: dict[str, object]) -> None:
+    if invocation.as_json:
+        emit(found)
+        return
+    rows = [
+        [
+            text(each, "name", text(each, "id")[-12:]),
+            text(each, "state"),
+            f"heard {clock(each.get('heard_ms'))}",
+            "" if each.get("chosen") else "chosen by this node",
+        ]
+        for each in objects(found, "mailboxes")
+    ]
+    table(rows)
+    if not invocation.quiet:
+        if not rows:
+            note("Nobody holds messages for you: who writes to you while you are away waits until you are back.")
+        if found.get("auto"):
+            note("This node chooses what is missing.")

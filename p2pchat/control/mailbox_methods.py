@@ -1,24 +1,30 @@
-"""``mailbox.*``: what this node holds for others, and offers to."""
+"""``mailbox.*``: what this node offers and holds for others, and where others hold what is for it."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from p2pchat.api import calls, objects
-from p2pchat.control.once import once
+from p2pchat.control.once import once, repeated
+from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
 from p2pchat.core.mailbox_link import Holder, encode_mailbox_link
 from p2pchat.core.params import DAY_S
+from p2pchat.services import mailboxes
 from p2pchat.services.context import Context
 from p2pchat.services.holding import opaque_id
 from p2pchat.services.transparency import locked_reveals, unlocked_reveals
-from p2pchat.store import held, mailbox, offer
+from p2pchat.store import contacts, held, mailbox, meta, offer, own_mailbox
 from p2pchat.store.db import Tx
 from p2pchat.store.keyfile import needs_passphrase
 from p2pchat.store.mailbox import Past, Stock
+from p2pchat.store.own_mailbox import OwnMailbox
+
+_FAILING_S: Final = 600  # of silence, which a restart of the holder's node does not take
 
 
 class MailboxMethods:
@@ -49,6 +55,31 @@ class MailboxMethods:
     async def transparency(self, _params: calls.NoParams, _: Connection) -> objects.Transparency:
         link, passphrase = self._link(), self._own is not None and needs_passphrase(self._own / "key")
         return await self._context.db.run(lambda tx: _transparency(tx, link, passphrase=passphrase))
+
+    async def use(self, params: calls.MailboxUse, _: Connection) -> objects.Mailboxes:
+        context = self._context
+        refuse_if_replaced(context.replaced_ms)
+        known = await repeated(context, "mailbox.use", params, objects.Mailboxes)
+        if known is None:
+            settled = await mailboxes.request(context, params.with_, auto=bool(params.auto))
+
+            def effect(tx: Tx) -> objects.Mailboxes:
+                refuse_if_replaced(meta.load_replaced(tx))
+                mailboxes.settle(tx, context, settled)
+                return _shown(tx)
+
+            if settled.failure is not None:  # no result to repeat: the next call asks again
+                await context.db.run(effect)
+                await mailboxes.publish(context)
+                raise settled.failure
+            known = await once(context, "mailbox.use", params, objects.Mailboxes, effect)
+        failure = await mailboxes.publish(context)
+        if failure is not None:
+            raise failure
+        return known
+
+    async def list(self, _params: calls.NoParams, _: Connection) -> objects.Mailboxes:
+        return await self._context.db.run(_shown)
 
     def _link(self) -> str | None:
         """With which anyone finds this node; None where it has no address."""
@@ -98,3 +129,31 @@ def _mailbox(stock: Stock) -> objects.HeldMailbox:
 def _deleted(past: Past) -> objects.DeletedBoxes:
     day = time.strftime("%Y-%m-%d", time.gmtime(past.day * DAY_S))
     return objects.DeletedBoxes(day=day, why=past.why, boxes=past.boxes, bytes=past.size)
+
+
+def _shown(tx: Tx) -> objects.Mailboxes:
+    return objects.Mailboxes(
+        auto=own_mailbox.auto(tx), mailboxes=[_own_mailbox(tx, each) for each in own_mailbox.everyone(tx)]
+    )
+
+
+def _own_mailbox(tx: Tx, row: OwnMailbox) -> objects.Mailbox:
+    contact = contacts.get(tx, row.contact) if row.contact is not None else None
+    return objects.Mailbox(
+        id=bytes(row.peer).hex(),
+        contact_id=contact.uid.hex() if contact is not None else None,
+        name=contact.name if contact is not None else None,
+        chosen=row.chosen,
+        state=_state(row, tx.now_s),
+        granted_ms=row.granted_s * 1000 if row.granted_s is not None else None,
+        heard_ms=row.heard_s * 1000 if row.heard_s is not None else None,
+        quota=row.quota,
+    )
+
+
+def _state(row: OwnMailbox, now_s: int) -> objects.MailboxState:
+    if row.ends_s is not None:
+        return "ending"
+    if row.failed_s >= _FAILING_S:
+        return "failing"
+    return "granted" if row.honoured(now_s) is not None else "asked"

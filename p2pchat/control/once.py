@@ -26,6 +26,7 @@ R = TypeVar(
     objects.Import,
     objects.Invite,
     objects.MailboxOffer,
+    objects.Mailboxes,
     objects.Message,
     objects.SmsProof,
 )
@@ -45,25 +46,44 @@ async def once(context: Context, method: str, params: calls.Mutation, kind: type
     return await context.db.run(effected)
 
 
+async def repeated(context: Context, method: str, params: calls.Mutation, kind: type[R]) -> R | None:
+    """The result of an earlier call with this idempotency key: for a method that does much before its transaction.
+
+    Raises:
+        UsageError: IDEMPOTENCY_CONFLICT.
+    """
+    return await context.db.run(lambda tx: _recall(tx, method, params, kind))
+
+
 def once_in(tx: Tx, method: str, params: calls.Mutation, kind: type[R], effect: Callable[[Tx], R]) -> R:
     """The same within a transaction that has looked whether the device was replaced.
 
     Raises:
         UsageError: IDEMPOTENCY_CONFLICT; nothing was done.
     """
-    key = params.idempotency_key
-    if key is None:
-        return effect(tx)
+    known = _recall(tx, method, params, kind)
+    if known is not None:
+        return known
+    result = effect(tx)
+    if params.idempotency_key is not None:
+        idempotency.remember(tx, params.idempotency_key, _digest(method, params), msgspec.json.encode(result))
+    return result
+
+
+def _recall(tx: Tx, method: str, params: calls.Mutation, kind: type[R]) -> R | None:
+    if params.idempotency_key is None:
+        return None
+    known = idempotency.recall(tx, params.idempotency_key, _digest(method, params))
+    if known is None:
+        return None
+    result = msgspec.json.decode(known, type=kind)
+    result.replayed = True
+    return result
+
+
+def _digest(method: str, params: calls.Mutation) -> bytes:
     fields = msgspec.structs.asdict(params) | {"idempotency_key": None, "wait": None, "timeout_ms": None}
     for name in _ADDED:
         if not fields.get(name):
             fields.pop(name, None)
-    digest = hashlib.blake2b(msgspec.msgpack.encode((method, fields), order="sorted"), digest_size=32).digest()
-    known = idempotency.recall(tx, key, digest)
-    if known is not None:
-        repeated = msgspec.json.decode(known, type=kind)
-        repeated.replayed = True
-        return repeated
-    result = effect(tx)
-    idempotency.remember(tx, key, digest, msgspec.json.encode(result))
-    return result
+    return hashlib.blake2b(msgspec.msgpack.encode((method, fields), order="sorted"), digest_size=32).digest()

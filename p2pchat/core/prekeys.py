@@ -4,7 +4,8 @@
     bundle = [cert as bin, b as bin, sig_device("p2pchat/1 bundle\\0" ‖ b)]
 
 Every request is answered with a fresh one-time pair, whose private half is on disk before the bundle leaves and is gone
-once a flight was accepted with it, or when the bundle has expired.
+once a flight was accepted with it, or when the bundle has expired. A *reusable* bundle, for mailboxes, has none: it may
+be used by many, and its private halves stay as long as a flight may be on its way (PROTOCOL.md 6.4).
 """
 
 from __future__ import annotations
@@ -120,9 +121,32 @@ def make_bundle(identity: Identity, spk: SignedPrekey, entropy: Entropy, now_s: 
     """A bundle with a fresh one-time pair, to be stored before its ``bundle`` leaves. Source: PROTOCOL.md 4.1."""
     opk, kem_seed = x25519_pair(entropy.bytes(32)), entropy.bytes(KEM_SEED_BYTES)
     expires_s = now_s + params.bundle_life_s
-    body = encode(_Body(1, now_s, expires_s, spk.pair.public, kem_public(kem_seed), opk.public))
-    raw = encode(_Bundle(identity.cert.raw, body, sign(identity.device, _LABEL + body)))
+    raw = _signed(identity, _Body(1, now_s, expires_s, spk.pair.public, kem_public(kem_seed), opk.public))
     return PrekeySecret(prekey_id(raw), raw, spk.pair, opk, kem_seed, expires_s)
+
+
+def make_reusable_bundle(
+    identity: Identity, spk: SignedPrekey, entropy: Entropy, now_s: int, params: Params
+) -> PrekeySecret:
+    """A bundle without a one-time pair, for mailboxes: given out for a week, good for flights for 22 days.
+
+    Source: PROTOCOL.md 6.4.
+    """
+    kem_seed = entropy.bytes(KEM_SEED_BYTES)
+    raw = _signed(
+        identity, _Body(1, now_s, now_s + params.bundle_life_max_s, spk.pair.public, kem_public(kem_seed), None)
+    )
+    return PrekeySecret(prekey_id(raw), raw, spk.pair, None, kem_seed, now_s + params.spk_kept_s)
+
+
+def _signed(identity: Identity, body: _Body) -> bytes:
+    b = encode(body)
+    return encode(_Bundle(identity.cert.raw, b, sign(identity.device, _LABEL + b)))
+
+
+def is_of(raw: bytes, identity: Identity) -> bool:
+    """Whether an own bundle has the certificate that ``identity`` has: no flight opens with another's."""
+    return _bundles.decode(raw).cert == identity.cert.raw
 
 
 def open_bundle(raw: bytes, expected_root: RootKey, now_s: int, params: Params) -> Bundle:

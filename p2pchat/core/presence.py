@@ -133,6 +133,10 @@ class OwnPresence:
         """The Ed25519 pair that is gate and writer."""
         return ed25519_pair(self.seed)
 
+    def bundle_key(self) -> bytes:
+        """32 bytes, which open the bundles at mailboxes: another with every presence. Source: PROTOCOL.md 6.7."""
+        return blake2b("p2pchat/1 bkey", b"", 32, self.seed)
+
     def given(self, epoch: int, params: Params) -> PresenceKey:
         """What a contact is given that shall read from week ``epoch`` on; Raises: DecryptionError, as ``at``."""
         return PresenceKey(self.n, self.gate().public, self.epoch, self.key).at(epoch, params)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -23,6 +24,7 @@ from p2pchat.base.ids import Address
 from p2pchat.base.limits import NODES_PER_CONTACT
 from p2pchat.core.delivery import retry_after_s
 from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.core.wire import Ack
 from p2pchat.net.transport import Stream
 from p2pchat.services.attempts import Attempt
 from p2pchat.services.context import Context, at_once
@@ -118,6 +120,14 @@ class Connector:
         for contact in self._keepers:
             if not self.online(contact):
                 self.hurry(contact)
+
+    async def acknowledge(self, contact: int, ack: Ack) -> bool:
+        """Send ``ack`` on a stream with ``contact``; whether one was open that took it."""
+        for link in self._links.get(contact, ())[:1]:
+            with suppress(NetError):  # the stream has ended: the contact repeats what it misses
+                await link.send([ack])
+                return True
+        return False
 
     def _wake(self, contact: int) -> None:
         for link in self._links.get(contact, ()):

@@ -117,6 +117,11 @@ async def nobody_holds() -> None:
     """No holder runs that would have to hear of an offer."""
 
 
+async def nothing_to_tell() -> bool:
+    """There is no network in which anything could be told."""
+    return False
+
+
 @dataclass(slots=True)
 class Context:
     """The node as its services see it.
@@ -131,6 +136,8 @@ class Context:
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
         offered: has what the user has said of mailboxes for others, and committed, take effect. Set by :mod:`holder`
             alone.
+        tell_mailboxes: the own mailboxes were changed; waits until the presence says so, and returns whether it does.
+            Set by :mod:`collector` alone.
     """
 
     db: Database
@@ -153,6 +160,7 @@ class Context:
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once
     offered: Callable[[], Awaitable[None]] = nobody_holds
+    tell_mailboxes: Callable[[], Awaitable[bool]] = nothing_to_tell
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def message_id(self) -> bytes:

@@ -1,8 +1,12 @@
-"""Keeps the own presences published: one record of each for all contacts (PROTOCOL.md 3.4)."""
+"""Keeps the own presences published: one record of each for all contacts (PROTOCOL.md 3.4).
+
+All of them tell the same: where this node is, and where boxes for it can be left (PROTOCOL.md 6), once one can be.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -12,13 +16,13 @@ import trio
 from p2pchat.base.errors import P2PChatError
 from p2pchat.base.ids import Address
 from p2pchat.core.events import DomainEvent, EventKind
-from p2pchat.core.presence import PRESENCE_ADDRESSES, OwnPresence, Presence, encode_presence
+from p2pchat.core.presence import PRESENCE_ADDRESSES, Mailbox, OwnPresence, Presence, encode_presence
 from p2pchat.net.addresses import varied
 from p2pchat.services import announce
 from p2pchat.services import presence as presences
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause
-from p2pchat.store import contacts
+from p2pchat.store import contacts, own_mailbox
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
 
@@ -26,6 +30,27 @@ _CHECK_S: Final = 60.0  # how soon a changed address is noticed
 _RETRY_S: Final = 600.0
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The presences to publish, the newest first, and what they tell of mailboxes."""
+
+    presences: tuple[OwnPresence, ...]
+    mailboxes: tuple[Mailbox, ...] = ()
+    mailbox_key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def bundle_key(self) -> bytes | None:
+        return self.presences[0].bundle_key() if self.mailboxes else None
+
+
+class _Round:
+    """A publication that somebody waits for, and whether it came about."""
+
+    def __init__(self) -> None:
+        self.over = trio.Event()
+        self.done = False
 
 
 class Herald:
@@ -42,10 +67,18 @@ class Herald:
         self._wake = wake
         self._news = trio.Event()
         self._told_n: int | None = None
+        self._next = _Round()
 
     def nudge(self) -> None:
         """There is a new reason to publish: a first contact, or the network is back."""
         self._news.set()
+
+    async def put(self) -> bool:
+        """Publish what is to be told now; whether that was done. True, too, where there is nobody to be told."""
+        awaited = self._next
+        self.nudge()
+        await awaited.over.wait()
+        return awaited.done
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
@@ -55,7 +88,9 @@ class Herald:
             while True:
                 self._news = trio.Event()
                 told = self._context.network.addresses()
-                pause_s = await self._publish()
+                awaited, self._next = self._next, _Round()
+                pause_s = await self._publish(awaited)
+                awaited.over.set()
                 with trio.move_on_after(pause_s):
                     await self._until_moved(told)
         finally:
@@ -76,43 +111,49 @@ class Herald:
     def _offset_s(self) -> float:
         return self._context.now() - trio.current_time()
 
-    async def _publish(self) -> float:
+    async def _publish(self, awaited: _Round) -> float:
         """Put the records where they belong, anew if it is time to; seconds until the next time."""
         context = self._context
         every_s = context.params.presence_every_s
         reached_others = True
         try:
             wanted = await context.db.run(partial(_wanted, context))
-            if wanted and self._told_n not in (None, wanted[0].n):
+            newest_n = wanted.presences[0].n if wanted.presences else self._told_n
+            if self._told_n not in (None, newest_n):
                 self._wake()
-            self._told_n = wanted[0].n if wanted else self._told_n
-            for presence in wanted:
-                result = await announce.publish_and_read(context, self._draft(presence), watch_s=0)
+            self._told_n = newest_n
+            for presence in wanted.presences:
+                result = await announce.publish_and_read(context, self._draft(presence, wanted), watch_s=0)
                 reached_others &= result.stored > 1
+            awaited.done = reached_others
         except P2PChatError as error:
             log.warning("presence.failed", error=cause(error))
             return _RETRY_S
         # storers that this node does not know yet must not be without it for long
         return every_s + 1 if reached_others else _RETRY_S
 
-    def _draft(self, presence: OwnPresence) -> announce.Draft:
+    def _draft(self, presence: OwnPresence, wanted: _Wanted) -> announce.Draft:
         context, network = self._context, self._context.network
         addresses = varied(network.addresses(), PRESENCE_ADDRESSES)
         every_s = context.params.presence_every_s
+        boxes = (wanted.mailbox_key, wanted.bundle_key, wanted.mailboxes)
         return announce.Draft(
             loc=presence.loc,
             place=lambda seq: presence.slot(seq, context.params),
             writer=presence.gate(),
-            data=encode_presence(Presence(network.peer_id, presence.ask, presence.n, addresses)),
+            data=encode_presence(Presence(network.peer_id, presence.ask, presence.n, addresses, *boxes)),
             contact=None,
             renew_s=(every_s, every_s),
         )
 
 
-def _wanted(context: Context, tx: Tx) -> list[OwnPresence]:
-    """The newest first; none while nobody could read them."""
+def _wanted(context: Context, tx: Tx) -> _Wanted:
+    """No presences while nobody could read them."""
     presences.forget_ended(tx)
     if not contacts.any_matched(tx):
-        return []
+        return _Wanted(())
     presences.own(tx, context)
-    return store.all_own(tx)
+    known, mailboxes = tuple(store.all_own(tx)), own_mailbox.told(tx)
+    if not mailboxes:
+        return _Wanted(known)
+    return _Wanted(known, mailboxes, own_mailbox.newest_key(tx, context.entropy, context.params).public)

@@ -23,6 +23,7 @@ from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
 from p2pchat.net.unconnected import Unconnected
 from p2pchat.services import device, upkeep
+from p2pchat.services.collector import Collector
 from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
 from p2pchat.services.herald import Herald
@@ -130,12 +131,14 @@ class Life:
             seeker = Seeker(context, connector.hurry)
             herald = Herald(context, connector.wake_all)
             rendezvous = Rendezvous(context, connector.hurry)
+            collector = Collector(context, connector.acknowledge, herald.put, herald.nudge)
             context.dht.on_push = seeker.pushed
 
             def joined() -> None:
                 seeker.nudge_all()
                 herald.nudge()
                 connector.hurry_all()
+                collector.hurry()
 
             async with trio.open_nursery() as nursery:
                 await nursery.start(context.dht.run)
@@ -145,6 +148,7 @@ class Life:
                 await nursery.start(seeker.run)
                 await nursery.start(herald.run)
                 await nursery.start(Holder(context).run)
+                await nursery.start(collector.run)
                 nursery.start_soon(rendezvous.run)
                 nursery.start_soon(hold.run)
                 nursery.start_soon(upkeep.run, context)

@@ -107,7 +107,7 @@ class Link:
         try:
             async with trio.open_nursery() as nursery:
                 self._charge(charges.STREAM_US)
-                await self._send([Hello(FEATURES)])
+                await self.send([Hello(FEATURES)])
                 nursery.start_soon(self._heart)
                 with trio.fail_after(STREAM_OPEN_S):
                     await self._expect_hello()
@@ -132,7 +132,7 @@ class Link:
     async def bye(self) -> None:
         """End the stream by intention."""
         try:
-            await self._send([Bye()])
+            await self.send([Bye()])
         except NetError:
             return  # it ended before we could say so
         await self.stream.close()
@@ -140,7 +140,8 @@ class Link:
     def _charge(self, cost_us: float) -> None:
         self._context.charges.charge(self.stream.peer, cost_us)
 
-    async def _send(self, frames: Sequence[Frame]) -> None:
+    async def send(self, frames: Sequence[Frame]) -> None:
+        """Put ``frames`` on the stream; Raises: NetError, it is over."""
         async with self._write_lock:
             await write_frames(self.stream, [encode_frame(frame) for frame in frames])
 
@@ -196,7 +197,7 @@ class Link:
             self._is(min(answer.contacts))
         if answer.device_ms is not None:
             self._device_ms = min(answer.device_ms, self._device_ms or answer.device_ms)
-        await self._send(answer.frames(self._context.params))
+        await self.send(answer.frames(self._context.params))
         nacks = len(answer.nacks)
         self._charge(charges.of_arrivals(answer.repeats, nacks, answer.unopened_bytes, answer.flights, answer.passed))
         if answer.newer is not None:  # last, since whoever takes it leaves
@@ -214,11 +215,11 @@ class Link:
             case BundleRequest():
                 peer, proof = self.stream.peer, frame.proof
                 raw = await self._context.db.run(lambda tx: greet.answer_request(tx, self._context, proof, peer))
-                await self._send([Bundle(raw)])
+                await self.send([Bundle(raw)])
             case Bundle():
                 self._deliver_bundle(frame.bundle)
             case Ping():
-                await self._send([Pong(frame.token)])
+                await self.send([Pong(frame.token)])
             case Pong():
                 pass  # having been heard is all there is to it
             case Device():
@@ -287,7 +288,7 @@ class Link:
                 if outgoing.envelopes:
                     deliver.left(self._cursor, self._window, outgoing)
                     self._progress = max(self._progress, trio.current_time())
-                    await self._send(outgoing.frames)
+                    await self.send(outgoing.frames)
                     if self._more or self._look:
                         continue
                 if outgoing.wants_session and await self._open_session(contact):
@@ -317,7 +318,7 @@ class Link:
         """Tell the peer of a newer device of its person, once a stream, if it takes that."""
         if not self._told and self._cursor.features & TAKES_DEVICE:
             self._told = True
-            await self._send([Device(newer)])
+            await self.send([Device(newer)])
 
     def next_outgoing(self, tx: Tx) -> deliver.Outgoing:
         """What may leave on this stream next, sealed in ``tx`` if it is not yet."""
@@ -372,7 +373,7 @@ class Link:
         send, answers = trio.open_memory_channel[bytes](1)
         self._bundle = send
         proof = ask_proof(ask, self.stream.peer, self._context.network.peer_id)
-        await self._send([BundleRequest(proof)])
+        await self.send([BundleRequest(proof)])
         with trio.fail_after(STREAM_OPEN_S):
             return await answers.receive()
 
@@ -396,4 +397,4 @@ class Link:
             token += 1
             if token % _PINGS_A_PROBE == 0:
                 self.wake()
-            await self._send([Ping(token)])
+            await self.send([Ping(token)])

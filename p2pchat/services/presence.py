@@ -23,7 +23,7 @@ from p2pchat.core.presence import (
     presence_epoch,
 )
 from p2pchat.services.context import Context
-from p2pchat.store import contact_peers, contacts, meta, pairs
+from p2pchat.store import contact_peers, contacts, meta, own_mailbox, pairs
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
 from p2pchat.store.presence import HeldPresence
@@ -78,6 +78,7 @@ def own(tx: Tx, context: Context) -> OwnPresence:
     if not known.made_s - params.skew_s <= tx.now_s < known.made_s + params.presence_life_s:
         new = _make(tx, context, known, context.entropy.bytes(32))
         store.end_own(tx, new.n, tx.now_s + params.presence_kept_s)
+        own_mailbox.draw_tokens(tx, context.entropy, params.mailbox_key_kept_s - params.mailbox_key_life_s)
         return new
     return known
 
@@ -91,10 +92,13 @@ def _is_usable(tx: Tx, known: OwnPresence, params: Params) -> bool:
 
 
 def replace_own(tx: Tx, context: Context) -> OwnPresence:
-    """Another presence at once: every earlier one ends, and its ask32 with it."""
+    """Another presence at once: every earlier one ends, with its ask32, and no token is good any more."""
     new = _make(tx, context, store.own(tx), context.entropy.bytes(32))
     store.end_own(tx, new.n, tx.now_s)
     forget_ended(tx)
+    own_mailbox.draw_tokens(tx, context.entropy, 0)
+    if own_mailbox.kept_keys(tx):
+        own_mailbox.draw_key(tx, context.entropy, context.params)
     return new
 
 

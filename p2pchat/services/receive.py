@@ -37,7 +37,8 @@ class Answer:
     ``device_ms``: epoch_ms of the device that was heard, of the oldest if there were several; ``newer``: the
     certificate of one that is newer than that (PROTOCOL.md 5.3). ``repeats``: how many had come before;
     ``unopened_bytes``: of those that nothing opened; ``flights``: how many of those were first flights;
-    ``passed``: how many keys were derived for envelopes that have not come.
+    ``passed``: how many keys were derived for envelopes that have not come. ``whose``: to which contact each ack goes;
+    None: to nobody that is known by now.
     """
 
     acks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
@@ -49,6 +50,7 @@ class Answer:
     unopened_bytes: int = field(default=0, compare=False)
     flights: int = field(default=0, compare=False)
     passed: int = field(default=0, compare=False)
+    whose: list[int | None] = field(default_factory=list["int | None"], compare=False)
 
     def frames(self, params: Params) -> list[Frame]:
         """The acks and nacks, as they go back."""
@@ -66,8 +68,12 @@ class _OlderDevice(HandshakeError):
         self.device_ms = device_ms
 
 
-def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: PeerId) -> Answer:
-    """Take first flights and bare envelopes in the order in which they came from ``peer``."""
+def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: PeerId | None) -> Answer:
+    """Take first flights and bare envelopes in the order in which they came.
+
+    Args:
+        peer: from whose stream; None: out of boxes, which somebody else's node held.
+    """
     answer = Answer()
     devices: dict[int, int] = {}  # which was heard of each contact; an older one counts
     for arrival in arrivals:
@@ -75,7 +81,8 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         eid = envelope_eid(envelope)
         known = sessions.received_ack(tx, eid)
         if known is not None:
-            answer.acks.append((eid, known))
+            answer.acks.append((eid, known.ack))
+            answer.whose.append(known.contact)
             answer.repeats += 1
             continue
         try:
@@ -91,6 +98,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
             continue
         sessions.note_received(tx, contact, eid, ack, tx.now_s + context.params.eid_kept_s)
         answer.acks.append((eid, ack))
+        answer.whose.append(contact)
         answer.contacts.add(contact)
         devices[contact] = min(device_ms, devices.get(contact, device_ms))
     for contact, device_ms in devices.items():
@@ -98,7 +106,8 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         answer.device_ms = min(device_ms, answer.device_ms or device_ms)
     for contact in answer.contacts:
         contacts.heard(tx, contact)
-        contact_peers.prove(tx, contact, peer)
+        if peer is not None:
+            contact_peers.prove(tx, contact, peer)
     return answer
 
 

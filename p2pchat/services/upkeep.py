@@ -17,7 +17,18 @@ from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, tell
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import sending_session
-from p2pchat.store import contacts, custody, eventlog, idempotency, messages, meta, pairs, prekeys, sessions
+from p2pchat.store import (
+    contacts,
+    custody,
+    eventlog,
+    idempotency,
+    messages,
+    meta,
+    own_mailbox,
+    pairs,
+    prekeys,
+    sessions,
+)
 from p2pchat.store.db import Tx
 
 _EVERY_S: Final = 900.0
@@ -81,6 +92,7 @@ def upkeep(tx: Tx, context: Context) -> None:
     prove.forget(tx, context)
     receipts.forget(tx, context)
     prekeys.prune(tx, params)
+    own_mailbox.prune(tx, params)
     sessions.prune_received(tx, tx.now_s)
     sending = (sending_session(tx, contact.id) for contact in contacts.everyone(tx))
     sessions.prune(tx, tx.now_s - params.session_kept_s, {session.id for session in sending if session is not None})

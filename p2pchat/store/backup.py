@@ -96,8 +96,9 @@ LEFT_OUT: Final[Columns] = {
     "mailbox_past": ("day", "why", "boxes", "bytes"),
     "own_mailbox": (
         *("id", "peer", "addresses", "contact", "chosen", "seed", "token", "earlier_token", "earlier_until_s"),
-        *("granted_s", "heard_s", "failed_s", "ends_s"),
+        *("granted_s", "quota", "heard_s", "failed_s", "ends_s"),
     ),
+    "blocked_peer": ("peer", "contact"),
     "mailbox_key": ("made_s", "secret"),
     "custody": ("envelope", "holder", "until_s", "receipt"),
     "gap": ("above", "contact", "device_ms", "n0", "n1", "told", "noted_s"),

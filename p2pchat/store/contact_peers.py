@@ -95,6 +95,12 @@ def is_of_matched(tx: Tx, peer: PeerId) -> bool:
     return row is not None
 
 
+def blocked(tx: Tx) -> set[PeerId]:
+    """The nodes that those had who are blocked now, when they were."""
+    rows = tx.all("SELECT peer FROM blocked_peer JOIN contact ON contact.id = contact WHERE state = 'blocked'")
+    return {PeerId(row[0]) for row in rows}
+
+
 def _peer(row: Row) -> ContactPeer:
     ask = bytes(row[3]) if row[3] is not None else None
     return ContactPeer(row[0], PeerId(row[1]), decode_addresses(row[2]), ask, bool(row[4]))

@@ -167,7 +167,10 @@ def set_matched(tx: Tx, contact: int) -> None:
 
 
 def block(tx: Tx, contact: int) -> None:
-    """Forget what leads to ``contact`` and what was looked for; who it is stays known."""
+    """Forget what leads to ``contact`` and what was looked for; who it is stays known, and which nodes were theirs."""
+    tx.execute(
+        "INSERT OR IGNORE INTO blocked_peer SELECT peer, contact FROM contact_peer WHERE contact = ?", (contact,)
+    )
     for table in (
         "session",
         "contact_peer",

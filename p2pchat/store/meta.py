@@ -65,6 +65,10 @@ def put(tx: Tx, key: str, value: bytes) -> None:
     tx.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
 
 
+def forget(tx: Tx, key: str) -> None:
+    tx.execute("DELETE FROM meta WHERE key = ?", (key,))
+
+
 def save_profile(tx: Tx, profile: Profile) -> None:
     put(tx, "profile", msgspec.msgpack.encode(profile))
 
@@ -104,7 +108,7 @@ def save_listening(tx: Tx, asked: tuple[Address, ...], bound: tuple[Address, ...
 
 def forget_listening(tx: Tx) -> None:
     """Listen anew where the system chose."""
-    tx.execute("DELETE FROM meta WHERE key = 'listening'")
+    forget(tx, "listening")
 
 
 def load_listening(tx: Tx, asked: tuple[Address, ...]) -> tuple[Address, ...]:

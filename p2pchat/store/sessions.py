@@ -57,6 +57,14 @@ class SentRow:
     held: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ReceivedRow:
+    """An envelope that was opened: its 16-byte ack, and the contact, where an earlier version has noted it."""
+
+    ack: bytes = field(repr=False)
+    contact: int | None
+
+
 _OPEN: Final = "envelope INDEXED BY envelope_open"  # else SQLite goes through all of a session, settled ones too
 _SELECT: Final = "SELECT id, contact, sealed_n, presence_n, kept_s, core, skipped FROM session"
 
@@ -212,10 +220,10 @@ def withhold_expired(tx: Tx) -> None:
     tx.many("UPDATE notice SET envelope = NULL WHERE envelope = ?", [(envelope,) for envelope, _, _ in rows])
 
 
-def received_ack(tx: Tx, eid: bytes) -> bytes | None:
+def received_ack(tx: Tx, eid: bytes) -> ReceivedRow | None:
     """The ack that answered this eid before, or None if it is new."""
-    row = tx.one("SELECT ack FROM received WHERE eid = ?", (eid,))
-    return None if row is None else bytes(row[0])
+    row = tx.one("SELECT ack, contact FROM received WHERE eid = ?", (eid,))
+    return None if row is None else ReceivedRow(bytes(row[0]), row[1])
 
 
 def note_received(tx: Tx, contact: int, eid: bytes, ack: bytes, until_s: int) -> None:

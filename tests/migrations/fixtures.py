@@ -273,10 +273,12 @@ ROWS: Final[dict[str, Row]] = {
         "earlier_token": ENTROPY.bytes(32),
         "earlier_until_s": NOW_S + 60,
         "granted_s": NOW_S,
+        "quota": 1 << 26,
         "heard_s": NOW_S,
         "failed_s": 5,
         "ends_s": NOW_S + 120,
     },
+    "blocked_peer": {"peer": _holder, "contact": 9},
     "mailbox_key": {"made_s": NOW_S, "secret": ENTROPY.bytes(32)},
     "custody": {"envelope": 12, "holder": _holder, "until_s": NOW_S + 60, "receipt": ENTROPY.bytes(96)},
 }

@@ -22,7 +22,7 @@ class Loss:
         self.in_order = False
         self.count = 0
         broken: set[Link] = set()
-        send = Link._send
+        send = Link.send
 
         async def lossy(link: Link, frames: Sequence[Frame]) -> None:
             kept: list[Frame] = []
@@ -37,7 +37,7 @@ class Loss:
             if kept:
                 await send(link, kept)
 
-        monkeypatch.setattr(Link, "_send", lossy)
+        monkeypatch.setattr(Link, "send", lossy)
 
     def first(self, number: int, kind: type[Frame]) -> None:
         """Lose the next ``number`` frames of that kind in each direction."""

@@ -229,10 +229,10 @@ async def test_a_late_ack_proves_that_it_came(loss: Loss, autojump_clock: MockCl
                     "SELECT eid, ack FROM received WHERE contact = ? ORDER BY id DESC LIMIT 1", (contact.id,)
                 )
             )
-            await link._send([Ack(((bytes(entry[0]), bytes(16)),))])  # of somebody else
+            await link.send([Ack(((bytes(entry[0]), bytes(16)),))])  # of somebody else
             await trio.sleep(1)
             assert await is_state(alice, sent.id, "failed")
-            await link._send([Ack(((bytes(entry[0]), bytes(entry[1])),))])
+            await link.send([Ack(((bytes(entry[0]), bytes(entry[1])),))])
             await eventually(lambda: is_state(alice, sent.id, "delivered"), within_s=5)
             assert await reason(alice, sent.id) is None
             events = await told(alice, "message.*")

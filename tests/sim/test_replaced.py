@@ -267,6 +267,7 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "identity.revoke": {"id": "00"},
                 "identity.invite": {},
                 "identity.set": {"receipts": False},
+                "mailbox.use": {"auto": True},
                 "contacts.receipts": {"to": "Bob", "on": False},
                 "mailbox.offer": {"for": "anyone"},
                 "net.dial": {"address": "/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"},

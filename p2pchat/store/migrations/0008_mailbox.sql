@@ -50,17 +50,24 @@ CREATE TABLE own_mailbox (      -- at other nodes
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
     peer           BLOB NOT NULL UNIQUE,
     addresses      BLOB NOT NULL,
-    contact        INTEGER REFERENCES contact ON DELETE SET NULL,  -- whose node it is; NULL: nobody's that is known
+    contact        INTEGER REFERENCES contact ON DELETE CASCADE,   -- whose node it is; NULL: nobody's that is known
     chosen         INTEGER NOT NULL,            -- 1: by the user, 0: by this node
     seed           BLOB NOT NULL,               -- of the Ed25519 key made for it
     token          BLOB NOT NULL,
     earlier_token  BLOB,                        -- good until earlier_until_s
     earlier_until_s INTEGER,
     granted_s      INTEGER,                     -- when the holder last granted what is said here; NULL: never
+    quota          INTEGER,                     -- bytes of all boxes in it, as the holder says
     heard_s        INTEGER,                     -- when it last answered anything
     failed_s       INTEGER NOT NULL DEFAULT 0,  -- for so many seconds online it has not
     ends_s         INTEGER                      -- no longer told of, and emptied until then; NULL: in use
 );
+
+CREATE TABLE blocked_peer (     -- nodes that a blocked contact had: no mailbox is wanted there
+    peer    BLOB NOT NULL,
+    contact INTEGER NOT NULL REFERENCES contact ON DELETE CASCADE,
+    PRIMARY KEY (peer, contact)
+) WITHOUT ROWID;
 
 CREATE TABLE mailbox_key (      -- boxes are sealed for the newest; each is kept as long as one for it may arrive
     made_s INTEGER PRIMARY KEY,
