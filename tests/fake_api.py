@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from p2pchat.api import calls, objects, schema
+from p2pchat.api import calls, mailbox_objects, objects, schema
 from p2pchat.base.errors import UsageError
 from p2pchat.control.server import Connection, Server
 
@@ -35,7 +35,9 @@ class FakeApi:
         self.claimants: list[objects.Claimant] = []
         self.waiting = 0
         self.receipts = True
-        self.offer = objects.MailboxOffer(for_="nobody", quota=1 << 30, bytes=5120, boxes=5, owners=1, invite=None)
+        self.offer = mailbox_objects.MailboxOffer(
+            for_="nobody", quota=1 << 30, bytes=5120, boxes=5, owners=1, invite=None
+        )
         self.passphrase = True
         self.messages: list[objects.Message] = []
         self.events: list[objects.Event] = []
@@ -241,15 +243,15 @@ class FakeApi:
             case "identity.qr":
                 return objects.Qr(qr=QR)
             case "mailbox.transparency":
-                held = objects.HeldMailbox(
+                held = mailbox_objects.HeldMailbox(
                     id="5ab4f00d5ab4f00d", boxes=5, bytes=5120, oldest_ms=NOW_MS, until_ms=None, seen_ms=NOW_MS
                 )
-                return objects.Transparency(
+                return mailbox_objects.Transparency(
                     mailboxes=[held],
                     boxes=5,
                     bytes=5120,
-                    records=objects.HeldRecords(count=3, bytes=2907),
-                    deleted=[objects.DeletedBoxes(day="2026-11-22", why="fetched", boxes=1234, bytes=1 << 21)],
+                    records=mailbox_objects.HeldRecords(count=3, bytes=2907),
+                    deleted=[mailbox_objects.DeletedBoxes(day="2026-11-22", why="fetched", boxes=1234, bytes=1 << 21)],
                     offer=self.offer,
                     passphrase=self.passphrase,
                     locked_reveals="Locked reveals little.",

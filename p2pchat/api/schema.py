@@ -24,7 +24,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from p2pchat.api import objects
+from p2pchat.api import mailbox_objects
 from p2pchat.api.calls import (
     BackupFile,
     ContactsAdd,
@@ -63,6 +63,7 @@ from p2pchat.api.calls import (
     PassphraseChange,
     invalid,
 )
+from p2pchat.api.mailbox_objects import Mailboxes, Transparency
 from p2pchat.api.objects import (
     Addresses,
     Backup,
@@ -78,7 +79,6 @@ from p2pchat.api.objects import (
     Import,
     Invite,
     Invites,
-    Mailboxes,
     Message,
     Messages,
     Peer,
@@ -88,7 +88,6 @@ from p2pchat.api.objects import (
     SmsProof,
     Status,
     Subscription,
-    Transparency,
 )
 from p2pchat.api.passphrase import Passphrase
 from p2pchat.api.text import is_unicode
@@ -162,7 +161,7 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "net.dial": MethodSpec(NetDial, Peer, False, "Connects to a node."),
     "net.bootstrap": MethodSpec(NetDial, Peer, False, "Connects to a node and joins the DHT through it."),
     "mailbox.offer": MethodSpec(
-        MailboxOffer, objects.MailboxOffer, True, "Says for whom this node holds mailboxes, or shows it."
+        MailboxOffer, mailbox_objects.MailboxOffer, True, "Says for whom this node holds mailboxes, or shows it."
     ),
     "mailbox.transparency": MethodSpec(NoParams, Transparency, False, "Shows what this node holds for others."),
     "backup.create": MethodSpec(BackupFile, Backup, False, "Writes a backup into a new file."),

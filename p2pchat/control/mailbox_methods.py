@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from p2pchat.api import calls, objects
+from p2pchat.api import calls, mailbox_objects
 from p2pchat.control.once import once, repeated
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
@@ -38,32 +38,32 @@ class MailboxMethods:
         self._context = context
         self._own = own
 
-    async def offer(self, params: calls.MailboxOffer, _: Connection) -> objects.MailboxOffer:
+    async def offer(self, params: calls.MailboxOffer, _: Connection) -> mailbox_objects.MailboxOffer:
         link = self._link()
 
-        def change(tx: Tx) -> objects.MailboxOffer:
+        def change(tx: Tx) -> mailbox_objects.MailboxOffer:
             given = {"to": params.for_, "quota": params.quota}
             changes = {name: value for name, value in given.items() if value is not None}
             if changes:
                 offer.save(tx, msgspec.structs.replace(offer.load(tx), **changes))
             return _offered(tx, link)
 
-        shown = await once(self._context, "mailbox.offer", params, objects.MailboxOffer, change)
+        shown = await once(self._context, "mailbox.offer", params, mailbox_objects.MailboxOffer, change)
         await self._context.offered()
         return shown
 
-    async def transparency(self, _params: calls.NoParams, _: Connection) -> objects.Transparency:
+    async def transparency(self, _params: calls.NoParams, _: Connection) -> mailbox_objects.Transparency:
         link, passphrase = self._link(), self._own is not None and needs_passphrase(self._own / "key")
         return await self._context.db.run(lambda tx: _transparency(tx, link, passphrase=passphrase))
 
-    async def use(self, params: calls.MailboxUse, _: Connection) -> objects.Mailboxes:
+    async def use(self, params: calls.MailboxUse, _: Connection) -> mailbox_objects.Mailboxes:
         context = self._context
         refuse_if_replaced(context.replaced_ms)
-        known = await repeated(context, "mailbox.use", params, objects.Mailboxes)
+        known = await repeated(context, "mailbox.use", params, mailbox_objects.Mailboxes)
         if known is None:
             settled = await mailboxes.request(context, params.with_, auto=bool(params.auto))
 
-            def effect(tx: Tx) -> objects.Mailboxes:
+            def effect(tx: Tx) -> mailbox_objects.Mailboxes:
                 refuse_if_replaced(meta.load_replaced(tx))
                 mailboxes.settle(tx, context, settled)
                 return _shown(tx)
@@ -72,13 +72,13 @@ class MailboxMethods:
                 await context.db.run(effect)
                 await mailboxes.publish(context)
                 raise settled.failure
-            known = await once(context, "mailbox.use", params, objects.Mailboxes, effect)
+            known = await once(context, "mailbox.use", params, mailbox_objects.Mailboxes, effect)
         failure = await mailboxes.publish(context)
         if failure is not None:
             raise failure
         return known
 
-    async def list(self, _params: calls.NoParams, _: Connection) -> objects.Mailboxes:
+    async def list(self, _params: calls.NoParams, _: Connection) -> mailbox_objects.Mailboxes:
         return await self._context.db.run(_shown)
 
     def _link(self) -> str | None:
@@ -88,9 +88,9 @@ class MailboxMethods:
         return encode_mailbox_link(Holder(network.peer_id, addresses)) if addresses else None
 
 
-def _offered(tx: Tx, link: str | None) -> objects.MailboxOffer:
+def _offered(tx: Tx, link: str | None) -> mailbox_objects.MailboxOffer:
     offered, (boxes, size) = offer.load(tx), mailbox.total(tx)
-    return objects.MailboxOffer(
+    return mailbox_objects.MailboxOffer(
         for_=offered.to,
         quota=offered.quota,
         bytes=size,
@@ -100,13 +100,13 @@ def _offered(tx: Tx, link: str | None) -> objects.MailboxOffer:
     )
 
 
-def _transparency(tx: Tx, link: str | None, *, passphrase: bool) -> objects.Transparency:
+def _transparency(tx: Tx, link: str | None, *, passphrase: bool) -> mailbox_objects.Transparency:
     (boxes, size), (records, records_size) = mailbox.total(tx), held.of_others(tx)
-    return objects.Transparency(
+    return mailbox_objects.Transparency(
         mailboxes=[_mailbox(each) for each in mailbox.stock(tx)],
         boxes=boxes,
         bytes=size,
-        records=objects.HeldRecords(count=records, bytes=records_size),
+        records=mailbox_objects.HeldRecords(count=records, bytes=records_size),
         deleted=[_deleted(each) for each in mailbox.past(tx)],
         offer=_offered(tx, link),
         passphrase=passphrase,
@@ -115,8 +115,8 @@ def _transparency(tx: Tx, link: str | None, *, passphrase: bool) -> objects.Tran
     )
 
 
-def _mailbox(stock: Stock) -> objects.HeldMailbox:
-    return objects.HeldMailbox(
+def _mailbox(stock: Stock) -> mailbox_objects.HeldMailbox:
+    return mailbox_objects.HeldMailbox(
         id=opaque_id(stock.owner),
         boxes=stock.boxes,
         bytes=stock.size,
@@ -126,20 +126,20 @@ def _mailbox(stock: Stock) -> objects.HeldMailbox:
     )
 
 
-def _deleted(past: Past) -> objects.DeletedBoxes:
+def _deleted(past: Past) -> mailbox_objects.DeletedBoxes:
     day = time.strftime("%Y-%m-%d", time.gmtime(past.day * DAY_S))
-    return objects.DeletedBoxes(day=day, why=past.why, boxes=past.boxes, bytes=past.size)
+    return mailbox_objects.DeletedBoxes(day=day, why=past.why, boxes=past.boxes, bytes=past.size)
 
 
-def _shown(tx: Tx) -> objects.Mailboxes:
-    return objects.Mailboxes(
+def _shown(tx: Tx) -> mailbox_objects.Mailboxes:
+    return mailbox_objects.Mailboxes(
         auto=own_mailbox.auto(tx), mailboxes=[_own_mailbox(tx, each) for each in own_mailbox.everyone(tx)]
     )
 
 
-def _own_mailbox(tx: Tx, row: OwnMailbox) -> objects.Mailbox:
+def _own_mailbox(tx: Tx, row: OwnMailbox) -> mailbox_objects.Mailbox:
     contact = contacts.get(tx, row.contact) if row.contact is not None else None
-    return objects.Mailbox(
+    return mailbox_objects.Mailbox(
         id=bytes(row.peer).hex(),
         contact_id=contact.uid.hex() if contact is not None else None,
         name=contact.name if contact is not None else None,
@@ -151,7 +151,7 @@ def _own_mailbox(tx: Tx, row: OwnMailbox) -> objects.Mailbox:
     )
 
 
-def _state(row: OwnMailbox, now_s: int) -> objects.MailboxState:
+def _state(row: OwnMailbox, now_s: int) -> mailbox_objects.MailboxState:
     if row.ends_s is not None:
         return "ending"
     if row.failed_s >= _FAILING_S:

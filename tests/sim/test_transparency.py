@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pchat.api import objects
+from p2pchat.api import mailbox_objects, objects
 from p2pchat.base.errors import StoreError, UnsupportedProtocol, UsageError
 from p2pchat.base.limits import MAILBOX_TOTAL_BYTES
 from p2pchat.control import render
@@ -40,15 +40,15 @@ def methods(node: Node, own: Path | None = None) -> Methods:
     return Methods(node.running.context, node.running.life.online, "default", 0.0, own=own)
 
 
-async def offer(node: Node, **params: object) -> objects.MailboxOffer:
+async def offer(node: Node, **params: object) -> mailbox_objects.MailboxOffer:
     shown = await methods(node)("mailbox.offer", params, CONNECTION)
-    assert isinstance(shown, objects.MailboxOffer)
+    assert isinstance(shown, mailbox_objects.MailboxOffer)
     return shown
 
 
-async def shown(node: Node, own: Path | None = None) -> objects.Transparency:
+async def shown(node: Node, own: Path | None = None) -> mailbox_objects.Transparency:
     found = await methods(node, own)("mailbox.transparency", {}, CONNECTION)
-    assert isinstance(found, objects.Transparency)
+    assert isinstance(found, mailbox_objects.Transparency)
     return found
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from p2pchat.api import objects
+from p2pchat.api import mailbox_objects
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.control.server import Connection
 from tests.fake_api import NOW_MS, FakeApi, Served, served
 from tests.unit.cli.conftest import Cli
 
 HOLDER = "00240801122011" + "ab" * 31
-USED = objects.Mailbox(
+USED = mailbox_objects.Mailbox(
     id=HOLDER,
     contact_id="01",
     name="Bob",
@@ -23,7 +23,7 @@ USED = objects.Mailbox(
     heard_ms=NOW_MS,
     quota=67_108_864,
 )
-FOUND = objects.Mailbox(
+FOUND = mailbox_objects.Mailbox(
     id=HOLDER,
     contact_id=None,
     name=None,
@@ -40,13 +40,13 @@ class Holding(FakeApi):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mailboxes: list[objects.Mailbox] = []
+        self.mailboxes: list[mailbox_objects.Mailbox] = []
 
     async def dispatch(self, method: str, params: dict[str, object], connection: Connection) -> object:
         if not method.startswith("mailbox."):
             return await super().dispatch(method, params, connection)
         self.calls.append((method, dict(params)))
-        return objects.Mailboxes(auto=bool(params.get("auto")), mailboxes=self.mailboxes)
+        return mailbox_objects.Mailboxes(auto=bool(params.get("auto")), mailboxes=self.mailboxes)
 
 
 @pytest.fixture
