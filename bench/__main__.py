@@ -1,5 +1,5 @@
-"""Measure this machine: ``scripts/bench basics|crypto|delivery|discovery|history|import``, each with ``[--runs N]
-[--json FILE] [--quick]``.
+"""Measure this machine: ``scripts/bench basics|crypto|delivery|discovery|history|import|mailbox``, each with
+``[--runs N] [--json FILE] [--quick]``.
 
 ``scripts/bench simulation [--walks N] [--quick]`` needs no quiet machine: its figures are the same everywhere.
 

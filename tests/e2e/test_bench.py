@@ -14,6 +14,7 @@ from bench import book, history
 from bench.basics import METRICS as BASICS
 from bench.delivery import METRICS as DELIVERY
 from bench.discovery import METRICS as DISCOVERY
+from bench.mailbox import METRICS as MAILBOX
 from bench.report import Metric
 from tests.e2e.runs import Run, starting
 
@@ -34,7 +35,10 @@ def is_measured(name: str, numbers: dict[str, list[float]]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("what", "metrics"), [("basics", BASICS), ("delivery", DELIVERY), ("discovery", DISCOVERY)])
+@pytest.mark.parametrize(
+    ("what", "metrics"),
+    [("basics", BASICS), ("delivery", DELIVERY), ("discovery", DISCOVERY), ("mailbox", MAILBOX)],
+)
 def test_every_row_is_measured_beside_its_limits(
     start: Callable[..., Run], tmp_path: Path, what: str, metrics: tuple[Metric, ...]
 ) -> None:

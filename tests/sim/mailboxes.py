@@ -66,7 +66,8 @@ class Talk:
             raise NetError("the holder ended the stream")
         return ANSWER.decode(data)
 
-    async def ask_as(self, owner: KeyPair, request: OwnerRequestT) -> Answer:
+    # constrained: a union of requests cannot be signed
+    async def ask_as(self, owner: KeyPair, request: OwnerRequestT) -> Answer:  # pyright: ignore[reportInvalidTypeVarUse]
         """The answer to a request of the owner's."""
         return (await self.ask(self.sign(owner, request)))[0]
 
