@@ -16,7 +16,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from p2pchat.api.objects import ContactState, OfferedTo
+from p2pchat.api.mailbox_objects import OfferedTo
+from p2pchat.api.objects import ContactState
 from p2pchat.api.passphrase import Passphrase
 from p2pchat.api.text import TEXT_BYTES, is_safe, is_unicode, utf8_bytes
 from p2pchat.base.errors import UsageError

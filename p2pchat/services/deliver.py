@@ -277,8 +277,12 @@ def _frames(row: SessionRow, envelopes: list[EnvelopeRow], cursor: Cursor) -> tu
     return tuple(frames)
 
 
-def settle(tx: Tx, ack: Ack) -> list[bytes]:
-    """Take the acks that prove themselves; the eids that were settled. A wrong one is ignored (PROTOCOL.md 5.2)."""
+def settle(tx: Tx, ack: Ack, *, there: bool = True) -> list[bytes]:
+    """Take the acks that prove themselves; the eids that were settled. A wrong one is ignored (PROTOCOL.md 5.2).
+
+    Args:
+        there: see :func:`contacts.heard`.
+    """
     settled: list[bytes] = []
     for eid, proof in ack.entries:
         known = sessions.sent(tx, eid)
@@ -300,7 +304,7 @@ def settle(tx: Tx, ack: Ack) -> list[bytes]:
         if known.live is not None:
             delivered = delivered or live.prove(tx, known.live)
         tell(tx, EventKind.MESSAGE_DELIVERED, delivered, known.contact)
-        contacts.heard(tx, known.contact)
+        contacts.heard(tx, known.contact, there=there)
     return settled
 
 

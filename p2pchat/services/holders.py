@@ -25,6 +25,7 @@ from p2pchat.store.db import Tx
 from p2pchat.store.own_mailbox import OwnMailbox
 
 _ASK_S: Final = 30.0
+_FIND_S: Final = 120.0
 _TRIED: Final = 12  # at one time
 
 log = structlog.get_logger()
@@ -59,13 +60,14 @@ async def ask(context: Context, candidate: Candidate, *, chosen: bool) -> OwnMai
 async def find(context: Context, without: Collection[PeerId], count: int) -> list[OwnMailbox]:
     """Up to ``count`` mailboxes that were granted, to be kept, of holders that are not among ``without``."""
     found: list[OwnMailbox] = []
-    for candidate in await _candidates(context, without):
-        if len(found) == count:
-            break
-        try:
-            found.append(await ask(context, candidate, chosen=False))
-        except (NetError, PeerError) as error:
-            log.debug("mailbox.not_granted", error=cause(error))
+    with trio.move_on_after(_FIND_S):
+        for candidate in await _candidates(context, without):
+            if len(found) == count:
+                break
+            try:
+                found.append(await ask(context, candidate, chosen=False))
+            except (NetError, PeerError) as error:
+                log.debug("mailbox.not_granted", error=cause(error))
     return found
 
 

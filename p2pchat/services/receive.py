@@ -105,7 +105,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
         answer.newer = contacts.newer_cert(tx, contact, device_ms) or answer.newer
         answer.device_ms = min(device_ms, answer.device_ms or device_ms)
     for contact in answer.contacts:
-        contacts.heard(tx, contact)
+        contacts.heard(tx, contact, there=peer is not None)
         if peer is not None:
             contact_peers.prove(tx, contact, peer)
     return answer

@@ -49,7 +49,7 @@ def unbox(tx: Tx, context: Context, boxes: Sequence[bytes]) -> Unboxed:
                 arrivals.extend(batch.envelopes)
             case Ack() as ack:
                 settled = any(sessions.sent(tx, eid) is not None for eid, _ in ack.entries) or settled
-                deliver.settle(tx, ack)
+                deliver.settle(tx, ack, there=False)
             case _:
                 pass  # of no use, like what does not open
     answer = receive.receive(tx, context, arrivals, None)

@@ -281,12 +281,16 @@ def seen(tx: Tx, contact: int, at_ms: int) -> None:
     )
 
 
-def heard(tx: Tx, contact: int) -> None:
-    """Something came now that only the contact can have sent: a sealed envelope, or an ack that proves itself."""
+def heard(tx: Tx, contact: int, *, there: bool = True) -> None:
+    """Something came now that only the contact can have sent: a sealed envelope, or an ack that proves itself.
+
+    Args:
+        there: it came from the contact, and not out of a box, where it may have lain for long.
+    """
     tx.execute(
-        "UPDATE contact SET last_seen_ms = ?1, heard_ms = ?1, "
+        "UPDATE contact SET last_seen_ms = iif(?3, ?1, last_seen_ms), heard_ms = ?1, "
         "pending_until_s = CASE state WHEN 'matched' THEN NULL ELSE pending_until_s END WHERE id = ?2",
-        (tx.now_ms, contact),
+        (tx.now_ms, contact, there),
     )
 
 

@@ -116,6 +116,8 @@ class BoxHolder:
             case Bundle():
                 found = self.of_token(request.token)
                 return Refused(Reason.REFUSED, 0) if found is None else BundleIs(found.bundle)
+            case _:
+                pass
         kept = self.kept.get(request.owner)
         if kept is None:
             return Refused(Reason.REFUSED, 0)

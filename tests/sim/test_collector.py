@@ -218,6 +218,20 @@ async def test_a_holder_is_not_taken_for_the_node_of_those_whose_boxes_it_holds(
         assert await bob.database.run(lambda tx: contact_peers.of_node(tx, holder.node.peer_id)) == []
 
 
+async def test_a_contact_is_not_shown_as_seen_by_what_lay_in_a_box(autojump_clock: MockClock) -> None:
+    async with alice_and_bob(1) as (cluster, alice, bob, _):
+        await alice.send("Bob", "one")
+        await leave_all(alice, "Bob", await waiting(alice, "Bob"), ttl_s=14 * DAY_S)
+        await cluster.crash(alice)
+        await trio.sleep(5 * HOUR_S)
+        await cluster.start(bob)
+        before = await bob.contact("Alice")
+        await eventually(lambda: has(bob, "Alice", ["one"]), within_s=60)
+        after = await bob.contact("Alice")
+        assert after.last_seen_ms == before.last_seen_ms
+        assert after.heard_ms > before.heard_ms
+
+
 async def test_in_time_tokens_are_new_and_the_earlier_ones_good_for_a_while(autojump_clock: MockClock) -> None:
     async with alice_and_bob(1, SHORT) as (cluster, alice, bob, (holder,)):
         before = await places(alice, "Bob")
