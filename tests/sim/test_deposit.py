@@ -15,12 +15,14 @@ from trio.testing import MockClock
 from p2pchat.core.events import EventKind
 from p2pchat.core.mailbox import Answer, Deposit, Reason, Refused, Request
 from p2pchat.core.params import DAY_S
-from p2pchat.core.wire import Ack, Batch, Flight
+from p2pchat.core.wire import TEXT, Ack, Batch, Flight
 from p2pchat.services import block
 from p2pchat.services import contacts as book
 from p2pchat.services.deposit import leave_acks
 from p2pchat.services.send import Outbox
+from p2pchat.store import contacts, live, messages
 from p2pchat.store.db import Tx
+from p2pchat.store.messages import MessageRow
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from tests.sim.holders import FakeHolder, Mailboxes, fetch, give_bundle, tell
 from tests.sim.people import meet
@@ -161,18 +163,26 @@ async def test_what_a_holder_has_goes_on_the_stream_as_well_and_is_there_once(
         assert w.told(EventKind.MESSAGE_DELIVERED).total() == 2
 
 
+async def begun(w: World) -> bool:
+    return any(deposits(holder) for holder in w.holders)
+
+
 async def test_who_comes_on_while_boxes_are_left_gets_the_rest_on_the_stream(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with world(monkeypatch, holders=1) as w:
-        w.holders[0].answer_after_s = 15.0
-        for number in range(5):
-            await w.alice.send("Bob", f"text {number}")
-        await trio.sleep(3)
+    async with world(monkeypatch) as w:
+        for holder in w.holders:
+            holder.answer_after_s = 15.0
+        await w.alice.database.run(lose_sessions)
+        texts = [f"{number}".ljust(60_000) for number in range(9)]  # each a Flight, and so a box, of its own
+        for text in texts:
+            await w.alice.send("Bob", text)
+        await eventually(lambda: begun(w), within_s=60)
         await w.cluster.start(w.bob)
         await w.until_all("delivered", 700)
-        assert await w.bob.received("Alice") == [f"text {number}" for number in range(5)]
-        assert len(w.holders[0].boxes) <= 1
+        assert await w.bob.received("Alice") == texts
+        await trio.sleep(60)
+        assert sum(deposits(holder) for holder in w.holders) == 1
 
 
 # -- holders that do not -----------------------------------------------------------------------------------------------
@@ -270,17 +280,24 @@ async def test_a_holder_that_keeps_for_a_moment_is_not_given_box_after_box(
 
 
 async def test_a_token_that_is_refused_leads_to_another_reading(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, rare_pings: None
 ) -> None:
     async with world(monkeypatch, holders=1) as w:
-        holder = w.holders[0]
-        holder.token = bytes(32)  # drawn anew, and told in a record that is newer than the one read
-        await w.cluster.start(w.bob)
-        await trio.sleep(5)
-        await w.cluster.crash(w.bob)
-        await w.alice.database.run(lambda tx: tx.execute("UPDATE contact_presence SET seq = seq - 100000"))
         await w.alice.send("Bob", "hello")
-        assert await w.until_all("held", 200) < 120
+        await w.until_all("held")
+        await trio.sleep(6 * 3600)  # readings are rare by now
+
+        def forget(tx: Tx) -> None:
+            tx.execute("UPDATE contact_presence SET seq = seq - 1000")
+            tx.execute("DELETE FROM custody")
+
+        w.holders[0].token = bytes(32)  # as the record tells that was put since the last reading
+        await w.alice.database.run(forget)
+
+        async def again() -> bool:
+            return await w.custodies() > 0
+
+        assert await eventually(again, within_s=6 * 3600) < 1800
 
 
 # -- new sessions ------------------------------------------------------------------------------------------------------
@@ -440,6 +457,29 @@ async def test_what_is_for_a_live_stream_alone_is_in_no_box(
         )
         texts = {row.n: row.text for row in await w.alice.conversation("Bob") if not row.incoming}
         assert [texts[n] for n0, n1 in held for n in range(n0, n1 + 1)] == ["some time"]
+
+
+async def test_what_still_waits_for_a_live_stream_is_not_sealed_for_a_box(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(monkeypatch) as w:
+        first = await w.alice.send("Bob", "some time")
+        await w.until_all("held")
+
+        def queue(tx: Tx) -> None:
+            """As it stands until the end of its stream has been noted."""
+            at = (tx.now_ms, None, None, None)
+            row = MessageRow(
+                first.id + 1, first.contact, False, first.n + 1, bytes(16), TEXT, "now", "queued", None, *at
+            )
+            messages.queue(tx, [row])
+            live.mark(tx, [row.id])
+            contacts.set_next_n(tx, first.contact, first.n + 2)
+
+        await w.alice.database.run(queue)
+        await w.alice.send("Bob", "some time later")
+        await trio.sleep(60)
+        assert sorted(await w.states()) == ["held", "held", "queued"]
 
 
 @pytest.mark.parametrize("state", ["blocked", "pending", "request"])
