@@ -9,13 +9,14 @@ import pytest
 
 from p2pchat.store.keyfile import read_key
 from p2pchat.store.sqlite import connect
-from tests.e2e.daemons import ALICE, BOB, Daemon, daemons, objects, p2pchat, until
+from tests.e2e.daemons import Daemon, daemons, objects, p2pchat, until
 from tests.e2e.needles import Needles
 from tests.e2e.pipelined import Sender
 from tests.e2e.test_backup import restored
 
 pytestmark = pytest.mark.e2e
 
+ALICE, BOB = "+821053971264", "+821064829517"  # in no example of the program
 CANARY = "a canary that sings at"
 BEFORE = [f"{CANARY} {number} o'clock" for number in range(500)]
 AFTER = [f"{CANARY} {number} o'clock" for number in range(500, 1000)]
@@ -68,7 +69,12 @@ def database_of(daemon: Daemon) -> bytes:
     profile = daemon.home / "data" / "default"
     connection = connect(profile / "p2pchat.db", read_key(profile / "key", None))
     try:
-        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = [
+            row[0]
+            for row in connection.execute(
+                "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type != 'virtual'"
+            )
+        ]
         rows = (row for table in tables for row in connection.execute(f"SELECT * FROM {table}"))  # noqa: S608  ours
         return b"\n".join(value if isinstance(value, bytes) else str(value).encode() for row in rows for value in row)
     finally:
@@ -88,7 +94,7 @@ def identities(*people: Daemon) -> Needles:
 
 
 def found(needles: Needles, haystack: bytes) -> set[str]:
-    return {what for form, what in needles.forms.items() if form in haystack}
+    return {f"{what}: {form[:12]!r}" for form, what in needles.forms.items() if form in haystack}
 
 
 def test_a_thousand_messages_arrive_from_who_is_gone_through_the_holder_that_is_left(
