@@ -389,7 +389,9 @@ async def test_progress_tells_the_step_and_how_many_roots_there_are(autojump_clo
         events = await alice.database.run(lambda tx: [render.transient(tx, each, lambda _: True) for each in steps])
         data = [event.data for event in events if isinstance(event.data, objects.Progress)]
         roots = [each for each in data if each.step == "root"]
-        assert [(each.roots_done, each.roots_total) for each in roots] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+        assert [each.roots_done for each in roots] == [1, 2, 3, 4]
+        assert roots[0].roots_total in (3, 4)  # the first may have been begun before Bob was there
+        assert [each.roots_total for each in roots[1:]] == [4, 4, 4]
         assert {"Person 0", "Person 1", "Person 2", "Bob"} == {each.name for each in roots}
         of_bob = [each.step for each in data if each.name == "Bob"]
         assert list(dict.fromkeys(of_bob)) == ["root", "candidate", "card", "reach"]
