@@ -13,7 +13,10 @@ from tests.unit.cli.conftest import Cli
 def test_what_is_offered_is_shown(cli: Cli, node: Served) -> None:
     outcome = cli("mailbox", "offer")
     assert outcome.out == "mailboxes for nobody, up to 1 GiB\nheld: 5 KiB, boxes: 5, mailboxes: 1\n"
-    assert "mailbox offer --for contacts" in outcome.err
+    assert outcome.err.splitlines() == [
+        "Nothing more is taken; what is held stays until it is fetched or has expired.",
+        "To hold for your contacts: p2pchat mailbox offer --for contacts",
+    ]
     assert node.api.calls == [("mailbox.offer", {})]
     assert cli("-q", "mailbox", "offer").out == ""
 
