@@ -47,7 +47,8 @@ def explanation(
         tries, next_ms, life_ms = (), None, int(LIVE_S * 1000)
     words = _waiting(row, contact, tries, next_ms, online=online, now_ms=now_ms) if waits else _ended(row, contact)
     if waits and not (online or row.live) and contact.state == "matched":
-        words += _boxes(row, contact.name, [each for each in tries if each.mailbox], held, mailboxes, now_ms)
+        boxes = _boxes(row, contact.name, [each for each in tries if each.mailbox], held, mailboxes, now_ms)
+        words[1:1] = boxes  # behind "cannot be reached now": what comes of it, before how it is tried
     if waits and replaced_ms is not None:
         next_ms, words = None, [f"{in_words(replaced_ms)}."]
     expires_ms = row.created_ms + life_ms if waits else None
