@@ -119,7 +119,8 @@ def status(invocation: Invocation) -> None:
     line(f"{text(shown, 'peers')} peers, reachability {text(shown, 'reachability')}")
     line(f"{text(counts, 'matched')} contacts matched, {text(counts, 'pending')} pending")
     held = f", {number(shown, 'held')} of them held in mailboxes" if number(shown, "held") else ""
-    line(f"{text(shown, 'outbox')} messages not delivered yet{held}")
+    what = "message" if number(shown, "outbox") == 1 else "messages"
+    line(f"{text(shown, 'outbox')} {what} not delivered yet{held}")
     line(f"peer id {text(shown, 'peer_id')}")
     for address in texts(shown, "addresses"):
         line(f"address {address}")
