@@ -19,7 +19,7 @@ _LEAST, _MOST = 1 << 20, 1 << 50
 _STATES: Final = {
     "asked": "asked, not granted yet",
     "failing": "failing: does not answer",
-    "ending": "ending: given up, and emptied for three days more",
+    "ending": "ending: given up, still emptied",
 }
 _USE_S: Final = 300.0  # several nodes may be asked, one after the other
 

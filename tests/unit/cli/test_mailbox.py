@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+
 import msgspec
 import pytest
 
+from p2pchat.cli import output
 from p2pchat.cli.mailbox import size_text
 from tests.fake_api import QR, Served
 from tests.unit.cli.conftest import Cli
@@ -67,3 +72,24 @@ def test_transparency(cli: Cli, node: Served) -> None:
     (shown,) = cli("transparency", "--json").lines
     assert shown["mailboxes"][0]["until_ms"] is None  # type: ignore[index]
     assert node.api.calls == [("mailbox.transparency", {})] * 2
+
+
+def test_status_says_how_much_is_held(cli: Cli, node: Served) -> None:
+    assert "3 messages not delivered yet, 2 of them held in mailboxes\n" in cli("status").out
+    (shown,) = cli("status", "--json").lines
+    assert (shown["outbox"], shown["held"]) == (3, 2)
+
+
+def test_sentences_break_at_words_on_a_terminal_and_nowhere_in_a_pipe(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = "This is said of a machine: nothing there can be read, \x1b[31mwhatever stands in it"
+    output.paragraph(sentences)
+    (line,) = capsysbinary.readouterr().out.decode().splitlines()
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((40, 10)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.paragraph(sentences)
+    lines = capsysbinary.readouterr().out.decode().splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " ".join(lines) == line
+    assert "\x1b" not in line
