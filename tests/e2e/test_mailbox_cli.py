@@ -41,6 +41,10 @@ def refused(daemon: Daemon, *arguments: str) -> tuple[int, str]:
     return done.returncode, lines[-1]
 
 
+def uptime_s(daemon: Daemon) -> int:
+    return int(daemon.call("node.status")["uptime_s"])
+
+
 def test_from_an_offer_to_a_text_that_arrives_and_what_is_said_on_the_way(
     people: tuple[Daemon, Daemon, Daemon],
 ) -> None:
@@ -54,6 +58,8 @@ def test_from_an_offer_to_a_text_that_arrives_and_what_is_said_on_the_way(
     status, sentence = refused(bob, "mailbox", "use", "Alice", offered)
     assert (status, sentence.startswith("PEER_OFFLINE: The first holds nothing")) == (75, True)
     assert sentence.endswith("; the other is in use.")
+    began_s = uptime_s(bob)
+    until(lambda: uptime_s(bob) >= began_s + 2, "the clock stands")  # then silence of holders is counted
     assert p2pchat(bob.home, "mailbox", "use", offered).returncode == 0
     assert bob.stop() == 0
 
