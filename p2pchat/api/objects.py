@@ -181,6 +181,7 @@ class Status(Silent, Struct, kw_only=True):
     peers: int
     contacts: ContactCounts
     outbox: int
+    held: int
     reachability: Reachability
     clock_ok: bool
     version: str

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from p2pchat.base.limits import OWN_MAILBOXES
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note, table
 from p2pchat.cli.reading import clock, number, objects, text
@@ -15,6 +16,11 @@ from p2pchat.cli.reading import clock, number, objects, text
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,8})([KMGT])(?:i?B)?", re.IGNORECASE)
 _LEAST, _MOST = 1 << 20, 1 << 50
+_STATES: Final = {
+    "asked": "asked, not granted yet",
+    "failing": "failing: does not answer",
+    "ending": "ending: given up, still emptied",
+}
 _USE_S: Final = 300.0  # several nodes may be asked, one after the other
 
 
@@ -78,12 +84,16 @@ def show_offer(invocation: Invocation, shown: Mapping[str, object]) -> None:
     if shown.get("invite") is not None:
         line(text(shown, "invite"))
         note("With this link anyone can use it: p2pchat mailbox use LINK")
+    if whom == "nobody" and boxes:
+        note("Nothing more is taken; what is held stays until it is fetched or has expired.")
     if whom == "nobody":
         note(f"To hold for your contacts: {invocation.program()} mailbox offer --for contacts")
+    elif whom == "contacts":
+        note("They use it with: p2pchat mailbox use, and their name for you.")
 
 
 @mailbox.command()
-@click.argument("with_", metavar="CONTACT|INVITE…", nargs=-1)
+@click.argument("with_", metavar="CONTACT|LINK…", nargs=-1)
 @click.option("--auto", is_flag=True, help="Let this node choose what is missing, and replace what is gone.")
 @click.option("--none", is_flag=True, help="Give all of them up.")
 @click.option("--idempotency-key", metavar="K", help="The same key settles once.")
@@ -99,6 +109,10 @@ def use(invocation: Invocation, with_: tuple[str, ...], auto: bool, none: bool, 
         raise click.UsageError("--none goes with nothing else")
     if not (with_ or auto or none):
         raise click.UsageError("name contacts or links, or give --auto or --none")
+    if len(with_) > OWN_MAILBOXES:
+        raise click.UsageError("two at most: what comes for you is left with both")
+    if not all(each.strip() for each in with_):
+        raise click.UsageError("a name or link is empty; see: p2pchat contacts list")
     params: dict[str, object] = {"auto": auto, "with": list(with_) if with_ or none else None}
     with invocation.client(timeout_s=_USE_S) as client:
         found = client.call("mailbox.use", **given({**params, "idempotency_key": idempotency_key}))
@@ -120,7 +134,7 @@ def _show(invocation: Invocation, found: dict[str, object]) -> None:
     rows = [
         [
             text(each, "name", text(each, "id")[-12:]),
-            text(each, "state"),
+            _STATES.get(text(each, "state"), text(each, "state")),
             f"heard {clock(each.get('heard_ms'))}",
             "" if each.get("chosen") else "chosen by this node",
         ]
@@ -128,7 +142,7 @@ def _show(invocation: Invocation, found: dict[str, object]) -> None:
     ]
     table(rows)
     if not invocation.quiet:
-        if not rows:
-            note("Nobody holds messages for you: who writes to you while you are away waits until you are back.")
+        if all(each.get("state") == "ending" for each in objects(found, "mailboxes")):
+            note("Nobody holds messages for you: what is written while you are away waits with who wrote it.")
         if found.get("auto"):
             note("This node chooses what is missing.")

@@ -13,7 +13,7 @@ import click
 from p2pchat.api.errors import ApiError
 from p2pchat.api.text import TEXT_BYTES
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
-from p2pchat.cli.output import block, emit, line, note
+from p2pchat.cli.output import block, emit, line, note, paragraph
 from p2pchat.cli.reading import clock, not_arrived, number, objects, text
 from p2pchat.client.blocking import Client
 
@@ -80,7 +80,7 @@ def explain(invocation: Invocation, message: str) -> None:
     if invocation.as_json:
         emit(found)
         return
-    line(f"{text(found, 'state')}: {text(found, 'text')}")
+    paragraph(f"{text(found, 'state')}: {text(found, 'text')}")
     for each in objects(found, "tries"):
         where = each.get("address")
         line(f"  {clock(each.get('at_ms'))}  {where if where is not None else 'connected'}  {text(each, 'error')}")

@@ -118,7 +118,9 @@ def status(invocation: Invocation) -> None:
     line(_running(shown))
     line(f"{text(shown, 'peers')} peers, reachability {text(shown, 'reachability')}")
     line(f"{text(counts, 'matched')} contacts matched, {text(counts, 'pending')} pending")
-    line(f"{text(shown, 'outbox')} messages not delivered yet")
+    held = f", {number(shown, 'held')} of them held in mailboxes" if number(shown, "held") else ""
+    what = "message" if number(shown, "outbox") == 1 else "messages"
+    line(f"{text(shown, 'outbox')} {what} not delivered yet{held}")
     line(f"peer id {text(shown, 'peer_id')}")
     for address in texts(shown, "addresses"):
         line(f"address {address}")

@@ -4,6 +4,7 @@ Rules:
 
 - :func:`emit` writes UTF-8 JSON exactly as the daemon sent the object, whatever the locale.
 - :func:`drawing` is for what no one else wrote any part of.
+- :func:`paragraph` breaks at words on a terminal, and nowhere for a program that reads.
 - :func:`line` escapes its whole text, :func:`block` all but the line breaks of the text: nothing that another person
   wrote acts on the terminal.
 """
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from p2pchat.api.text import escape, escape_lines
@@ -32,6 +35,13 @@ def emit(value: object) -> None:
 def line(text: str) -> None:
     """One line of stdout for a person."""
     _write(escape(text))
+
+
+def paragraph(text: str) -> None:
+    """Sentences for a person."""
+    shown = escape(text)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    _write(textwrap.fill(shown, width, break_long_words=False, break_on_hyphens=False) if width else shown)
 
 
 def block(head: str, text: str) -> None:

@@ -8,7 +8,7 @@ import click
 
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.mailbox import size_text
-from p2pchat.cli.output import emit, line, table
+from p2pchat.cli.output import emit, line, paragraph, table
 from p2pchat.cli.reading import clock, fields, number, objects, text
 
 
@@ -23,7 +23,7 @@ def transparency(invocation: Invocation) -> None:
         return
     offered = fields(shown, "offer")
     line(f"Mailboxes are offered to {text(offered, 'for')}, up to {size_text(number(offered, 'quota'))}.")
-    line(f"Held for others: {number(shown, 'boxes'):,} sealed boxes, {size_text(number(shown, 'bytes'))}.")
+    line(f"Held for others: {_boxes(shown, 'sealed ')}, {size_text(number(shown, 'bytes'))}.")
     table([_mailbox(each) for each in objects(shown, "mailboxes")])
     records = fields(shown, "records")
     line(f"Records of the DHT: {number(records, 'count'):,}, {size_text(number(records, 'bytes'))}.")
@@ -31,8 +31,13 @@ def transparency(invocation: Invocation) -> None:
     line("Deleted in the last 30 days:" if deleted else "Nothing was deleted in the last 30 days.")
     table([_deleted(each) for each in deleted])
     line("If this machine is seized:")
-    line(text(shown, "locked_reveals"))
-    line(text(shown, "unlocked_reveals"))
+    paragraph(text(shown, "locked_reveals"))
+    paragraph(text(shown, "unlocked_reveals"))
+
+
+def _boxes(found: Mapping[str, object], of_kind: str = "") -> str:
+    count = number(found, "boxes")
+    return f"{count:,} {of_kind}{'box' if count == 1 else 'boxes'}"
 
 
 def _mailbox(found: Mapping[str, object]) -> list[str]:

@@ -47,7 +47,8 @@ def explanation(
         tries, next_ms, life_ms = (), None, int(LIVE_S * 1000)
     words = _waiting(row, contact, tries, next_ms, online=online, now_ms=now_ms) if waits else _ended(row, contact)
     if waits and not (online or row.live) and contact.state == "matched":
-        words += _boxes(row, contact.name, [each for each in tries if each.mailbox], held, mailboxes, now_ms)
+        boxes = _boxes(row, contact.name, [each for each in tries if each.mailbox], held, mailboxes, now_ms)
+        words[1:1] = boxes  # behind "cannot be reached now": what comes of it, before how it is tried
     if waits and replaced_ms is not None:
         next_ms, words = None, [f"{in_words(replaced_ms)}."]
     expires_ms = row.created_ms + life_ms if waits else None
@@ -146,15 +147,19 @@ def _boxes(
     if held:
         who = "a mailbox" if len(held) == 1 else f"{len(held)} mailboxes"
         left = _length(max(until_s for _, until_s in held) * 1000 - now_ms)
-        words = [f"It is held, sealed, by {who} of {name} for {left} more: {name} gets it there, too."]
-    elif not mailboxes:
-        words = [f"No mailbox of {name} is known."]
+        words = [
+            f"It is held, sealed, in {who} of {name}, for {left} more: {name} gets it there even if your node is off."
+        ]
     elif row.state == "held":
-        words = [f"It was at a mailbox of {name}, and is held there no more: it is left again."]
+        words = [f"It was held in a mailbox of {name}, and is there no more."]
+        words.append("It is left there again." if mailboxes else f"No mailbox of {name} is known now.")
+    elif not mailboxes:
+        words = [f"No mailbox of {name} is known, so it waits here: both of you have to be online together."]
     else:
-        words = [f"It is left at a mailbox of {name} as soon as one takes it."]
+        words = [f"It is left in a mailbox of {name} as soon as one takes it; until then keep your node running."]
     if tries and mailboxes > len(held):
-        words.append(f"The last try to leave it at one, {_ago(now_ms - tries[-1].at_ms)}, failed: {tries[-1].why}")
+        one = "the other mailbox" if held else "a mailbox"
+        words.append(f"The last try to leave it in {one}, {_ago(now_ms - tries[-1].at_ms)}, failed: {tries[-1].why}")
     return words
 
 
@@ -176,7 +181,6 @@ def _ago(ms: int) -> str:
 
 def _length(ms: int) -> str:
     for unit_ms, word in _UNITS:
-        if ms >= unit_ms:
-            count = ms // unit_ms
-            return f"{count} {word}{'s' if count > 1 else ''}"
+        if ms >= 1.9 * unit_ms:  # "36 hours", and "3 days" of which a second is over
+            return f"{round(ms / unit_ms)} {word}s"
     return "a moment"

@@ -49,6 +49,7 @@ def status(profile: str, started: float) -> objects.Status:
         peers=0,
         contacts=objects.ContactCounts(matched=0, pending=0, requests=0),
         outbox=0,
+        held=0,
         reachability="none",
         clock_ok=True,
         version=p2pchat.__version__,

@@ -33,7 +33,9 @@ class NodeMethods:
 
     async def status(self, _params: calls.NoParams, _: Connection) -> objects.Status:
         context = self._context
-        states, outbox = await context.db.run(lambda tx: (contacts.count_states(tx), messages.outbox_size(tx)))
+        states, outbox, held = await context.db.run(
+            lambda tx: (contacts.count_states(tx), messages.outbox_size(tx), messages.held_size(tx))
+        )
         shown = addresses(context)
         return objects.Status(
             profile=self._profile,
@@ -48,6 +50,7 @@ class NodeMethods:
                 matched=states.get("matched", 0), pending=states.get("pending", 0), requests=states.get("request", 0)
             ),
             outbox=outbox,
+            held=held,
             # nobody confirms reachability from the internet yet, so no more than this is known
             reachability="lan" if shown else "none",
             clock_ok=context.health.clock_ok,

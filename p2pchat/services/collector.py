@@ -120,7 +120,8 @@ class Collector:
         self._changed = trio.Event()
 
     async def _look(self, nursery: trio.Nursery, passed_s: float) -> None:
-        known = {each.id for each in await self._context.db.run(partial(self._counted, passed_s=passed_s))}
+        silent = self._silent() if passed_s >= 1 and self._is_online() else []
+        known = {each.id for each in await self._context.db.run(partial(_counted, silent=silent, passed_s=passed_s))}
         for mailbox in known - self._errands.keys():
             errand, scope = Errand(self._context, mailbox, self._acknowledge, self._nudge), trio.CancelScope()
             self._errands[mailbox] = errand, scope
@@ -141,14 +142,14 @@ class Collector:
     def _is_online(self) -> bool:
         return bool(self._context.network.links())
 
-    def _counted(self, tx: Tx, passed_s: float) -> list[OwnMailbox]:
-        """All mailboxes, once it is noted which have been silent for ``passed_s`` seconds more."""
-        own_mailbox.name_contacts(tx)
-        if self._is_online() and passed_s >= 1:
-            for mailbox, (errand, _) in self._errands.items():
-                if errand.refused or trio.current_time() - errand.heard > _SILENT_S:
-                    own_mailbox.failed(tx, mailbox, int(passed_s))
-        return own_mailbox.everyone(tx)
+    def _silent(self) -> list[int]:
+        """Those whose holder does not answer, or not with what is wanted."""
+        now = trio.current_time()
+        return [
+            mailbox
+            for mailbox, (errand, _) in self._errands.items()
+            if errand.refused or now - errand.heard > _SILENT_S
+        ]
 
     async def _fill(self) -> None:
         """Find as many as are missing, or gone, where that is left to this node."""
@@ -171,6 +172,14 @@ class Collector:
             return
         with trio.move_on_after(_LEAVE_S):
             await leave_acks(self._context, contact, entries)
+
+
+def _counted(tx: Tx, silent: list[int], passed_s: float) -> list[OwnMailbox]:
+    """All mailboxes, once it is noted which have been silent for ``passed_s`` seconds more."""
+    own_mailbox.name_contacts(tx)
+    for mailbox in silent:
+        own_mailbox.failed(tx, mailbox, int(passed_s))
+    return own_mailbox.everyone(tx)
 
 
 def _missing(tx: Tx) -> tuple[bool, int, set[PeerId]]:

@@ -17,17 +17,20 @@ from p2pchat.base.ids import PeerId
 from p2pchat.base.limits import OWN_MAILBOXES
 from p2pchat.core.invite import Invite, decode_invite
 from p2pchat.core.links import is_link
+from p2pchat.core.mailbox import Reason
 from p2pchat.core.mailbox_link import Holder, decode_mailbox_link
 from p2pchat.net.mailbox import MailboxRefused
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
 from p2pchat.services.holders import Candidate, ask, find, of_contact
 from p2pchat.store import contact_peers, own_mailbox
+from p2pchat.store.contacts import SELF
 from p2pchat.store.db import Tx
 from p2pchat.store.own_mailbox import OwnMailbox
 
 _PUT_S: Final = 60.0
 _ORDINALS: Final = ("the first", "the second")
+_NOT_OFFERED: Final = "holds nothing for you: its owner has to offer that, with p2pchat mailbox offer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,9 @@ async def request(context: Context, with_: Sequence[str] | None, *, auto: bool) 
             was named could be had; nothing is to be changed.
     """
     wanted = [await context.db.run(partial(_candidates, context=context, to=to)) for to in with_ or ()]
+    nodes = [each.peer for candidates in wanted for each in candidates]
+    if len(set(nodes)) < len(nodes):
+        raise UsageError("with: names the same node twice", data={"param": "with"})
     granted: list[OwnMailbox] = []
     failures: dict[int, P2PChatError] = {}
     for index, candidates in enumerate(wanted):
@@ -128,18 +134,25 @@ async def _first(context: Context, candidates: Sequence[Candidate]) -> OwnMailbo
 def _candidates(tx: Tx, context: Context, to: str) -> list[Candidate]:
     """The nodes that ``to`` names: a contact, or whoever made a link."""
     if not is_link(to):
-        row = book.resolve_other(tx, context, to, "with")
+        row = book.resolve(tx, context, to)
+        if row.state == SELF:
+            raise _itself("yourself")
         book.refuse_blocked(row)
         found = of_contact(tx, row.id) if row.state == "matched" else []
         if not found:
-            raise UsageError("with: holds a contact that is not matched yet", data={"param": "with"})
+            sentence = "with: holds a contact that is not matched yet; p2pchat contacts list shows when it is"
+            raise UsageError(sentence, data={"param": "with"})
         return found
     link = _node(to)
     if link.peer_id == context.network.peer_id:
-        raise UsageError("with: holds a link to this node itself", data={"param": "with"})
+        raise _itself("a link to this node itself")
     if link.peer_id in contact_peers.blocked(tx):
         raise UsageError("with: holds a link to a node of a blocked contact", name="BLOCKED", data={"param": "with"})
     return [Candidate(link.peer_id, link.addresses)]
+
+
+def _itself(what: str) -> UsageError:
+    return UsageError(f"with: holds {what}; name a node that is on while yours is off", data={"param": "with"})
 
 
 def _node(link: str) -> Holder | Invite:
@@ -150,14 +163,29 @@ def _node(link: str) -> Holder | Invite:
 
 
 def _failure(failures: dict[int, P2PChatError], count: int) -> UsageError:
-    which = "It" if count == 1 else " and ".join(_ORDINALS[index] for index in failures).capitalize()
-    refused = all(isinstance(error, MailboxRefused | UnsupportedProtocol) for error in failures.values())
     late = all(error.error_name == "TIMEOUT" for error in failures.values())
-    if refused:
-        why = "holds nothing for you: its owner has to offer that, with p2pchat mailbox offer"
+    why = {index: _why(error) for index, error in sorted(failures.items())}
+    if count == 1:
+        said = [f"that node {why[0]}"]
+    elif len(why) == count and len(set(why.values())) == 1:
+        said = [f"each of the two {why[0]}"]
     else:
-        why = "did not answer in time" if late else "could not be reached"
-    kept = "; the other is in use" if count > len(failures) else ""
+        said = [f"{_ORDINALS[index]} {each}" for index, each in why.items()]
+    if count > len(failures):
+        said.append("the other is in use")
+    sentence = "; ".join(said)
     return UsageError(
-        f"{which} {why}{kept}.", name="TIMEOUT" if late else "PEER_OFFLINE", data={"failed": sorted(failures)}
+        f"{sentence[0].upper()}{sentence[1:]}.",
+        name="TIMEOUT" if late else "PEER_OFFLINE",
+        data={"failed": sorted(failures)},
     )
+
+
+def _why(error: P2PChatError) -> str:
+    if isinstance(error, MailboxRefused) and error.reason is not Reason.REFUSED:
+        return "has no space left" if error.reason is Reason.NO_SPACE else "was asked too often; try later"
+    if isinstance(error, MailboxRefused | UnsupportedProtocol):
+        return _NOT_OFFERED
+    if error.error_name == "TIMEOUT":
+        return "did not answer in time"
+    return "could not be reached: it has to be on while you name it"

@@ -11,8 +11,8 @@ _SEALED: Final = (
     "boxes, records. Each guess of the passphrase takes half a second and 256 MiB."
 )
 _OPEN: Final = (
-    "This profile has no passphrase: whoever has the disk has the key, and reads all that stands under what the "
-    "passphrase reveals. Set one with: p2pchat passphrase"
+    "This profile has no passphrase: whoever has the disk has the key, and reads all that is said here of a machine "
+    "with the passphrase. Set one with: p2pchat passphrase"
 )
 _UNSEALED: Final = (
     "With the passphrase, or where the node runs unlocked: your own name, number, keys, contacts, their "

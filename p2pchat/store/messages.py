@@ -276,6 +276,15 @@ def outbox_size(tx: Tx) -> int:
     return int(row[0]) if row else 0
 
 
+def held_size(tx: Tx) -> int:
+    """How many of the outbox a holder has taken."""
+    row = tx.one(
+        "SELECT count(*) FROM message WHERE incoming = 0 AND state IN ('queued', 'sent') "
+        "AND state = 'sent' AND held_ms IS NOT NULL"
+    )
+    return int(row[0]) if row else 0
+
+
 def ids(tx: Tx, contact: int) -> list[int]:
     """The row ids of a whole conversation."""
     return [row[0] for row in tx.all("SELECT id FROM message WHERE contact = ?", (contact,))]

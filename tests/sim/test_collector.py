@@ -331,16 +331,24 @@ async def test_use_says_which_holder_could_not_be_had_and_keeps_the_other(autoju
         cluster.network.down(down.node)
         refuses.offers = False
         await cluster.start(bob)
-        with pytest.raises(UsageError, match="It could not be reached") as caught:
+        with pytest.raises(UsageError, match="That node could not be reached: it has to be on") as caught:
             await use(bob, down)
         assert (caught.value.error_name, caught.value.data) == ("PEER_OFFLINE", {"failed": [0]})
         assert await uses(bob)
-        with pytest.raises(UsageError, match="The second holds nothing for you") as caught:
+        with pytest.raises(UsageError, match=r"The second holds nothing for you.*; the other is in use") as caught:
             await use(bob, good, refuses)
         assert (caught.value.error_name, caught.value.data) == ("PEER_OFFLINE", {"failed": [1]})
         assert await uses(bob, good)
-        with pytest.raises(UsageError, match="It could not be reached"):
+        with pytest.raises(UsageError, match="That node could not be reached"):
             await use(bob, down)
+        assert await uses(bob, good)
+        with pytest.raises(UsageError, match=r"The first could not .*; the second holds nothing for you") as caught:
+            await use(bob, down, refuses)
+        assert caught.value.data == {"failed": [0, 1]}
+        gone = BoxHolder(cluster, 7)
+        cluster.network.down(gone.node)
+        with pytest.raises(UsageError, match="Each of the two could not be reached"):
+            await use(bob, down, gone)
         assert await uses(bob, good)
 
 
@@ -371,4 +379,22 @@ async def test_a_contact_whose_node_offers_is_used_by_name_and_never_one_who_is_
         await trio.sleep(60)
         with pytest.raises(UsageError, match="No node"):
             await use(bob, auto=True)
+        assert await uses(bob)
+
+
+async def test_what_is_named_twice_or_is_oneself_is_refused_and_nothing_is_asked(autojump_clock: MockClock) -> None:
+    async with alice_and_bob(0) as (cluster, _alice, bob, _):
+        good = BoxHolder(cluster, 4)
+        await cluster.start(bob)
+        context = running(bob)
+        with pytest.raises(UsageError, match="with: names the same node twice"):
+            await use(bob, good, good)
+        own = encode_mailbox_link(Holder(context.network.peer_id, context.network.addresses()))
+        with pytest.raises(
+            UsageError, match="with: holds a link to this node itself; name a node that is on while yours"
+        ):
+            await mailboxes.request(context, [own], auto=False)
+        with pytest.raises(UsageError, match="with: holds yourself; name a node that is on while yours is off"):
+            await mailboxes.request(context, ["self"], auto=False)
+        assert good.kept == {}
         assert await uses(bob)

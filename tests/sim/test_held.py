@@ -97,8 +97,8 @@ async def test_events_tell_who_holds_it_and_that_nobody_does_any_more(
         assert (unheld.state, unheld.holders) == ("held", [])
         found = await explained(w)
         assert (found.state, found.holders) == ("held", [])
-        assert "It was at a mailbox of Bob, and is held there no more: it is left again." in found.text
-        assert "The last try to leave it at one, " in found.text
+        assert "It was held in a mailbox of Bob, and is there no more. It is left there again." in found.text
+        assert "The last try to leave it in a mailbox, " in found.text
 
 
 async def test_an_explanation_says_what_the_mailboxes_do(
@@ -115,14 +115,16 @@ async def test_an_explanation_says_what_the_mailboxes_do(
         await eventually(tried)
         found = await explained(w)
         assert "Bob cannot be reached now." in found.text
-        assert "It is held, sealed, by a mailbox of Bob for 2 days more: Bob gets it there, too." in found.text
+        held = "It is held, sealed, in a mailbox of Bob, for 3 days more: Bob gets it there even if your node is off."
+        assert held in found.text
+        assert "The last try to leave it in the other mailbox, " in found.text
         assert "failed: It has no space left." in found.text
         assert "The last try, " in found.text  # to reach Bob himself
         assert found.tries[-1].error == "It has no space left."
         assert found.tries[-1].path == "lan"
         w.holders[0].answer = lambda _: None
         await eventually(lambda: both(w), within_s=3600)
-        assert "It is held, sealed, by 2 mailboxes of Bob for " in (await explained(w)).text
+        assert "It is held, sealed, in 2 mailboxes of Bob, for " in (await explained(w)).text
 
 
 async def both(w: World) -> bool:
@@ -135,7 +137,7 @@ async def test_an_explanation_says_that_no_mailbox_is_known(
     async with world(monkeypatch, holders=0) as w:
         await w.alice.send("Bob", "hello")
         await trio.sleep(60)
-        assert "No mailbox of Bob is known." in (await explained(w)).text
+        assert "No mailbox of Bob is known, so it waits here: " in (await explained(w)).text
 
 
 async def test_what_is_held_can_be_neither_cancelled_nor_deleted(

@@ -20,8 +20,8 @@ def help_on(signs: Signs) -> list[str]:
         "PageUp and PageDown move through the conversation, at the edge of the input Up and Down too; Esc ends that.",
         "Ctrl-F, or /search WORDS, finds: Enter or Up an older message, Down a newer one, Esc ends the search.",
         "/help shows this. /quit, Ctrl-C, or Ctrl-D in an empty input, ends. //x sends /x.",
-        f"{signs.waiting} waits  {signs.sent} sent  {signs.delivered} arrived  {signs.delivered} read  "
-        f"{signs.failed} will not arrive, and why",
+        f"{signs.waiting} waits  {signs.sent} sent  {signs.sent} held in a mailbox  "
+        f"{signs.delivered} arrived  {signs.delivered} read  {signs.failed} will not arrive, and why",
     ]
 
 

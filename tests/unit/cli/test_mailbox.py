@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+
 import msgspec
 import pytest
 
+from p2pchat.cli import output
 from p2pchat.cli.mailbox import size_text
 from tests.fake_api import QR, Served
 from tests.unit.cli.conftest import Cli
@@ -13,7 +18,10 @@ from tests.unit.cli.conftest import Cli
 def test_what_is_offered_is_shown(cli: Cli, node: Served) -> None:
     outcome = cli("mailbox", "offer")
     assert outcome.out == "mailboxes for nobody, up to 1 GiB\nheld: 5 KiB, boxes: 5, mailboxes: 1\n"
-    assert "mailbox offer --for contacts" in outcome.err
+    assert outcome.err.splitlines() == [
+        "Nothing more is taken; what is held stays until it is fetched or has expired.",
+        "To hold for your contacts: p2pchat mailbox offer --for contacts",
+    ]
     assert node.api.calls == [("mailbox.offer", {})]
     assert cli("-q", "mailbox", "offer").out == ""
 
@@ -64,3 +72,24 @@ def test_transparency(cli: Cli, node: Served) -> None:
     (shown,) = cli("transparency", "--json").lines
     assert shown["mailboxes"][0]["until_ms"] is None  # type: ignore[index]
     assert node.api.calls == [("mailbox.transparency", {})] * 2
+
+
+def test_status_says_how_much_is_held(cli: Cli, node: Served) -> None:
+    assert "3 messages not delivered yet, 2 of them held in mailboxes\n" in cli("status").out
+    (shown,) = cli("status", "--json").lines
+    assert (shown["outbox"], shown["held"]) == (3, 2)
+
+
+def test_sentences_break_at_words_on_a_terminal_and_nowhere_in_a_pipe(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = "This is said of a machine: nothing there can be read, \x1b[31mwhatever stands in it"
+    output.paragraph(sentences)
+    (line,) = capsysbinary.readouterr().out.decode().splitlines()
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((40, 10)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.paragraph(sentences)
+    lines = capsysbinary.readouterr().out.decode().splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " ".join(lines) == line
+    assert "\x1b" not in line

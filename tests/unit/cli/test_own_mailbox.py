@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from p2pchat.api import mailbox_objects
@@ -85,9 +86,22 @@ def test_auto_alone_leaves_those_that_there_are_and_none_gives_all_up(node: Serv
     assert "Nobody holds messages for you" in outcome.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["--none", "Bob"], ["--none", "--auto"]])
+def test_one_that_is_given_up_holds_nothing_any_more(node: Served, cli: Cli) -> None:
+    holding(node).mailboxes = [msgspec.structs.replace(USED, state="ending")]
+    outcome = cli("mailbox", "list")
+    assert "ending: given up, still emptied" in outcome.out
+    assert "Nobody holds messages for you" in outcome.err
+    holding(node).mailboxes.append(FOUND)
+    assert cli("mailbox", "list").err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--none", "Bob"], ["--none", "--auto"], ["A", "B", "C"], [""], ["Bob", " "]]
+)
 def test_what_contradicts_itself_is_not_asked(arguments: list[str], node: Served, cli: Cli) -> None:
-    assert cli("mailbox", "use", *arguments).status == 2
+    outcome = cli("mailbox", "use", *arguments)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.splitlines()[-1].startswith("Error: ")
     assert holding(node).calls == []
 
 

@@ -62,12 +62,15 @@ async def test_a_message_is_held_once_and_for_good(store: tuple[Database, Clock]
     def job(tx: Tx) -> None:
         contact, _, sealed = talk(tx)
         ids = [row.id for row in rows_of(tx, contact)]
+        assert messages.held_size(tx) == 0
         assert custody.note(tx, sealed[:1], held(NOW_S + 100)) == ids[:2]
+        assert messages.held_size(tx) == 2
         assert custody.note(tx, sealed, held(NOW_S + 200, TWO)) == ids[2:]
         assert custody.note(tx, sealed, held(NOW_S + 300)) == []
         assert [row.state for row in rows_of(tx, contact)] == ["held"] * 4
-        assert messages.outbox_size(tx) == 4
+        assert (messages.outbox_size(tx), messages.held_size(tx)) == (4, 4)
         assert messages.mark_delivered(tx, contact, 1, 1) == ids[:1]
+        assert (messages.outbox_size(tx), messages.held_size(tx)) == (3, 3)
         assert [row.state for row in rows_of(tx, contact)] == ["delivered", "held", "held", "held"]
 
     await store[0].run(job)
