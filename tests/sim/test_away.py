@@ -1,4 +1,4 @@
-"""Two people who are never here together: the owner's and the depositor's side, through holders that keep to the protocol."""
+"""Two people who are never here together: both sides, through holders that keep to the protocol."""
 
 from __future__ import annotations
 
