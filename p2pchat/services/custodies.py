@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 def end(tx: Tx) -> int | None:
-    """Forget the custodies that are over, and tell of what nobody holds now; when the next one ends, in unix seconds."""
+    """Forget the custodies that are over, and tell of what nobody holds now; at which unix second the next ends."""
     for contact, ids in custody.end(tx).items():
         tell(tx, EventKind.MESSAGE_UNHELD, ids, contact)
     return custody.next_end(tx)

@@ -3,8 +3,6 @@ up by the contact, or it is over."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import trio
 from trio.testing import MockClock
