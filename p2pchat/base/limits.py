@@ -79,12 +79,18 @@ GAPS_PER_CONTACT: Final = 64
 PLACES_PER_GAP: Final = 1024  # that are kept for texts which are missing
 
 # mailboxes, PROTOCOL.md 6
+UNFINISHED_S: Final = 30.0  # for a frame that has begun, where strangers may begin one
+UNFINISHED_LARGE_BYTES: Final = 65_536
+UNFINISHED_LARGE: Final = 2  # streams of one peer on which more than that is unfinished
 MAILBOX_ANSWER_S: Final = 20.0  # for an answer, which may be a megabyte
 MAILBOX_IDLE_S: Final = 600.0  # of a stream on which nothing is asked
+MAILBOX_UNFINISHED_BYTES: Final = 64 * 1024 * 1024  # of requests that are not complete, in all
 MAILBOX_OWNERS: Final = 4_096
 MAILBOX_OWNER_BYTES: Final = 64 * 1024 * 1024
 MAILBOX_PREFIX_BYTES: Final = 16 * 1024 * 1024  # in one mailbox, from one prefix
 MAILBOX_PREFIX_TOTAL_BYTES: Final = 256 * 1024 * 1024  # in all, from one prefix
+MAILBOX_SINGLE_BYTES: Final = 32 * 1024 * 1024  # in one mailbox, from all who count singly
+MAILBOX_SINGLE_TOTAL_BYTES: Final = 512 * 1024 * 1024  # in all, from them
 MAILBOX_TOTAL_BYTES: Final = 1024 * 1024 * 1024  # unless the user gives another
 MAILBOX_BURST_US: Final = 3_000_000.0  # of one peer's requests: enough to empty a full mailbox
 MAILBOX_US_PER_S: Final = 20_000.0

@@ -20,6 +20,8 @@ class Refusal(StrEnum):
     """A message stream whose peer has not read, or acknowledged nothing, for too long."""
     MAILBOX_MALFORMED = "mailbox.malformed"
     """A stream to this node's mailboxes was reset for what is not of the protocol."""
+    MAILBOX_UNFINISHED = "mailbox.unfinished"
+    """A stream to them was reset for a request that was not complete in time, or while there were too many such."""
     MAILBOX_REFUSED = "mailbox.refused"
     """A request to them was refused: a wrong signature, an unknown token or owner, or what is not offered."""
     MAILBOX_FULL = "mailbox.full"

@@ -12,7 +12,7 @@ from p2pchat.api import calls, mailbox_objects
 from p2pchat.control.once import once, repeated
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
-from p2pchat.core.mailbox_link import Holder, encode_mailbox_link
+from p2pchat.core.mailbox_link import Holder, encode_mailbox_link, fit_for_link
 from p2pchat.core.params import DAY_S
 from p2pchat.services import mailboxes
 from p2pchat.services.context import Context
@@ -82,10 +82,10 @@ class MailboxMethods:
         return await self._context.db.run(_shown)
 
     def _link(self) -> str | None:
-        """With which anyone finds this node; None where it has no address."""
+        """With which anyone finds this node; None where it has no address that fits one."""
         network = self._context.network
         addresses = network.addresses()
-        return encode_mailbox_link(Holder(network.peer_id, addresses)) if addresses else None
+        return encode_mailbox_link(Holder(network.peer_id, addresses)) if fit_for_link(addresses) else None
 
 
 def _offered(tx: Tx, link: str | None) -> mailbox_objects.MailboxOffer:

@@ -33,6 +33,11 @@ class FrameReader:
         """Whether the stream stands at the end of a frame: only there may it end."""
         return not self._buffer
 
+    @property
+    def held(self) -> int:
+        """Bytes that were fed, and are in no frame that was handed over."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> None:
         """Take what the stream delivered; call :meth:`next_frame` until it has no more before feeding again."""
         self._buffer += data

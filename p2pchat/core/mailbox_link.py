@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from p2pchat.base.errors import DecodeError, UsageError
+from p2pchat.base.errors import DecodeError, InternalError, UsageError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.core import codec
 from p2pchat.core.discovery import ADDRESS_BYTES, PEER_ID_PREFIX, AddressBytes, Bytes38
@@ -34,11 +35,24 @@ class _Holder(Form, frozen=True):
 _holders = codec.Decoder(_Holder, PAYLOAD_BYTES)
 
 
+def fit_for_link(addresses: Iterable[Address]) -> list[Address]:
+    """Those that a mailbox link can hold; with none there is no link."""
+    return [address for address in addresses if 0 < len(address) <= ADDRESS_BYTES]
+
+
 def encode_mailbox_link(holder: Holder) -> str:
-    """The link; addresses that are too many, or do not fit, are left out from the end. Source: PROTOCOL.md 3.5."""
-    fitting = [bytes(address) for address in holder.addresses if 0 < len(address) <= ADDRESS_BYTES][:LINK_ADDRESSES]
+    """The link; addresses that are too many, or do not fit, are left out from the end.
+
+    Raises:
+        InternalError: no address is left, and nobody could read it; the caller has to look.
+
+    Source: PROTOCOL.md 3.5.
+    """
+    fitting = list(map(bytes, fit_for_link(holder.addresses)))[:LINK_ADDRESSES]
     while len(payload := codec.encode((3, bytes(holder.peer_id), fitting))) > PAYLOAD_BYTES:
         fitting.pop()
+    if not fitting:
+        raise InternalError("a mailbox link would have no address")
     return encode_link(payload)
 
 

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from p2pchat.base import limits
 from p2pchat.base.errors import DecodeError
@@ -23,13 +23,22 @@ class FrameReader:
     Args:
         stream: nobody else reads it.
         max_frame_bytes: the largest frame, without its length.
+        hold: called before anything is read, with what has come of a frame, in bytes; more is read once it returns.
 
     Concurrency: one reader at a time; a cancelled read loses nothing.
     """
 
-    def __init__(self, stream: Stream, max_frame_bytes: int) -> None:
+    def __init__(
+        self, stream: Stream, max_frame_bytes: int, hold: Callable[[int], Awaitable[None]] | None = None
+    ) -> None:
         self._stream = stream
         self._frames = framing.FrameReader(max_frame_bytes)
+        self._hold = hold
+
+    @property
+    def unfinished(self) -> int:
+        """What has come of a frame that is not complete, in bytes, once all that are were handed over."""
+        return self._frames.held
 
     async def read(self) -> bytes | None:
         """The next frame, or None at the clean end.
@@ -63,6 +72,8 @@ class FrameReader:
         return frames
 
     async def _feed(self) -> bool:
+        if self._hold is not None:
+            await self._hold(self._frames.held)
         data = await self._stream.read(limits.STREAM_READ_BYTES)
         if data:
             self._frames.feed(data)

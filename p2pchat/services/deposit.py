@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 import trio
 
-from p2pchat.base.errors import DecodeError, NetError, PeerError, StoreError, UnsupportedProtocol
+from p2pchat.base.errors import DecryptionError, NetError, PeerError, StoreError, UnsupportedProtocol
 from p2pchat.base.ids import PeerId
 from p2pchat.core.boxes import Parcel, held_until_s, pack
 from p2pchat.core.events import EventKind
@@ -60,7 +60,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Left:
     """What became of it. ``again_s``: seconds until it is of use to try again, infinite: when there is news;
-    ``refused``: a token is good no more, so the presence is to be read anew."""
+    ``refused``: a token or the key of bundles is good no more, so the presence is to be read anew."""
 
     again_s: float
     refused: bool = False
@@ -71,11 +71,29 @@ NOTHING: Final = Left(float("inf"))
 
 @dataclass(slots=True)
 class _Trouble:
-    """A holder that failed ``count`` times in a row, and when it is asked again, on trio's clock."""
+    """A holder that failed ``count`` times in a row, and when it is asked again, on trio's clock.
 
-    token: bytes = field(repr=False)
+    Attributes:
+        keys: what was told of it, its token and the key of bundles: with others it is tried anew.
+        sealed: its bundle did not open, and that has led to another reading.
+    """
+
+    keys: tuple[bytes, bytes | None] = field(repr=False)
     count: int = 0
     next_at: float = float("-inf")
+    sealed: bool = False
+
+    def is_stale(self, error: NetError | PeerError) -> bool:
+        """Whether what was told may be good no more. A bundle that does not open says so once: a holder that has
+        altered it has nobody walk for ever."""
+        if isinstance(error, _BundleSealed) and not self.sealed:
+            self.sealed = True
+            return True
+        return isinstance(error, MailboxRefused) and error.reason is Reason.REFUSED
+
+
+class _BundleSealed(NetError):
+    """The bundle does not open with the key that the presence told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +136,9 @@ class Depositor:
             errand = await self._errand(contact)
             if errand is None:
                 return NOTHING
-            self._troubles[contact] = {each.peer_id: self._trouble(contact, each) for each in errand.places.mailboxes}
+            troubles = {each.peer_id: self._trouble(contact, errand, each) for each in errand.places.mailboxes}
+            self._troubles[contact] = troubles
             refused, cut_short = False, False
-            troubles = self._troubles[contact]
             for mailbox in sorted(errand.lacking, key=lambda each: troubles[each.peer_id].count):
                 trouble = troubles[mailbox.peer_id]
                 if trouble.next_at > trio.current_time():
@@ -130,7 +148,7 @@ class Depositor:
                     trouble.count, trouble.next_at = 0, float("-inf")
                 except (NetError, PeerError) as error:
                     self._failed(contact, mailbox, trouble, error)
-                    refused |= isinstance(error, MailboxRefused) and error.reason is Reason.REFUSED
+                    refused |= trouble.is_stale(error)
             waits = [troubles[each.peer_id].next_at - trio.current_time() for each in errand.lacking]
             again_s = min((max(wait, _AGAIN_S) for wait in waits if wait != float("-inf")), default=float("inf"))
             return Left(_AGAIN_S if cut_short else again_s, refused)
@@ -149,13 +167,14 @@ class Depositor:
     async def _errand(self, contact: int) -> _Errand | None:
         return await self._context.db.run(lambda tx: _errand(tx, self._context, contact))
 
-    def _trouble(self, contact: int, mailbox: Mailbox) -> _Trouble:
+    def _trouble(self, contact: int, errand: _Errand, mailbox: Mailbox) -> _Trouble:
         known = self._troubles.get(contact, {}).get(mailbox.peer_id)
-        return known if known is not None and known.token == mailbox.token else _Trouble(mailbox.token)
+        keys = mailbox.token, errand.places.bundle_key
+        return known if known is not None and known.keys == keys else _Trouble(keys)
 
     def _failed(self, contact: int, mailbox: Mailbox, trouble: _Trouble, error: NetError | PeerError) -> None:
         trouble.count += 1
-        answered = isinstance(error, PeerError | MailboxRefused | UnsupportedProtocol)
+        answered = isinstance(error, PeerError | MailboxRefused | UnsupportedProtocol | _BundleSealed)
         most_s = _REFUSED_MAX_S if answered else _RETRY_MAX_S
         pause_s = min(most_s, _RETRY_S * 2.0 ** min(trouble.count - 1, 16)) * (0.8 + 0.4 * self._context.jitter())
         if isinstance(error, MailboxRefused):
@@ -189,7 +208,10 @@ class Depositor:
         if not said.bundle:
             raise NetError("It has nothing to begin a session with.")
         assert places.bundle_key is not None  # noqa: S101  no errand has a flight without it
-        raw = unseal_bundle(said.bundle, places.bundle_key)
+        try:
+            raw = unseal_bundle(said.bundle, places.bundle_key)
+        except DecryptionError:
+            raise _BundleSealed("Its bundle does not open.") from None
         await self._context.db.run(lambda tx: greet.make_kept_flight(tx, self._context, contact, raw))
 
     async def _leave_next(self, contact: int, opened: Visit, mailbox: Mailbox) -> bool:
@@ -203,9 +225,8 @@ class Depositor:
                 return False  # all of it goes on the stream
             receipt = await leave(self._context, opened, mailbox, load.key, parcel.frame, load.until_s)
             held, envelopes = envelopes[: parcel.count], envelopes[parcel.count :]
-            await self._context.db.run(partial(_note, contact, held, receipt))
-            if receipt.until_s <= self._context.now() + self._context.params.skew_s:
-                raise DecodeError("a custody that ends at once")
+            if not await self._context.db.run(partial(_note, contact, mailbox, held, receipt)):
+                return False
         return True
 
 
@@ -328,9 +349,15 @@ def _lacking(
     return found
 
 
-def _note(contact: int, envelopes: Sequence[EnvelopeRow], receipt: Receipt, tx: Tx) -> None:
+def _note(contact: int, mailbox: Mailbox, envelopes: Sequence[EnvelopeRow], receipt: Receipt, tx: Tx) -> bool:
+    """Whether ``contact`` still fetches from there: what was read meanwhile may name that holder no more."""
+    places = _places(tx, contact)
+    named = places.mailboxes if places is not None else ()
+    if not any((each.peer_id, each.token) == (mailbox.peer_id, mailbox.token) for each in named):
+        return False
     row = custody.CustodyRow(receipt.holder, receipt.until_s, receipt.proof)
     tell(tx, EventKind.MESSAGE_HELD, custody.note(tx, envelopes, row), contact)
+    return True
 
 
 def _why(error: NetError | PeerError) -> str:

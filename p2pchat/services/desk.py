@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,9 +38,10 @@ from p2pchat.core.mailbox import (
     Refused,
     Request,
 )
-from p2pchat.net.hearsay import prefix_of
+from p2pchat.net.hearsay import network_of, prefix_of
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
+from p2pchat.net.unfinished import FrameUnfinished, Share
 from p2pchat.services import mailbox_charges as prices
 from p2pchat.services.defects import cause, report_defect
 from p2pchat.services.holding import Holding
@@ -80,6 +82,8 @@ class Desk:
         self._stream = stream
         self._peer = stream.peer
         self._prefix = prefix_of(stream.remote_host, stream.peer)
+        self._is_single = network_of(stream.remote_host) is None
+        self._share: Share  # of what is unfinished; in run()
         self._challenge = holding.context.entropy.bytes(32)
 
     async def run(self) -> None:
@@ -89,7 +93,11 @@ class Desk:
             NetError: it is gone.
         """
         try:
-            await self._serve()
+            with self._holding.unfinished.share(self._peer) as self._share:
+                await self._serve()
+        except FrameUnfinished:
+            self._holding.charges.refusals.note(Refusal.MAILBOX_UNFINISHED)
+            await self._stream.reset()
         except PeerError as error:  # counted, and told when that has doubled: a line each would be the peer's to write
             await self._stream.reset()
             if self._holding.charges.ended(self._peer, error):
@@ -104,14 +112,16 @@ class Desk:
         if self._holding.charges.charge(self._peer, prices.STREAM_US):
             return
         await self._send([wire.Challenge(self._challenge)])
-        reader = FrameReader(self._stream, REQUEST_MAX_BYTES)
+        reader = FrameReader(self._stream, REQUEST_MAX_BYTES, self._share.hold)
         while True:
-            frames: list[bytes] = []
-            with trio.move_on_after(MAILBOX_IDLE_S):
-                frames = await reader.read_available()
+            frames: deque[bytes] = deque()
+            with self._share.reading(MAILBOX_IDLE_S):
+                frames.extend(await reader.read_available())
             if not frames:
                 return
-            for kind, group in groupby(map(REQUEST.decode, frames), type):
+            self._share.note(reader.unfinished)
+            requests = (REQUEST.decode(frames.popleft()) for _ in range(len(frames)))  # what is done is kept no longer
+            for kind, group in groupby(requests, type):
                 await self._answer_all(kind, list(group))
 
     async def _answer_all(self, kind: type[Request], requests: Sequence[Request]) -> None:
@@ -124,7 +134,8 @@ class Desk:
                 await self._send([await self._answer(request)])
 
     async def _send(self, frames: Sequence[Answer | wire.Challenge]) -> None:
-        await write_frames(self._stream, map(encode, frames))
+        with self._share.waiting():
+            await write_frames(self._stream, map(encode, frames))
 
     def _refused(self, reason: Reason = Reason.REFUSED, retry_s: int = 0) -> Refused:
         if reason is Reason.REFUSED:
@@ -199,15 +210,15 @@ class Desk:
         offered = offer.load(tx)
         found = mailbox.of_token(tx, wire.token_hash(deposit.token))
         size = len(deposit.box)
-        if offered.to == "nobody" or found is None or not wire.is_box(size):
+        if offered.to == "nobody" or found is None or not deposit.ttl_s or not wire.is_box(size):
             return Reason.REFUSED
         _, held = mailbox.total(tx)
         has_room = found.size + size <= MAILBOX_OWNER_BYTES and held + size <= offered.quota
-        if not has_room or not self._holding.depositors.has_room(self._prefix, found.id, size):
+        if not has_room or not self._holding.depositors.has_room(self._prefix, found.id, size, single=self._is_single):
             return Reason.NO_SPACE
         until_s = tx.now_s + min(deposit.ttl_s, self._context.params.mailbox_ttl_max_s)
         box = Gone(found.id, mailbox.deposit(tx, found.id, deposit.box, until_s), size)
-        self._holding.depositors.add(self._prefix, box)
+        self._holding.depositors.add(self._prefix, box, single=self._is_single)
         kept.append(_Kept(found.owner, box, until_s))
         return kept[-1]
 
@@ -250,7 +261,8 @@ class Desk:
                 listed = await self._listed(request, of)
                 if listed.boxes:
                     return listed
-                await arrived()
+                with self._share.waiting():
+                    await arrived()
         return await self._listed(request, of)
 
     async def _listed(self, request: wire.List, of: int) -> wire.Listed:

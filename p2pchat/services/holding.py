@@ -10,9 +10,11 @@ from weakref import WeakValueDictionary
 import trio
 
 from p2pchat.base.ids import PeerId
+from p2pchat.base.limits import MAILBOX_UNFINISHED_BYTES
 from p2pchat.core import codec
 from p2pchat.core.crypto import KeyPair, blake2b_plain
 from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.net.unfinished import Unfinished
 from p2pchat.services.context import Context
 from p2pchat.services.depositors import Depositors
 from p2pchat.services.mailbox_charges import MailboxCharges
@@ -94,6 +96,7 @@ class Holding:
         own: its PeerID.
         pair: its node key, with which it signs custody.
         changed: called when boxes came, with the unix seconds at which they expire, or went, with none.
+        unfinished: requests that are not complete.
     """
 
     context: Context
@@ -104,3 +107,4 @@ class Holding:
     arrivals: Arrivals = field(default_factory=Arrivals, repr=False)
     depositors: Depositors = field(default_factory=Depositors, repr=False)
     changed: Callable[[Iterable[int]], None] = _unchanged
+    unfinished: Unfinished = field(default_factory=lambda: Unfinished(MAILBOX_UNFINISHED_BYTES), repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from p2pchat.base.errors import DecodeError
+from p2pchat.base.errors import DecodeError, NetError
 from p2pchat.base.ids import PeerId
 from p2pchat.core.crypto import blake2b_plain
 from p2pchat.core.mailbox import Custody, Deposit, is_custody, seal_box
@@ -38,15 +38,18 @@ async def leave(context: Context, visit: Visit, mailbox: Mailbox, key: bytes, fr
 
     Raises:
         NetError: the holder is gone, or refused (:class:`~p2pchat.net.mailbox.MailboxRefused`).
-        PeerError: what it said is no custody of this box; or nothing can be sealed for this key.
+        PeerError: what it said is no custody of this box, or one of less than half the time; or nothing can be sealed
+            for this key.
 
     Source: PROTOCOL.md 6.3.
     """
     box = seal_box(encode_frame(frame), key, context.entropy)
     now_s = int(context.now())
-    said = await visit.ask(Deposit(mailbox.token, max(until_s - now_s, 0), box), Custody)
-    if not now_s < said.until <= until_s + context.params.skew_s:
-        raise DecodeError("a custody that ends when none can")
+    if until_s <= now_s:
+        raise NetError("It took too long.")
+    said = await visit.ask(Deposit(mailbox.token, until_s - now_s, box), Custody)
+    if not until_s - (until_s - now_s) // 2 <= said.until <= until_s + context.params.skew_s:
+        raise DecodeError("a custody that ends when none may")
     if not is_custody(said, box, mailbox.peer_id):
         raise DecodeError("a custody that the holder has not signed")
     return Receipt(mailbox.peer_id, said.until, blake2b_plain(box, 32) + said.signature)

@@ -22,7 +22,7 @@ from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
 from p2pchat.net.unconnected import Unconnected
-from p2pchat.services import device, upkeep
+from p2pchat.services import custodies, device, upkeep
 from p2pchat.services.collector import Collector
 from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
@@ -152,6 +152,7 @@ class Life:
                 nursery.start_soon(rendezvous.run)
                 nursery.start_soon(hold.run)
                 nursery.start_soon(upkeep.run, context)
+                nursery.start_soon(custodies.run, context)
                 task_status.started()
                 await self._over.wait()
                 await upkeep.remember_peers(context)

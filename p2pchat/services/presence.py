@@ -13,6 +13,8 @@ from typing import Final
 import structlog
 
 from p2pchat.base.errors import DecodeError, PeerError
+from p2pchat.base.ids import PeerId
+from p2pchat.core.events import EventKind
 from p2pchat.core.params import Params
 from p2pchat.core.presence import (
     OwnPresence,
@@ -22,8 +24,8 @@ from p2pchat.core.presence import (
     open_presence,
     presence_epoch,
 )
-from p2pchat.services.context import Context
-from p2pchat.store import contact_peers, contacts, meta, own_mailbox, pairs
+from p2pchat.services.context import Context, tell
+from p2pchat.store import contact_peers, contacts, custody, meta, own_mailbox, pairs
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
 from p2pchat.store.presence import HeldPresence
@@ -180,8 +182,17 @@ def _keep(contact: int, held: HeldPresence, newest: Sighting, tx: Tx) -> bool:
         return False  # given anew, or removed, meanwhile
     store.hold(tx, contact, replace(held, seq=newest.seq, key=newest.key))
     said = newest.presence
+    before = _admitting(tx, contact)
     store.note_mailboxes(tx, contact, newest.seq, said)
+    named = [holder for holder, _ in before & _admitting(tx, contact)]
+    tell(tx, EventKind.MESSAGE_UNHELD, custody.keep_only(tx, contact, named), contact)
     return contact_peers.save(tx, contact, said.peer_id, said.addresses, said.ask, newest.seq)
+
+
+def _admitting(tx: Tx, contact: int) -> set[tuple[PeerId, bytes]]:
+    """Each holder of ``contact`` as far as is known, with its token: with another it may be another mailbox."""
+    places = store.mailboxes_of(tx, contact)
+    return set() if places is None else {(each.peer_id, each.token) for each in places.mailboxes}
 
 
 def was_read(tx: Tx, contact: int) -> bool:

@@ -12,14 +12,13 @@ from p2pchat.base.errors import StoreError
 from p2pchat.core.events import EventKind
 from p2pchat.core.params import DAY_S
 from p2pchat.core.slots import era
-from p2pchat.services import device, invites, presence, prove, receipts
+from p2pchat.services import custodies, device, invites, presence, prove, receipts
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, tell
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import sending_session
 from p2pchat.store import (
     contacts,
-    custody,
     eventlog,
     idempotency,
     messages,
@@ -85,8 +84,7 @@ def upkeep(tx: Tx, context: Context) -> None:
         contacts.set_pending_until(tx, contact, None)
         tx.emit(contact_event(tx, EventKind.CONTACT_EXPIRED, contact))
     invites.upkeep(tx)
-    for contact, ids in custody.end(tx).items():
-        tell(tx, EventKind.MESSAGE_UNHELD, ids, contact)
+    custodies.end(tx)
     presence.forget_ended(tx)
     presence.forget_keys(tx, context)
     prove.forget(tx, context)

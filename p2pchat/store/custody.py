@@ -1,13 +1,13 @@
 """Which holders have a box with an envelope of ours, and until when (PROTOCOL.md 6.3, 6.5).
 
 A custody belongs to an envelope: it goes with it, when its session is given up, and when an ack settles it. That a
-message was held once stays with the message.
+message was held once stays with the message: ``held_ms`` says since when it is, 0 that it was told to be held no more.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,7 +53,8 @@ def lacking(
 
 
 def note(tx: Tx, envelopes: Sequence[EnvelopeRow], custody: CustodyRow) -> list[int]:
-    """A holder has these; row ids of the messages that nobody held before. One that was settled meanwhile is left."""
+    """A holder has these; row ids of the messages that nobody held before, or was told to hold any more. One that was
+    settled meanwhile is left."""
     first: list[int] = []
     for envelope in envelopes:
         there = tx.one("SELECT contact FROM envelope WHERE id = ? AND bytes IS NOT NULL", (envelope.id,))
@@ -66,7 +67,7 @@ def note(tx: Tx, envelopes: Sequence[EnvelopeRow], custody: CustodyRow) -> list[
         )
         rows = tx.all(
             "UPDATE message SET held_ms = ? WHERE incoming = 0 AND contact = ? AND n BETWEEN ? AND ? "
-            "AND state = 'sent' AND live = 0 AND held_ms IS NULL RETURNING id",
+            "AND state = 'sent' AND live = 0 AND ifnull(held_ms, 0) = 0 RETURNING id",
             (tx.now_ms, there[0], envelope.n0, envelope.n1),
         )
         first += [row[0] for row in rows]
@@ -80,21 +81,43 @@ def forget(tx: Tx, envelope: int) -> None:
 
 def end(tx: Tx) -> dict[int, list[int]]:
     """Forget what is held no more; by contact, the row ids of the messages that wait and that nobody holds now."""
-    over = {row[0] for row in tx.all("SELECT envelope FROM custody WHERE until_s <= ?", (tx.now_s,))}
-    tx.execute("DELETE FROM custody WHERE until_s <= ?", (tx.now_s,))
+    over = tx.execute("DELETE FROM custody WHERE until_s <= ? RETURNING envelope", (tx.now_s,))
+    return _unheld(tx, {row[0] for row in over})
+
+
+def next_end(tx: Tx) -> int | None:
+    """The unix second at which the next custody ends."""
+    row = tx.one("SELECT min(until_s) FROM custody")
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def keep_only(tx: Tx, contact: int, named: Iterable[PeerId]) -> list[int]:
+    """Forget what anybody but these holds for ``contact``; row ids of the messages that nobody holds now."""
+    kept = frozenset(map(bytes, named))
+    rows = tx.all(
+        "SELECT envelope, holder FROM custody JOIN envelope ON envelope.id = custody.envelope WHERE contact = ?",
+        (contact,),
+    )
+    others = [(row[0], bytes(row[1])) for row in rows if bytes(row[1]) not in kept]
+    tx.many("DELETE FROM custody WHERE envelope = ? AND holder = ?", others)
+    return _unheld(tx, {envelope for envelope, _ in others}).get(contact, [])
+
+
+def _unheld(tx: Tx, envelopes: Iterable[int]) -> dict[int, list[int]]:
+    """By contact, the row ids of the messages in these that wait, and that nobody holds now: each is found once."""
     unheld: dict[int, list[int]] = {}
-    for envelope in sorted(over):
+    for envelope in sorted(envelopes):
         rows = tx.all(
-            "SELECT message.contact, message.id FROM envelope JOIN message ON incoming = 0 "
-            "AND message.contact = envelope.contact AND n BETWEEN n0 AND n1 AND state = 'sent' AND message.live = 0 "
-            "WHERE envelope.id = ? AND bytes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM custody JOIN envelope other "
+            "UPDATE message SET held_ms = 0 FROM envelope WHERE envelope.id = ? AND bytes IS NOT NULL "
+            "AND incoming = 0 AND message.contact = envelope.contact AND n BETWEEN n0 AND n1 AND state = 'sent' "
+            "AND message.live = 0 AND held_ms > 0 AND NOT EXISTS (SELECT 1 FROM custody JOIN envelope other "
             "ON other.id = custody.envelope WHERE other.contact = message.contact "
-            "AND message.n BETWEEN other.n0 AND other.n1) ORDER BY message.id",
+            "AND message.n BETWEEN other.n0 AND other.n1) RETURNING message.contact, message.id",
             (envelope,),
         )
         for contact, message in rows:
             unheld.setdefault(contact, []).append(message)
-    return unheld
+    return {contact: sorted(found) for contact, found in unheld.items()}
 
 
 def holders(tx: Tx, rows: Sequence[MessageRow]) -> dict[int, list[tuple[PeerId, int]]]:

@@ -182,13 +182,13 @@ def listing(tx: Tx, mailbox: int, after: int, limit: int) -> list[Listed]:
 
 
 def fetch(tx: Tx, mailbox: int, numbers: Sequence[int], limit_bytes: int, overhead: int) -> list[tuple[int, bytes]]:
-    """Of ``numbers`` in their order those that are there, with their boxes: the first, and as many more as fit.
+    """Of ``numbers`` in their order those that are there, each once: the first, and as many more as fit.
 
     Args:
         limit_bytes: of all that is returned.
         overhead: bytes that each takes beside its box.
     """
-    sizes = ((n, _size(tx, mailbox, n)) for n in numbers)
+    sizes = ((n, _size(tx, mailbox, n)) for n in dict.fromkeys(numbers))
     there = ((n, size + overhead) for n, size in sizes if size)
     fitting: list[tuple[int, bytes]] = []
     used = 0

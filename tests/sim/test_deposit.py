@@ -13,18 +13,19 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.core.events import EventKind
-from p2pchat.core.mailbox import Answer, Deposit, Reason, Refused, Request
+from p2pchat.core.mailbox import Answer, Deposit, Reason, Refused, Request, seal_bundle, unseal_bundle
 from p2pchat.core.params import DAY_S
 from p2pchat.core.wire import TEXT, Ack, Batch, Flight
-from p2pchat.services import block
+from p2pchat.services import block, presence
 from p2pchat.services import contacts as book
+from p2pchat.services.context import Context
 from p2pchat.services.deposit import leave_acks
 from p2pchat.services.send import Outbox
 from p2pchat.store import contacts, live, messages
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from tests.sim.holders import FakeHolder, Mailboxes, fetch, give_bundle, tell
+from tests.sim.holders import BUNDLE_KEY, FakeHolder, Mailboxes, fetch, give_bundle, tell
 from tests.sim.people import meet
 
 
@@ -397,6 +398,47 @@ async def test_no_session_comes_of_a_bundle_that_is_not_the_contacts(
             await w.until_all("held", 3600)
 
 
+async def readings(w: World, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When Bob's presence is read from now on; that is rare by now, and a record was put since the last time."""
+    await w.alice.send("Bob", "one")
+    await w.until_all("held")
+    await trio.sleep(6 * 3600)
+    await w.alice.database.run(lambda tx: tx.execute("UPDATE contact_presence SET seq = seq - 1000"))
+    await w.alice.database.run(lose_sessions)
+    times: list[float] = []
+    seek = presence.seek
+
+    async def noted(context: Context, contact: int) -> bool | None:
+        times.append(trio.current_time())
+        return await seek(context, contact)
+
+    monkeypatch.setattr(presence, "seek", noted)
+    return times
+
+
+async def test_a_bundle_that_does_not_open_leads_to_another_reading(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, rare_pings: None
+) -> None:
+    async with world(monkeypatch, holders=1) as w:
+        await readings(w, monkeypatch)
+        holder, key = w.holders[0], bytes([8]) * 32
+        holder.bundle = seal_bundle(unseal_bundle(holder.bundle, BUNDLE_KEY), key, bytes(24))
+        w.mailboxes.bundle_key = key
+        await w.alice.send("Bob", "two")
+        assert await w.until_all("held", 6 * 3600) < 120
+
+
+async def test_a_bundle_that_never_opens_leads_to_one_reading_alone(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, rare_pings: None
+) -> None:
+    async with world(monkeypatch, holders=1) as w:
+        times = await readings(w, monkeypatch)
+        w.holders[0].bundle = bytes(len(w.holders[0].bundle))
+        await w.alice.send("Bob", "two")
+        await trio.sleep(DAY_S)
+        assert 1 <= len(times) < 8  # 6 h apart but for that one
+
+
 async def test_a_device_that_was_made_from_a_backup_leaves_what_the_one_before_had_left(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -580,7 +622,7 @@ async def test_when_custody_ends_it_is_told_and_the_text_is_left_again(
 
         await eventually(again, within_s=8 * 3600)
         assert len(w.holders[0].boxes) == 2
-        assert w.told(EventKind.MESSAGE_HELD) == {row.id: 1}
+        assert w.told(EventKind.MESSAGE_HELD) == {row.id: 2}  # each custody that ends has its beginning
 
 
 async def test_custody_is_renewed_before_it_ends(

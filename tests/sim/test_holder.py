@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +15,7 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import PeerId
 from p2pchat.base.refusals import Refusal
+from p2pchat.core.codec import encode
 from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.events import EventKind
 from p2pchat.core.framing import with_length
@@ -42,7 +43,7 @@ from p2pchat.core.mailbox import (
 )
 from p2pchat.core.params import Params
 from p2pchat.net.mailbox import MAILBOX
-from p2pchat.services import block, depositors, desk
+from p2pchat.services import block, depositors, desk, holding
 from p2pchat.services import contacts as book
 from p2pchat.services.holding import opaque_id, open_told
 from p2pchat.store import mailbox
@@ -254,6 +255,33 @@ async def test_a_signed_request_is_of_no_use_on_another_stream_or_at_another_hol
         assert (await scenery.stock()).boxes == 2
 
 
+async def test_a_box_for_no_time_is_refused(autojump_clock: MockClock) -> None:
+    async with scene() as scenery, talk(scenery.depositor, scenery.holder) as depositor:
+        assert await depositor.ask(scenery.deposit(ttl_s=0)) == [REFUSED]
+        assert isinstance((await depositor.ask(scenery.deposit(ttl_s=1)))[0], Custody)
+
+
+async def test_what_stands_twice_in_a_request_counts_once(autojump_clock: MockClock) -> None:
+    async with scene() as scenery, talk(scenery.owner, scenery.holder) as owner:
+        box, deposits = scenery.box, [scenery.deposit(), scenery.deposit()]
+        hashes = (token_hash(box.token), token_hash(box.token))
+        assert isinstance(await owner.ask_as(box.owner, Grant(box.owner.public, hashes, b"", NO_SIGNATURE)), Granted)
+        async with talk(scenery.depositor, scenery.holder) as depositor:
+            await depositor.ask(*deposits)
+        fetched = await owner.ask_as(box.owner, Fetch(box.owner.public, (2, 1, 2, 1), NO_SIGNATURE))
+        assert isinstance(fetched, Fetched)
+        assert [(each.number, each.box) for each in fetched.boxes] == [(2, deposits[1].box), (1, deposits[0].box)]
+        assert await owner.ask_as(box.owner, Ack(box.owner.public, (1, 1, 1), NO_SIGNATURE)) == Acked(1)
+
+
+async def test_what_is_asked_behind_a_waiting_list_waits_with_it(autojump_clock: MockClock) -> None:
+    async with scene() as scenery, talk(scenery.owner, scenery.holder) as owner:
+        began, box = trio.current_time(), scenery.box
+        answers = await owner.ask(owner.sign(box.owner, listing(wait_s=100, of=box)), Bundle(box.token))
+        assert answers == [Listed(()), BundleIs(b"sealed bundle")]
+        assert trio.current_time() - began >= 100
+
+
 async def test_tokens_and_bundle_are_those_of_the_last_grant(autojump_clock: MockClock) -> None:
     async with scene() as scenery:
         box, old = scenery.box, scenery.box.token
@@ -426,6 +454,22 @@ async def test_a_prefix_takes_its_part_and_private_addresses_count_singly(
             assert await kept(one, scenery, [1_024, 1_024]) == [1, 0]  # there is room where something went
 
 
+@pytest.mark.parametrize("host", ["192.168.0.", "10.7.0.", "127.0.0."])
+async def test_who_has_many_private_addresses_does_not_get_all(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setattr(depositors, "MAILBOX_PREFIX_BYTES", 2_048)
+    monkeypatch.setattr(depositors, "MAILBOX_SINGLE_BYTES", 3_072)
+    async with scene() as scenery:
+        taken = 0
+        for number in range(1, 9):
+            async with talk(scenery.cluster.network.node(host=f"{host}{number}"), scenery.holder) as one:
+                taken += sum(await kept(one, scenery, [1_024, 1_024]))
+        assert taken == 3
+        async with talk(scenery.cluster.network.node(host="203.1.113.1"), scenery.holder) as other:
+            assert await kept(other, scenery, [1_024, 1_024]) == [1, 1]
+
+
 async def test_a_prefix_takes_its_part_of_all_mailboxes(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,9 +543,95 @@ async def test_what_is_malformed_resets_the_stream_and_in_the_end_the_connection
                 await depositor.stream.write(with_length(b"\x90"))
                 with pytest.raises(NetError):
                     await depositor.answer()
+                await trio.sleep(0.1)  # the connection goes after the stream
             if not scenery.depositor.links():
                 break
         assert not scenery.depositor.links()
+
+
+# -- what is not finished ----------------------------------------------------------------------------------------------
+
+LARGEST = with_length(bytes(limits.MAILBOX_UNFINISHED_BYTES // 128))[: 4 + 400_000]  # 400,000 bytes of 524,288
+
+
+async def is_over(at: Talk) -> bool:
+    """Whether the stream has ended; it is looked after for a moment."""
+    try:
+        with trio.move_on_after(1):
+            await at.answer()
+    except NetError:
+        return True
+    return False
+
+
+async def test_a_request_that_has_begun_is_complete_in_time(autojump_clock: MockClock) -> None:
+    async with scene() as scenery:
+        async with talk(scenery.depositor, scenery.holder) as depositor:
+            await trio.sleep(300)  # nothing has begun
+            await depositor.stream.write(LARGEST[:100])
+            for _ in range(28):
+                await trio.sleep(1)
+                await depositor.stream.write(b"x")
+            assert not await is_over(depositor)
+            await trio.sleep(2)
+            assert await is_over(depositor)
+        assert scenery.refusals(Refusal.MAILBOX_UNFINISHED) == 1
+        assert scenery.refusals(Refusal.MAILBOX_MALFORMED) == 0
+        async with talk(scenery.depositor, scenery.holder) as depositor:
+            frame = with_length(encode(scenery.deposit(1 << 19)))
+            for start in range(0, len(frame), 30_000):
+                await depositor.stream.write(frame[start : start + 30_000])
+                await trio.sleep(1)
+            assert isinstance(await depositor.answer(), Custody)
+            await trio.sleep(300)
+            assert not await is_over(depositor)
+
+
+async def test_what_follows_a_waiting_list_has_its_time_when_it_is_read(autojump_clock: MockClock) -> None:
+    async with scene() as scenery, talk(scenery.owner, scenery.holder) as owner:
+        box = scenery.box
+        frame = with_length(encode(Bundle(box.token)))
+        waits = with_length(encode(owner.sign(box.owner, listing(wait_s=100, of=box))))
+        await owner.stream.write(waits + frame[:9])
+        assert await owner.answer() == Listed(())
+        await trio.sleep(20)
+        await owner.stream.write(frame[9:])
+        assert await owner.answer() == BundleIs(b"sealed bundle")
+
+
+async def test_strangers_who_finish_nothing_have_one_bound_together(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "MAILBOX_UNFINISHED_BYTES", 2_000_000)
+    async with scene() as scenery, AsyncExitStack() as stack:
+        small = await stack.enter_async_context(talk(scenery.depositor, scenery.holder))
+        await small.stream.write(LARGEST[:50_000])
+        strangers: list[Talk] = []
+        for _ in range(8):
+            at = await stack.enter_async_context(talk(scenery.cluster.network.node(), scenery.holder))
+            await at.stream.write(LARGEST)
+            strangers.append(at)
+        await trio.sleep(1)
+        assert [await is_over(each) for each in strangers] == [True] * 4 + [False] * 4  # the oldest went
+        assert not await is_over(small)
+        assert scenery.refusals(Refusal.MAILBOX_UNFINISHED) == 4
+        async with talk(scenery.owner, scenery.holder) as owner:  # who finishes is served meanwhile
+            assert await listed(owner, scenery.box) == []
+
+
+async def test_one_peer_has_two_large_requests_unfinished(autojump_clock: MockClock) -> None:
+    async with scene() as scenery, AsyncExitStack() as stack:
+        talks = [await stack.enter_async_context(talk(scenery.depositor, scenery.holder)) for _ in range(3)]
+        frames = [with_length(encode(scenery.deposit(1 << 19))) for _ in talks]
+        async with trio.open_nursery() as nursery:
+            for at, frame in zip(talks, frames, strict=True):
+                nursery.start_soon(at.stream.write, frame[:-1])
+            await trio.sleep(5)
+            await talks[0].stream.write(frames[0][-1:])
+            assert isinstance(await talks[0].answer(), Custody)
+        for at, frame in zip(talks[1:], frames[1:], strict=True):
+            await at.stream.write(frame[-1:])
+            assert isinstance(await at.answer(), Custody)
 
 
 # -- the disk, the clock, the end of the process -----------------------------------------------------------------------
@@ -523,7 +653,8 @@ async def test_a_full_disk_refuses_and_the_node_goes_on(autojump_clock: MockCloc
 async def test_what_has_expired_is_gone_and_counted(autojump_clock: MockClock) -> None:
     async with scene(BRIEF) as scenery:
         async with talk(scenery.depositor, scenery.holder) as depositor:
-            await depositor.ask(scenery.deposit(ttl_s=HOUR_S), scenery.deposit(ttl_s=10**9), scenery.deposit(2_048, 0))
+            await depositor.ask(scenery.deposit(ttl_s=HOUR_S), scenery.deposit(ttl_s=10**9), scenery.deposit(2_048, 1))
+        await trio.sleep(2)
         async with talk(scenery.owner, scenery.holder) as owner:
             assert await listed(owner, scenery.box) == [1, 2]  # the third is over already
         await trio.sleep(HOUR_S - 60)

@@ -90,5 +90,5 @@ CREATE TABLE custody (          -- who holds a box with an envelope of ours, unt
 ) WITHOUT ROWID;
 CREATE INDEX custody_until ON custody (until_s);
 
-ALTER TABLE message ADD COLUMN held_ms INTEGER;                       -- when a holder first took it; NULL: none has
+ALTER TABLE message ADD COLUMN held_ms INTEGER;                       -- since when holders have it; 0: none any more; NULL: none had
 ALTER TABLE session ADD COLUMN kept_s INTEGER;                        -- iat of the bundle at a mailbox that its flight uses; NULL: none

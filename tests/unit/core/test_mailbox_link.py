@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from p2pchat.base.errors import UsageError
+from p2pchat.base.errors import InternalError, UsageError
 from p2pchat.base.ids import Address, PeerId, RootKey
 from p2pchat.core import codec
 from p2pchat.core.discovery import PEER_ID_PREFIX
 from p2pchat.core.links import encode_link
-from p2pchat.core.mailbox_link import Holder, decode_mailbox_link, encode_mailbox_link
+from p2pchat.core.mailbox_link import Holder, decode_mailbox_link, encode_mailbox_link, fit_for_link
 from p2pchat.core.verify import verify_link
 
 PEER = PeerId(PEER_ID_PREFIX + bytes(32))
@@ -31,6 +31,13 @@ def test_what_was_written_is_read(addresses: tuple[bytes, ...]) -> None:
 def test_what_is_too_much_or_too_long_is_left_out() -> None:
     given = holder(b"", b"a", b"b" * 129, b"c" * 128, b"d", b"e", b"f")
     assert decode_mailbox_link(encode_mailbox_link(given), "link") == holder(b"a", b"c" * 128, b"d", b"e")
+
+
+@pytest.mark.parametrize("addresses", [(), (b"",), (b"a" * 129, b"")])
+def test_no_link_is_written_that_nobody_reads(addresses: tuple[bytes, ...]) -> None:
+    assert fit_for_link(holder(*addresses).addresses) == []
+    with pytest.raises(InternalError):
+        encode_mailbox_link(holder(*addresses))
 
 
 @pytest.mark.parametrize(("last", "kept"), [(77, 4), (78, 3)])

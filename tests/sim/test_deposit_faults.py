@@ -1,0 +1,147 @@
+"""A disk that fails once, at every statement of a deposit in turn: at the holder, and at who leaves it there.
+
+Whatever failed: a custody that was said has its box, nothing is told or kept twice, and a text stays in the outbox
+until the contact itself has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2pchat.core.crypto import blake2b_plain, sign
+from p2pchat.core.events import EventKind
+from p2pchat.core.mailbox import Custody, Fetch, Fetched, Reason, Refused, custody_statement
+from p2pchat.services import depositors
+from p2pchat.store import messages
+from p2pchat.store.db import Database
+from p2pchat.store.sqlite import Connection, Cursor, driver_error
+from tests.sim.holders import fetch
+from tests.sim.mailboxes import NO_SIGNATURE, talk
+from tests.sim.test_deposit import World, world
+from tests.sim.test_holder import listed, scene
+
+UNDOING: Final = ("ROLLBACK", "RELEASE")  # SQLite undoes what has failed without the disk
+
+
+class Faulty:
+    """A connection whose disk fails at one statement, counted from :meth:`arm` on."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._left = 0
+        self.struck = ""
+
+    def arm(self, number: int) -> None:
+        self._left, self.struck = number, ""
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
+        self._count(sql)
+        return self._connection.execute(sql, values)
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> Cursor:
+        self._count(sql)
+        return self._connection.executemany(sql, rows)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _count(self, sql: str) -> None:
+        if self._left and not sql.startswith(UNDOING):
+            self._left -= 1
+            if not self._left:
+                self.struck = sql
+                raise driver_error("disk I/O error")
+
+
+@contextmanager
+def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
+    disk = Faulty(database._connection)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_connection", disk)
+        yield disk
+
+
+async def test_the_disk_of_a_holder_fails_at_every_statement_of_a_deposit(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depositors, "MAILBOX_PREFIX_BYTES", 3_072)  # what was counted and not kept leaves no room
+    async with (
+        scene() as scenery,
+        talk(scenery.depositor, scenery.holder) as depositor,
+        talk(scenery.owner, scenery.holder) as owner,
+    ):
+        said: list[bytes] = []
+        struck: list[str] = []
+        with faulty(scenery.holder.database, monkeypatch) as disk:
+            while not struck or struck[-1]:
+                await trio.sleep(10)
+                deposits = [scenery.deposit(), scenery.deposit(2_048)]
+                disk.arm(len(struck) + 1)
+                answers = await depositor.ask(*deposits)
+                struck.append(disk.struck)
+                disk.arm(0)
+                assert {type(each) for each in answers} <= {Custody, Refused}
+                assert all(each == Refused(Reason.NO_SPACE, 0) for each in answers if isinstance(each, Refused))
+                pairs = zip(deposits, answers, strict=True)
+                said += [deposit.box for deposit, answer in pairs if isinstance(answer, Custody)]
+                numbers = await listed(owner, scenery.box)
+                fetched = (
+                    await owner.ask_as(scenery.box.owner, Fetch(scenery.box.owner.public, tuple(numbers), NO_SIGNATURE))
+                    if numbers
+                    else Fetched(())
+                )
+                assert isinstance(fetched, Fetched)
+                assert [each.box for each in fetched.boxes] == said
+                assert await scenery.total() == (len(said), sum(map(len, said)))
+        assert "COMMIT" in struck
+        assert any("INSERT INTO deposit" in each for each in struck)
+        assert len(said) == 2  # of the last time, at which nothing failed
+
+
+async def test_the_disk_of_who_leaves_it_fails_at_every_statement(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, rare_pings: None
+) -> None:
+    async with world(monkeypatch, holders=1) as w:
+        struck: list[str] = []
+        texts: list[str] = []
+        with faulty(w.alice.database, monkeypatch) as disk:
+            while not struck or struck[-1]:
+                texts.append(f"text {len(texts)}")
+                row = await w.alice.send("Bob", texts[-1])
+                disk.arm(len(struck) + 1)
+                await trio.sleep(20)  # nobody looks meanwhile: that would be the one it strikes
+                struck.append(disk.struck)
+                disk.arm(0)
+                await w.until_all("held", 1_000)
+                await custody_is_true(w)
+                assert await w.alice.database.run(messages.outbox_size) == len(texts)
+                assert w.told(EventKind.MESSAGE_HELD)[row.id] == 1
+        assert w.told(EventKind.MESSAGE_HELD).total() == len(texts)
+        assert not w.told(EventKind.MESSAGE_UNHELD)
+        assert "COMMIT" in struck
+        for part in ("INSERT INTO custody", "INSERT INTO envelope"):
+            assert any(part in each for each in struck), part
+        frames = w.holders[0].frames(w.mailboxes.key)
+        await w.cluster.crash(w.alice)
+        await w.cluster.start(w.bob)
+        await fetch(w.bob, w.alice, frames)
+        assert await w.bob.received("Alice") == texts
+
+
+async def custody_is_true(w: World) -> None:
+    """Each that is written down is the holder's word for a box that was left there."""
+    (holder,) = w.holders
+    there = {blake2b_plain(box, 32): box for box in holder.boxes}
+    for until_s, receipt in await w.alice.database.run(lambda tx: tx.all("SELECT until_s, receipt FROM custody")):
+        box = there[bytes(receipt)[:32]]
+        assert sign(holder.key, custody_statement(box, until_s)) == bytes(receipt)[32:]
