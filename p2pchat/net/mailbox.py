@@ -55,6 +55,7 @@ class Visit:
 
     Attributes:
         peer: the holder.
+        host: the IP literal at which it answers; None when it is relayed.
 
     Concurrency: whoever is cancelled while an answer is due, or gives up waiting, has ended the visit: nothing more can
     be asked, since that answer would be taken for the next one's.
@@ -62,6 +63,7 @@ class Visit:
 
     def __init__(self, stream: Stream, challenge: bytes, reader: FrameReader) -> None:
         self.peer = stream.peer
+        self.host = stream.remote_host
         self._stream = stream
         self._challenge = challenge
         self._reader = reader

@@ -17,24 +17,22 @@ import trio
 
 from p2pchat.base.errors import StoreError
 from p2pchat.base.ids import PeerId
-from p2pchat.base.limits import OWN_MAILBOXES
+from p2pchat.base.limits import MAILBOX_GONE_S, OWN_MAILBOXES
 from p2pchat.core.mailbox import WAIT_MAX_S
 from p2pchat.core.wire import Ack
+from p2pchat.services.answers import Answers
 from p2pchat.services.context import Context, nothing_to_tell
 from p2pchat.services.defects import cause, report_defect
-from p2pchat.services.deposit import leave_acks
 from p2pchat.services.errand import Errand
 from p2pchat.services.holders import find
-from p2pchat.store import own_mailbox
+from p2pchat.store import meta, own_mailbox
 from p2pchat.store.db import Tx
 from p2pchat.store.own_mailbox import OwnMailbox
 
-FAILED_S: Final = 12 * 3600  # of silence, after which another is looked for
 _CHECK_S: Final = 300.0
 _UNUSED_S: Final = 3600.0  # where there is nothing to look after
 _DEFECT_S: Final = 600.0
 _SILENT_S: Final = 2.0 * WAIT_MAX_S
-_LEAVE_S: Final = 60.0
 _FIND_MIN_S: Final = 60.0
 _FIND_MAX_S: Final = 3600.0
 
@@ -60,7 +58,7 @@ class Collector:
         nudge: Callable[[], None],
     ) -> None:
         self._context = context
-        self._acknowledge_live = acknowledge
+        self._answers = Answers(context, acknowledge)
         self._put = put
         self._nudge = nudge
         self._errands: dict[int, tuple[Errand, trio.CancelScope]] = {}
@@ -74,6 +72,7 @@ class Collector:
         self._context.tell_mailboxes = self.tell
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._answers.run)
                 nursery.start_soon(self._keep_filled)
                 task_status.started()
                 await self._keep_visiting(nursery)
@@ -115,6 +114,10 @@ class Collector:
         for errand, _ in self._errands.values():
             errand.hurry()
 
+    def _news(self) -> None:
+        self._nudge()
+        self._ring()
+
     def _ring(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
@@ -123,7 +126,7 @@ class Collector:
         silent = self._silent() if passed_s >= 1 and self._is_online() else []
         known = {each.id for each in await self._context.db.run(partial(_counted, silent=silent, passed_s=passed_s))}
         for mailbox in known - self._errands.keys():
-            errand, scope = Errand(self._context, mailbox, self._acknowledge, self._nudge), trio.CancelScope()
+            errand, scope = Errand(self._context, mailbox, self._answers.put, self._news), trio.CancelScope()
             self._errands[mailbox] = errand, scope
             nursery.start_soon(self._run, errand, scope)
         for mailbox in self._errands.keys() - known:
@@ -156,22 +159,13 @@ class Collector:
         self._auto, missing, known = await self._context.db.run(_missing)
         if missing <= 0:
             return
+        seed = self._context.profile.node_seed
         found = await find(self._context, known, missing)
-        await self._context.db.run(partial(_replace, context=self._context, found=found))
+        await self._context.db.run(partial(_replace, context=self._context, found=found, seed=seed))
         if found:
-            self._nudge()
-            self._ring()
+            self._news()
         self._find_pause_s = _FIND_MIN_S if found else min(2 * self._find_pause_s, _FIND_MAX_S)
         self._find_at = trio.current_time() + self._find_pause_s
-
-    async def _acknowledge(self, contact: int, entries: list[tuple[bytes, bytes]]) -> None:
-        """On their way to ``contact``, or lost: then it asks again."""
-        bound = self._context.params.ack_entries
-        parts = [entries[start : start + bound] for start in range(0, len(entries), bound)]
-        if all([await self._acknowledge_live(contact, Ack(tuple(part))) for part in parts]):
-            return
-        with trio.move_on_after(_LEAVE_S):
-            await leave_acks(self._context, contact, entries)
 
 
 def _counted(tx: Tx, silent: list[int], passed_s: float) -> list[OwnMailbox]:
@@ -186,14 +180,16 @@ def _missing(tx: Tx) -> tuple[bool, int, set[PeerId]]:
     """Whether this node chooses by itself, how many holders are to be found, and which are there."""
     if not own_mailbox.auto(tx):
         return False, 0, set()
-    answering = [each for each in own_mailbox.in_use(tx) if each.failed_s < FAILED_S]
-    return True, OWN_MAILBOXES - len(answering), {each.peer for each in own_mailbox.in_use(tx)}
+    there = own_mailbox.in_use(tx)
+    answering = [each for each in there if each.failed_s < MAILBOX_GONE_S]
+    return True, OWN_MAILBOXES - len(answering), {each.peer for each in there}
 
 
-def _replace(tx: Tx, context: Context, found: list[OwnMailbox]) -> None:
-    """Keep what was found, and give up as many that are gone."""
-    for each in found if own_mailbox.auto(tx) else ():
-        own_mailbox.keep(tx, each)
+def _replace(tx: Tx, context: Context, found: list[OwnMailbox], seed: bytes) -> None:
+    """Keep what was found under the node key of ``seed``, and give up as many that are gone."""
+    if own_mailbox.auto(tx) and meta.load_profile(tx).node_seed == seed:
+        for each in found:
+            own_mailbox.keep(tx, each)
     for surplus in own_mailbox.in_use(tx)[OWN_MAILBOXES:]:
-        if surplus.failed_s >= FAILED_S:
+        if surplus.failed_s >= MAILBOX_GONE_S:
             own_mailbox.give_up(tx, surplus.id, context.params)

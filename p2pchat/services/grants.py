@@ -10,13 +10,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from p2pchat.base.errors import NetError
 from p2pchat.core.mailbox import Grant, Granted, seal_bundle, token_hash
 from p2pchat.core.params import DAY_S
 from p2pchat.core.prekeys import PrekeySecret, SignedPrekey, is_of, make_reusable_bundle, make_signed_prekey
 from p2pchat.net.mailbox import Visit
 from p2pchat.services import presence
 from p2pchat.services.context import Context
-from p2pchat.store import own_mailbox, prekeys
+from p2pchat.store import meta, own_mailbox, prekeys
 from p2pchat.store.db import Tx
 from p2pchat.store.own_mailbox import OwnMailbox
 
@@ -62,6 +63,8 @@ def _due(tx: Tx, context: Context, mailbox: int, *, force: bool) -> tuple[OwnMai
 
 
 def _request(tx: Tx, context: Context, mailbox: OwnMailbox) -> Grant:
+    if meta.load_profile(tx).node_seed != context.profile.node_seed:
+        raise NetError("the node key is another by now")  # what is asked for under this one would link the two
     secret, _ = _bundle(tx, context)
     key = presence.own(tx, context).bundle_key()
     sealed = seal_bundle(secret.bundle, key, context.entropy.bytes(24))

@@ -6,7 +6,7 @@ Holders are asked first: a mailbox is written down once it was granted, all of o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -23,7 +23,7 @@ from p2pchat.net.mailbox import MailboxRefused
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
 from p2pchat.services.holders import Candidate, ask, find, of_contact
-from p2pchat.store import contact_peers, own_mailbox
+from p2pchat.store import contact_peers, meta, own_mailbox
 from p2pchat.store.contacts import SELF
 from p2pchat.store.db import Tx
 from p2pchat.store.own_mailbox import OwnMailbox
@@ -43,6 +43,7 @@ class Settled:
         staying: the holders that stay in use, those that could not be asked now included; None: all.
         auto: whether this node chooses from now on.
         failure: why not all could be had.
+        node_seed: of the node key under which it was asked for.
     """
 
     granted: tuple[OwnMailbox, ...]
@@ -50,6 +51,7 @@ class Settled:
     staying: frozenset[PeerId] | None
     auto: bool
     failure: UsageError | None
+    node_seed: bytes = field(repr=False)
 
 
 async def request(context: Context, with_: Sequence[str] | None, *, auto: bool) -> Settled:
@@ -63,6 +65,7 @@ async def request(context: Context, with_: Sequence[str] | None, *, auto: bool) 
         UsageError: INVALID_PARAMS, CONTACT_NOT_FOUND, BLOCKED: of what was named. PEER_OFFLINE, TIMEOUT: none of what
             was named could be had; nothing is to be changed.
     """
+    seed = context.profile.node_seed
     wanted = [await context.db.run(partial(_candidates, context=context, to=to)) for to in with_ or ()]
     nodes = [each.peer for candidates in wanted for each in candidates]
     if len(set(nodes)) < len(nodes):
@@ -91,7 +94,8 @@ async def request(context: Context, with_: Sequence[str] | None, *, auto: bool) 
                 "No node that can be reached holds messages for you yet; this node goes on looking for one.",
                 name="PEER_OFFLINE",
             )
-    return Settled(tuple(granted), tuple(found), None if with_ is None else frozenset(staying), auto, failure)
+    wanted_peers = None if with_ is None else frozenset(staying)
+    return Settled(tuple(granted), tuple(found), wanted_peers, auto, failure, seed)
 
 
 def settle(tx: Tx, context: Context, settled: Settled) -> None:
@@ -105,6 +109,8 @@ def settle(tx: Tx, context: Context, settled: Settled) -> None:
         if settled.staying is not None and known.peer not in settled.staying | found:
             own_mailbox.give_up(tx, known.id, context.params)
     own_mailbox.set_auto(tx, on=settled.auto)
+    if meta.load_profile(tx).node_seed != settled.node_seed:  # a contact was blocked while the holders were asked
+        own_mailbox.leave_strangers(tx, context.entropy)
 
 
 async def publish(context: Context) -> UsageError | None:

@@ -2,7 +2,8 @@
 
 Whoever was told where this node is keeps what it has. So that this leads nowhere any more there is another node key at
 once, another port where the system chose the last one, another presence and ask32, and other tokens and keys for
-mailboxes; one at that contact's node is given up. The other contacts learn of it inside their sessions.
+mailboxes; those at that contact's node are left, and so are those at nodes that are no contact's. The other contacts
+learn of it inside their sessions.
 """
 
 from __future__ import annotations
@@ -28,4 +29,5 @@ def renew(tx: Tx, context: Context, left: ContactRow) -> None:
     meta.save_profile(tx, profile)
     meta.forget_listening(tx)
     presence.replace_own(tx, context)
+    own_mailbox.leave_strangers(tx, context.entropy)
     tx.emit(DomainEvent(EventKind.NODE_RENEWED))

@@ -2,9 +2,10 @@
 
 Rules:
 
-- A mailbox is here once its holder has granted it. Contacts are told of one that is in use, with a token that the
-  holder honours: of a new one only when it was granted.
+- A mailbox is here once its holder has granted it, or in the place of one that went with a node key. Contacts are told
+  of one that is in use, with a token that the holder honours: of a new one only when it was granted.
 - With a contact its mailboxes go: a node that may not know where this one is holds nothing for it.
+- With a node key go the mailboxes at nodes that are no contact's: what they know it by is told under no other.
 - A clock that was ahead prolongs no life: see :mod:`p2pchat.store.prekeys`.
 """
 
@@ -13,8 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.base.limits import MAILBOX_KEYS, OWN_MAILBOXES, OWN_MAILBOXES_ENDING
+from p2pchat.base.limits import MAILBOX_KEYS, MAILBOXES_LEFT, OWN_MAILBOXES, OWN_MAILBOXES_ENDING
 from p2pchat.core.crypto import Entropy, KeyPair, ed25519_pair, x25519_pair
 from p2pchat.core.params import DAY_S, Params
 from p2pchat.core.presence import Mailbox
@@ -27,6 +30,8 @@ _SELECT: Final = (
     "heard_s, failed_s, ends_s FROM own_mailbox"
 )
 _AUTO: Final = "mailbox_auto"
+_LEFT: Final = "mailbox_left"
+_peers: Final = msgspec.msgpack.Decoder(list[bytes])
 _HOUR_S: Final = 3600
 
 
@@ -224,6 +229,34 @@ def part(tx: Tx, contact: int) -> None:
     tx.execute("DELETE FROM own_mailbox WHERE contact = ?", (contact,))
 
 
+def leave_strangers(tx: Tx, entropy: Entropy) -> None:
+    """Under another node key: drop what nodes hold that are no contact's. Where the user chose the node another mailbox
+    is wanted, with a key and token of its own; the others are not chosen again.
+
+    Source: PROTOCOL.md 6.7.
+    """
+    blocked = contact_peers.blocked(tx)
+    strangers = [
+        each for each in everyone(tx) if each.peer in blocked or not contact_peers.is_of_matched(tx, each.peer)
+    ]
+    for known in strangers:
+        tx.execute("DELETE FROM own_mailbox WHERE id = ?", (known.id,))
+        if known.chosen and known.ends_s is None and known.peer not in blocked:
+            keep(tx, make(known.peer, known.addresses, entropy, chosen=True))
+            tx.execute("UPDATE own_mailbox SET granted_s = NULL, heard_s = NULL WHERE peer = ?", (bytes(known.peer),))
+    unchosen = [bytes(each.peer) for each in strangers if not each.chosen]
+    if unchosen:
+        before = [bytes(peer) for peer in left(tx)]
+        peers = list(dict.fromkeys([*unchosen, *before]))[:MAILBOXES_LEFT]
+        meta.put(tx, _LEFT, msgspec.msgpack.encode(peers))
+
+
+def left(tx: Tx) -> list[PeerId]:
+    """Holders that this node had chosen under an earlier node key, the last first."""
+    stored = meta.get(tx, _LEFT)
+    return [PeerId(peer) for peer in _peers.decode(stored)] if stored is not None else []
+
+
 def prune(tx: Tx, params: Params) -> None:
     """Forget what has had its life: keys, and mailboxes that were given up and whose holder was not reached since."""
     now_s, ahead_s = tx.now_s, tx.now_s + params.skew_s
@@ -274,8 +307,9 @@ def newest_key(tx: Tx, entropy: Entropy, params: Params) -> KeyPair:
 
 
 def kept_keys(tx: Tx) -> tuple[KeyPair, ...]:
-    """Every pair that a box may be sealed for, the newest first."""
-    return tuple(x25519_pair(bytes(row[0])) for row in tx.all("SELECT secret FROM mailbox_key ORDER BY made_s DESC"))
+    """Every pair that a box may be sealed for, the newest first, within the bound."""
+    rows = tx.all("SELECT secret FROM mailbox_key ORDER BY made_s DESC LIMIT ?", (MAILBOX_KEYS,))
+    return tuple(x25519_pair(bytes(row[0])) for row in rows)
 
 
 # -- what the user wants -----------------------------------------------------------------------------------------------

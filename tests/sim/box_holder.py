@@ -62,13 +62,13 @@ class Kept:
 class BoxHolder:
     """Holds for everybody, and counts what it is asked."""
 
-    def __init__(self, cluster: Cluster, number: int) -> None:
+    def __init__(self, cluster: Cluster, number: int, host: str | None = None) -> None:
         self.key: KeyPair = ed25519_pair(bytes([number]) * 32)
-        self.node: MemoryNode = cluster.network.node(peer_id_from_key(self.key.public))
+        self.node: MemoryNode = cluster.network.node(peer_id_from_key(self.key.public), host)
         self.now: Callable[[], float] = cluster.now
         self.kept: dict[bytes, Kept] = {}
         self.asked: list[Request] = []
-        self.peers: set[bytes] = set()
+        self.askers: dict[bytes, set[bytes]] = {}  # by owner key: the PeerIDs that asked with it
         self.offers = True
         self._arrived = trio.Event()
         self.node.handle(MAILBOX, self.serve)
@@ -95,12 +95,13 @@ class BoxHolder:
 
     async def serve(self, stream: Stream) -> None:
         challenge = bytes(self.key.public[::-1])
-        self.peers.add(bytes(stream.peer))
         await write_frames(stream, [encode(Challenge(challenge))])
         reader = FrameReader(stream, REQUEST_MAX_BYTES)
         while (data := await reader.read()) is not None:
             request = REQUEST.decode(data)
             self.asked.append(request)
+            if not isinstance(request, Deposit | Bundle):
+                self.askers.setdefault(request.owner, set()).add(bytes(stream.peer))
             if not isinstance(request, Deposit | Bundle) and not is_signed(request, challenge, self.node.peer_id):
                 answer: Answer = Refused(Reason.REFUSED, 0)
             else:

@@ -18,7 +18,7 @@ from p2pchat.core.mailbox_link import Holder, encode_mailbox_link
 from p2pchat.core.params import DAY_S, Params
 from p2pchat.core.wire import Flight
 from p2pchat.net.mailbox import MAILBOX
-from p2pchat.services import block, collector, mailboxes
+from p2pchat.services import answers, block, mailboxes
 from p2pchat.services.context import Context
 from p2pchat.store import contact_peers, own_mailbox
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
@@ -188,7 +188,7 @@ async def test_acks_in_boxes_settle_and_are_answered_with_nothing(
     async def leave_acks(_: Context, contact: int, acks: list[tuple[bytes, bytes]]) -> None:
         left.append((contact, acks))
 
-    monkeypatch.setattr(collector, "leave_acks", leave_acks)
+    monkeypatch.setattr(answers, "leave_acks", leave_acks)
     async with alice_and_bob(1) as (cluster, alice, bob, (holder,)):
         mine = BoxHolder(cluster, 9)
         await use(alice, mine)
@@ -264,17 +264,21 @@ async def test_a_parting_voids_tokens_and_keys_at_once_and_gives_up_what_their_n
         assert [each.peer for each in await bob.database.run(own_mailbox.everyone)] == [second.node.peer_id]
         assert await bob.database.run(own_mailbox.told) == ()
         stale = {token_hash(each.token) for each in before.mailboxes}
+        (old,) = second.kept
         await eventually(lambda: told(bob, 1), within_s=120)
-        assert stale.isdisjoint(second.only().tokens)
-        assert len(second.only().tokens) == 1
+        (new,) = second.kept.keys() - {old}
+        assert stale.isdisjoint(second.kept[new].tokens)
+        assert len(second.kept[new].tokens) == 1
         key = await bob.database.run(lambda tx: own_mailbox.newest_key(tx, context.entropy, context.params).public)
         assert key != before.key
-        sealed = second.only().bundle
+        sealed = second.kept[new].bundle
         assert before.bundle_key is not None
         with pytest.raises(DecryptionError):
             unseal_bundle(sealed, before.bundle_key)
-        assert len(second.peers) == 2  # Bob's node key is another, and the mailbox the same
-        assert len(second.kept) == 1
+        await trio.sleep(4 * DAY_S)  # in which what is given up otherwise is emptied and ended
+        assert [len(second.askers[each]) for each in (old, new)] == [1, 1]
+        assert second.askers[old] != second.askers[new]  # nothing that it was told shows that they are one
+        assert len(second.kept) == 2
 
 
 async def test_with_auto_a_holder_that_vanished_is_replaced_within_a_day(autojump_clock: MockClock) -> None:

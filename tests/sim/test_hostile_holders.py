@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,6 +13,7 @@ from p2pchat.base.errors import NetError
 from p2pchat.core import wire
 from p2pchat.core.crypto import x25519_pair
 from p2pchat.core.mailbox import (
+    LISTED,
     Ack,
     Acked,
     Answer,
@@ -28,9 +30,9 @@ from p2pchat.core.wire import encode_frame
 from p2pchat.store import own_mailbox
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from tests.sim.box_holder import BoxHolder, Kept
-from tests.sim.leaving import leave_all, places, waiting
+from tests.sim.leaving import leave_all, places, running, waiting
 from tests.sim.people import meet
-from tests.sim.test_collector import emptied, has, use
+from tests.sim.test_collector import candidates_are, emptied, has, use, uses
 
 HOUR_S = 3600
 pytestmark = pytest.mark.usefixtures("rare_pings")
@@ -89,6 +91,21 @@ class Replaying(BoxHolder):
         return Acked(1)
 
 
+async def test_a_holder_that_replays_fills_no_mailbox_of_the_sender_with_acks(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        holder, mine = Replaying(cluster, 1), BoxHolder(cluster, 2)
+        alice, bob = await with_one_text(cluster, holder)
+        await cluster.start(alice)
+        await use(alice, mine)
+        await cluster.crash(alice)
+        await cluster.start(bob)
+        await trio.sleep(HOUR_S)
+        first_day = len(mine.only().boxes)
+        assert first_day == 1
+        await trio.sleep(25 * HOUR_S)
+        assert len(mine.only().boxes) == 2  # once a day
+
+
 class Inventing(BoxHolder):
     """Lists as many as there can be, of which there is none."""
 
@@ -117,6 +134,60 @@ async def test_a_holder_that_always_has_something_does_not_keep_the_owner_busy(
         await trio.sleep(HOUR_S)
         assert holder.asked_for(List) <= HOUR_S / 30 + 20
         assert await bob.received("Alice") == shown
+
+
+class Flooding(BoxHolder):
+    """Has junk without end, as large as it can be, under ever new numbers; counts what is taken of it."""
+
+    given = 0
+    junk = bytes(512 * 1024)
+
+    async def listed(self, kept: Kept, request: List) -> Answer:
+        return Listed(tuple(Listing(request.after + n, len(self.junk), 1) for n in range(1, LISTED + 1)))
+
+    def fetched(self, kept: Kept, request: Fetch) -> Answer:
+        count = min(len(request.numbers), 1)
+        self.given += count * len(self.junk)
+        return Fetched(tuple(Boxed(number, self.junk) for number in request.numbers[:count]))
+
+    def acked(self, kept: Kept, request: Ack) -> Answer:
+        return Acked(len(request.numbers))
+
+
+async def test_a_holder_makes_the_owner_fetch_so_much_of_no_use_in_a_day_and_little_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with Cluster.running() as cluster:
+        holder = Flooding(cluster, 1)
+        _, bob = await with_one_text(cluster, holder)
+        await cluster.start(bob)
+        await trio.sleep(600)
+        assert holder.given <= 40 * len(holder.junk)  # every pause is longer than the one before, up to 30 s
+        tracemalloc.start()
+        await trio.sleep(HOUR_S)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < 8 * 1024 * 1024  # the holder's share, and what is on the wire, included
+        await trio.sleep(22 * HOUR_S)
+        assert 60 << 20 < holder.given <= 64 << 20
+        (mailbox,) = await bob.database.run(own_mailbox.in_use)
+        assert mailbox.failed_s >= 12 * HOUR_S  # as if it were gone
+        await trio.sleep(24 * HOUR_S)
+        assert holder.given <= 128 << 20
+
+
+async def test_with_auto_a_holder_of_junk_is_replaced(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        holder, other = Flooding(cluster, 1), BoxHolder(cluster, 2)
+        _, bob = await with_one_text(cluster, holder)
+        await cluster.start(bob)
+        candidates_are(running(bob), holder, other)
+        await bob.database.run(lambda tx: own_mailbox.set_auto(tx, on=True))
+        third = BoxHolder(cluster, 3)
+        await running(bob).tell_mailboxes()
+        await eventually(lambda: uses(bob, holder, other), within_s=2 * HOUR_S, step_s=60)
+        candidates_are(running(bob), holder, other, third)
+        await eventually(lambda: uses(bob, other, third), within_s=6 * HOUR_S, step_s=60)
 
 
 class Unordered(BoxHolder):
