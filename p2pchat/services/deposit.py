@@ -257,10 +257,10 @@ async def _places_now(context: Context, contact: int) -> MailboxesOf | None:
     return await context.db.run(lambda tx: _places(tx, contact))
 
 
-def known_mailboxes(tx: Tx, contact: int) -> int:
+def known_mailboxes(tx: Tx, context: Context, contact: int) -> int:
     """At how many mailboxes something can be left for ``contact``, as far as is known."""
     places = _places(tx, contact)
-    return len(places.mailboxes) if places is not None else 0
+    return sum(each.peer_id != context.network.peer_id for each in places.mailboxes) if places is not None else 0
 
 
 def _places(tx: Tx, contact: int) -> MailboxesOf | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from p2pchat.base.ids import PeerId
-from p2pchat.store.db import Tx
+from p2pchat.store.db import Row, Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.sessions import EnvelopeRow
 
@@ -80,8 +80,18 @@ def forget(tx: Tx, envelope: int) -> None:
 
 def end(tx: Tx) -> dict[int, list[int]]:
     """Forget what is held no more; by contact, the row ids of the messages that wait and that nobody holds now."""
-    over = {row[0] for row in tx.all("SELECT envelope FROM custody WHERE until_s <= ?", (tx.now_s,))}
-    tx.execute("DELETE FROM custody WHERE until_s <= ?", (tx.now_s,))
+    return _unheld(tx, tx.all("DELETE FROM custody WHERE until_s <= ? RETURNING envelope", (tx.now_s,)))
+
+
+def void(tx: Tx, contact: int) -> list[int]:
+    """What is held for ``contact`` is for a device that it has no more; the row ids of the messages that wait."""
+    sql = "DELETE FROM custody WHERE envelope IN (SELECT id FROM envelope WHERE contact = ?) RETURNING envelope"
+    return _unheld(tx, tx.all(sql, (contact,))).get(contact, [])
+
+
+def _unheld(tx: Tx, ended: Sequence[Row]) -> dict[int, list[int]]:
+    """Of whose custody these were, by contact, the row ids of the messages that wait and that nobody holds now."""
+    over = {row[0] for row in ended}
     unheld: dict[int, list[int]] = {}
     for envelope in sorted(over):
         rows = tx.all(
