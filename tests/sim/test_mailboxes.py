@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.core.events import EventKind
+from p2pchat.core.params import DAY_S
 from p2pchat.services import block
 from p2pchat.services import contacts as book
 from p2pchat.store import own_mailbox
@@ -40,7 +41,7 @@ async def changed_key(node: Node) -> bool:
     return any(event.kind is EventKind.CONTACT_KEY_CHANGED for event in node.events)
 
 
-@pytest.mark.parametrize("pause_s", [0.0, 0.2])
+@pytest.mark.parametrize("pause_s", [0.0, 0.1])
 @pytest.mark.parametrize("lost", [False, True], ids=["session", "no session"])
 async def test_a_thousand_texts_arrive_once_and_in_order_though_a_holder_is_gone_for_good(
     lost: bool, pause_s: float, autojump_clock: MockClock
@@ -202,7 +203,7 @@ async def test_everybody_holds_for_everybody(autojump_clock: MockClock) -> None:
 
 
 def kill_at(w: World, node: Node, nth: int, *, after: bool, monkeypatch: pytest.MonkeyPatch) -> trio.Event:
-    """Has ``node`` killed at its ``nth`` job on the store from now on, just before or just after the commit; set then."""
+    """Has ``node`` killed at its ``nth`` job on the store from now on, just before or after the commit; set then."""
     run, killed, count = node.database.run, trio.Event(), 0
 
     async def kill() -> None:
@@ -260,3 +261,37 @@ async def test_a_node_that_is_killed_at_any_commit_loses_nothing_and_shows_nothi
         assert await w.bob.received("Alice") == ["hello"]
         assert once_each(await told(w.bob), 1, EventKind.MESSAGE_RECEIVED)
         assert once_each(await told(w.alice), 1, *SENT)
+
+
+async def held_by_all(w: World) -> None:
+    await w.alice.send("Bob", "hello")
+    await eventually(lambda: all_are(w.alice, "Bob", "held"), within_s=60)
+    await trio.sleep(60)
+    await w.cluster.crash(w.alice)
+
+
+@pytest.mark.parametrize("behind_s", [2 * DAY_S, 3650 * DAY_S])
+async def test_what_is_fetched_while_the_clock_is_behind_is_opened(behind_s: int, autojump_clock: MockClock) -> None:
+    """As of a machine without a battery, until it is told the time: what cannot be opened would be gone."""
+    async with world() as w:
+        await held_by_all(w)
+        w.bob.now.skew_s = -behind_s
+        await w.cluster.start(w.bob)
+        await eventually(lambda: emptied(*w.holders), within_s=120)
+        assert await w.bob.received("Alice") == ["hello"]
+
+
+async def test_a_first_flight_is_opened_though_the_clock_was_behind_at_the_start(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        await w.alice.database.run(lose_sessions)
+        await held_by_all(w)
+        for each in w.holders:
+            w.cluster.network.cut(w.bob.network, each.network)
+        w.bob.now.skew_s = -3650 * DAY_S
+        await w.cluster.start(w.bob)
+        await trio.sleep(10)
+        w.bob.now.skew_s = 0
+        for each in w.holders:
+            w.cluster.network.heal(w.bob.network, each.network)
+        await eventually(lambda: has(w.bob, "Alice", ["hello"]), within_s=900)
+        await eventually(lambda: emptied(*w.holders), within_s=120)
