@@ -124,8 +124,8 @@ def _fly(tx: Tx, context: Context, row: ContactRow, bundle: Bundle, kept_s: int 
 
 
 def note_device(tx: Tx, row: ContactRow, ms: int, cert: Cert) -> None:
-    """Note a flight's ms and the device; a newer one than the one known is told to the user, and fetches nothing that is
-    held for that one."""
+    """Note a flight's ms and the device; a newer one than the one known is told to the user, and fetches nothing that
+    is held for that one."""
     contacts.raise_highest_ms(tx, row.id, ms)
     contacts.set_device(tx, row.id, cert.epoch_ms, cert.raw)
     if row.epoch_ms and cert.epoch_ms > row.epoch_ms:

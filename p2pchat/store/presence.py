@@ -105,8 +105,8 @@ def _held(row: Row) -> HeldPresence:
 
 
 def hold(tx: Tx, contact: int, presence: HeldPresence) -> None:
-    """Keep what ``contact`` gave, or the same one with a later key, in place of what was there. Another device has other
-    mailboxes, or none."""
+    """Keep what ``contact`` gave, or the same one with a later key, in place of what was there. Another device has
+    other mailboxes, or none."""
     key = presence.key
     tx.execute(
         "UPDATE contact_presence SET said_s = 0, mailbox_key = NULL, bundle_key = NULL, mailboxes = NULL "

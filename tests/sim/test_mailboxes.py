@@ -1,9 +1,11 @@
-"""Mailboxes where holder, owner and depositor are whole nodes: what is written to who is away arrives once and in order,
-and what is said of it is true (PROTOCOL.md 6)."""
+"""Mailboxes where holder, owner and depositor are whole nodes: what is written to who is away arrives once and in
+order, and what is said of it is true (PROTOCOL.md 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import trio
@@ -16,7 +18,7 @@ from p2pchat.services import contacts as book
 from p2pchat.store import own_mailbox
 from p2pchat.store.db import Job, Tx
 from p2pchat.store.offer import Offer
-from p2pchat.testing.cluster import Cluster, Node, eventually
+from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.memnet import fixed_schedule
 from tests.sim.mailboxes import context_of, offering
 from tests.sim.people import ALICE, BOB, is_matched
@@ -35,6 +37,10 @@ def _schedule() -> Iterator[None]:
 
 def lose_sessions(tx: Tx) -> None:
     tx.execute("DELETE FROM session")
+
+
+def lose_half(tx: Tx, odd: int) -> None:
+    tx.execute("DELETE FROM deposit WHERE n % 2 = ?", (odd,))
 
 
 async def changed_key(node: Node) -> bool:
@@ -295,3 +301,33 @@ async def test_a_first_flight_is_opened_though_the_clock_was_behind_at_the_start
             w.cluster.network.heal(w.bob.network, each.network)
         await eventually(lambda: has(w.bob, "Alice", ["hello"]), within_s=900)
         await eventually(lambda: emptied(*w.holders), within_s=120)
+
+
+async def test_what_has_expired_is_held_no_longer(autojump_clock: MockClock) -> None:
+    async with world(params=replace(CHEAP, message_life_s=3 * HOUR_S)) as w:
+        await w.alice.send("Bob", "hello")
+        await eventually(lambda: all_are(w.alice, "Bob", "held"), within_s=60)
+        await trio.sleep(60)
+        for each in (w.alice, w.cluster.nodes["Dave"]):
+            await w.cluster.crash(each)
+        await trio.sleep(3 * HOUR_S)
+        assert await boxes(*w.holders) == 0
+        await w.cluster.start(w.alice)
+        await eventually(lambda: all_are(w.alice, "Bob", "expired"), within_s=60)
+        assert "may have arrived all the same" in (await words(w.alice, "Bob")).text
+
+
+async def test_a_part_from_each_holder_in_any_order_is_shown_in_order(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        texts = [f"text {n}" for n in range(20)]
+        for text in texts:
+            await w.alice.send("Bob", text)
+            await trio.sleep(1)
+        await trio.sleep(60)
+        await w.cluster.crash(w.alice)
+        for odd, holder in enumerate(w.holders):
+            await holder.database.run(partial(lose_half, odd=odd))
+        await w.holders[1].database.run(lambda tx: tx.execute("UPDATE deposit SET n = 1000 - n"))
+        await w.cluster.start(w.bob)
+        await eventually(lambda: has(w.bob, "Alice", texts), within_s=60)
+        assert once_each(await told(w.bob), 20, EventKind.MESSAGE_RECEIVED)
