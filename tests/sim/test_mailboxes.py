@@ -237,7 +237,7 @@ def kill_at(w: World, node: Node, nth: int, *, after: bool, monkeypatch: pytest.
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("role", "nth"),
-    [("holder", 1), ("holder", 2), *[(role, n) for role in ("depositor", "owner") for n in range(1, 15)]],
+    [("holder", 1), ("holder", 2), *[(role, n) for role in ("depositor", "owner") for n in range(1, 15, 2)]],
 )
 async def test_a_node_that_is_killed_at_any_commit_loses_nothing_and_shows_nothing_twice(
     role: str, nth: int, after: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
