@@ -92,6 +92,11 @@ def _ended(row: MessageRow, contact: ContactRow) -> list[str]:
             words = [f"It was for the connection of that moment alone: {row.reason}.", "It does not go again."]
             return words if row.sent_ms is None else [*words, "Should it turn out to have arrived, it is delivered."]
         case _:
+            if row.sent_ms is not None:
+                return [
+                    f"No word came that it arrived: {row.reason}.",
+                    "It had left, and may have arrived all the same.",
+                ]
             return [f"It was not delivered: {row.reason}."]
 
 

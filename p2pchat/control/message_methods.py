@@ -159,7 +159,7 @@ class MessageMethods:
                 life_ms=life_ms,
                 replaced_ms=self._context.replaced_ms,
                 held=custody.holders(tx, [row]).get(row.id, ()),
-                mailboxes=known_mailboxes(tx, contact.id),
+                mailboxes=known_mailboxes(tx, self._context, contact.id),
             )
 
         return await self._context.db.run(look)

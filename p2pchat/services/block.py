@@ -7,7 +7,7 @@ from p2pchat.core.events import EventKind
 from p2pchat.services.contacts import again, contact_event
 from p2pchat.services.context import Context, tell
 from p2pchat.services.renewal import renew
-from p2pchat.store import contacts, messages
+from p2pchat.store import contacts, messages, own_mailbox
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 
@@ -16,6 +16,7 @@ def block(tx: Tx, context: Context, row: ContactRow) -> ContactRow:
     """Hear and say nothing more: sessions, slots and addresses go, the conversation stays, what waits fails."""
     if row.state == "blocked":
         return row
+    own_mailbox.name_contacts(tx)  # one at a node of theirs goes, and whose it is could not be told after this
     contacts.block(tx, row.id)
     tell(tx, EventKind.MESSAGE_FAILED, messages.fail(tx, row.id, "the contact is blocked"), row.id)
     tx.emit(contact_event(tx, EventKind.CONTACT_BLOCKED, row.id))

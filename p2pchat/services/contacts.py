@@ -18,7 +18,7 @@ from p2pchat.core.pair import waiting_in_stored
 from p2pchat.services import live
 from p2pchat.services.context import Context
 from p2pchat.services.renewal import renew
-from p2pchat.store import contacts, eventlog, idempotency, invites, notes, order, pairs, receipts
+from p2pchat.store import contacts, eventlog, idempotency, invites, notes, order, own_mailbox, pairs, receipts
 from p2pchat.store.contacts import SELF, ContactRow, Label
 from p2pchat.store.db import Tx
 
@@ -155,6 +155,7 @@ def choose(tx: Tx, context: Context, row: ContactRow, claimant: str | None) -> C
         )
     if chosen != row.root:
         live.end_all(tx, live.PARTED, row.id)
+        own_mailbox.name_contacts(tx)  # as in remove
         contacts.choose(tx, row.id, chosen, until_s)
         receipts.begin_anew(tx, row.id)
         order.begin_anew(tx, row.id)
@@ -225,6 +226,7 @@ def remove(tx: Tx, context: Context, row: ContactRow) -> None:
     if row.root is not None:
         invites.refuse_everywhere(tx, row.root)
     _forget_told(tx, row)
+    own_mailbox.name_contacts(tx)  # one at a node of theirs goes, and whose it is could not be told after this
     contacts.remove(tx, row.id)
     renew(tx, context, row)
 

@@ -278,10 +278,10 @@ async def _places_now(context: Context, contact: int) -> MailboxesOf | None:
     return await context.db.run(lambda tx: _places(tx, contact))
 
 
-def known_mailboxes(tx: Tx, contact: int) -> int:
+def known_mailboxes(tx: Tx, context: Context, contact: int) -> int:
     """At how many mailboxes something can be left for ``contact``, as far as is known."""
     places = _places(tx, contact)
-    return len(places.mailboxes) if places is not None else 0
+    return sum(each.peer_id != context.network.peer_id for each in places.mailboxes) if places is not None else 0
 
 
 def _places(tx: Tx, contact: int) -> MailboxesOf | None:
@@ -330,10 +330,25 @@ def _load(tx: Tx, context: Context, contact: int, mailbox: Mailbox) -> _Load | N
     if len(envelopes) < context.params.batch_envelopes:
         sealed = seal_for_boxes(tx, context, session, BOXED_MAX_BYTES)
         envelopes += [each for each in sealed if each.n1 or flight is None]
+    envelopes, until_s = _before_they_expire(tx, context, session.contact, envelopes, until_s)
     if not envelopes:
         return None
     parcels = pack([each.envelope for each in envelopes], flight, context.params)
     return _Load(places.key, until_s, tuple(envelopes), tuple(parcels))
+
+
+def _before_they_expire(
+    tx: Tx, context: Context, contact: int, envelopes: Sequence[EnvelopeRow], until_s: int
+) -> tuple[list[EnvelopeRow], int]:
+    """Those that wait long enough to be left, and until when all of them do: nothing arrives that has expired."""
+    least_s, life_s = tx.now_s + 2 * context.params.skew_s, context.params.message_life_s
+    lasting: list[EnvelopeRow] = []
+    for each in envelopes:
+        ends_s = messages.newest_ms(tx, contact, each.n0, each.n1) // 1000 + life_s if each.n1 else until_s
+        if ends_s > least_s:
+            lasting.append(each)
+            until_s = min(until_s, ends_s)
+    return lasting if any(each.n1 for each in lasting) else [], until_s
 
 
 def _lacking(

@@ -15,9 +15,9 @@ from p2pchat.core.prekeys import Bundle, ask_proof, make_bundle, make_signed_pre
 from p2pchat.core.session import next_ms, open_session, seal
 from p2pchat.core.wire import OPEN, Item, encode_content
 from p2pchat.services.contacts import contact_event
-from p2pchat.services.context import Context
+from p2pchat.services.context import Context, tell
 from p2pchat.services.deliver import sending_session
-from p2pchat.store import contact_peers, contacts, prekeys, presence, sessions
+from p2pchat.store import contact_peers, contacts, custody, prekeys, presence, sessions
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.sessions import SessionRow
@@ -124,11 +124,13 @@ def _fly(tx: Tx, context: Context, row: ContactRow, bundle: Bundle, kept_s: int 
 
 
 def note_device(tx: Tx, row: ContactRow, ms: int, cert: Cert) -> None:
-    """Note a flight's ms and the device; a newer one than the one known is told to the user."""
+    """Note a flight's ms and the device; a newer one than the one known is told to the user, and fetches nothing that
+    is held for that one."""
     contacts.raise_highest_ms(tx, row.id, ms)
     contacts.set_device(tx, row.id, cert.epoch_ms, cert.raw)
     if row.epoch_ms and cert.epoch_ms > row.epoch_ms:
         tx.emit(contact_event(tx, EventKind.CONTACT_KEY_CHANGED, row.id))
+        tell(tx, EventKind.MESSAGE_UNHELD, custody.void(tx, row.id), row.id)
 
 
 def condemn(tx: Tx, context: Context, contact: int, eid: bytes, peer: PeerId) -> int | None:

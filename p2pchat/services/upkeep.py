@@ -18,6 +18,7 @@ from p2pchat.services.context import Context, tell
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import sending_session
 from p2pchat.store import (
+    ahead,
     contacts,
     eventlog,
     idempotency,
@@ -89,8 +90,9 @@ def upkeep(tx: Tx, context: Context) -> None:
     presence.forget_keys(tx, context)
     prove.forget(tx, context)
     receipts.forget(tx, context)
-    prekeys.prune(tx, params)
-    own_mailbox.prune(tx, params)
+    may_be_behind = ahead.may_be_behind(tx, params)
+    prekeys.prune(tx, params, may_be_behind=may_be_behind)
+    own_mailbox.prune(tx, params, may_be_behind=may_be_behind)
     sessions.prune_received(tx, tx.now_s)
     sending = (sending_session(tx, contact.id) for contact in contacts.everyone(tx))
     sessions.prune(tx, tx.now_s - params.session_kept_s, {session.id for session in sending if session is not None})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from p2pchat.base.ids import PeerId
-from p2pchat.store.db import Tx
+from p2pchat.store.db import Row, Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.sessions import EnvelopeRow
 
@@ -81,8 +81,7 @@ def forget(tx: Tx, envelope: int) -> None:
 
 def end(tx: Tx) -> dict[int, list[int]]:
     """Forget what is held no more; by contact, the row ids of the messages that wait and that nobody holds now."""
-    over = tx.execute("DELETE FROM custody WHERE until_s <= ? RETURNING envelope", (tx.now_s,))
-    return _unheld(tx, {row[0] for row in over})
+    return _unheld(tx, _envelopes(tx.all("DELETE FROM custody WHERE until_s <= ? RETURNING envelope", (tx.now_s,))))
 
 
 def next_end(tx: Tx) -> int | None:
@@ -101,6 +100,16 @@ def keep_only(tx: Tx, contact: int, named: Iterable[PeerId]) -> list[int]:
     others = [(row[0], bytes(row[1])) for row in rows if bytes(row[1]) not in kept]
     tx.many("DELETE FROM custody WHERE envelope = ? AND holder = ?", others)
     return _unheld(tx, {envelope for envelope, _ in others}).get(contact, [])
+
+
+def void(tx: Tx, contact: int) -> list[int]:
+    """What is held for ``contact`` is for a device that it has no more; the row ids of the messages that wait."""
+    sql = "DELETE FROM custody WHERE envelope IN (SELECT id FROM envelope WHERE contact = ?) RETURNING envelope"
+    return _unheld(tx, _envelopes(tx.all(sql, (contact,)))).get(contact, [])
+
+
+def _envelopes(rows: Iterable[Row]) -> set[int]:
+    return {row[0] for row in rows}
 
 
 def _unheld(tx: Tx, envelopes: Iterable[int]) -> dict[int, list[int]]:

@@ -218,6 +218,16 @@ def mark_delivered(tx: Tx, contact: int, n0: int, n1: int) -> list[int]:
     return sorted(row[0] for row in rows)
 
 
+def newest_ms(tx: Tx, contact: int, n0: int, n1: int) -> int:
+    """When the last of these that waits was queued, unix ms; 0: none does."""
+    row = tx.one(
+        "SELECT max(created_ms) FROM message WHERE incoming = 0 AND contact = ? AND n BETWEEN ? AND ? "
+        "AND state IN ('queued', 'sent')",
+        (contact, n0, n1),
+    )
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
 def expire(tx: Tx, before_ms: int) -> dict[int, list[int]]:
     """Outbox messages queued before ``before_ms`` → expired; by contact, the row ids that changed.
 

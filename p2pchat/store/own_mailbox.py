@@ -6,7 +6,7 @@ Rules:
   of one that is in use, with a token that the holder honours: of a new one only when it was granted.
 - With a contact its mailboxes go: a node that may not know where this one is holds nothing for it.
 - With a node key go the mailboxes at nodes that are no contact's: what they know it by is told under no other.
-- A clock that was ahead prolongs no life: see :mod:`p2pchat.store.prekeys`.
+- A clock that was ahead prolongs no life: see :mod:`p2pchat.store.prekeys` and :mod:`p2pchat.store.ahead`.
 """
 
 from __future__ import annotations
@@ -257,15 +257,21 @@ def left(tx: Tx) -> list[PeerId]:
     return [PeerId(peer) for peer in _peers.decode(stored)] if stored is not None else []
 
 
-def prune(tx: Tx, params: Params) -> None:
-    """Forget what has had its life: keys, and mailboxes that were given up and whose holder was not reached since."""
+def prune(tx: Tx, params: Params, *, may_be_behind: bool = False) -> None:
+    """Forget what has had its life: keys, and mailboxes that were given up and whose holder was not reached since.
+
+    Args:
+        may_be_behind: the clock; then keys that are ahead of it stay.
+    """
     now_s, ahead_s = tx.now_s, tx.now_s + params.skew_s
     longest_s = params.record_ttl_s
     tx.execute("DELETE FROM own_mailbox WHERE ends_s <= ?", (now_s - DAY_S,))
     tx.execute("UPDATE own_mailbox SET ends_s = ? WHERE ends_s > ?", (now_s + longest_s, ahead_s + longest_s))
     # a table of one page: what is deleted there has never moved
     oldest_s = now_s - params.mailbox_key_kept_s
-    tx.execute("DELETE FROM mailbox_key WHERE made_s NOT BETWEEN ? AND ?", (oldest_s + 1, ahead_s))
+    tx.execute("DELETE FROM mailbox_key WHERE made_s <= ?", (oldest_s,))
+    if not may_be_behind:
+        tx.execute("DELETE FROM mailbox_key WHERE made_s > ?", (ahead_s,))
     tx.execute(
         "DELETE FROM mailbox_key WHERE made_s NOT IN (SELECT made_s FROM mailbox_key ORDER BY made_s DESC LIMIT ?)",
         (MAILBOX_KEYS,),

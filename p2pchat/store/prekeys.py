@@ -9,6 +9,8 @@ ahead prolongs no life: what it has dated beyond the lives that there are goes, 
 
 from __future__ import annotations
 
+from typing import Final
+
 from p2pchat.base.ids import PeerId
 from p2pchat.base.limits import PREKEYS, PREKEYS_PER_PEER, REUSABLE_BUNDLES
 from p2pchat.core.crypto import x25519_pair
@@ -28,6 +30,8 @@ __all__ = [
     "prune",
     "take",
 ]
+
+_INTEGER_MAX: Final = (1 << 63) - 1
 
 
 def newest_spk(tx: Tx, until_s: int) -> SignedPrekey | None:
@@ -110,9 +114,13 @@ def is_replayed(tx: Tx, tag: bytes) -> bool:
     return tx.one("SELECT 1 FROM replay_tag WHERE tag = ?", (tag,)) is not None
 
 
-def prune(tx: Tx, params: Params) -> None:
-    """Forget what has had its life."""
-    now_s, ahead_s = tx.now_s, tx.now_s + params.skew_s
+def prune(tx: Tx, params: Params, *, may_be_behind: bool = False) -> None:
+    """Forget what has had its life.
+
+    Args:
+        may_be_behind: the clock; then what is ahead of it stays.
+    """
+    now_s, ahead_s = tx.now_s, _INTEGER_MAX - params.spk_kept_s if may_be_behind else tx.now_s + params.skew_s
     tx.execute(
         "DELETE FROM prekey WHERE expires_s NOT BETWEEN ? AND iif(reusable, ?, ?)",
         (now_s + 1, ahead_s + params.spk_kept_s, ahead_s + params.bundle_life_s),

@@ -105,8 +105,14 @@ def _held(row: Row) -> HeldPresence:
 
 
 def hold(tx: Tx, contact: int, presence: HeldPresence) -> None:
-    """Keep what ``contact`` gave, or the same one with a later key, in place of what was there."""
+    """Keep what ``contact`` gave, or the same one with a later key, in place of what was there. Another device has
+    other mailboxes, or none."""
     key = presence.key
+    tx.execute(
+        "UPDATE contact_presence SET said_s = 0, mailbox_key = NULL, bundle_key = NULL, mailboxes = NULL "
+        "WHERE contact = ? AND device_ms != ?",
+        (contact, presence.device_ms),
+    )
     tx.execute(
         "INSERT INTO contact_presence (contact, device_ms, n, gate, epoch, key, seq) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (contact) DO UPDATE SET device_ms = excluded.device_ms, n = excluded.n, gate = excluded.gate, "
@@ -130,9 +136,12 @@ def told_of_mailboxes(tx: Tx, contact: int, seq: int) -> bool:
 
 
 def mailboxes_of(tx: Tx, contact: int) -> MailboxesOf | None:
-    """Where boxes for ``contact`` can be left; None: nowhere, as far as is known."""
+    """Where boxes for ``contact`` can be left; None: nowhere, as far as is known, or by a device that was replaced: the
+    one that it has now cannot open them."""
     row = tx.one(
-        "SELECT said_s, mailbox_key, bundle_key, mailboxes FROM contact_presence WHERE contact = ?", (contact,)
+        "SELECT said_s, mailbox_key, bundle_key, mailboxes FROM contact_presence JOIN contact ON contact.id = contact "
+        "WHERE contact = ? AND device_ms >= epoch_ms",
+        (contact,),
     )
     if row is None or row[1] is None or row[3] is None:
         return None
