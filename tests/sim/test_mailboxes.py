@@ -133,7 +133,7 @@ async def test_nothing_is_held_for_a_device_that_was_replaced(autojump_clock: Mo
         await trio.sleep(2 * HOUR_S)
         assert await boxes(*w.holders) == before
         assert "held" not in (await states(w.alice, "Bob"))[1:]
-        assert "No mailbox of Bob is known." in (await words(w.alice, "Bob")).text
+        assert "No mailbox of Bob is known" in (await words(w.alice, "Bob")).text
         await w.cluster.start(again)
         await eventually(lambda: has(again, "Alice", ["for the old device", "for the new device"]), within_s=1200)
 
@@ -171,7 +171,7 @@ async def test_the_sender_is_no_mailbox_for_what_it_sends(autojump_clock: MockCl
         await w.alice.send("Bob", "there")
         await trio.sleep(60)
         assert await boxes(w.alice) == 0
-        assert "No mailbox of Bob is known." in (await words(w.alice, "Bob")).text
+        assert "No mailbox of Bob is known" in (await words(w.alice, "Bob")).text
         await w.cluster.crash(w.alice)
         await w.cluster.start(w.bob)
         await w.bob.send("Alice", "and back")

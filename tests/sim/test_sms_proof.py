@@ -214,10 +214,10 @@ async def test_a_network_that_breaks_repeats_nothing(seed: int, autojump_clock: 
             await alice.until(ASKED, round_, within_s=500)
             cluster.network.kill_streams(alice.node.network, bob.node.network)
             await alice.prove("Bob", wrong(code))
-            await alice.until(RESULT, 2 * round_ - 1)
+            await alice.until(RESULT, 2 * round_ - 1, within_s=2_000)
             await alice.prove("Bob", code)
             cluster.network.kill_streams(alice.node.network, bob.node.network)
-            await alice.until(RESULT, 2 * round_)
+            await alice.until(RESULT, 2 * round_, within_s=2_000)  # tries are up to 10 min apart
         await trio.sleep(3600)
         assert await alice.results() == await bob.results() == [False, True] * 3
         assert len(await alice.told(ASKED)) == len(await bob.told(VERIFIED)) == 3
