@@ -71,8 +71,8 @@ Dispatch = Callable[[str, dict[str, object], Connection], Awaitable[object]]
 class Joint(Protocol):
     """Calls that cost less together."""
 
-    def read(self, framing: Framing, frame: bytes) -> jsonrpc.Ready | list[jsonrpc.Ready] | None:
-        """Such calls, decoded at one go, several where the frame is a batch; None: to be decoded as any others."""
+    def ready(self, value: object) -> jsonrpc.Ready | None:
+        """Such a call, made ready from what was decoded; None: it goes the way of all others."""
         ...
 
     def may_join(self, method: object, params: object) -> bool:
@@ -187,9 +187,8 @@ class Channel:
             return b""  # the client left without reading all that was sent: to this side the same as its end
 
     async def _accept(self, frame: bytes) -> None:
-        value: object = self._joint.read(self._framing, frame) if self._joint is not None else None
         try:
-            value = self._framing.decode(frame) if value is None else value
+            value = self._framing.decode(frame)
         except ParseError as error:
             await self._reply(jsonrpc.error(None, error.error_name, error.message))
             return
@@ -210,15 +209,14 @@ class Channel:
         except trio.WouldBlock:
             self._begin_joined()
             await self._slots.acquire()
-        if self._may_join(value):
-            self._joining.append((value, batch))
+        ready = self._joint.ready(value) if self._joint is not None else None
+        if ready is not None or self._may_join(value):
+            self._joining.append((ready or value, batch))
             return
         self._begin_joined()
         self._begin([(value, batch)])
 
     def _may_join(self, value: object) -> bool:
-        if isinstance(value, jsonrpc.Ready):
-            return True
         if self._joint is None or not isinstance(value, dict):
             return False
         request = cast("dict[object, object]", value)

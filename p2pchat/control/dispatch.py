@@ -22,7 +22,6 @@ import msgspec
 import trio
 
 from p2pchat.api import calls, objects, schema
-from p2pchat.api.codec import Framing
 from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.control import quick
 from p2pchat.control.backup_methods import BackupMethods
@@ -183,9 +182,9 @@ class Dispatch:
         node, passphrase = KeeperMethods(keeper, profile, started, stop), PassphraseMethods(keeper)
         self._handlers = _handlers({"node": node, "passphrase": passphrase})
 
-    def read(self, framing: Framing, frame: bytes) -> Ready | list[Ready] | None:
-        """Calls that may join, decoded at one go; None: to be decoded as any others."""
-        return quick.read(framing, frame)
+    def ready(self, value: object) -> Ready | None:
+        """A call that may join, made ready from what was decoded; None: it goes the way of all others."""
+        return quick.ready(value)
 
     def may_join(self, method: object, params: object) -> bool:
         """Whether such calls, one after the other, are better carried out together."""

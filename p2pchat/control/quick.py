@@ -1,55 +1,42 @@
-"""The call that comes by the thousand, ``message.send``, decoded at one go into what it asks for.
+"""The call that comes by the thousand, ``message.send`` to somebody, made ready at one go.
 
 Rules:
 
-- What decodes here means the same as what :mod:`jsonrpc` and :mod:`p2pchat.api.schema` make of it. Whatever does not,
-  wrong or only unusual, is theirs: theirs are the sentences of errors.
-- A call that waits is theirs, too: it is carried out by itself.
+- What is made ready here means the same as what :mod:`jsonrpc` and :mod:`p2pchat.api.schema` make of it. Whatever is
+  not in the plainest form, wrong or only unusual, is theirs: theirs are the sentences of errors.
+- Nothing is raised here: an error of a decoder would quote what it has met.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
-
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from typing import Final, cast
 
 from p2pchat.api.calls import MessageSend
-from p2pchat.api.codec import JSON_LINES, Framing
-from p2pchat.base.silent import Silent
-from p2pchat.control.jsonrpc import ID_CHARACTERS, Ready
+from p2pchat.api.text import is_unicode
+from p2pchat.control.jsonrpc import Ready
 
-_Integer = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-
-
-class _Call(Silent, msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    jsonrpc: Literal["2.0"]
-    method: Literal["message.send"]
-    params: MessageSend
-    id: Annotated[str, Meta(max_length=ID_CHARACTERS)] | _Integer | UnsetType | None = UNSET
+_MEMBERS: Final = {"jsonrpc", "id", "method", "params"}
+_PARAMS: Final = {"to", "text"}
+_TO_CHARACTERS: Final = 256
 
 
-_Calls = _Call | list[_Call]
-_json: Final[msgspec.json.Decoder[_Calls]] = msgspec.json.Decoder(_Calls)
-_msgpack: Final[msgspec.msgpack.Decoder[_Calls]] = msgspec.msgpack.Decoder(_Calls)
+def ready(value: object) -> Ready | None:
+    """The call that a decoded frame, or an element of a batch, is; None: another one, or in another form.
 
-
-def read(framing: Framing, frame: bytes) -> Ready | list[Ready] | None:
-    """The calls in ``frame``, of a batch where it is a list; None: not all are such calls.
-
-    The parameters of each are not checked yet (:meth:`p2pchat.api.calls.Params.check`).
+    The text is not checked yet (:meth:`p2pchat.api.calls.MessageSend.check`).
     """
-    decoder = _json if framing is JSON_LINES else _msgpack
-    try:
-        said = decoder.decode(frame)
-    except (ValueError, RecursionError):  # hidden, because whoever reads it again says what is wrong with it
+    if type(value) is not dict:
         return None
-    if isinstance(said, _Call):
-        return _request(said) if said.params.wait is None else None
-    return [_request(call) for call in said] if all(call.params.wait is None for call in said) else None
-
-
-def _request(call: _Call) -> Ready:
-    if call.id is UNSET:
-        return Ready(None, call.params, wants_reply=False)
-    return Ready(call.id, call.params, wants_reply=True)
+    call = cast("dict[str, object]", value)
+    if call.keys() != _MEMBERS or call["method"] != "message.send" or call["jsonrpc"] != "2.0":
+        return None
+    request_id, given = call["id"], call["params"]
+    if type(request_id) is not int or not 0 <= request_id < 1 << 63 or type(given) is not dict:
+        return None
+    params = cast("dict[str, object]", given)
+    if params.keys() != _PARAMS:
+        return None
+    to, text = params["to"], params["text"]
+    if type(to) is not str or type(text) is not str or not 1 <= len(to) <= _TO_CHARACTERS:
+        return None
+    return Ready(request_id, MessageSend(to=to, text=text), wants_reply=True) if is_unicode(to + text) else None

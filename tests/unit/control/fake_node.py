@@ -8,7 +8,6 @@ from pathlib import Path
 
 import trio
 
-from p2pchat.api.codec import Framing
 from p2pchat.base.errors import UsageError
 from p2pchat.control import jsonrpc
 from p2pchat.control.dispatch import Given
@@ -26,8 +25,8 @@ class FakeNode:
         self.stopped: list[str] = []
         self.joined: list[list[object]] = []
 
-    def read(self, framing: Framing, frame: bytes) -> jsonrpc.Ready | None:
-        """Such calls are decoded as any others."""
+    def ready(self, value: object) -> jsonrpc.Ready | None:
+        """None is made ready."""
 
     def may_join(self, method: object, params: object) -> bool:
         return method == "add" and isinstance(params, dict)
