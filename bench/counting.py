@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler, Told
+from p2pchat.net.transport import (
+    Link,
+    Network,
+    PathWatcher,
+    PeerWatcher,
+    Source,
+    Standing,
+    Stream,
+    StreamHandler,
+    Told,
+)
 
 
 @dataclass(slots=True)
@@ -24,6 +34,7 @@ class CountingNetwork(Network):
     def __init__(self, network: Network) -> None:
         self._network = network
         self.traffic = Traffic()
+        self.standing: Standing = network.standing
 
     @property
     def peer_id(self) -> PeerId:
@@ -32,14 +43,35 @@ class CountingNetwork(Network):
     def addresses(self) -> tuple[Address, ...]:
         return self._network.addresses()
 
-    def handle(self, protocol: str, handler: StreamHandler) -> None:
-        self._network.handle(protocol, handler)
+    def circuits(self) -> tuple[Address, ...]:
+        return self._network.circuits()
+
+    def tell(self, source: Source, addresses: Sequence[Address]) -> None:
+        self._network.tell(source, addresses)
+
+    def handle(self, protocol: str, handler: StreamHandler, *, public_only: bool = False) -> None:
+        self._network.handle(protocol, handler, public_only=public_only)
 
     def unhandle(self, protocol: str) -> None:
         self._network.unhandle(protocol)
 
     def watch(self, watcher: PeerWatcher) -> None:
         self._network.watch(watcher)
+
+    def on_better_path(self, watcher: PathWatcher) -> None:
+        self._network.on_better_path(watcher)
+
+    async def dial_unknown(self, addresses: Sequence[Address]) -> PeerId:
+        return await self._network.dial_unknown(addresses)
+
+    async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
+        return await self._network.adopt(stream, peer)
+
+    async def probe(self, peer: PeerId) -> float:
+        return await self._network.probe(peer)
+
+    async def check(self, within_s: float) -> None:
+        await self._network.check(within_s)
 
     async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
         await self._network.dial(peer, addresses, told)

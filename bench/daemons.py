@@ -13,7 +13,7 @@ from p2pchat.api.errors import ApiError, NoDaemon
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.cli.program import daemon_program
 from p2pchat.cli.reading import objects, text, texts
-from p2pchat.cli.sandbox import Process, Sandbox
+from p2pchat.cli.sandbox import ALONE, Process, Sandbox
 from p2pchat.client.blocking import Client
 
 WITHIN_S: Final = 120.0
@@ -48,7 +48,7 @@ class Node:
         self.number = number
         self._sandbox = sandbox
         self._home = home
-        self.environment = {"P2PCHAT_HOME": str(home), **clean(os.environ)}
+        self.environment = {"P2PCHAT_HOME": str(home), **ALONE, **clean(os.environ)}
         self.socket = ProfilePaths(environ=self.environment).socket
         home.mkdir()
 

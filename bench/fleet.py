@@ -15,7 +15,7 @@ from bench.daemons import clean, until
 from bench.fleet_wire import FRAME_BYTES, Failed, Known, Start, Wander
 from p2pchat.api.errors import ApiError
 from p2pchat.cli.program import interpreter
-from p2pchat.cli.sandbox import Process, Sandbox
+from p2pchat.cli.sandbox import ALONE, Process, Sandbox
 from p2pchat.core.framing import FrameReader, with_length
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Crew:
         self._sandbox = sandbox
         self._reply_s = reply_s
         self._path = folder / f"{name}.sock"
-        environment = {"P2PCHAT_HOME": str(folder), **clean(os.environ)}
+        environment = {"P2PCHAT_HOME": str(folder), **ALONE, **clean(os.environ)}
         command = [*interpreter(), "-m", module, str(self._path)]
         self._process: Process = sandbox.start(name, command, environment, folder / f"{name}.log")
         self._connection = socket.socket(socket.AF_UNIX)

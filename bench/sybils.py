@@ -40,7 +40,9 @@ from p2pchat.net.kad import KAD, KadServer
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Stream
 from p2pchat.testing.entropy import SeededEntropy
-from p2pchat.testing.memnet import MemoryNetwork, MemoryNode, fixed_schedule
+from p2pchat.testing.memnet import MemoryNetwork
+from p2pchat.testing.memnode import MemoryNode
+from p2pchat.testing.schedule import fixed_schedule
 
 PARAMS: Final = replace(PRODUCTION, work_bits=1)
 START_S: Final = 1_800_000_000

@@ -15,7 +15,7 @@ from p2pchat.api.paths import ProfilePaths
 from p2pchat.cli.output import line
 from p2pchat.cli.program import daemon_program
 from p2pchat.cli.reading import fields, number, objects, text, texts
-from p2pchat.cli.sandbox import Process, Sandbox
+from p2pchat.cli.sandbox import ALONE, Process, Sandbox
 from p2pchat.client.blocking import Client
 
 ALICE_NUMBER: Final = "+821012345678"
@@ -243,7 +243,7 @@ class Story:
 
     def _run(self, person: Person, *arguments: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("P2PCHAT_", "NOTIFY_"))}
-        environment = {**kept, "P2PCHAT_HOME": str(person.home)}
+        environment = {**kept, **ALONE, "P2PCHAT_HOME": str(person.home)}
         log = person.home / "output.log"
         person.process = self._sandbox.start(person.name, [*daemon_program(), *arguments], environment, log)
 

@@ -59,6 +59,7 @@ def init(
 @click.command()
 @click.option("--listen", multiple=True, metavar="MULTIADDR", help="Where to listen, such as /ip4/0.0.0.0/tcp/4001.")
 @click.option("--bootstrap", multiple=True, metavar="MULTIADDR", help="A node to start from: its `p2pchat net addrs`.")
+@click.option("--no-lan", is_flag=True, help="Neither look for nodes of the local network nor be found there.")
 @click.option("--passphrase-file", metavar="F", help="A file that holds the passphrase.")
 @click.option("--locked", is_flag=True, help="Start locked, until `p2pchat unlock`: for a machine that starts alone.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What is logged to stderr.")
@@ -67,6 +68,7 @@ def daemon(
     invocation: Invocation,
     listen: Sequence[str],
     bootstrap: Sequence[str],
+    no_lan: bool,
     passphrase_file: str | None,
     locked: bool,
     log_level: str | None,
@@ -86,8 +88,9 @@ def daemon(
     arguments += [f"--bootstrap={address}" for address in bootstrap]
     if passphrase_file is not None:
         arguments.append(f"--passphrase-file={passphrase_file}")
-    if locked:
-        arguments.append("--locked")
+    for option, on in (("--no-lan", no_lan), ("--locked", locked)):
+        if on:
+            arguments.append(option)
     if log_level is not None:
         arguments.append(f"--log-level={log_level}")
     become_daemon_program(arguments)

@@ -27,6 +27,9 @@ from typing import Final, Self, TypeVar
 
 T = TypeVar("T")
 
+ALONE: Final = {"P2PCHAT_LAN": "off", "P2PCHAT_PUBLIC_DHT": "off", "P2PCHAT_NAT_MAPPING": "off"}
+"""In the environment of nodes that shall find those alone of whom they are told."""
+
 TERMINATE_S: Final = 5.0
 TAIL_LINES: Final = 12
 

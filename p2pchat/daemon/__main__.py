@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--bootstrap", action="append", default=[], metavar="MULTIADDR")
     source = run.add_mutually_exclusive_group()
     source.add_argument("--passphrase-file", type=Path)
+    run.add_argument("--no-lan", action="store_true", help="neither look for nodes of the local network nor be found")
     source.add_argument("--locked", action="store_true", help="start locked, until p2pchat unlock")
     run.add_argument("--log-level", choices=configuration.LEVELS)
     run.set_defaults(command=_run)
@@ -174,6 +175,7 @@ def _run(arguments: argparse.Namespace) -> None:
         "listen": tuple(arguments.listen),
         "bootstrap": tuple(arguments.bootstrap),
         "log_level": arguments.log_level,
+        "lan": "off" if arguments.no_lan else None,
     }
     if brought.are_waiting(paths):
         from p2pchat.daemon.system import profile_lock

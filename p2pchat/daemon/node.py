@@ -39,6 +39,7 @@ from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
 from p2pchat.daemon.unlocked import Settings, Unlocked, unlocked
 from p2pchat.net.addresses import parse_address
 from p2pchat.services.config import HOUR_S, Config
+from p2pchat.services.context import Reach
 from p2pchat.services.defects import report_defect
 from p2pchat.services.join import NodeAddress
 from p2pchat.store.keyfile import needs_passphrase
@@ -67,7 +68,8 @@ def parse(config: Config) -> Settings:
             )
         bootstrap.append((peer, (address,)))
     listen = tuple(parse_address(text)[0] for text in config.listen)
-    return Settings(listen, tuple(bootstrap), config.mailbox_ttl_hours * HOUR_S)
+    reach = Reach(config.lan, config.relay_offer, config.public_dht, config.announce, config.mapping)
+    return Settings(listen, tuple(bootstrap), config.mailbox_ttl_hours * HOUR_S, reach)
 
 
 def run(start: Start, key: Handover | None) -> None:

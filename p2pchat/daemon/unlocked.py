@@ -34,7 +34,7 @@ from p2pchat.daemon.system import SystemEntropy, sd_notify
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.services import index
-from p2pchat.services.context import Bus, Context
+from p2pchat.services.context import Bus, Context, Reach
 from p2pchat.services.device import replaced_by
 from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
@@ -54,6 +54,7 @@ class Settings:
     listen: tuple[Address, ...]
     bootstrap: tuple[NodeAddress, ...]
     box_ttl_s: int
+    reach: Reach
 
 
 @dataclass(slots=True)
@@ -129,6 +130,7 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
         identity=load_identity((await database.run(meta.load_profile)).identity),
         bus=bus,
         message_prefix=entropy.bytes(8),
+        reach=settings.reach,
         box_ttl_s=settings.box_ttl_s,
     )
 

@@ -37,6 +37,7 @@ _P2P: Final = 421
 
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 _ED25519_PREFIX: Final = bytes.fromhex("002408011220")  # identity multihash of a protobuf Ed25519 public key
+_CARRIER: Final = ipaddress.ip_network("100.64.0.0/10")  # RFC 6598: between a carrier's NAT and its customers'
 _BAD_TEXT: Final = "This is not an address like /ip4/192.0.2.1/tcp/4001 or /dns4/example.org/tcp/4001/p2p/PEERID."
 
 
@@ -193,7 +194,14 @@ def scope_of(host: str) -> Scope:
         return Scope.GLOBAL
     if ip.is_loopback:
         return Scope.LOOPBACK
-    return Scope.PRIVATE if ip.is_private or ip.is_link_local else Scope.GLOBAL
+    shared = ip.version == 4 and ip in _CARRIER
+    return Scope.PRIVATE if ip.is_private or ip.is_link_local or shared else Scope.GLOBAL
+
+
+def is_global(address: Address) -> bool:
+    """Whether an address reaches everywhere by itself, without a relay."""
+    end = endpoint(address)
+    return end.relay is None and scope_of(end.host) is Scope.GLOBAL
 
 
 def classify(address: Address) -> Path:
@@ -219,9 +227,14 @@ def dialable(address: Address) -> bool:
 
 
 def dial_order(addresses: Iterable[Address]) -> list[Address]:
-    """Each dialable address once: LAN first, then the wide net, loopback last (usually a peer's is not ours)."""
+    """Each dialable address once: LAN first, the wide net, loopback (usually a peer's is not ours), relays last."""
     rank = {Scope.PRIVATE: 0, Scope.GLOBAL: 1, Scope.LOOPBACK: 2}
-    return sorted(filter(dialable, dict.fromkeys(addresses)), key=lambda a: rank[scope_of(endpoint(a).host)])
+
+    def order(address: Address) -> tuple[bool, int]:
+        end = endpoint(address)
+        return end.relay is not None, rank[scope_of(end.host)]
+
+    return sorted(filter(dialable, dict.fromkeys(addresses)), key=order)
 
 
 def varied(addresses: Iterable[Address], count: int) -> tuple[Address, ...]:
@@ -250,7 +263,12 @@ def concrete(bound: Sequence[Address]) -> tuple[Address, ...]:
             found.update(dict.fromkeys(from_socket(host, end.port) for host in _interface_hosts(end.kind)))
         else:
             found[address] = None
-    return tuple(sorted(found, key=lambda a: -scope_of(endpoint(a).host)))
+    return farthest_first(found)
+
+
+def farthest_first(addresses: Iterable[Address]) -> tuple[Address, ...]:
+    """Each once, global ones first, loopback last, among equals in their order."""
+    return tuple(sorted(dict.fromkeys(addresses), key=lambda a: -scope_of(endpoint(a).host)))
 
 
 def _interface_hosts(kind: Kind) -> list[str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 import trio
 
@@ -21,9 +20,7 @@ from p2pchat.base import limits
 from p2pchat.base.ids import PeerId
 from p2pchat.net.addresses import classify, from_socket
 from p2pchat.net.guard import GuardedYamux
-from p2pchat.net.transport import Link, Path, PeerWatcher
-
-_PATH_RANK: Final[dict[Path, int]] = {"lan": 2, "direct": 1, "relayed": 0}
+from p2pchat.net.transport import PATH_RANK, Link, Path, PathWatcher, PeerWatcher
 
 
 @dataclass(eq=False, slots=True)
@@ -48,7 +45,7 @@ class PeerConnections:
     def best_first(self) -> list[Connection]:
         """Those that are not known dead."""
         alive = [c for c in self.connections if not c.mux.lost]
-        return sorted(alive, key=lambda c: (_PATH_RANK[c.path], c.order), reverse=True)
+        return sorted(alive, key=lambda c: (PATH_RANK[c.path], c.order), reverse=True)
 
 
 class Connections:
@@ -65,6 +62,7 @@ class Connections:
         self._peers: dict[PeerId, PeerConnections] = {}
         self._count = 0
         self.watchers: list[PeerWatcher] = []
+        self.path_watchers: list[PathWatcher] = []
 
     def register(self, mux: GuardedYamux) -> tuple[PeerConnections, Connection] | None:
         """Enter a connection, or find it; None if it has ended."""
@@ -77,10 +75,14 @@ class Connections:
             return entry, known
         self._count += 1
         connection = Connection(mux, peer, _path(mux), self._now(), self._count)
+        best = max((PATH_RANK[c.path] for c in entry.connections), default=None)
         entry.connections.append(connection)
         self._nursery.start_soon(self._attend, entry, connection, name="connection")
-        if len(entry.connections) == 1:
+        if best is None:
             self._tell(peer, True)
+        elif PATH_RANK[connection.path] > best:
+            for watcher in self.path_watchers:
+                watcher(peer)
         return entry, connection
 
     def alive(self, peer: PeerId) -> list[Connection]:

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from libp2p.network.connection.swarm_connection import SwarmConn
 
 YAMUX: Final = TProtocol(yamux.PROTOCOL_ID)
+ANYBODY: Final = ID(b"")  # to dial whoever answers: its handshake says who that is
 _HEADER: Final = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
 # What a frame that is left to upstream takes, in microseconds: a task, a negotiation and its end are in a stream's.
 _STREAM_US: Final = 1_000.0
@@ -288,8 +289,14 @@ class Upgrader(TransportUpgrader):
     async def upgrade_security(
         self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
     ) -> ISecureConn:
-        """Shake hands by Noise, over a :class:`~.tcp.TcpStream`. Raises what upstream's does."""
-        session = await super().upgrade_security(raw_conn, is_initiator, peer_id)
+        """Shake hands by Noise, over a :class:`~.tcp.TcpStream`; ``peer_id``: :data:`ANYBODY` takes whoever answers.
+
+        Raises what upstream's does.
+        """
+        if is_initiator and peer_id == ANYBODY:
+            session = await self.security_multistream.secure_outbound(raw_conn, cast(ID, None))
+        else:
+            session = await super().upgrade_security(raw_conn, is_initiator, peer_id)
         return LeanSession(cast(SecureSession, session))
 
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
@@ -302,7 +309,8 @@ class Upgrader(TransportUpgrader):
             await self.muxer_multistream.select_transport(conn)
         except MultiselectError as error:
             raise MuxerUpgradeFailure("no common muxer") from error
-        return GuardedYamux(conn, peer_id, conn.is_initiator, self._refusals)
+        peer = conn.get_remote_peer() if peer_id == ANYBODY else peer_id
+        return GuardedYamux(conn, peer, conn.is_initiator, self._refusals)
 
 
 class GuardedSwarm(Swarm):

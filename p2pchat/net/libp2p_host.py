@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
@@ -31,16 +31,29 @@ from p2pchat.net import identify, multistream, tcp
 from p2pchat.net.admission import InboundGate
 from p2pchat.net.connections import Connection, Connections, PeerConnections, abort
 from p2pchat.net.dialer import Dialer
-from p2pchat.net.guard import GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
+from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
+from p2pchat.net.handlers import Handlers
 from p2pchat.net.serving import run_handler
 from p2pchat.net.stream import MuxStream, library_errors
-from p2pchat.net.transport import Link, Network, PeerWatcher, Stream, StreamHandler, Told
+from p2pchat.net.transport import (
+    Link,
+    Network,
+    PathWatcher,
+    PeerWatcher,
+    Source,
+    Standing,
+    Stream,
+    StreamHandler,
+    Told,
+)
+from p2pchat.net.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
     from libp2p.network.connection.swarm_connection import SwarmConn
 
 PING: Final = "/ipfs/ping/1.0.0"
+PING_BYTES: Final = 32
 _NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
 
 log = structlog.get_logger()
@@ -56,12 +69,12 @@ class Libp2pHost(Network):
         self.refusals = refusals
         self._swarm = GuardedSwarm(seed, self._on_connection, refusals)
         self._swarm.set_stream_handler(self._serve)
-        self._bound: tuple[Address, ...] = ()
+        self._whereabouts = Whereabouts()
         self._accepting = trio.CancelScope()
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
         self._connections = Connections(nursery, now)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
-        self._handlers: dict[str, StreamHandler] = {}
+        self._handlers = Handlers(self._whereabouts.is_on_internet)
         self.handle(identify.IDENTIFY, self._answer_identify)
         self.handle(PING, _answer_ping)
 
@@ -90,7 +103,7 @@ class Libp2pHost(Network):
         try:
             async with trio.open_nursery() as nursery:
                 host = cls(seed, now, nursery, refusals or Refusals())
-                host._bound = tuple(map(tcp.bound_address, listeners))
+                host._whereabouts.bound = tuple(map(tcp.bound_address, listeners))
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, name="listen")
                     try:
@@ -114,21 +127,38 @@ class Libp2pHost(Network):
         """This node's PeerID."""
         return PeerId(self._swarm.get_peer_id().to_bytes())
 
+    @property
+    def standing(self) -> Standing:
+        """Set by whoever has asked others."""
+        return self._whereabouts.standing
+
+    @standing.setter
+    def standing(self, standing: Standing) -> None:
+        self._whereabouts.standing = standing
+
     def listening(self) -> tuple[Address, ...]:
         """What the sockets are bound to, in the order asked for, with the ports that the system chose for port 0."""
-        return self._bound
+        return self._whereabouts.bound
 
     def addresses(self) -> tuple[Address, ...]:
         """The interfaces' addresses for a socket bound to all of them."""
-        return addr.concrete(self._bound)
+        return self._whereabouts.addresses()
 
-    def handle(self, protocol: str, handler: StreamHandler) -> None:
+    def circuits(self) -> tuple[Address, ...]:
+        """In the order in which they were told."""
+        return self._whereabouts.circuits()
+
+    def tell(self, source: Source, addresses: Sequence[Address]) -> None:
+        """At once."""
+        self._whereabouts.tell(source, addresses)
+
+    def handle(self, protocol: str, handler: StreamHandler, *, public_only: bool = False) -> None:
         """At most ``limits.STREAMS_PER_PEER`` streams a protocol and peer run at once; further ones are reset."""
-        self._handlers[protocol] = handler
+        self._handlers.add(protocol, handler, public_only=public_only)
 
     def unhandle(self, protocol: str) -> None:
         """From the next stream on; identify tells it of no more."""
-        self._handlers.pop(protocol, None)
+        self._handlers.drop(protocol)
 
     def watch(self, watcher: PeerWatcher) -> None:
         """Watchers stay for the life of the host."""
@@ -149,6 +179,64 @@ class Libp2pHost(Network):
         except NetError:
             if not self._connections.alive(peer):  # it may have come to us meanwhile
                 raise
+
+    def on_better_path(self, watcher: PathWatcher) -> None:
+        """Watchers stay for the life of the host."""
+        self._connections.path_watchers.append(watcher)
+
+    async def dial_unknown(self, addresses: Sequence[Address]) -> PeerId:
+        """All at once: they are those of one machine on the local network."""
+        muxes: list[GuardedYamux] = []
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = trio.current_time() + limits.DIAL_TOTAL_S
+
+            async def attempt(address: Address) -> None:
+                with suppress(NetError):  # another may answer, and whether one has is looked at below
+                    muxes.append(await self._connect(None, address))
+                    nursery.cancel_scope.cancel()
+
+            for address in addresses:
+                nursery.start_soon(attempt, address)
+        if not muxes:
+            raise NetError("Nobody answered.")
+        for surplus in muxes[1:]:
+            await surplus.abort()
+        return PeerId(muxes[0].peer_id.to_bytes())
+
+    async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
+        """Within ``limits.HANDSHAKE_S``."""
+        raise NotImplementedError
+
+    async def probe(self, peer: PeerId) -> float:
+        """By libp2p's ping."""
+        for connection in self._connections.alive(peer)[:1]:
+            return await self._ping(connection)
+        raise NetError("The peer is not connected.")
+
+    async def check(self, within_s: float) -> None:
+        """All connections at once."""
+
+        async def one(connection: Connection) -> None:
+            with trio.move_on_after(within_s), suppress(NetError):  # either way it did not answer
+                await self._ping(connection)
+                return
+            await connection.mux.abort()
+
+        async with trio.open_nursery() as nursery:
+            for connection in self._connections.all():
+                nursery.start_soon(one, connection)
+
+    async def _ping(self, connection: Connection) -> float:
+        with trio.move_on_after(limits.STREAM_OPEN_S):
+            stream = await self._open_on(connection, PING)
+            try:
+                started = trio.current_time()
+                await stream.write(bytes(PING_BYTES))
+                await multistream.read_exactly(stream, PING_BYTES)
+                return trio.current_time() - started
+            finally:
+                await stream.reset()
+        raise NetError("The peer did not answer in time.")
 
     async def open(self, peer: PeerId, protocol: str) -> Stream:
         """Within ``limits.STREAM_OPEN_S``, on the best connection that works."""
@@ -204,7 +292,7 @@ class Libp2pHost(Network):
             finally:
                 self._gate.leave(slot)
 
-    async def _connect(self, peer: PeerId, address: Address) -> GuardedYamux:
+    async def _connect(self, peer: PeerId | None, address: Address) -> GuardedYamux:
         end = addr.endpoint(address)
         if end.relay is not None:
             raise NetError("A relayed address cannot be dialled directly.")
@@ -212,7 +300,7 @@ class Libp2pHost(Network):
             stream = await tcp.connect(end.host, end.port)
             try:
                 raw = RawConnection(tcp.TcpStream(stream), True)
-                conn = await self._swarm.upgrade_outbound_raw_conn(raw, ID(bytes(peer)))
+                conn = await self._swarm.upgrade_outbound_raw_conn(raw, ANYBODY if peer is None else ID(bytes(peer)))
             except BaseException:
                 stream.socket.close()
                 raise
@@ -255,7 +343,7 @@ class Libp2pHost(Network):
         taken: list[str] = []
 
         def serves(protocol: str) -> bool:
-            if protocol not in self._handlers:
+            if not self._handlers.serves(protocol, stream.remote_host):
                 return False
             if entry.serving[protocol] >= limits.STREAMS_PER_PEER:
                 self.refusals.note(Refusal.STREAM_SURPLUS)
@@ -278,7 +366,7 @@ class Libp2pHost(Network):
         await stream.write(
             identify.describe(
                 public_key=self._swarm.peerstore.pubkey(self._swarm.get_peer_id()).serialize(),
-                protocols=self._handlers,
+                protocols=self._handlers.protocols(stream.remote_host),
                 addresses=self.addresses(),
                 remote=_remote(stream),
             )

@@ -12,11 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from p2pchat.base.ids import Address, PeerId
 
 Path = Literal["lan", "direct", "relayed"]
+PATH_RANK: Final[dict[Path, int]] = {"lan": 2, "direct": 1, "relayed": 0}
+
+Standing = Literal["unknown", "public", "private"]
+"""Whether strangers on the internet reach this node, as far as others have confirmed or denied it. PROTOCOL.md 7.3."""
+
+Source = Literal["mapped", "observed", "relayed"]
+"""Who found an address of this node that is on none of its interfaces: the router's mapping, peers, a relay."""
 
 
 class Stream(Protocol):
@@ -64,6 +71,7 @@ class Stream(Protocol):
 Told = Callable[[Address, str], None]
 StreamHandler = Callable[[Stream], Awaitable[None]]
 PeerWatcher = Callable[[PeerId, bool], None]
+PathWatcher = Callable[[PeerId], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +86,33 @@ class Link:
 class Network(Protocol):
     """A node's end of the network."""
 
+    standing: Standing
+
     @property
     def peer_id(self) -> PeerId: ...
 
     def addresses(self) -> tuple[Address, ...]:
-        """Where others can reach this node: concrete interface addresses, never 0.0.0.0 or ::, most local last."""
+        """Where others can reach this node by itself: concrete interface addresses, never 0.0.0.0 or ::, and those
+        that it was told are its own; most local last.
+        """
         ...
 
-    def handle(self, protocol: str, handler: StreamHandler) -> None:
+    def circuits(self) -> tuple[Address, ...]:
+        """Where others can reach it through relays: addresses with a relay in them."""
+        ...
+
+    def tell(self, source: Source, addresses: Sequence[Address]) -> None:
+        """From now on ``source`` knows ``addresses`` of this node, and no others."""
+        ...
+
+    def handle(self, protocol: str, handler: StreamHandler, *, public_only: bool = False) -> None:
         """Serve ``protocol``: each inbound stream runs ``handler`` in a task of its own.
 
         When the handler returns the stream is closed; when it raises, reset.
+
+        Args:
+            public_only: toward the internet only while others can reach this node there (PROTOCOL.md 7.3); identify
+                says so too.
         """
         ...
 
@@ -103,6 +127,10 @@ class Network(Protocol):
         """
         ...
 
+    def on_better_path(self, watcher: PathWatcher) -> None:
+        """Call ``watcher(peer)`` when a connected peer gets a connection on a better path; as :meth:`watch`."""
+        ...
+
     async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
         """Make sure that a connection to ``peer`` exists, trying all ``addresses`` staggered and in parallel.
 
@@ -114,6 +142,41 @@ class Network(Protocol):
         Raises:
             NetError: none of the addresses answered as ``peer`` within ``limits.DIAL_TOTAL_S``.
         """
+        ...
+
+    async def dial_unknown(self, addresses: Sequence[Address]) -> PeerId:
+        """Connect to whoever answers at the first of ``addresses`` that does, all of one peer; who that is.
+
+        Raises:
+            NetError: nobody did within ``limits.DIAL_TOTAL_S``.
+        """
+        ...
+
+    async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
+        """Make a relayed connection of a stream that leads to ``peer`` through a relay, and return when it is there.
+
+        Args:
+            stream: nothing of the connection was read or written; it belongs to the connection from now on.
+            peer: whom this node connects to; None: somebody connects to this node.
+
+        Returns:
+            Whom the handshake has authenticated.
+
+        Raises:
+            NetError: it was somebody else, or nobody; the stream is reset.
+        """
+        ...
+
+    async def probe(self, peer: PeerId) -> float:
+        """A round trip to ``peer`` on its best connection, in seconds.
+
+        Raises:
+            NetError: not connected, or no answer within ``limits.STREAM_OPEN_S``.
+        """
+        ...
+
+    async def check(self, within_s: float) -> None:
+        """Close every connection on which nothing comes back within ``within_s``: the network may have changed."""
         ...
 
     async def open(self, peer: PeerId, protocol: str) -> Stream:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.net.transport import Link, PeerWatcher, Stream, StreamHandler, Told
+from p2pchat.net.transport import Link, PathWatcher, PeerWatcher, Source, Standing, Stream, StreamHandler, Told
 
 
 class Unconnected:
@@ -14,6 +14,7 @@ class Unconnected:
 
     def __init__(self, peer_id: PeerId) -> None:
         self._peer_id = peer_id
+        self.standing: Standing = "unknown"
 
     @property
     def peer_id(self) -> PeerId:
@@ -24,7 +25,14 @@ class Unconnected:
         """None."""
         return ()
 
-    def handle(self, protocol: str, handler: StreamHandler) -> None:
+    def circuits(self) -> tuple[Address, ...]:
+        """None."""
+        return ()
+
+    def tell(self, source: Source, addresses: Sequence[Address]) -> None:
+        """Nobody could use them."""
+
+    def handle(self, protocol: str, handler: StreamHandler, *, public_only: bool = False) -> None:
         """No stream will come."""
 
     def unhandle(self, protocol: str) -> None:
@@ -32,6 +40,24 @@ class Unconnected:
 
     def watch(self, watcher: PeerWatcher) -> None:
         """No peer will come."""
+
+    def on_better_path(self, watcher: PathWatcher) -> None:
+        """There is none."""
+
+    async def dial_unknown(self, addresses: Sequence[Address]) -> PeerId:  # noqa: ARG002
+        """Raises: NetError."""
+        raise _unconnected()
+
+    async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:  # noqa: ARG002
+        """Raises: NetError."""
+        raise _unconnected()
+
+    async def probe(self, peer: PeerId) -> float:  # noqa: ARG002
+        """Raises: NetError."""
+        raise _unconnected()
+
+    async def check(self, within_s: float) -> None:
+        """There is no connection."""
 
     async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:  # noqa: ARG002
         """Raises: NetError."""

@@ -7,21 +7,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from p2pchat.base.errors import UsageError
 from p2pchat.core.params import PRODUCTION
+
+RelayOffer = Literal["auto", "on", "off"]
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
 HOUR_S: Final = 3600
 _TTL_HOURS: Final = range(1, PRODUCTION.mailbox_ttl_max_s // HOUR_S + 1)
-_IN_TABLES: Final = {"mailbox_ttl_hours": "mailbox.ttl_hours"}
+OFFERS: Final = ("auto", "on", "off")
+_IN_TABLES: Final = {
+    "mailbox_ttl_hours": "mailbox.ttl_hours",
+    "relay_offer": "relay.offer",
+    "public_dht": "bootstrap.public_dht",
+    "announce": "bootstrap.announce",
+    "mapping": "nat.mapping",
+}
+_SWITCHES: Final = ("lan", "bootstrap.public_dht", "bootstrap.announce", "nat.mapping")
+_NODES: Final = "bootstrap"
+_LISTS: Final = ("listen", "bootstrap")
+_WORDS: Final = {"log_level": LEVELS, "log_format": FORMATS, "relay.offer": OFFERS}
 _ENVIRONMENT: Final = {
     "P2PCHAT_LISTEN": "listen",
     "P2PCHAT_BOOTSTRAP": "bootstrap",
     "P2PCHAT_LOG_LEVEL": "log_level",
     "P2PCHAT_LOG_FORMAT": "log_format",
+    "P2PCHAT_LAN": "lan",
+    "P2PCHAT_RELAY_OFFER": "relay.offer",
+    "P2PCHAT_PUBLIC_DHT": "bootstrap.public_dht",
+    "P2PCHAT_NAT_MAPPING": "nat.mapping",
 }
 
 
@@ -36,6 +53,14 @@ class Config:
         log_format: text or json; empty: text on a terminal, json elsewhere.
         mailbox_ttl_hours: in the file ``ttl_hours`` of the table ``mailbox``: for how long mailboxes of contacts are
             asked to hold what is left there, 1 to 336.
+        lan: whether nodes of the local network are looked for, and told of this one.
+        relay_offer: in the file ``offer`` of the table ``relay``: whether this node relays for others; auto: once it
+            is known to be reachable from the internet.
+        public_dht: in the file ``public_dht`` of the table ``bootstrap``: whether a node that finds no other looks for
+            some in the public DHT of IPFS.
+        announce: in the file ``announce`` of the same: whether this node is named there, once it is known to be
+            reachable.
+        mapping: in the file ``mapping`` of the table ``nat``: whether the router is asked for a port.
     """
 
     listen: tuple[str, ...] = ()
@@ -43,6 +68,11 @@ class Config:
     log_level: str = "info"
     log_format: str = ""
     mailbox_ttl_hours: int = PRODUCTION.mailbox_ttl_s // HOUR_S
+    lan: bool = True
+    relay_offer: RelayOffer = "auto"
+    public_dht: bool = True
+    announce: bool = False
+    mapping: bool = True
 
 
 def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]) -> Config:
@@ -60,7 +90,7 @@ def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]
     for variable, key in _ENVIRONMENT.items():
         if variable in environment:
             text = environment[variable]
-            from_environment[key] = text.split() if isinstance(getattr(config, key), tuple) else text
+            from_environment[key] = text.split() if key in _LISTS else text
     config = _merged(config, from_environment, "The environment")
     return _merged(config, {key: value for key, value in flags.items() if value not in (None, ())}, "The command line")
 
@@ -100,10 +130,14 @@ def _parsed(text: str) -> dict[str, object]:
 
 
 def _flattened(key: str, value: object) -> dict[str, object]:
-    """The entries of a table under their full names; anything else under its own."""
+    """The entries of a table under their full names; anything else under its own.
+
+    ``bootstrap`` is a list of nodes, or a table in which they are ``nodes``.
+    """
     if not isinstance(value, dict):
         return {key: value}
-    return {f"{key}.{name}": each for name, each in cast("dict[str, object]", value).items()}
+    full = {f"{key}.{name}": each for name, each in cast("dict[str, object]", value).items()}
+    return {_NODES if name == f"{_NODES}.nodes" else name: each for name, each in full.items()}
 
 
 def _merged(config: Config, values: Mapping[str, object], where: str) -> Config:
@@ -119,7 +153,11 @@ def _merged(config: Config, values: Mapping[str, object], where: str) -> Config:
 
 
 def _checked(key: str, value: object, where: str) -> object:
-    if key in ("listen", "bootstrap"):
+    if key in _SWITCHES:
+        if value not in ("on", "off", True, False):
+            raise UsageError(f"{where}: {key} is on or off.", data={"param": key})
+        return value in ("on", True)
+    if key in _LISTS:
         items = cast("Sequence[object]", value) if isinstance(value, list | tuple) else (None,)
         if not all(isinstance(item, str) for item in items):
             raise UsageError(f"{where}: {key} is a list of texts.", data={"param": key})
@@ -128,7 +166,7 @@ def _checked(key: str, value: object, where: str) -> object:
         if not isinstance(value, int) or isinstance(value, bool) or value not in _TTL_HOURS:
             raise UsageError(f"{where}: {key} is a number from 1 to {_TTL_HOURS[-1]}.", data={"param": key})
         return value
-    allowed = LEVELS if key == "log_level" else FORMATS
+    allowed = _WORDS[key]
     if value not in allowed:
         raise UsageError(f"{where}: {key} is one of {', '.join(allowed)}.", data={"param": key})
     return value

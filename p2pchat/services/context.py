@@ -18,6 +18,7 @@ from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
 from p2pchat.services.charges import Charges
+from p2pchat.services.config import RelayOffer
 from p2pchat.store.db import Database, Tx
 from p2pchat.store.meta import Profile
 
@@ -102,6 +103,17 @@ class Bus:
         event.set()
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the user allows, as :class:`~p2pchat.services.config.Config` has it; by default nothing that others notice."""
+
+    lan: bool = False
+    relay_offer: RelayOffer = "off"
+    public_dht: bool = False
+    announce: bool = False
+    mapping: bool = False
+
+
 @dataclass(slots=True)
 class Health:
     """What the node has noticed about itself. ``clock_ok``: other storers take our records (PROTOCOL.md 8)."""
@@ -132,6 +144,7 @@ class Context:
         replaced_ms: epoch_ms of the device that has replaced this one; from then on there is no network. Set by
             :mod:`life` alone.
         addressed: contacts for whom anything was sealed since the start.
+        reach: how others are looked for, and how this node is reached.
         box_ttl_s: for how long boxes are left at mailboxes (PROTOCOL.md 6.3).
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
         offered: has what the user has said of mailboxes for others, and committed, take effect. Set by :mod:`holder`
@@ -156,6 +169,7 @@ class Context:
     attempts: Attempts = field(default_factory=Attempts, repr=False)
     charges: Charges = field(default_factory=lambda: Charges(trio.current_time), repr=False)
     replaced_ms: int | None = None
+    reach: Reach = field(default_factory=Reach)
     box_ttl_s: int = PRODUCTION.mailbox_ttl_s
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once

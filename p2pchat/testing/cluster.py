@@ -38,7 +38,8 @@ from p2pchat.store.db import Database, Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.restore import Restoration
 from p2pchat.testing.entropy import SeededEntropy
-from p2pchat.testing.memnet import MemoryNetwork, MemoryNode
+from p2pchat.testing.memnet import MemoryNetwork
+from p2pchat.testing.memnode import MemoryNode
 
 CHEAP: Final = dataclasses.replace(PRODUCTION, work_bits=4, work_bits_max=8, argon2_ops=1, argon2_memory_bytes=8192)
 """The protocol with next to no work: for tests; no user can reach it."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from p2pchat.cli.sandbox import ALONE
 from p2pchat.client.blocking import Client
 
 ALICE, BOB = "+821012345678", "+821098765432"
@@ -23,7 +24,7 @@ def environment(home: Path) -> dict[str, str]:
     """A clean environment under ``home``."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("P2PCHAT", "XDG_", "NOTIFY_"))}
     root = Path(__file__).parents[2]
-    return kept | {"P2PCHAT_HOME": str(home), "HOME": str(home), "PYTHONPATH": str(root)}
+    return kept | ALONE | {"P2PCHAT_HOME": str(home), "HOME": str(home), "PYTHONPATH": str(root)}
 
 
 def run(home: Path, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

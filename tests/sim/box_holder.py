@@ -46,7 +46,7 @@ from p2pchat.net.mailbox import MAILBOX
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
 from p2pchat.testing.cluster import Cluster
-from p2pchat.testing.memnet import MemoryNode
+from p2pchat.testing.memnode import MemoryNode
 
 
 @dataclass

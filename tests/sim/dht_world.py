@@ -21,7 +21,9 @@ from p2pchat.core.work import mine
 from p2pchat.net.dht import Dht
 from p2pchat.net.records import RECORDS
 from p2pchat.testing.entropy import SeededEntropy
-from p2pchat.testing.memnet import MemoryNetwork, MemoryNode, fixed_schedule
+from p2pchat.testing.memnet import MemoryNetwork
+from p2pchat.testing.memnode import MemoryNode
+from p2pchat.testing.schedule import fixed_schedule
 
 PARAMS: Final = replace(PRODUCTION, work_bits=4)
 SMALL: Final = replace(PARAMS, k=6, alpha=4, answering_storers=3)

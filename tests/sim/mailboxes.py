@@ -29,7 +29,7 @@ from p2pchat.store import offer
 from p2pchat.store.offer import Offer
 from p2pchat.testing.cluster import Node
 from p2pchat.testing.entropy import SeededEntropy
-from p2pchat.testing.memnet import MemoryNode
+from p2pchat.testing.memnode import MemoryNode
 
 NO_SIGNATURE = bytes(64)
 

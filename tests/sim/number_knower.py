@@ -38,7 +38,7 @@ from p2pchat.store import contact_peers
 from p2pchat.store import presence as presences
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.entropy import SeededEntropy
-from p2pchat.testing.memnet import MemoryNode
+from p2pchat.testing.memnode import MemoryNode
 
 CAROL: Final = "+821055556666"
 HOUR_S: Final = 3600

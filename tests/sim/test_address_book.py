@@ -20,7 +20,7 @@ from p2pchat.core.slots import era
 from p2pchat.services import contacts as book
 from p2pchat.services.roots import AHEAD_S, APART_S
 from p2pchat.testing.cluster import CHEAP, Cluster, InlineDeriver, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 
 ALICE, BOB, CAROL = "+821012345678", "+821098765432", "+821011112222"
 ROOT_S = 0.6

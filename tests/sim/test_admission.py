@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from p2pchat.services.connect import Connector
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import meet
 
 T = TypeVar("T")

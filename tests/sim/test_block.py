@@ -23,7 +23,7 @@ from p2pchat.store import presence as store
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 
 NUMBERS = {"Alice": "+821012345678", "Bob": "+821098765432", "Carol": "+821055555555", "Dave": "+821044444444"}
 HOUR_S = 3600

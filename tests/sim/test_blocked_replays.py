@@ -38,7 +38,7 @@ from p2pchat.store import contact_peers, sessions
 from p2pchat.store import presence as presences
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import CHEAP, Cluster, Node
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.number_knower import CAROL, HOUR_S, Knower, meet_and_talk, seen, talk
 from tests.sim.people import ALICE, BOB, meet
 

@@ -14,7 +14,7 @@ from p2pchat.services import contacts as book
 from p2pchat.store import contact_peers, contacts, sessions
 from p2pchat.store.contacts import ContactRow
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 
 ALICE, BOB = "+821012345678", "+821098765432"
 

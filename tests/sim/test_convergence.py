@@ -16,7 +16,7 @@ from trio.testing import MockClock
 from p2pchat.core.params import DAY_S
 from p2pchat.core.wire import Ack, Flight
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.convergence import Snapshot, both_say, converge, forget_sessions, sending, whole
 from tests.sim.loss import Loss
 from tests.sim.people import meet

@@ -20,7 +20,7 @@ from p2pchat.net.addresses import from_socket, peer_id_from_key
 from p2pchat.net.kad import KAD, KadServer
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Stream
-from p2pchat.testing.memnet import MemoryNode
+from p2pchat.testing.memnode import MemoryNode
 from tests.sim.dht_world import SLOT, Peer, World, record, request, world
 
 LOC = SLOT.loc
@@ -99,7 +99,7 @@ async def test_a_storer_that_no_longer_serves_records_is_asked_for_the_way_only(
         storer(b, lambda asked: [reply(asked)])
         await meet(a, b)
         assert (await a.dht.walk(LOC)).answered == 2
-        del b._handlers[RECORDS]
+        b.unhandle(RECORDS)
         w.net.kill_streams(a.node, b)
         result = await a.dht.walk(LOC)
         assert (result.answered, result.failed) == (1, 0)
@@ -125,7 +125,7 @@ async def test_a_peer_that_serves_nothing_any_more_leaves_the_table(autojump_clo
         a, b = await w.add(), w.net.node()
         router(b)
         await meet(a, b)
-        del b._handlers[KAD]
+        b.unhandle(KAD)
         w.net.kill_streams(a.node, b)
         assert (await a.dht.walk(LOC)).failed == 0
         assert a.dht.known_peers() == ()

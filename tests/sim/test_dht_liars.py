@@ -23,7 +23,7 @@ from p2pchat.core.work import mine
 from p2pchat.net.addresses import from_socket, peer_id_from_key
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Stream
-from p2pchat.testing.memnet import MemoryNode
+from p2pchat.testing.memnode import MemoryNode
 from tests.sim.dht_world import EPOCH_S, PARAMS, SLOT, SMALL, Peer, World, record, world
 from tests.sim.test_dht_hostile import meet, reply, router, storer, told
 
@@ -215,10 +215,11 @@ async def test_pushes_beyond_the_lease_end_the_stream_and_are_not_told(autojump_
 
         async def serve(stream: Stream) -> None:
             streams.append(stream)
+            assert honest_answers is not None
             await honest_answers(stream)
 
         reader, liar = await among_honest(w, lambda asked: [reply(asked, watch_s=asked.watch_s)])
-        honest_answers = liar._handlers[RECORDS]
+        honest_answers = liar._handlers.get(RECORDS)
         liar.handle(RECORDS, serve)
         await reader.dht.walk(LOC, watch_s=60)
         await trio.sleep(60 + 61)

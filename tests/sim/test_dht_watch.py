@@ -11,7 +11,7 @@ from p2pchat.core.dht_wire import ANSWER, REPLY_MAX_BYTES, Push, Reply, Request
 from p2pchat.core.framing import FrameReader, with_length
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Stream
-from p2pchat.testing.memnet import MemoryNode
+from p2pchat.testing.memnode import MemoryNode
 from tests.sim.dht_world import EPOCH_S, SLOT, Peer, record, world
 
 LOC = SLOT.loc

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from p2pchat.core.events import EventKind
 from p2pchat.core.slots import derive_root, era, next_slot_s
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 
 ALICE, BOB = "+821012345678", "+821098765432"
 HOUR_S = 3600

@@ -13,7 +13,7 @@ from p2pchat.core.wire import Batch, Flight
 from p2pchat.services import deliver
 from p2pchat.store import presence, sessions
 from p2pchat.testing.cluster import CHEAP, START_S, Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.loss import Loss
 from tests.sim.people import meet
 

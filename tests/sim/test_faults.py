@@ -19,7 +19,7 @@ from p2pchat.core.delivery import Window
 from p2pchat.core.ratchet import RatchetState
 from p2pchat.services import deliver
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 
 ALICE, BOB = "+821012345678", "+821098765432"
 MESSAGES = 60

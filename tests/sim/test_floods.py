@@ -36,7 +36,8 @@ from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.entropy import SeededEntropy
 from p2pchat.testing.light import LightPeer, Person, acquaint
-from p2pchat.testing.memnet import MemoryNode, fixed_schedule
+from p2pchat.testing.memnode import MemoryNode
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import meet
 from tests.sim.test_receipts import mark
 

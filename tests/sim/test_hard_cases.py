@@ -17,7 +17,7 @@ from p2pchat.core.params import DAY_S
 from p2pchat.core.wire import Ack, Batch, Flight
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.convergence import Snapshot, converge, forget_sessions
 from tests.sim.loss import Loss
 from tests.sim.people import meet

@@ -51,7 +51,7 @@ from p2pchat.store.db import Job, Tx
 from p2pchat.store.offer import Offer
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.entropy import SeededEntropy
-from p2pchat.testing.memnet import MemoryNode
+from p2pchat.testing.memnode import MemoryNode
 from tests.sim.mailboxes import NO_SIGNATURE, Box, Talk, context_of, offering, talk
 from tests.sim.people import meet
 
@@ -765,7 +765,7 @@ async def test_under_another_node_key_nothing_is_kept(autojump_clock: MockClock)
 
 
 async def renewed(node: Node, before: PeerId) -> bool:
-    return node.network.peer_id != before and MAILBOX in node.network._handlers
+    return node.network.peer_id != before and node.network._handlers.get(MAILBOX) is not None
 
 
 async def test_events_tell_of_a_mailbox_together_and_by_an_opaque_id(autojump_clock: MockClock) -> None:

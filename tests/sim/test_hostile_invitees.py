@@ -23,7 +23,7 @@ from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.entropy import SeededEntropy
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.number_knower import CAROL, HOUR_S, Knower, Pose, meet_and_talk, talk
 from tests.sim.people import ALICE, BOB
 

@@ -21,7 +21,7 @@ from p2pchat.store import invites as store
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S

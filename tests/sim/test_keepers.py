@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from p2pchat.services.connect import Connector
 from p2pchat.testing.cluster import Cluster, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import meet
 
 

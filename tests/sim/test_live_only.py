@@ -23,7 +23,7 @@ from p2pchat.services.link import Link
 from p2pchat.store import contact_peers, contacts, messages, meta, sessions
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.calling import call, explained, methods, refused, send, told
 from tests.sim.loss import Loss
 from tests.sim.people import meet

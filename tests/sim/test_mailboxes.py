@@ -19,7 +19,7 @@ from p2pchat.store import own_mailbox
 from p2pchat.store.db import Job, Tx
 from p2pchat.store.offer import Offer
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.mailboxes import context_of, offering
 from tests.sim.people import ALICE, BOB, is_matched
 from tests.sim.three_roles import World, all_are, boxes, emptied, has, once_each, states, told, use, words, world

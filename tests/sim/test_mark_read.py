@@ -13,7 +13,7 @@ from p2pchat.base.errors import UsageError
 from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.dispatch import Methods
 from p2pchat.testing.cluster import Cluster, Node
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import meet
 
 Object = dict[str, object]

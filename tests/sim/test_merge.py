@@ -22,7 +22,7 @@ from p2pchat.store import contacts, eventlog
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import ALICE, BOB, is_matched
 from tests.sim.test_invites import everyone, invite, matched, redeem, root_of
 

@@ -14,7 +14,7 @@ from p2pchat.store import contacts, notices, sessions
 from p2pchat.store.db import Tx
 from p2pchat.store.notices import NoticeRow
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import meet
 
 

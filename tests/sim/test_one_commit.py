@@ -21,7 +21,7 @@ from p2pchat.store import messages
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import meet
 
 pytestmark = pytest.mark.usefixtures("rare_pings")

@@ -24,7 +24,7 @@ from p2pchat.store import eventlog
 from p2pchat.store.db import Tx
 from p2pchat.store.word_search import Search
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.loss import Loss
 from tests.sim.people import meet
 from tests.sim.test_receipts import mark, told

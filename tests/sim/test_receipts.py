@@ -21,7 +21,7 @@ from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.notices import NoticeRow
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.loss import Loss
 from tests.sim.people import ALICE, BOB, is_matched, meet
 from tests.sim.test_merge import claimed, merge, met_by_invite

@@ -23,7 +23,7 @@ from p2pchat.services import link
 from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.store import eventlog
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import ALICE, meet
 from tests.sim.test_locking import CONNECTION, methods_of, name_of
 from tests.sim.test_opaque_refusals import Flier

@@ -15,7 +15,7 @@ from p2pchat.core.record import check_record
 from p2pchat.services import contacts as book
 from p2pchat.store import contacts
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.number_knower import CAROL, DAY_S, HOUR_S, Knower, matched, meet_and_talk, root_of, seen, talk
 from tests.sim.people import ALICE, BOB, meet
 

@@ -18,7 +18,7 @@ from p2pchat.store import contacts, meta
 from p2pchat.store import presence as presences
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import ALICE, BOB, is_matched, meet
 
 YEAR_S = 365 * DAY_S

@@ -23,7 +23,7 @@ from p2pchat.store import contacts
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import CHEAP, START_S, Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S

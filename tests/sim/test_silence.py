@@ -13,7 +13,7 @@ from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
 from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.testing.cluster import Cluster
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 
 
 async def heard(stream: Stream) -> list[tuple[float, Frame]]:

@@ -19,7 +19,7 @@ from p2pchat.services import prove
 from p2pchat.services.block import block
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import BOB, is_matched
 from tests.sim.verifying import NOBODY, Person, code_in, people, refused, wrong
 

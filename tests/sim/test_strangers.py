@@ -37,7 +37,8 @@ from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.store import contact_peers
 from p2pchat.store.db import Row, Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import MemoryNode, fixed_schedule
+from p2pchat.testing.memnode import MemoryNode
+from p2pchat.testing.schedule import fixed_schedule
 
 ALICE, BOB = "+821012345678", "+821098765432"
 

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 
 ALICE, BOB = "+821012345678", "+821098765432"
 

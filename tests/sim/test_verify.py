@@ -19,7 +19,7 @@ from p2pchat.core.verify import Shown, read_verify_link, safety_number, verify_l
 from p2pchat.services import contacts as book
 from p2pchat.store import contacts
 from p2pchat.testing.cluster import Cluster, eventually
-from p2pchat.testing.memnet import fixed_schedule
+from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import ALICE, BOB, is_matched
 from tests.sim.verifying import NOBODY, Person, code_in, people
 

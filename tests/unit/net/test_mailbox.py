@@ -33,7 +33,8 @@ from p2pchat.core.mailbox import (
 from p2pchat.net.mailbox import MAILBOX, MailboxRefused, Visit, visit
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
-from p2pchat.testing.memnet import MemoryNetwork, MemoryNode
+from p2pchat.testing.memnet import MemoryNetwork
+from p2pchat.testing.memnode import MemoryNode
 
 CHALLENGE = b"c" * 32
 FIRST = encode(Challenge(CHALLENGE))

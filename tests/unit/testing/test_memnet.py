@@ -12,7 +12,9 @@ import trio.testing
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.net.transport import Stream
-from p2pchat.testing.memnet import MemoryNetwork, MemoryNode, fixed_schedule
+from p2pchat.testing.memnet import MemoryNetwork
+from p2pchat.testing.memnode import MemoryNode
+from p2pchat.testing.schedule import fixed_schedule
 
 ECHO = "/test/echo/1"
 OTHER = "/test/other/1"

@@ -1,0 +1,45 @@
+"""Where a node can be reached: what its sockets are bound to, and what others have found out about it.
+
+Rules:
+
+- An address that stands on no interface is known by somebody: the router that maps it, the peers that saw it, a relay.
+  Each says what it knows anew, and the last word of each counts.
+- Whether strangers reach this node there is another matter (``standing``), which none of these decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from p2pchat.base.ids import Address
+from p2pchat.net.addresses import concrete, farthest_first, is_global
+from p2pchat.net.transport import Source, Standing
+
+
+class Whereabouts:
+    """Those of one node. ``bound``: the sockets, with the ports that the system chose for port 0."""
+
+    def __init__(self) -> None:
+        self.bound: tuple[Address, ...] = ()
+        self.standing: Standing = "unknown"
+        self._told: dict[Source, tuple[Address, ...]] = {}
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Where it is reached without a relay, farthest first; a socket bound to all interfaces is on each of them."""
+        own = concrete(self.bound)
+        told = (*self._told.get("mapped", ()), *self._told.get("observed", ()))
+        return farthest_first((*own, *told)) if told else own
+
+    def circuits(self) -> tuple[Address, ...]:
+        """Where it is reached through relays, in the order in which they were told."""
+        return self._told.get("relayed", ())
+
+    def tell(self, source: Source, addresses: Sequence[Address]) -> None:
+        """``source`` knows ``addresses``, and no others."""
+        self._told[source] = tuple(addresses)
+
+    def is_on_internet(self) -> bool:
+        """Whether what is served to those who can be reached is served to the internet (PROTOCOL.md 7.3)."""
+        if self.standing == "unknown":  # a first node has nobody to confirm what its interface says
+            return any(map(is_global, self.addresses()))
+        return self.standing == "public"

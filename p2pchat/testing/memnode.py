@@ -1,0 +1,270 @@
+"""One node of the memory network, and its connections."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from p2pchat.base import limits
+from p2pchat.base.errors import NetError, UnsupportedProtocol
+from p2pchat.base.ids import Address, PeerId
+from p2pchat.net.addresses import classify, endpoint
+from p2pchat.net.dialer import Dialer
+from p2pchat.net.handlers import Handlers
+from p2pchat.net.serving import run_handler
+from p2pchat.net.transport import (
+    Link,
+    Network,
+    PathWatcher,
+    PeerWatcher,
+    Source,
+    Standing,
+    Stream,
+    StreamHandler,
+    Told,
+)
+from p2pchat.net.whereabouts import Whereabouts
+from p2pchat.testing.mempipe import MemoryStream, pair
+
+if TYPE_CHECKING:
+    from p2pchat.testing.memnet import MemoryNetwork
+
+LOST: Final = "The connection is lost."
+_scope: Final = lru_cache(maxsize=4_096)(classify)  # of days a third goes into reading addresses otherwise
+
+
+@dataclass(eq=False)
+class Connection:
+    """A connection of two nodes, and the :class:`~p2pchat.testing.mempipe.Wire` of its streams."""
+
+    net: MemoryNetwork
+    ends: tuple[MemoryNode, MemoryNode]
+    since_s: float
+    streams: list[tuple[str, MemoryStream]] = field(default_factory=list[tuple[str, MemoryStream]])
+    is_live: bool = True
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nothing is delivered at present."""
+        return self.net.is_stalled(*self.ends)
+
+    def delay_s(self) -> float:
+        """How long the next write is under way."""
+        return self.net.delay_s()
+
+    def wrote(self) -> None:
+        """Break the connection with the network's drop rate."""
+        if self.net.drops():
+            self.net.break_connection(self)
+
+    def other(self, node: MemoryNode) -> MemoryNode:
+        """The end that is not ``node``."""
+        return self.ends[0] if self.ends[1] is node else self.ends[1]
+
+
+class MemoryNode(Network):
+    """One node. Made by :meth:`MemoryNetwork.node`."""
+
+    def __init__(self, net: MemoryNetwork, peer_id: PeerId, address: Address) -> None:
+        self.is_up = True
+        self._net = net
+        self._peer_id = peer_id
+        self._whereabouts = Whereabouts()
+        self._whereabouts.bound = (address,)
+        self._dialer = Dialer[None](net.nursery, self._connect, _keep)
+        self._connections: dict[PeerId, Connection] = {}
+        self._handlers = Handlers(self._whereabouts.is_on_internet)
+        self._watchers: list[PeerWatcher] = []
+        self._path_watchers: list[PathWatcher] = []
+        self._serving: Counter[tuple[PeerId, str]] = Counter()
+
+    @property
+    def peer_id(self) -> PeerId:
+        """See :class:`p2pchat.net.transport.Network`; so are the following."""
+        return self._peer_id
+
+    def addresses(self) -> tuple[Address, ...]:
+        """The one that the network gave it, and what it was told."""
+        return self._whereabouts.addresses()
+
+    @property
+    def standing(self) -> Standing:
+        """Set by whoever has asked others."""
+        return self._whereabouts.standing
+
+    @standing.setter
+    def standing(self, standing: Standing) -> None:
+        self._whereabouts.standing = standing
+
+    def circuits(self) -> tuple[Address, ...]:
+        """As they were told."""
+        return self._whereabouts.circuits()
+
+    def tell(self, source: Source, addresses: Sequence[Address]) -> None:
+        """At once."""
+        self._whereabouts.tell(source, addresses)
+
+    def moved(self, address: Address) -> None:
+        """The network gave it another one."""
+        self._whereabouts.bound = (address,)
+
+    def handle(self, protocol: str, handler: StreamHandler, *, public_only: bool = False) -> None:
+        """At most ``limits.STREAMS_PER_PEER`` streams a protocol and peer run at once."""
+        self._handlers.add(protocol, handler, public_only=public_only)
+
+    def unhandle(self, protocol: str) -> None:
+        """At once."""
+        self._handlers.drop(protocol)
+
+    def watch(self, watcher: PeerWatcher) -> None:
+        """Watchers stay for the life of the node."""
+        self._watchers.append(watcher)
+
+    def links(self) -> tuple[Link, ...]:
+        """One a peer."""
+        return tuple(Link(peer, _scope(c.other(self).bound), c.since_s) for peer, c in self._connections.items())
+
+    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
+        """As the host dials: staggered, shared, each address once."""
+        if peer == self._peer_id:
+            raise NetError("A node cannot dial itself.")
+        await trio.lowlevel.checkpoint()
+        if peer not in self._connections:
+            try:
+                await self._dialer.dial(peer, addresses, told)
+            except NetError:
+                if peer not in self._connections:
+                    raise
+
+    def on_better_path(self, watcher: PathWatcher) -> None:
+        """Watchers stay for the life of the node."""
+        self._path_watchers.append(watcher)
+
+    async def dial_unknown(self, addresses: Sequence[Address]) -> PeerId:
+        """As :meth:`dial`, of whoever has the first address that somebody has."""
+        found = next(filter(None, map(self._net.at, addresses)), None)
+        if found is None:
+            raise NetError("Nobody answered.")
+        await self.dial(found.peer_id, addresses)
+        return found.peer_id
+
+    async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
+        """Not built."""
+        raise NotImplementedError
+
+    async def probe(self, peer: PeerId) -> float:
+        """A round trip."""
+        started = trio.current_time()
+        with trio.fail_after(limits.STREAM_OPEN_S):
+            await self._net.travel(*self._connection(peer).ends)
+        return trio.current_time() - started
+
+    async def check(self, within_s: float) -> None:
+        """Of each connection in turn."""
+        for connection in tuple(self._connections.values()):
+            with trio.move_on_after(within_s) as scope:
+                await self._net.travel(*connection.ends)
+            if scope.cancelled_caught:
+                self._net.break_connection(connection)
+
+    async def open(self, peer: PeerId, protocol: str) -> Stream:
+        """Takes a round trip."""
+        connection = self._connection(peer)
+        with trio.move_on_after(limits.STREAM_OPEN_S):
+            await self._net.travel(*connection.ends)
+            if not connection.is_live:
+                raise NetError(LOST)
+            return connection.other(self).accept(connection, protocol)
+        raise NetError("The peer did not answer in time.")
+
+    async def disconnect(self, peer: PeerId) -> None:
+        """Both sides know at once."""
+        await trio.lowlevel.checkpoint()
+        for connection in self.connections_to(peer):
+            self._net.break_connection(connection)
+
+    async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
+        """Takes a round trip."""
+        connection = self._connection(peer)
+        with trio.move_on_after(limits.STREAM_OPEN_S):
+            await self._net.travel(*connection.ends)
+            if not connection.is_live:
+                raise NetError(LOST)
+            other = connection.other(self)
+            return other.addresses(), frozenset(other._handlers.protocols(self.host))
+        raise NetError("The peer did not say what it serves in time.")
+
+    # for the network
+
+    def connections_to(self, peer: PeerId) -> tuple[Connection, ...]:
+        """The connection to ``peer``, if there is one."""
+        connection = self._connections.get(peer)
+        return () if connection is None else (connection,)
+
+    def connected(self, connection: Connection) -> None:
+        """A connection has come about."""
+        peer = connection.other(self).peer_id
+        self._connections[peer] = connection
+        for watcher in self._watchers:
+            watcher(peer, True)
+
+    def disconnected(self, connection: Connection) -> None:
+        """A connection has ended."""
+        peer = connection.other(self).peer_id
+        del self._connections[peer]
+        for watcher in self._watchers:
+            watcher(peer, False)
+
+    def accept(self, connection: Connection, protocol: str) -> MemoryStream:
+        """Start the handler of a stream that the other end opens; the opener's end of it.
+
+        Raises:
+            UnsupportedProtocol: not served.
+            NetError: too many at once.
+        """
+        opener = connection.other(self)
+        handler = self._handlers.get(protocol)
+        if handler is None or not self._handlers.serves(protocol, opener.host):
+            raise UnsupportedProtocol("The peer does not speak this protocol.")
+        if self._serving[opener.peer_id, protocol] >= limits.STREAMS_PER_PEER:
+            raise NetError("The stream was reset or its connection lost.")
+        theirs, ours = pair(connection, opener.peer_id, opener.host, self._peer_id, self.host)
+        connection.streams[:] = [row for row in connection.streams if not row[1].is_over]
+        connection.streams.append((protocol, theirs))
+        self._serving[opener.peer_id, protocol] += 1
+        self._net.nursery.start_soon(self._serve, protocol, handler, ours)
+        return theirs
+
+    @property
+    def host(self) -> str:
+        """The IP literal it is reached at."""
+        return endpoint(self.bound).host
+
+    @property
+    def bound(self) -> Address:
+        """The address that the network gave it."""
+        return self._whereabouts.bound[0]
+
+    def _connection(self, peer: PeerId) -> Connection:
+        connection = self._connections.get(peer)
+        if connection is None:
+            raise NetError("The peer is not connected.")
+        return connection
+
+    async def _serve(self, protocol: str, handler: StreamHandler, stream: MemoryStream) -> None:
+        try:
+            await run_handler(handler, stream)
+        finally:
+            self._serving[stream.peer, protocol] -= 1
+
+    async def _connect(self, peer: PeerId, address: Address) -> None:
+        await self._net.connect(self, peer, address)
+
+
+async def _keep(_: None) -> None:
+    """Nothing to discard: the network makes one connection a pair."""
