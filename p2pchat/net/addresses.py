@@ -194,8 +194,11 @@ def scope_of(host: str) -> Scope:
         return Scope.GLOBAL
     if ip.is_loopback:
         return Scope.LOOPBACK
-    shared = ip.version == 4 and ip in _CARRIER
-    return Scope.PRIVATE if ip.is_private or ip.is_link_local or shared else Scope.GLOBAL
+    return Scope.PRIVATE if ip.is_private or ip.is_link_local or _is_carrier(ip) else Scope.GLOBAL
+
+
+def _is_carrier(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return ip.version == 4 and ip in _CARRIER
 
 
 def is_global(address: Address) -> bool:
@@ -209,7 +212,9 @@ def classify(address: Address) -> Path:
     end = endpoint(address)
     if end.relay is not None:
         return "relayed"
-    return "direct" if scope_of(end.host) is Scope.GLOBAL else "lan"
+    if scope_of(end.host) is Scope.GLOBAL or (end.kind == "ip4" and _is_carrier(_ip(end.host))):
+        return "direct"
+    return "lan"
 
 
 def dialable(address: Address) -> bool:

@@ -133,7 +133,7 @@ def test_a_peer_id_has_a_known_form(data: bytes) -> None:
         ("/ip6/fd00::1/tcp/1", "lan"),
         ("/ip6/::ffff:10.0.0.1/tcp/1", "lan"),
         ("/ip4/8.8.8.8/tcp/1", "direct"),
-        ("/ip4/100.64.0.1/tcp/1", "lan"),  # carrier-grade NAT is nobody's LAN
+        ("/ip4/100.64.0.1/tcp/1", "direct"),  # carrier-grade NAT is nobody's LAN
         ("/ip6/2606:4700::1/tcp/1", "direct"),
         ("/dns4/example.org/tcp/1", "direct"),
         (TEXTS[-1], "relayed"),
