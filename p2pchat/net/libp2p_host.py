@@ -33,6 +33,7 @@ from p2pchat.net.connections import Connection, Connections, PeerConnections, ab
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
 from p2pchat.net.handlers import Handlers
+from p2pchat.net.relayed import Adoption
 from p2pchat.net.serving import run_handler
 from p2pchat.net.stream import MuxStream, library_errors
 from p2pchat.net.transport import (
@@ -73,6 +74,7 @@ class Libp2pHost(Network):
         self._accepting = trio.CancelScope()
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
         self._connections = Connections(nursery, now)
+        self._adoption = Adoption(nursery, self._swarm)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
         self._handlers = Handlers(self._whereabouts.is_on_internet)
         self.handle(identify.IDENTIFY, self._answer_identify)
@@ -205,7 +207,7 @@ class Libp2pHost(Network):
 
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         """Within ``limits.HANDSHAKE_S``."""
-        raise NotImplementedError
+        return await self._adoption.adopt(stream, peer)
 
     async def probe(self, peer: PeerId) -> float:
         """By libp2p's ping."""
