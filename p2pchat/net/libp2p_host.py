@@ -106,6 +106,7 @@ class Libp2pHost(Network):
                 host._whereabouts.bound = tuple(map(tcp.bound_address, listeners))
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, name="listen")
+                    nursery.start_soon(host._connections.close_surplus, host.peer_id, name="surplus")
                     try:
                         yield host
                     except Exception as error:  # raised again below, outside of the nursery
