@@ -28,7 +28,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.net import addresses as addr
 from p2pchat.net import identify, multistream, tcp
-from p2pchat.net.admission import InboundGate
+from p2pchat.net.admission import Delays, InboundGate
 from p2pchat.net.connections import Connection, Connections, PeerConnections, abort
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
@@ -72,6 +72,7 @@ class Libp2pHost(Network):
         self._whereabouts = Whereabouts()
         self._accepting = trio.CancelScope()
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
+        self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
         self._connections = Connections(nursery, now)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
         self._handlers = Handlers(self._whereabouts.is_on_internet)
@@ -253,8 +254,11 @@ class Libp2pHost(Network):
         raise NetError("The peer did not answer in time.")
 
     async def disconnect(self, peer: PeerId) -> None:
-        """Within ``limits.CLOSE_S``."""
-        await abort(self._connections.alive(peer))
+        """Within ``limits.CLOSE_S``. Whoever connects from there next may have to wait."""
+        alive = self._connections.alive(peer)
+        for connection in alive:
+            connection.mux.cut_off = True
+        await abort(alive)
 
     async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
         """Asked anew each time; bounded and checked as :mod:`p2pchat.net.identify` says."""
@@ -285,9 +289,13 @@ class Libp2pHost(Network):
                 return
             try:
                 with slot.scope:
-                    mux = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
+                    await trio.sleep_until(self._delays.until(slot.origin))
+                    upgraded = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
                     self._gate.admit(slot)
-                    await cast(GuardedYamux, mux).event_closed.wait()
+                    mux = cast(GuardedYamux, upgraded)
+                    await mux.event_closed.wait()
+                    if mux.cut_off:
+                        self._delays.cut_off(slot.origin, trio.current_time())
             except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
                 log.debug("inbound.refused", error=type(error).__name__)
             finally:
