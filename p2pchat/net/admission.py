@@ -6,7 +6,7 @@ Rules:
 - Handshakes have places of their own. Who finds them taken is let in nevertheless: the oldest handshake of the origin
   that has most of them under way is given up for it. So who connects and does not go on keeps nobody out: a true
   handshake takes some milliseconds, and would have to see all places filled anew within them.
-- Who is cut off and comes again, under whatever PeerID, waits, and so does for some seconds who connects from there: its
+- Who is cut off and comes again, under whatever PeerID, waits, as does for some seconds who connects from there: its
   handshakes, and what is allowed to a newcomer, would be most of what a flood costs.
 - A public IPv4 address is one origin, and so is an IPv6 /64, which one machine has whole. Only public origins are
   bounded in number: behind a loopback or private address may stand a router or a whole test network. A relay is an
