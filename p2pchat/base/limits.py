@@ -21,6 +21,8 @@ ALLOWANCES: Final = 4_096  # peers whose allowance is remembered
 MUX_BURST_US: Final = 500_000.0  # of one connection, for streams opened and control frames of Yamux
 MUX_US_PER_S: Final = 10_000.0
 
+STRANGERS_UNFINISHED_BYTES: Final = 32 * 1024 * 1024  # of frames that are not complete, in all
+
 # dialling
 DIAL_STAGGER_S: Final = 0.2
 DIAL_TOTAL_S: Final = 8.0

@@ -18,6 +18,8 @@ class Refusal(StrEnum):
     """A stream of any protocol, for there were too many at once."""
     STREAM_STALLED = "stream.stalled"
     """A message stream whose peer has not read, or acknowledged nothing, for too long."""
+    STREAM_UNFINISHED = "stream.unfinished"
+    """A message stream of a stranger, for a frame that was not complete in time, or while there were too many such."""
     MAILBOX_MALFORMED = "mailbox.malformed"
     """A stream to this node's mailboxes was reset for what is not of the protocol."""
     MAILBOX_UNFINISHED = "mailbox.unfinished"

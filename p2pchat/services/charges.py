@@ -19,6 +19,7 @@ from p2pchat.base.ids import PeerId
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core.allowance import Allowances
 from p2pchat.core.wire import BundleRequest, Nack, Ping, Pong
+from p2pchat.net.unfinished import FrameUnfinished, Unfinished
 
 STREAM_US: Final = 1_000.0
 ACK_US: Final = 40.0  # an entry that settles nothing which is in flight on its stream
@@ -51,7 +52,7 @@ class Charges:
     Args:
         clock: seconds, never going back.
 
-    ``refusals``: what was refused, here and below.
+    ``refusals``: what was refused, here and below. ``unfinished``: what strangers have begun on message streams.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -60,6 +61,7 @@ class Charges:
             limits.FRUITLESS_BURST_US, limits.FRUITLESS_US_PER_S, limits.ALLOWANCES
         )
         self.refusals = Refusals(_tell)
+        self.unfinished = Unfinished(limits.STRANGERS_UNFINISHED_BYTES)
 
     def charge(self, peer: PeerId, cost_us: float) -> None:
         """Raises: LimitError: ``peer`` has used its allowance up; to be cut off."""
@@ -71,7 +73,9 @@ class Charges:
         if isinstance(error, LimitError):
             self.refusals.note(Refusal.STREAM_EXCESSIVE)
             return True
-        if isinstance(error, Stalled):
+        if isinstance(error, FrameUnfinished):
+            self.refusals.note(Refusal.STREAM_UNFINISHED)
+        elif isinstance(error, Stalled):
             self.refusals.note(Refusal.STREAM_STALLED)
         elif isinstance(error, PeerError):
             self.refusals.note(Refusal.STREAM_MALFORMED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 import structlog
@@ -36,6 +37,7 @@ from p2pchat.core.wire import (
 )
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
+from p2pchat.net.unfinished import Share
 from p2pchat.services import charges, deliver, device, greet, receive
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, innermost, report_defect
@@ -70,7 +72,8 @@ class Link:
         self.proven = trio.Event()  # a heartbeat went there and back
         self.room = Room()
         self._context = context
-        self._reader = FrameReader(stream, context.params.frame_bytes)
+        self._reader = FrameReader(stream, context.params.frame_bytes, self._hold)
+        self._share: Share  # of what strangers have begun; in run()
         self._write_lock = trio.Lock()
         self._wake = trio.Event()
         self.heard = trio.current_time()
@@ -102,6 +105,10 @@ class Link:
 
     async def run(self) -> None:
         """Until the stream ends; never raises but for cancellation."""
+        with self._context.charges.unfinished.share(self.stream.peer) as self._share:
+            await self._run()
+
+    async def _run(self) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 self._charge(charges.STREAM_US)
@@ -153,7 +160,8 @@ class Link:
             await write_frames(self.stream, [encode_frame(frame) for frame in frames])
 
     async def _expect_hello(self) -> None:
-        data = await self._reader.read()
+        with self._share.reading(inf):
+            data = await self._reader.read()
         if data is None:
             raise NetError("the stream ended before Hello")
         hello = decode_frame(data)
@@ -175,7 +183,7 @@ class Link:
 
     async def _read(self) -> None:
         while True:
-            bodies = await self._reader.read_available()
+            bodies = await self._next()
             if not bodies:
                 return
             self.heard = trio.current_time()
@@ -193,6 +201,19 @@ class Link:
                         return
                     await self._control(frame)
             await self._take(arrivals)
+
+    async def _next(self) -> list[bytes]:
+        if self.known.is_set():
+            return await self._reader.read_available()
+        with self._share.reading(inf):
+            return await self._reader.read_available()
+
+    async def _hold(self, size: int) -> None:
+        """So much of a frame is there: only strangers have to share the room for that."""
+        if self.known.is_set():
+            self._share.note(0)
+        else:
+            await self._share.hold(size)
 
     async def _take(self, arrivals: list[Flight | bytes]) -> None:
         if not arrivals:
