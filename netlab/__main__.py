@@ -60,8 +60,7 @@ def _up(arguments: argparse.Namespace) -> None:
 
 def _down(arguments: argparse.Namespace) -> None:
     for name in control.running() if arguments.all else [_name(arguments)]:
-        control.ask(name, {"do": "end"})
-        control.await_end(name)
+        control.end(name)
 
 
 def _exec(arguments: argparse.Namespace) -> None:

@@ -89,17 +89,27 @@ def ask(name: str, request: Mapping[str, object]) -> Any:  # noqa: ANN401  JSON
     return value(line)
 
 
-def await_end(name: str) -> None:
-    """Wait until a lab that was told to end has.
+def end(name: str) -> None:
+    """Have a lab end, and wait until its process has.
 
     Raises:
-        LabError: it does not.
+        LabError: it does not, or there is none.
     """
+    pid = ask(name, {"do": "status"})["pid"]
+    ask(name, {"do": "end"})
     deadline = time.monotonic() + _WITHIN_S
-    while name in running():
+    while not has_ended(pid):
         if time.monotonic() > deadline:
             raise LabError(f"The lab {name!r} does not end.")
         time.sleep(_LOOK_S)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or nobody has waited for it yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True  # no such process is what is asked for
 
 
 def value(line: bytes) -> Any:  # noqa: ANN401  JSON

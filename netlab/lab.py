@@ -26,7 +26,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import IO, Any, Final, NamedTuple, Self, cast
 
 import msgspec
 
@@ -40,6 +40,14 @@ from p2pchat.cli.program import interpreter
 _ROOT: Final = Path(__file__).parents[1]
 _END_S: Final = 5.0
 _numbers: Final = itertools.count(1)
+
+
+class _Wire(NamedTuple):
+    """The process, and where it is told and tells."""
+
+    process: subprocess.Popen[bytes]
+    input: IO[bytes]
+    output: IO[bytes]
 
 
 class Lab:
@@ -68,23 +76,23 @@ class Lab:
         own = name or f"{os.getpid()}-{next(_numbers)}"
         self._spec = Spec(own, topology, options or Options(), seed, lifetimes or Lifetimes())
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._wire: _Wire | None = None
         self._told: dict[str, Any] = {}
         self.name = own
 
     def __enter__(self) -> Self:
         spaces.check()
         command = [*interpreter(), "-m", "netlab.wire", msgspec.json.encode(self._spec).decode()]
-        self._process = subprocess.Popen(  # noqa: S603  the program is our own
+        process = subprocess.Popen(  # noqa: S603  the program is our own
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(_ROOT)},
             start_new_session=True,  # Ctrl-C is for its owner, whose end it notices
         )
+        self._wire = _Wire(process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
         try:
-            assert self._process.stdout is not None
-            line = self._process.stdout.readline()
+            line = self._wire.output.readline()
             first = msgspec.json.decode(line) if line else {"error": "The network did not start."}
             if "unavailable" in first:
                 raise spaces.Unavailable(first["unavailable"])
@@ -99,27 +107,25 @@ class Lab:
 
     def close(self) -> None:
         """End it, and all that runs in it."""
-        process, self._process = self._process, None
-        if process is None:
+        wire, self._wire = self._wire, None
+        if wire is None:
             return
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
+        wire.input.close()
         try:
-            process.wait(_END_S)
+            wire.process.wait(_END_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+            wire.process.kill()
+            wire.process.wait()
+        wire.output.close()
 
     def leave(self) -> None:
         """Let it outlive this process; ``scripts/netlab down`` ends it."""
         self._ask("stay")
-        process, self._process = self._process, None
-        if process is not None and process.stdin is not None and process.stdout is not None:
-            process.stdin.close()
-            process.stdout.close()
-            process.returncode = 0  # no longer ours to wait for
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.input.close()
+            wire.output.close()
+            wire.process.returncode = 0  # no longer ours to wait for
 
     @property
     def pid(self) -> int:
@@ -159,7 +165,7 @@ class Lab:
     def set(self, host: str | None = None, **settings: float) -> None:
         """Change a line, or all: ``delay_ms``, ``jitter_ms``, ``loss`` (0 to 1), ``rate_kbit`` (0: without bound).
 
-        They apply to what a host sends: :mod:`netlab.link`.
+        They apply to what a host sends: :mod:`netlab.link`. Its counts begin anew.
         """
         self._ask("set", host=host, **settings)
 
@@ -195,18 +201,18 @@ class Lab:
         return dict(self._ask("status"))
 
     def counts(self, host: str) -> dict[str, float]:
-        """What became of what a host sent: :class:`netlab.link.Counts`."""
+        """What became of what a host sent since its line was last set: :class:`netlab.link.Counts`."""
         return dict(self.status()["hosts"][host]["counts"])
 
     def _ask(self, what: str, **values: object) -> Any:  # noqa: ANN401  JSON
         request = {"do": what} | {name: value for name, value in values.items() if value is not None}
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
+        wire = self._wire
+        if wire is None:
             raise LabError("This lab is not running.")
         with self._lock:
             try:
-                process.stdin.write(msgspec.json.encode(request) + b"\n")
-                process.stdin.flush()
+                wire.input.write(msgspec.json.encode(request) + b"\n")
+                wire.input.flush()
             except BrokenPipeError:
                 raise LabError("The network has ended.") from None
-            return control.value(process.stdout.readline())
+            return control.value(wire.output.readline())

@@ -145,7 +145,7 @@ def _rewritten(packet: bytes, address_at: int, port_offset: int, address: bytes,
     if is_udp and packet[check_at : check_at + 2] == b"\0\0":
         return bytes(changed)  # sent without one
     _adjust(changed, check_at, ports if protocol == ICMP else addresses + ports)
-    if is_udp and changed[check_at : check_at + 2] == b"\0\0":
+    if is_udp and not any(changed[check_at : check_at + 2]):
         changed[check_at : check_at + 2] = b"\xff\xff"
     return bytes(changed)
 

@@ -126,7 +126,7 @@ class _Plan:
             self.hosts.append(Host(name, INTERNET, tuple(addresses[each] for each in self.families), ("",)))
 
     def home(self, owner: str, *, nat: Kind | None = "preserving", firewall: bool = False, behind: str = "") -> None:
-        """A home of ``owner``; ``behind``: the segment of a carrier's NAT. Without ``nat``, its addresses are public."""
+        """A home; ``behind``: the segment of a carrier's NAT. Without ``nat`` its addresses are public."""
         number = NAMES.index(owner) + 1
         name = f"{owner}-home"
         net = f"192.168.{number}" if nat else f"45.77.{number}"

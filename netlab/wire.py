@@ -30,7 +30,7 @@ import msgspec
 from netlab import control, spaces
 from netlab.control import LabError
 from netlab.fabric import Fabric, Parcel
-from netlab.link import Link, Settings
+from netlab.link import Counts, Link
 from netlab.nat import Lifetimes
 from netlab.router import Router
 from netlab.spaces import Space
@@ -129,6 +129,7 @@ class Wire:
     def _do_set(self, host: str | None = None, **values: float) -> None:
         for link in [self._link(host)] if host else self._links.values():
             link.settings = replace(link.settings, **values)
+            link.counts = Counts()
 
     def _do_cut(self, one: str, other: str | None = None) -> None:
         self._link(one)
