@@ -11,8 +11,9 @@ from p2pchat.services.context import Context
 
 
 def addresses(context: Context) -> list[str]:
-    """Where others can reach this node, as text."""
-    return [format_address(address, context.network.peer_id) for address in context.network.addresses()]
+    """Where others can reach this node, as text; through relays last."""
+    network = context.network
+    return [format_address(address, network.peer_id) for address in (*network.addresses(), *network.circuits())]
 
 
 class NetMethods:
