@@ -58,6 +58,7 @@ class RelayServer:
         self._circuits = 0
         self._to: Counter[PeerId] = Counter()
         self._from: Counter[bytes] = Counter()
+        self._running: dict[trio.CancelScope, tuple[PeerId, PeerId]] = {}
         self._limit = wire.Limit(limits.RELAY_CIRCUIT_S, limits.RELAY_CIRCUIT_BYTES)
         self._meter = Meter(limits.RELAY_BYTES_PER_S, limits.RELAY_BURST_S)
         self._nursery: trio.Nursery | None = None
@@ -85,8 +86,12 @@ class RelayServer:
                 self._nursery = None
 
     def _peer_changed(self, peer: PeerId, connected: bool) -> None:
-        if not connected:
-            self._reserved.pop(peer, None)
+        if connected:
+            return
+        self._reserved.pop(peer, None)
+        for scope, ends in self._running.items():
+            if peer in ends:  # a circuit whose other end takes nothing would not notice
+                scope.cancel()
 
     async def _serve(self, stream: Stream) -> None:
         """One request. A stream that becomes a circuit outlives this."""
@@ -183,7 +188,9 @@ class RelayServer:
         return None
 
     async def _carry(self, stream: Stream, onward: Stream, place: ExitStack) -> None:
-        with place:
+        with place, trio.CancelScope() as scope:
+            self._running[scope] = (stream.peer, onward.peer)
+            place.callback(self._running.pop, scope)
             try:
                 await carry(stream, onward, self._meter)
             except Overdrawn:
