@@ -123,20 +123,20 @@ async def lead_to(network: Network, peer: PeerId, address: Address) -> Stream:
     return stream
 
 
-async def accept(network: Network, stream: Stream, is_own_relay: Callable[[PeerId], bool]) -> None:
-    """Serve :data:`STOP`: somebody connects to this node through a relay.
+async def accept(network: Network, stream: Stream, is_own_relay: Callable[[PeerId], bool]) -> PeerId | None:
+    """Serve :data:`STOP`: somebody connects to this node through a relay; who that is, or None: it is none of its own.
 
     Raises:
-        NetError: not one of its own relays, or nothing came of it; the stream is to be reset.
+        NetError: nothing came of it; the stream is to be reset.
         DecodeError: the relay sent something else.
     """
     with _in_time(limits.STREAM_OPEN_S):
         wire.decode_stop_connect(await read_message(stream))
         if not is_own_relay(stream.peer):
             await write_message(stream, wire.encode_stop_status(wire.PERMISSION_DENIED))
-            return
+            return None
         await write_message(stream, wire.encode_stop_status(wire.OK))
-    await network.adopt(stream, None)
+    return await network.adopt(stream, None)
 
 
 async def _ask(stream: Stream, request: bytes) -> wire.HopStatus:

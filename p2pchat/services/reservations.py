@@ -5,6 +5,8 @@ Rules:
 - They are wanted while nobody has said that this node is reached, and no address of its own is global: at once, since a
   node at home would be out of reach until somebody has tried. On a network without internet there are no relays.
 - A relay is asked every 15 s whether it is there. One that is not, or refuses to go on, is replaced.
+- A relay through which nobody has come for a while is doubted: it stays, and is told of, until there is another in its
+  place. One that grants reservations and drops circuits keeps a node out of reach no longer. The while doubles.
 - Whoever said that it is no relay, or refused, is asked again after a while only.
 """
 
@@ -43,6 +45,9 @@ class Reservations:
         self._network = context.network
         self._changed = changed
         self._held: dict[PeerId, Granted] = {}
+        self._doubted: set[PeerId] = set()
+        self._proven: set[PeerId] = set()
+        self._patience_s = limits.RELAY_PATIENCE_S
         self._tried: OrderedDict[PeerId, float] = OrderedDict()
         self._asking: set[PeerId] = set()
         self._wake = trio.Event()
@@ -76,7 +81,12 @@ class Reservations:
         self._wake.set()
 
     async def _stop(self, stream: Stream) -> None:
-        await circuits.accept(self._network, stream, self._held.__contains__)
+        relay = stream.peer
+        peer = await circuits.accept(self._network, stream, self._held.__contains__)
+        if peer not in (None, relay) and relay in self._held:
+            self._proven.add(relay)
+            self._doubted.discard(relay)
+            self._patience_s = limits.RELAY_PATIENCE_S
 
     # finding relays
 
@@ -105,6 +115,7 @@ class Reservations:
                 if not self._is_enough() and not self._is_near_another(hearsay.network_of(granted.host)):
                     self._held[peer] = granted
                     nursery.start_soon(self._keep, granted)
+                    self._drop_surplus()
                     self._tell()
             if HOP in protocols and peer not in self._held and self._is_enough():
                 pause_s = 0.0  # it is asked, perhaps again, as soon as one of the others is lost
@@ -122,16 +133,21 @@ class Reservations:
             self._tried.popitem(last=False)
 
     def _is_near_another(self, network: bytes | None) -> bool:
-        return network in [hearsay.network_of(granted.host) for granted in self._held.values()]
+        trusted = [granted.host for relay, granted in self._held.items() if relay not in self._doubted]
+        return network in map(hearsay.network_of, trusted)
 
     def _is_enough(self) -> bool:
-        return len(self._held) >= limits.OWN_RELAYS
+        return len(self._held.keys() - self._doubted) >= limits.OWN_RELAYS
+
+    def _drop_surplus(self) -> None:
+        for relay in [each for each in self._held if each in self._doubted][: len(self._held) - limits.OWN_RELAYS]:
+            self._gone[relay].cancel()
 
     # keeping them
 
     async def _keep(self, granted: Granted) -> None:
         """Until the relay is gone or refuses, or is not wanted any more."""
-        relay = granted.relay
+        relay, since = granted.relay, trio.current_time()
         with trio.CancelScope() as scope:
             self._gone[relay] = scope
             try:
@@ -140,12 +156,18 @@ class Reservations:
                     while trio.current_time() < renew_at:
                         await trio.sleep(limits.HEARTBEAT_S)
                         await self._network.probe(relay)
+                        if relay not in self._proven | self._doubted and trio.current_time() - since > self._patience_s:
+                            self._doubted.add(relay)
+                            self._patience_s = min(2 * self._patience_s, limits.RELAY_PATIENCE_MAX_S)
+                            self._wake.set()
                     granted = self._held[relay] = await circuits.reserve(self._network, relay, self._context.now())
                     self._tell()
             except NetError as error:
                 log.info("relay.lost", error=error.error_name)
             finally:
                 del self._held[relay], self._gone[relay]
+                self._doubted.discard(relay)
+                self._proven.discard(relay)
                 self._not_before(relay, limits.RELAY_RETRY_S)
                 self._tell()
                 self._wake.set()

@@ -51,7 +51,8 @@ async def stop(home: Libp2pHost, relay: Libp2pHost, stream: Stream) -> None:
 
 
 @asynccontextmanager
-async def running() -> AsyncGenerator[Lab]:
+async def running(clock: Callable[[], float] = now) -> AsyncGenerator[Lab]:
+    """``clock``: the relay's."""
     refusals = Refusals()
     async with (
         Libp2pHost.listen(b"\x01" * 32, [LOOPBACK], now=now) as relay,
@@ -59,7 +60,7 @@ async def running() -> AsyncGenerator[Lab]:
         Libp2pHost.listen(b"\x03" * 32, [], now=now) as asker,
         trio.open_nursery() as nursery,
     ):
-        server = RelayServer(relay, now, refusals)
+        server = RelayServer(relay, clock, refusals)
         nursery.start_soon(server.run)
         home.handle(STOP, lambda stream: stop(home, relay, stream))
         home.handle(ECHO, echo)
@@ -142,10 +143,14 @@ async def test_a_circuit_ends_at_its_bytes_and_another_can_be_made(monkeypatch: 
     async with running() as lab:
         await lab.connect()
         stream = await lab.asker.open(lab.home.peer_id, ECHO)
-        with trio.fail_after(20), pytest.raises(NetError):
+
+        async def talk() -> None:
             for _ in range(100):
                 await stream.write(bytes(10_000))
                 await read_exactly(stream, 10_000)
+
+        with trio.fail_after(20), pytest.raises(NetError):
+            await talk()
         await until(lambda: lab.refusals[Refusal.RELAY_OVERDRAWN] == 1)
         await until(lambda: lab.server.circuits == 0)
         await lab.connect()

@@ -27,7 +27,9 @@ async def test_two_at_home_match_and_talk_through_a_relay(autojump_clock: MockCl
             await bob.send("Alice", "and back")
 
             async def arrived() -> bool:
-                return await bob.received("Alice") == ["through a relay"] and await alice.received("Bob") == ["and back"]
+                return await bob.received("Alice") == ["through a relay"] and await alice.received("Bob") == [
+                    "and back"
+                ]
 
             assert await eventually(arrived, within_s=10) < 3
             assert relays_of(alice) == relays_of(bob) == {bytes(each.network.peer_id) for each in between}
