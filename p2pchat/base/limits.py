@@ -115,5 +115,29 @@ MAILBOX_KEYS: Final = 8  # of which boxes may still be sealed for: four of three
 MAILBOXES_LEFT: Final = 64  # holders that knew an earlier node key
 REUSABLE_BUNDLES: Final = 128  # at mailboxes, one a day and with each parting; 22 days of them
 
+# relays, PROTOCOL.md 7.2: what offering one costs at most
+RELAY_RESERVATIONS: Final = 128
+RELAY_RESERVATIONS_PER_PREFIX: Final = 16
+RELAY_RESERVATION_S: Final = 3_600
+RELAY_CIRCUITS: Final = 64  # each holds two windows of Yamux at most
+RELAY_CIRCUITS_TO: Final = 16  # one reserver
+RELAY_CIRCUITS_FROM: Final = 16  # one prefix
+RELAY_CIRCUIT_S: Final = 3_600
+RELAY_CIRCUIT_BYTES: Final = 16 * 1024 * 1024  # in each direction
+RELAY_IDLE_S: Final = 120.0  # of a circuit on which nothing goes in either direction
+RELAY_CHUNK_BYTES: Final = 16_384
+RELAY_BYTES_PER_S: Final = 512 * 1024  # all circuits together, both directions
+RELAY_BURST_S: Final = 2.0  # of that, saved up
+RELAY_CONNECT_S: Final = 5.0  # for a reserver to take a circuit
+RELAY_ASKS: Final = 64.0  # of one prefix
+RELAY_ASKS_PER_S: Final = 1.0
+OWN_RELAYS: Final = 2  # as many circuits as a presence tells of
+RELAY_CHECK_S: Final = 5.0
+RELAYS_TRIED: Final = 8  # at the same time
+RELAYS_REMEMBERED: Final = 1_024  # that were tried to no avail
+RELAY_PATIENCE_S: Final = 300.0  # with a relay through which nobody has come; doubles with each that is doubted
+RELAY_PATIENCE_MAX_S: Final = 4 * 3_600.0
+RELAY_RETRY_S: Final = 60.0  # before such a one, or one that was lost, is tried again
+
 INVITES: Final = 100  # open at the same time
 REQUESTS_PER_INVITE: Final = 16  # that wait for an answer: whoever has the link can make as many roots as they like

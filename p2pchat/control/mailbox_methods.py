@@ -12,8 +12,9 @@ from p2pchat.api import calls, mailbox_objects
 from p2pchat.control.once import once, repeated
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
-from p2pchat.core.mailbox_link import Holder, encode_mailbox_link, fit_for_link
+from p2pchat.core.mailbox_link import LINK_ADDRESSES, Holder, encode_mailbox_link, fit_for_link
 from p2pchat.core.params import DAY_S
+from p2pchat.net.whereabouts import reached_at
 from p2pchat.services import mailboxes
 from p2pchat.services.context import Context
 from p2pchat.services.holding import opaque_id
@@ -84,7 +85,7 @@ class MailboxMethods:
     def _link(self) -> str | None:
         """With which anyone finds this node; None where it has no address that fits one."""
         network = self._context.network
-        addresses = network.addresses()
+        addresses = reached_at(network, LINK_ADDRESSES)
         return encode_mailbox_link(Holder(network.peer_id, addresses)) if fit_for_link(addresses) else None
 
 

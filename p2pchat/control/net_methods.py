@@ -20,8 +20,9 @@ _RTT_S: Final = 1.0  # for the slowest of them to answer
 
 
 def addresses(context: Context) -> list[str]:
-    """Where others can reach this node, as text."""
-    return [format_address(address, context.network.peer_id) for address in context.network.addresses()]
+    """Where others can reach this node, as text; through relays last."""
+    network = context.network
+    return [format_address(address, network.peer_id) for address in (*network.addresses(), *network.circuits())]
 
 
 def _shown(link: Link, rtt_ms: float | None) -> objects.Peer:

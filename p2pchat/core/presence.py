@@ -22,7 +22,7 @@ from p2pchat.core.record import DATA_BYTES, RecordRefused, check_record, unseal
 from p2pchat.core.structs import U32, Bytes32, Form
 
 PRESENCE_ADDRESSES: Final = 3
-_CIRCUITS: Final = 2
+PRESENCE_CIRCUITS: Final = 2
 PRESENCE_MAILBOXES: Final = 2
 _ITEM_BYTES: Final = 128
 
@@ -54,6 +54,7 @@ class Presence:
         mailbox_key: X25519, 32 bytes, for which boxes are sealed; None: no box is wanted.
         bundle_key: 32 bytes, which opens the bundles at its mailboxes; None: there are none.
         mailboxes: at most 2.
+        circuits: at most 2, as addresses.
     """
 
     peer_id: PeerId
@@ -63,6 +64,7 @@ class Presence:
     mailbox_key: bytes | None = field(default=None, repr=False)
     bundle_key: bytes | None = field(default=None, repr=False)
     mailboxes: tuple[Mailbox, ...] = ()
+    circuits: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ class _Presence(Form, frozen=True):
     ask: Bytes32
     n: Count
     addresses: Annotated[tuple[AddressBytes, ...], Meta(max_length=PRESENCE_ADDRESSES)]
-    circuits: Annotated[tuple[AddressBytes, ...], Meta(max_length=_CIRCUITS)]
+    circuits: Annotated[tuple[AddressBytes, ...], Meta(max_length=PRESENCE_CIRCUITS)]
     mailboxes: Annotated[tuple[_Mailbox, ...], Meta(max_length=PRESENCE_MAILBOXES)]
 
 
@@ -213,25 +215,26 @@ _keys = codec.Decoder(_Key, _ITEM_BYTES)
 
 def encode_presence(presence: Presence) -> bytes:
     """The data of a presence record, at most 702 bytes: what is too much or too long is left out from the end,
-    mailboxes first, then addresses.
+    mailboxes first, then circuits, then addresses.
 
     Source: PROTOCOL.md 3.4.
     """
     addresses = [bytes(address) for address in presence.addresses if 0 < len(address) <= ADDRESS_BYTES]
-    del addresses[PRESENCE_ADDRESSES:]
+    circuits = [bytes(circuit) for circuit in presence.circuits if 0 < len(circuit) <= ADDRESS_BYTES]
+    del addresses[PRESENCE_ADDRESSES:], circuits[PRESENCE_CIRCUITS:]
     mailboxes = [
         (bytes(mailbox.peer_id), bytes(mailbox.address), mailbox.token)
         for mailbox in presence.mailboxes[:PRESENCE_MAILBOXES]
         if 0 < len(mailbox.address) <= ADDRESS_BYTES
     ]
     head = (4, bytes(presence.peer_id), presence.mailbox_key, presence.bundle_key, presence.ask, presence.n)
-    while len(data := codec.encode((*head, addresses, (), mailboxes))) > DATA_BYTES:
-        (mailboxes or addresses).pop()
+    while len(data := codec.encode((*head, addresses, circuits, mailboxes))) > DATA_BYTES:
+        (mailboxes or circuits or addresses).pop()
     return data
 
 
 def decode_presence(data: bytes) -> Presence:
-    """The presence in ``data``; circuits are checked, and left to versions that can use them.
+    """The presence in ``data``.
 
     Raises:
         DecodeError: not of its form, or a PeerID is not that of an Ed25519 key.
@@ -242,8 +245,16 @@ def decode_presence(data: bytes) -> Presence:
     if not all(peer.startswith(PEER_ID_PREFIX) for peer in (said.peer_id, *(each.peer_id for each in said.mailboxes))):
         raise DecodeError("a PeerID is not that of an Ed25519 key")
     mailboxes = tuple(Mailbox(PeerId(each.peer_id), Address(each.address), each.token) for each in said.mailboxes)
-    addresses = tuple(map(Address, said.addresses))
-    return Presence(PeerId(said.peer_id), said.ask, said.n, addresses, said.mailbox_key, said.bundle_key, mailboxes)
+    return Presence(
+        peer_id=PeerId(said.peer_id),
+        ask=said.ask,
+        n=said.n,
+        addresses=tuple(map(Address, said.addresses)),
+        mailbox_key=said.mailbox_key,
+        bundle_key=said.bundle_key,
+        mailboxes=mailboxes,
+        circuits=tuple(map(Address, said.circuits)),
+    )
 
 
 def encode_presence_key(key: PresenceKey) -> bytes:

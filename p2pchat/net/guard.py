@@ -149,6 +149,7 @@ class GuardedYamux(yamux.Yamux):
         self._read_task: trio.lowlevel.Task | None = None
         self._answers = bytearray()
         self.cut_off = False  # by this node, for what the peer has done
+        self._adopted: set[int] = set()
 
     @property
     def lost(self) -> bool:
@@ -239,8 +240,15 @@ class GuardedYamux(yamux.Yamux):
         raise trio.TooSlowError  # never: fail_after has raised it
 
     def _has_room(self, length: int) -> bool:
-        held = sum(map(len, self.stream_buffers.values()))
-        return length <= yamux.DEFAULT_WINDOW_SIZE and held + length <= limits.BUFFERED_PER_CONNECTION_BYTES
+        held = sum(map(len, self.stream_buffers.values())) + length
+        if length > yamux.DEFAULT_WINDOW_SIZE or held <= limits.BUFFERED_PER_CONNECTION_BYTES:
+            return length <= yamux.DEFAULT_WINDOW_SIZE
+        windows = len(self._adopted & self.stream_buffers.keys()) * yamux.DEFAULT_WINDOW_SIZE
+        return held <= limits.BUFFERED_PER_CONNECTION_BYTES + windows
+
+    def adopted(self, stream: WindowedStream) -> None:
+        """It brings the room for its window along: many such streams, all with a slow reader behind, are no misuse."""
+        self._adopted = {*(self._adopted & self.stream_buffers.keys()), stream.stream_id}
 
     def _take_plain(self, frames: bytearray) -> None:
         """Deliver the whole frames at the front that carry data or a window and no flag; upstream gets the others.

@@ -171,7 +171,7 @@ class Libp2pHost(Network):
         return self._connections.links()
 
     async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
-        """Returns at once if there is a connection. Relayed addresses are not dialled here."""
+        """Returns at once if there is a connection."""
         if peer == self.peer_id:
             raise NetError("A node cannot dial itself.")
         if self._connections.alive(peer):
@@ -297,7 +297,7 @@ class Libp2pHost(Network):
     async def _connect(self, peer: PeerId | None, address: Address) -> GuardedYamux:
         end = addr.endpoint(address)
         if end.relay is not None:
-            raise NetError("A relayed address cannot be dialled directly.")
+            return await self._adoption.dial(self, peer, address)
         with library_errors("The address did not answer as the peer."):
             stream = await tcp.connect(end.host, end.port)
             try:

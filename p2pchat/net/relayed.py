@@ -22,11 +22,12 @@ from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
-from p2pchat.base.ids import PeerId
+from p2pchat.base.ids import Address, PeerId
+from p2pchat.net import circuits
 from p2pchat.net.admission import InboundGate, InboundSlot
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux
 from p2pchat.net.stream import library_errors
-from p2pchat.net.transport import Stream
+from p2pchat.net.transport import Network, Stream
 
 _MESSAGE_BYTES: Final = 65_535  # the longest Noise message
 _NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
@@ -136,6 +137,19 @@ class Adoption:
 
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         """See :meth:`~p2pchat.net.transport.Network.adopt`."""
+        return PeerId((await self._make(stream, peer)).peer_id.to_bytes())
+
+    async def dial(self, network: Network, peer: PeerId | None, address: Address) -> GuardedYamux:
+        """Connect to ``peer`` through the relay that ``address`` names.
+
+        Raises:
+            NetError: it cannot be reached or refuses, or nobody answers there as ``peer``; or None is looked for.
+        """
+        if peer is None:
+            raise NetError("Whoever is reached through a relay has to be known.")
+        return await self._make(await circuits.lead_to(network, peer, address), peer)
+
+    async def _make(self, stream: Stream, peer: PeerId | None) -> GuardedYamux:
         stream.is_adopted = True
         link = RelayedLink(stream)
         self._nursery.start_soon(link.run, name="relayed")
@@ -143,14 +157,14 @@ class Adoption:
             with library_errors(_NOT_THE_PEER), trio.fail_after(limits.HANDSHAKE_S):
                 if peer is None:
                     return await self._accept(link, stream.peer)
-                await self._swarm.upgrade_outbound_raw_conn(RawConnection(link, True), ID(bytes(peer)))
-                return peer
+                conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(link, True), ID(bytes(peer)))
+                return cast(GuardedYamux, conn.muxed_conn)
             raise NetError(_NOT_THE_PEER)
         except BaseException:
             link.abort()
             raise
 
-    async def _accept(self, link: RelayedLink, relay: PeerId) -> PeerId:
+    async def _accept(self, link: RelayedLink, relay: PeerId) -> GuardedYamux:
         slot = self._gate.enter_through(relay)
         if slot is None:
             raise NetError("There are too many connections through this relay.")
@@ -160,7 +174,7 @@ class Adoption:
                 mux = cast(GuardedYamux, raw)
                 self._gate.admit(slot)
                 self._nursery.start_soon(self._hold, slot, mux, name="relayed slot")
-                return PeerId(mux.peer_id.to_bytes())
+                return mux
         except BaseException:
             self._gate.leave(slot)
             raise

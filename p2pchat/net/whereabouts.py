@@ -10,10 +10,21 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from p2pchat.base.ids import Address
-from p2pchat.net.addresses import concrete, farthest_first, is_global
-from p2pchat.net.transport import Source, Standing
+from p2pchat.net.addresses import concrete, farthest_first, is_global, varied
+from p2pchat.net.transport import Network, Source, Standing
+
+CIRCUITS_TOLD: Final = 2
+
+
+def reached_at(network: Network, count: int) -> tuple[Address, ...]:
+    """Where others reach a node, at most ``count`` addresses: its own, of every kind and reach one, and those through
+    relays behind them, for two of which there is always room.
+    """
+    circuits = network.circuits()[: min(CIRCUITS_TOLD, count - 1)]
+    return (*varied(network.addresses(), count - len(circuits)), *circuits)
 
 
 class Whereabouts:

@@ -87,7 +87,7 @@ class Herald:
         try:
             while True:
                 self._news = trio.Event()
-                told = self._context.network.addresses()
+                told = self._reached()
                 awaited, self._next = self._next, _Round()
                 pause_s = await self._publish(awaited)
                 awaited.over.set()
@@ -103,10 +103,13 @@ class Herald:
     async def _until_moved(self, told: tuple[Address, ...]) -> None:
         """Until a nudge, until this node has other addresses than ``told``, or its clock was set."""
         offset_s = self._offset_s()
-        while self._context.network.addresses() == told and abs(self._offset_s() - offset_s) < _CHECK_S:
+        while self._reached() == told and abs(self._offset_s() - offset_s) < _CHECK_S:
             with trio.move_on_after(_CHECK_S):
                 await self._news.wait()
                 return
+
+    def _reached(self) -> tuple[Address, ...]:
+        return (*self._context.network.addresses(), *self._context.network.circuits())
 
     def _offset_s(self) -> float:
         return self._context.now() - trio.current_time()
@@ -141,7 +144,9 @@ class Herald:
             loc=presence.loc,
             place=lambda seq: presence.slot(seq, context.params),
             writer=presence.gate(),
-            data=encode_presence(Presence(network.peer_id, presence.ask, presence.n, addresses, *boxes)),
+            data=encode_presence(
+                Presence(network.peer_id, presence.ask, presence.n, addresses, *boxes, circuits=network.circuits())
+            ),
             contact=None,
             renew_s=(every_s, every_s),
         )

@@ -8,8 +8,9 @@ from p2pchat.base.errors import UsageError
 from p2pchat.base.ids import ContactId, RootKey
 from p2pchat.base.limits import INVITES, REQUESTS_PER_INVITE
 from p2pchat.core.events import DomainEvent, EventKind
-from p2pchat.core.invite import SECRET_BYTES, Invite, decode_invite, encode_invite
+from p2pchat.core.invite import INVITE_ADDRESSES, SECRET_BYTES, Invite, decode_invite, encode_invite
 from p2pchat.core.names import contact_name
+from p2pchat.net.whereabouts import reached_at
 from p2pchat.services.contacts import again, contact_event, refuse_blocked
 from p2pchat.services.context import Context
 from p2pchat.store import contacts, invites, meta
@@ -42,7 +43,8 @@ def create(tx: Tx, context: Context, uses: int, expires_s: int, *, ask: bool) ->
 def link(context: Context, row: InviteRow) -> str:
     """What is handed over; the addresses in it are those of now."""
     root, network = RootKey(context.identity.root.public), context.network
-    return encode_invite(Invite(row.secret, root, row.expires_s, network.peer_id, network.addresses()))
+    addresses = reached_at(network, INVITE_ADDRESSES)
+    return encode_invite(Invite(row.secret, root, row.expires_s, network.peer_id, addresses))
 
 
 def revoke(tx: Tx, uid: str) -> InviteRow:

@@ -31,7 +31,9 @@ from p2pchat.services.hold import Hold
 from p2pchat.services.holder import Holder
 from p2pchat.services.join import NodeAddress, join
 from p2pchat.services.live import PARTED, STOPPED, Ending, Live, end_all
+from p2pchat.services.relaying import Relaying
 from p2pchat.services.rendezvous import Rendezvous
+from p2pchat.services.reservations import Reservations
 from p2pchat.services.seek import Seeker
 from p2pchat.store import meta
 
@@ -134,6 +136,10 @@ class Life:
             collector = Collector(context, connector.acknowledge, herald.put, herald.nudge)
             context.dht.on_push = seeker.pushed
 
+            def reached() -> None:
+                seeker.nudge_all()
+                herald.nudge()
+
             def joined() -> None:
                 seeker.nudge_all()
                 herald.nudge()
@@ -144,6 +150,8 @@ class Life:
                 await nursery.start(context.dht.run)
                 await nursery.start(live.run)
                 await nursery.start(connector.run)
+                nursery.start_soon(Relaying(context).run)
+                nursery.start_soon(Reservations(context, reached).run)
                 nursery.start_soon(join, context, self._bootstrap(), joined)
                 await nursery.start(seeker.run)
                 await nursery.start(herald.run)

@@ -13,10 +13,11 @@ from typing import Final, Protocol
 import trio
 
 from p2pchat.base.ids import RootKey
-from p2pchat.core.discovery import Reach, encode_hello, encode_reach, make_card
+from p2pchat.core.discovery import REACH_ADDRESSES, Reach, encode_hello, encode_reach, make_card
 from p2pchat.core.matching import Finding, Walk, WalkKind, made_progress, observe, walks
 from p2pchat.core.pair import PairState
 from p2pchat.net.dht import WalkResult
+from p2pchat.net.whereabouts import reached_at
 from p2pchat.services import announce, presence
 from p2pchat.services.context import Context
 from p2pchat.services.places import Place
@@ -141,4 +142,4 @@ class Poller:
             return make_card(context.identity, walk.slot, state.role, now_s)
         network = context.network
         ask = await context.db.run(lambda tx: presence.own(tx, context).ask)
-        return encode_reach(Reach(network.peer_id, network.addresses(), ask))
+        return encode_reach(Reach(network.peer_id, reached_at(network, REACH_ADDRESSES), ask))

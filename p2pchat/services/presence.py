@@ -186,7 +186,7 @@ def _keep(contact: int, held: HeldPresence, newest: Sighting, tx: Tx) -> bool:
     store.note_mailboxes(tx, contact, newest.seq, said)
     named = [holder for holder, _ in before & _admitting(tx, contact)]
     tell(tx, EventKind.MESSAGE_UNHELD, custody.keep_only(tx, contact, named), contact)
-    return contact_peers.save(tx, contact, said.peer_id, said.addresses, said.ask, newest.seq)
+    return contact_peers.save(tx, contact, said.peer_id, (*said.addresses, *said.circuits), said.ask, newest.seq)
 
 
 def _admitting(tx: Tx, contact: int) -> set[tuple[PeerId, bytes]]:

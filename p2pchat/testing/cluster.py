@@ -27,7 +27,7 @@ from p2pchat.core.work import mine
 from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.transport import Network
 from p2pchat.services import contacts as book
-from p2pchat.services.context import Bus, Context, Deriver
+from p2pchat.services.context import Bus, Context, Deriver, Reach
 from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
 from p2pchat.services.send import Outbox
@@ -92,6 +92,7 @@ class Node:
     entropy: SeededEntropy
     seed: bytes = field(repr=False)
     now: Clock
+    reach: Reach = field(default_factory=Reach)
     events: list[DomainEvent] = field(default_factory=list[DomainEvent])
     running: Running | None = None
 
@@ -182,8 +183,22 @@ class Cluster:
         """The virtual clock in unix seconds."""
         return self._epoch_s + trio.current_time()
 
-    async def add(self, name: str, number: str = "", *, skew_s: float = 0.0) -> Node:
-        """A new node with a new identity, started; its clock goes wrong by ``skew_s``."""
+    async def add(
+        self,
+        name: str,
+        number: str = "",
+        *,
+        skew_s: float = 0.0,
+        host: str | None = None,
+        is_hidden: bool = False,
+        reach: Reach | None = None,
+    ) -> Node:
+        """A new node with a new identity, started; its clock goes wrong by ``skew_s``.
+
+        Args:
+            host, is_hidden: see :class:`MemoryNetwork`.
+            reach: what its user allows.
+        """
         now = Clock(self.now, skew_s)
         entropy = SeededEntropy(self._seed * 1000 + len(self.nodes))
         profile = meta.Profile(
@@ -196,8 +211,9 @@ class Cluster:
             store_id=entropy.bytes(8),
         )
         database = Database.open(None, bytes(32), lambda: int(now() * 1000), threaded=False)
-        network = self.network.node(_peer_id(profile.node_seed))
-        node = Node(name, number, network, database, profile, entropy, profile.node_seed, now)
+        network = self.network.node(_peer_id(profile.node_seed), host)
+        self.network.hide(network, is_hidden=is_hidden)
+        node = Node(name, number, network, database, profile, entropy, profile.node_seed, now, reach or Reach())
         await database.run(lambda tx: meta.save_profile(tx, profile))
         database.listen(node.events.extend)
         self.nodes[name] = node
@@ -249,6 +265,7 @@ class Cluster:
             identity=load_identity(node.profile.identity),
             bus=bus,
             message_prefix=node.entropy.bytes(8),
+            reach=node.reach,
         )
         life = Life(context, partial(self._listening, node), partial(self._others, node))
         gone = trio.Event()

@@ -13,6 +13,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.net import circuits
 from p2pchat.net.addresses import classify, endpoint
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.handlers import Handlers
@@ -175,9 +176,10 @@ class MemoryNode(Network):
     async def probe(self, peer: PeerId) -> float:
         """A round trip."""
         started = trio.current_time()
-        with trio.fail_after(limits.STREAM_OPEN_S):
+        with trio.move_on_after(limits.STREAM_OPEN_S):
             await self._net.travel(self._connection(peer))
-        return trio.current_time() - started
+            return trio.current_time() - started
+        raise NetError("The peer did not answer in time.")
 
     async def check(self, within_s: float) -> None:
         """Of each connection in turn."""
@@ -292,6 +294,9 @@ class MemoryNode(Network):
             self._serving[stream.peer, protocol] -= 1
 
     async def _connect(self, peer: PeerId, address: Address) -> None:
+        if endpoint(address).relay is not None:
+            await self.adopt(await circuits.lead_to(self, peer, address), peer)
+            return
         await self._net.connect(self, peer, address)
 
 

@@ -17,7 +17,7 @@ import trio
 
 from p2pchat.base.ids import PeerId
 from p2pchat.core.peers import Speaks
-from p2pchat.net.addresses import format_address, format_peer_id, parse_address
+from p2pchat.net.addresses import endpoint, format_address, format_peer_id, parse_address
 from p2pchat.net.dht import Dht
 from p2pchat.net.libp2p_host import Libp2pHost
 from tests.net.hosts import LOOPBACK
@@ -60,7 +60,9 @@ class JsNode:
         for text in json.loads(await self._line()):
             address, peer = parse_address(text)
             assert peer is not None
-            self.address, self.peer = address, peer
+            self.peer = peer
+            if endpoint(address).relay is None:
+                self.address = address
 
     async def ask(self, command: str, *arguments: str) -> list[str]:
         assert self.process.stdin is not None
@@ -91,12 +93,13 @@ class JsNode:
 
 
 @asynccontextmanager
-async def js_node() -> AsyncGenerator[JsNode]:
+async def js_node(*listen: str) -> AsyncGenerator[JsNode]:
+    """``listen``: further addresses."""
     program = node_program()
     assert program is not None
     async with trio.open_nursery() as nursery:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        run = partial(trio.run_process, [program, "node.mjs"], cwd=FOLDER, check=False, **pipes)
+        run = partial(trio.run_process, [program, "node.mjs", *listen], cwd=FOLDER, check=False, **pipes)
         process: trio.Process = await nursery.start(run)
         try:
             js = JsNode(process)

@@ -1,7 +1,9 @@
 // A js-libp2p node whose kad-dht serves /p2pchat/kad/1.0.0, driven by lines of JSON: [id, command, ...arguments].
-// Each is answered by [id, result] or [id, null, error]; the first line out is its multiaddr.
+// Each is answered by [id, result] or [id, null, error]; the first line out is its multiaddr. It listens at the addresses
+// that it is started with, relayed ones among them, and relays for others.
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
+import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { ping } from '@libp2p/ping'
@@ -12,13 +14,14 @@ import { createInterface } from 'node:readline'
 
 const anything = { test: async () => {} }
 const node = await createLibp2p({
-  addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-  transports: [tcp()],
+  addresses: { listen: ['/ip4/127.0.0.1/tcp/0', ...process.argv.slice(2)] },
+  transports: [tcp(), circuitRelayTransport()],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   services: {
     identify: identify(),
     ping: ping(),
+    relay: circuitRelayServer(),
     dht: kadDHT({
       protocol: '/p2pchat/kad/1.0.0',
       clientMode: false,
@@ -54,6 +57,8 @@ const commands = {
     }
     return [...asked]
   },
+  // the round trip to whom an address names, in milliseconds, on a connection of that peer alone
+  ping: async (address) => String(await node.services.ping.ping(multiaddr(address), within(5000))),
   peers: async () => node.getPeers().map(String)
 }
 

@@ -1,0 +1,181 @@
+"""Two relays, of different networks, through which others reach a node that they cannot reach itself (PROTOCOL.md 7.2).
+
+Rules:
+
+- They are wanted while nobody has said that this node is reached, and no address of its own is global: at once, since a
+  node at home would be out of reach until somebody has tried. On a network without internet there are no relays.
+- A relay is asked every 15 s whether it is there. One that is not, or refuses to go on, is replaced.
+- A relay through which nobody has come for a while is doubted: it stays, and is told of, until there is another in its
+  place. One that grants reservations and drops circuits keeps a node out of reach no longer. The while doubles.
+- Whoever said that it is no relay, or refused, is asked again after a while only.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
+
+import structlog
+import trio
+
+from p2pchat.base import limits
+from p2pchat.base.errors import NetError
+from p2pchat.base.ids import Address, PeerId
+from p2pchat.net import circuits, hearsay
+from p2pchat.net.addresses import is_global
+from p2pchat.net.circuits import HOP, STOP, Granted
+from p2pchat.net.transport import Stream
+from p2pchat.services.context import Context
+
+log = structlog.get_logger()
+
+
+class Reservations:
+    """Those of one node key's life.
+
+    Args:
+        changed: called when this node is reached through others than before.
+
+    Resource handling: everything runs inside :meth:`run`.
+    """
+
+    def __init__(self, context: Context, changed: Callable[[], None]) -> None:
+        self._context = context
+        self._network = context.network
+        self._changed = changed
+        self._held: dict[PeerId, Granted] = {}
+        self._doubted: set[PeerId] = set()
+        self._proven: set[PeerId] = set()
+        self._patience_s = limits.RELAY_PATIENCE_S
+        self._tried: OrderedDict[PeerId, float] = OrderedDict()
+        self._asking: set[PeerId] = set()
+        self._wake = trio.Event()
+        self._gone: dict[PeerId, trio.CancelScope] = {}
+        self._network.watch(self._peer_changed)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._network.handle(STOP, self._stop)
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._wake = trio.Event()
+                if not self._is_wanted():
+                    for scope in tuple(self._gone.values()):
+                        scope.cancel()
+                elif not self._is_enough():
+                    for peer, addresses in self._candidates()[: limits.RELAYS_TRIED - len(self._asking)]:
+                        self._asking.add(peer)
+                        nursery.start_soon(self._ask, peer, addresses, nursery)
+                with trio.move_on_after(limits.RELAY_CHECK_S):
+                    await self._wake.wait()
+
+    def _is_wanted(self) -> bool:
+        if self._network.standing == "unknown":
+            return not any(map(is_global, self._network.addresses()))
+        return self._network.standing == "private"
+
+    def _peer_changed(self, peer: PeerId, connected: bool) -> None:
+        if not connected and peer in self._gone:
+            self._gone[peer].cancel()
+        self._wake.set()
+
+    async def _stop(self, stream: Stream) -> None:
+        relay = stream.peer
+        peer = await circuits.accept(self._network, stream, self._held.__contains__)
+        if peer not in (None, relay) and relay in self._held:
+            self._proven.add(relay)
+            self._doubted.discard(relay)
+            self._patience_s = limits.RELAY_PATIENCE_S
+
+    # finding relays
+
+    def _candidates(self) -> Sequence[tuple[PeerId, tuple[Address, ...]]]:
+        now = trio.current_time()
+        links = {link.peer: link.path for link in self._network.links()}
+        connected = [(peer, ()) for peer, path in links.items() if path == "direct"]
+        known = [(peer, addresses) for peer, addresses in self._context.dht.known_peers() if peer not in links]
+        others = [(peer, far) for peer, addresses in known if (far := tuple(filter(is_global, addresses)))]
+        return [
+            (peer, addresses)
+            for peer, addresses in (*connected, *others)
+            if peer not in self._held
+            and peer not in self._asking
+            and self._tried.get(peer, now) <= now
+            and not (addresses and self._is_near_another(hearsay.network_to_dial(addresses)))
+        ]
+
+    async def _ask(self, peer: PeerId, addresses: Sequence[Address], nursery: trio.Nursery) -> None:
+        pause_s = limits.RELAY_RETRY_S
+        try:
+            await self._network.dial(peer, addresses)
+            _, protocols = await self._network.learn(peer)
+            if HOP in protocols and not self._is_enough():
+                granted = await circuits.reserve(self._network, peer, self._context.now())
+                if not self._is_enough() and not self._is_near_another(hearsay.network_of(granted.host)):
+                    self._held[peer] = granted
+                    nursery.start_soon(self._keep, granted)
+                    self._drop_surplus()
+                    self._tell()
+            if HOP in protocols and peer not in self._held and self._is_enough():
+                pause_s = 0.0  # it is asked, perhaps again, as soon as one of the others is lost
+        except NetError as error:
+            log.debug("relay.refused", error=error.error_name)
+        finally:
+            self._asking.discard(peer)
+            self._not_before(peer, pause_s)
+            self._wake.set()
+
+    def _not_before(self, peer: PeerId, pause_s: float) -> None:
+        self._tried[peer] = trio.current_time() + pause_s
+        self._tried.move_to_end(peer)
+        if len(self._tried) > limits.RELAYS_REMEMBERED:
+            self._tried.popitem(last=False)
+
+    def _is_near_another(self, network: bytes | None) -> bool:
+        trusted = [granted.host for relay, granted in self._held.items() if relay not in self._doubted]
+        return network in map(hearsay.network_of, trusted)
+
+    def _is_enough(self) -> bool:
+        return len(self._held.keys() - self._doubted) >= limits.OWN_RELAYS
+
+    def _drop_surplus(self) -> None:
+        for relay in [each for each in self._held if each in self._doubted][: len(self._held) - limits.OWN_RELAYS]:
+            self._gone[relay].cancel()
+
+    # keeping them
+
+    async def _keep(self, granted: Granted) -> None:
+        """Until the relay is gone or refuses, or is not wanted any more."""
+        relay, since = granted.relay, trio.current_time()
+        with trio.CancelScope() as scope:
+            self._gone[relay] = scope
+            try:
+                while circuits.is_reached_directly(self._network, relay):
+                    renew_at = trio.current_time() + granted.life_s / 2
+                    while trio.current_time() < renew_at:
+                        await trio.sleep(limits.HEARTBEAT_S)
+                        await self._network.probe(relay)
+                        if relay not in self._proven | self._doubted and trio.current_time() - since > self._patience_s:
+                            self._doubted.add(relay)
+                            self._patience_s = min(2 * self._patience_s, limits.RELAY_PATIENCE_MAX_S)
+                            self._wake.set()
+                    granted = self._held[relay] = await circuits.reserve(self._network, relay, self._context.now())
+                    self._tell()
+            except NetError as error:
+                log.info("relay.lost", error=error.error_name)
+            finally:
+                del self._held[relay], self._gone[relay]
+                self._doubted.discard(relay)
+                self._proven.discard(relay)
+                self._not_before(relay, limits.RELAY_RETRY_S)
+                self._tell()
+                self._wake.set()
+
+    def _tell(self) -> None:
+        """The first of each, then the second of each: who takes two takes both relays."""
+        rows = zip_longest(*(granted.circuits for granted in self._held.values()))
+        told = tuple(each for each in chain.from_iterable(rows) if each is not None)
+        if told != self._network.circuits():
+            self._network.tell("relayed", told)
+            self._changed()
