@@ -25,6 +25,8 @@ MUX_US_PER_S: Final = 10_000.0
 DIAL_STAGGER_S: Final = 0.2
 DIAL_TOTAL_S: Final = 8.0
 ADDRESSES_PER_PEER: Final = 16
+PUNCH_S: Final = 5.0  # for an attempt to meet half way, handshake included
+CONFIRM_S: Final = 8.0  # for one to reach a peer that asks whether it is reached
 
 # heartbeat, PROTOCOL.md 5
 HEARTBEAT_S: Final = 15.0
