@@ -7,7 +7,8 @@ Rules:
   that has most of them under way is given up for it. So who connects and does not go on keeps nobody out: a true
   handshake takes some milliseconds, and would have to see all places filled anew within them.
 - A public IPv4 address is one origin, and so is an IPv6 /64, which one machine has whole. Only public origins are
-  bounded in number: behind a loopback or private address may stand a router or a whole test network.
+  bounded in number: behind a loopback or private address may stand a router or a whole test network. A relay is an
+  origin, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from p2pchat.base.ids import PeerId
 from p2pchat.net.addresses import Scope, scope_of
 
 _IP6_NETWORK_BYTES = 8
@@ -36,7 +38,7 @@ class InboundGate:
 
     Args:
         total: of connections whose handshake is done; handshakes come on top.
-        per_origin: of one public origin, both kinds together.
+        per_origin: of one public origin or one relay, both kinds together.
         handshakes: under way at the same time.
     """
 
@@ -50,8 +52,14 @@ class InboundGate:
 
     def enter(self, host: str) -> InboundSlot | None:
         """Take a slot for a connection from the IP literal ``host`` that has yet to authenticate itself; None: none."""
-        origin = _origin_of(host)
-        is_crowded = scope_of(host) is Scope.GLOBAL and self._origins[origin] >= self._per_origin
+        return self._enter(_origin_of(host), is_bounded=scope_of(host) is Scope.GLOBAL)
+
+    def enter_through(self, relay: PeerId) -> InboundSlot | None:
+        """As :meth:`enter`, for one that comes through ``relay``, which is an origin and bounded wherever it is."""
+        return self._enter(bytes(relay), is_bounded=True)
+
+    def _enter(self, origin: bytes, *, is_bounded: bool) -> InboundSlot | None:
+        is_crowded = is_bounded and self._origins[origin] >= self._per_origin
         if is_crowded or self._held - len(self._handshakes) >= self._total:
             return None
         if len(self._handshakes) >= self._places:

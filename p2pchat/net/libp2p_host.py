@@ -30,6 +30,7 @@ from p2pchat.net.dialer import Dialer
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
 from p2pchat.net.handlers import Handlers
 from p2pchat.net.outgoing import Outgoing
+from p2pchat.net.relayed import Adoption
 from p2pchat.net.serving import run_handler
 from p2pchat.net.stream import MuxStream, library_errors
 from p2pchat.net.transport import (
@@ -68,6 +69,7 @@ class Libp2pHost(Network):
         self._connections = Connections(nursery, now)
         self._outgoing = Outgoing(self._swarm, self.listening)
         self._dialer = Dialer(nursery, self._outgoing.connect, GuardedYamux.abort)
+        self._adoption = Adoption(nursery, self._swarm)
         self._handlers = Handlers(self._whereabouts.is_on_internet)
         self.handle(identify.IDENTIFY, self._answer_identify)
         self.handle(ping.PING, ping.answer)
@@ -202,7 +204,7 @@ class Libp2pHost(Network):
 
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         """Within ``limits.HANDSHAKE_S``."""
-        raise NotImplementedError
+        return await self._adoption.adopt(stream, peer)
 
     async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
         """Within ``limits.PUNCH_S``, all addresses at once."""

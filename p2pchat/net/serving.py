@@ -1,6 +1,7 @@
 """What becomes of a stream whose handler ends: the same for every implementation of the network.
 
-A handler that returns has its stream closed, one that raises has it reset, and nothing but cancellation goes further.
+A handler that returns has its stream closed unless somebody has adopted it, one that raises has it reset, and nothing
+but cancellation goes further.
 The log gets the class name of the error and four digits of the PeerID; NetError, which is the weather, gets no line.
 """
 
@@ -17,7 +18,7 @@ log = structlog.get_logger()
 
 
 async def run_handler(handler: StreamHandler, stream: Stream) -> bool:
-    """Run ``handler`` to its end; whether the stream was closed rather than reset."""
+    """Run ``handler`` to its end; whether the stream was closed, neither reset nor adopted."""
     try:
         await handler(stream)
     except Exception as error:  # a handler's fault or its peer's ends the stream, never the node
@@ -27,6 +28,8 @@ async def run_handler(handler: StreamHandler, stream: Stream) -> bool:
     except BaseException:
         await stream.reset()
         raise
+    if stream.is_adopted:
+        return False
     await stream.close()
     return True
 

@@ -29,6 +29,9 @@ Source = Literal["mapped", "observed", "relayed"]
 class Stream(Protocol):
     """An ordered, authenticated, encrypted byte stream to one peer."""
 
+    is_adopted: bool = False
+    """It belongs to somebody who outlives its handler, whose return neither closes nor drains it: see ``adopt``."""
+
     @property
     def peer(self) -> PeerId:
         """Whom the connection's handshake has authenticated."""
@@ -112,7 +115,7 @@ class Network(Protocol):
     def handle(self, protocol: str, handler: StreamHandler, *, public_only: bool = False) -> None:
         """Serve ``protocol``: each inbound stream runs ``handler`` in a task of its own.
 
-        When the handler returns the stream is closed; when it raises, reset.
+        When the handler returns the stream is closed, unless it was adopted; when it raises, reset.
 
         Args:
             public_only: toward the internet only while others can reach this node there (PROTOCOL.md 7.3); identify
@@ -164,7 +167,8 @@ class Network(Protocol):
         """Make a relayed connection of a stream that leads to ``peer`` through a relay, and return when it is there.
 
         Args:
-            stream: nothing of the connection was read or written; it belongs to the connection from now on.
+            stream: nothing of the connection was read or written; it belongs to the connection from now on, and is
+                counted no more among those of its protocol once its handler returns.
             peer: whom this node connects to; None: somebody connects to this node.
 
         Returns:

@@ -6,24 +6,29 @@ dials with the host's own :class:`~p2pchat.net.dialer.Dialer`, and needs no sock
 
 Faults: ``cut`` breaks the connections of two nodes and refuses new ones, ``stall`` keeps them and delivers nothing (the
 silent death), ``heal`` ends both; ``kill_streams`` resets streams; ``down`` and ``up`` are a node's crash and return;
-``drop_rate`` breaks a connection at a write.
+``drop_rate`` breaks a connection at a write; ``hide`` lets nobody dial a node, ``blocks_punching``
+has two that are hidden not find each other either.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import trio
 
+from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import from_socket, peer_id_from_key
+from p2pchat.testing.memcircuit import Circuits
 from p2pchat.testing.memnode import LOST, Connection, MemoryNode
 
 _PORT: Final = 4001
+_SYN_AGAIN_S: Final = 0.5
+_NOT_THE_PEER: Final = "The address did not answer as the peer."
 
 
 class MemoryNetwork:
@@ -48,12 +53,16 @@ class MemoryNetwork:
         self.nursery = nursery
         self.now = now or trio.current_time
         self.drop_rate = drop_rate
+        self.circuits = Circuits(self)
         self._random = random.Random(seed)
         self._delay_s = delay_s
         self._nodes: list[MemoryNode] = []
         self._by_address: dict[Address, MemoryNode] = {}
         self._cut: set[frozenset[PeerId]] = set()
         self._stalled: set[frozenset[PeerId]] = set()
+        self._hidden: set[MemoryNode] = set()
+        self.blocks_punching = False
+        self._punching: dict[tuple[PeerId, PeerId], bool] = {}
         self._healed = trio.Event()
         self._moves = 0
 
@@ -109,9 +118,10 @@ class MemoryNetwork:
         self._stalled.discard(_edge(a, b))
         self._healed.set()
         self._healed = trio.Event()
-        for connection in a.connections_to(b.peer_id):
-            for _, opener in connection.streams:
-                opener.look_again()
+        for node in self._nodes:
+            for connection in node.connections():
+                for _, opener in connection.streams:
+                    opener.look_again()
 
     def kill_streams(self, a: MemoryNode, b: MemoryNode, protocol: str | None = None) -> int:
         """Reset the streams between two nodes, of one protocol or all; how many there were."""
@@ -120,6 +130,10 @@ class MemoryNetwork:
         for end in doomed:
             end.break_off("The stream was reset.")
         return len(doomed)
+
+    def hide(self, node: MemoryNode, *, is_hidden: bool = True) -> None:
+        """Put a node behind a NAT, or a firewall, that lets nobody in; it dials as before."""
+        (self._hidden.add if is_hidden else self._hidden.discard)(node)
 
     def down(self, node: MemoryNode) -> None:
         """Crash a node: its connections break, its handlers end by that, nobody reaches it."""
@@ -159,39 +173,78 @@ class MemoryNetwork:
         """Whether this write breaks its connection."""
         return self.drop_rate > 0 and self._random.random() < self.drop_rate
 
-    async def travel(self, a: MemoryNode, b: MemoryNode) -> None:
-        """One round trip between two nodes, as long as it may take."""
-        await trio.sleep(self.delay_s() + self.delay_s())
-        while self.is_stalled(a, b):
+    async def travel(self, way: Connection) -> None:
+        """One round trip, as long as it may take."""
+        await trio.sleep(way.delay_s() + way.delay_s())
+        while way.is_stalled:
             await self._healed.wait()
 
-    async def connect(self, node: MemoryNode, peer: PeerId, address: Address) -> None:
-        """Connect ``node`` to what answers at ``address``, if that is ``peer``."""
+    async def reach(self, node: MemoryNode, peer: PeerId, address: Address, *, punching: bool = False) -> Connection:
+        """The way from ``node`` to what answers at ``address``, if that is ``peer``; no end knows of it yet."""
         target = self._by_address.get(address)
         if target is None:
             await trio.sleep(self.delay_s())
-            raise NetError("The address did not answer as the peer.")
-        await self.travel(node, target)
-        if not (node.is_up and target.is_up) or target.peer_id != peer or _edge(node, target) in self._cut:
-            raise NetError("The address did not answer as the peer.")
-        if not node.connections_to(peer):
-            connection = Connection(self, (node, target), self.now())
+            raise NetError(_NOT_THE_PEER)
+        connection = Connection(self, (node, target), self.now())
+        await self.travel(connection)
+        refuses = target.peer_id != peer or _edge(node, target) in self._cut
+        if refuses or (target in self._hidden and not punching) or not (node.is_up and target.is_up):
+            raise NetError(_NOT_THE_PEER)
+        return connection
+
+    async def connect(self, node: MemoryNode, peer: PeerId, address: Address) -> None:
+        """Connect ``node`` to what answers at ``address``, if that is ``peer``."""
+        self._join_once(await self.reach(node, peer, address))
+
+    async def punch(self, node: MemoryNode, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+        """Connect ``node`` to ``peer``, which may be hidden if it punches toward ``node``, too."""
+        self._punching[node.peer_id, peer] = leads
+        try:
+            with trio.move_on_after(limits.PUNCH_S):
+                while True:
+                    other_leads = self._punching.get((peer, node.peer_id))
+                    for address in addresses:
+                        with suppress(NetError):  # another address may do, or this one when the other end punches
+                            punching = other_leads is not None and other_leads != leads and not self.blocks_punching
+                            self._join_once(await self.reach(node, peer, address, punching=punching))
+                            return
+                    await trio.sleep(_SYN_AGAIN_S)
+        finally:
+            del self._punching[node.peer_id, peer]
+        raise NetError(_NOT_THE_PEER)
+
+    def _join_once(self, connection: Connection) -> None:
+        node, target = connection.ends
+        if all(known.carriers for known in node.connections_to(target.peer_id)):
+            self.join(connection)
+
+    def join(self, connection: Connection) -> None:
+        """Let both ends know of it."""
+        for node in connection.ends:
             node.connected(connection)
-            target.connected(connection)
+
+    def named(self, peer: PeerId) -> MemoryNode | None:
+        """Who has a PeerID."""
+        return next((node for node in self._nodes if node.peer_id == peer), None)
 
     def break_connection(self, connection: Connection) -> None:
         """End a connection on both sides."""
         if not connection.is_live:
             return
         connection.is_live = False
+        for carrier in connection.carriers:
+            carrier.break_off(LOST)
         for _, opener in connection.streams:
             opener.break_off(LOST)
         for node in connection.ends:
-            node.disconnected(connection)
+            if connection in node.connections():  # not while only one end knows of it
+                node.disconnected(connection)
 
     def _break_between(self, a: MemoryNode, b: MemoryNode) -> None:
+        """What leads through a relay ends with its streams."""
         for connection in a.connections_to(b.peer_id):
-            self.break_connection(connection)
+            if not connection.carriers:
+                self.break_connection(connection)
 
 
 def _edge(a: MemoryNode, b: MemoryNode) -> frozenset[PeerId]:

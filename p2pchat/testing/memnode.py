@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -18,8 +18,10 @@ from p2pchat.net.dialer import Dialer
 from p2pchat.net.handlers import Handlers
 from p2pchat.net.serving import run_handler
 from p2pchat.net.transport import (
+    PATH_RANK,
     Link,
     Network,
+    Path,
     PathWatcher,
     PeerWatcher,
     Source,
@@ -40,22 +42,26 @@ _scope: Final = lru_cache(maxsize=4_096)(classify)  # of days a third goes into 
 
 @dataclass(eq=False)
 class Connection:
-    """A connection of two nodes, and the :class:`~p2pchat.testing.mempipe.Wire` of its streams."""
+    """A connection of two nodes, and the :class:`~p2pchat.testing.mempipe.Wire` of its streams.
+
+    ``carriers``: the two ends' streams to the relay that it leads through; empty where it leads through none.
+    """
 
     net: MemoryNetwork
     ends: tuple[MemoryNode, MemoryNode]
     since_s: float
+    carriers: list[MemoryStream] = field(default_factory=list[MemoryStream])
     streams: list[tuple[str, MemoryStream]] = field(default_factory=list[tuple[str, MemoryStream]])
     is_live: bool = True
 
     @property
     def is_stalled(self) -> bool:
         """Whether nothing is delivered at present."""
-        return self.net.is_stalled(*self.ends)
+        return any(c.wire.is_stalled for c in self.carriers) if self.carriers else self.net.is_stalled(*self.ends)
 
     def delay_s(self) -> float:
         """How long the next write is under way."""
-        return self.net.delay_s()
+        return sum(c.wire.delay_s() for c in self.carriers) if self.carriers else self.net.delay_s()
 
     def wrote(self) -> None:
         """Break the connection with the network's drop rate."""
@@ -66,18 +72,27 @@ class Connection:
         """The end that is not ``node``."""
         return self.ends[0] if self.ends[1] is node else self.ends[1]
 
+    def path(self, node: MemoryNode) -> Path:
+        """As ``node`` sees it."""
+        return "relayed" if self.carriers else _scope(self.other(node).bound)
+
+    def host_of(self, node: MemoryNode) -> str | None:
+        """The IP literal at which the other end sees ``node``."""
+        return None if self.carriers else node.host
+
 
 class MemoryNode(Network):
     """One node. Made by :meth:`MemoryNetwork.node`."""
 
     def __init__(self, net: MemoryNetwork, peer_id: PeerId, address: Address) -> None:
         self.is_up = True
+        self.sees: Callable[[MemoryNode], Address | None] = lambda node: node.bound
         self._net = net
         self._peer_id = peer_id
         self._whereabouts = Whereabouts()
         self._whereabouts.bound = (address,)
         self._dialer = Dialer[None](net.nursery, self._connect, _keep)
-        self._connections: dict[PeerId, Connection] = {}
+        self._connections: dict[PeerId, list[Connection]] = {}  # oldest first, one a path
         self._handlers = Handlers(self._whereabouts.is_on_internet)
         self._watchers: list[PeerWatcher] = []
         self._path_watchers: list[PathWatcher] = []
@@ -127,9 +142,17 @@ class MemoryNode(Network):
 
     def links(self) -> tuple[Link, ...]:
         """One a peer."""
-        return tuple(Link(peer, _scope(c.other(self).bound), c.since_s) for peer, c in self._connections.items())
+        best = [(peer, self._connection(peer)) for peer in self._connections]
+        return tuple(Link(peer, c.path(self), c.since_s, c.ends[1] is self) for peer, c in best)
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
+    async def dial(
+        self,
+        peer: PeerId,
+        addresses: Sequence[Address],
+        told: Told | None = None,
+        *,
+        from_port: bool = False,  # noqa: ARG002  there are no ports
+    ) -> None:
         """As the host dials: staggered, shared, each address once."""
         if peer == self._peer_id:
             raise NetError("A node cannot dial itself.")
@@ -154,21 +177,35 @@ class MemoryNode(Network):
         return found.peer_id
 
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
-        """Not built."""
-        raise NotImplementedError
+        """By an exchange of PeerIDs in the place of a handshake; see :mod:`~.memcircuit`."""
+        return await self._net.circuits.adopt(self, stream, peer)
+
+    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+        """Whoever is hidden is found by one who looks for it while it looks for them, and the other way round leads."""
+        await self._net.punch(self, peer, addresses, leads=leads)
+
+    async def confirm(self, peer: PeerId, address: Address) -> None:
+        """Nothing is left of it."""
+        await self._net.reach(self, peer, address)
+
+    async def seen_by(self, peer: PeerId) -> Address | None:
+        """What the peer's ``sees`` says."""
+        connection = self._connection(peer)
+        await self._net.travel(connection)
+        return None if connection.carriers else connection.other(self).sees(self)
 
     async def probe(self, peer: PeerId) -> float:
         """A round trip."""
         started = trio.current_time()
         with trio.fail_after(limits.STREAM_OPEN_S):
-            await self._net.travel(*self._connection(peer).ends)
+            await self._net.travel(self._connection(peer))
         return trio.current_time() - started
 
     async def check(self, within_s: float) -> None:
         """Of each connection in turn."""
-        for connection in tuple(self._connections.values()):
+        for connection in self.connections():
             with trio.move_on_after(within_s) as scope:
-                await self._net.travel(*connection.ends)
+                await self._net.travel(connection)
             if scope.cancelled_caught:
                 self._net.break_connection(connection)
 
@@ -176,7 +213,7 @@ class MemoryNode(Network):
         """Takes a round trip."""
         connection = self._connection(peer)
         with trio.move_on_after(limits.STREAM_OPEN_S):
-            await self._net.travel(*connection.ends)
+            await self._net.travel(connection)
             if not connection.is_live:
                 raise NetError(LOST)
             return connection.other(self).accept(connection, protocol)
@@ -192,30 +229,43 @@ class MemoryNode(Network):
         """Takes a round trip."""
         connection = self._connection(peer)
         with trio.move_on_after(limits.STREAM_OPEN_S):
-            await self._net.travel(*connection.ends)
+            await self._net.travel(connection)
             if not connection.is_live:
                 raise NetError(LOST)
             other = connection.other(self)
-            return other.addresses(), frozenset(other._handlers.protocols(self.host))
+            return other.addresses(), frozenset(other._handlers.protocols(connection.host_of(self)))
         raise NetError("The peer did not say what it serves in time.")
 
     # for the network
 
     def connections_to(self, peer: PeerId) -> tuple[Connection, ...]:
-        """The connection to ``peer``, if there is one."""
-        connection = self._connections.get(peer)
-        return () if connection is None else (connection,)
+        """The connections to ``peer``."""
+        return tuple(self._connections.get(peer, ()))
+
+    def connections(self) -> list[Connection]:
+        """All of them."""
+        return [c for row in self._connections.values() for c in row]
 
     def connected(self, connection: Connection) -> None:
         """A connection has come about."""
         peer = connection.other(self).peer_id
-        self._connections[peer] = connection
-        for watcher in self._watchers:
-            watcher(peer, True)
+        row = self._connections.setdefault(peer, [])
+        best = max((PATH_RANK[c.path(self)] for c in row), default=None)
+        row.append(connection)
+        if best is None:
+            for watcher in self._watchers:
+                watcher(peer, True)
+        elif PATH_RANK[connection.path(self)] > best:
+            for path_watcher in self._path_watchers:
+                path_watcher(peer)
 
     def disconnected(self, connection: Connection) -> None:
         """A connection has ended."""
         peer = connection.other(self).peer_id
+        row = self._connections[peer]
+        row.remove(connection)
+        if row:
+            return
         del self._connections[peer]
         for watcher in self._watchers:
             watcher(peer, False)
@@ -229,11 +279,12 @@ class MemoryNode(Network):
         """
         opener = connection.other(self)
         handler = self._handlers.get(protocol)
-        if handler is None or not self._handlers.serves(protocol, opener.host):
+        host = connection.host_of(opener)
+        if handler is None or not self._handlers.serves(protocol, host):
             raise UnsupportedProtocol("The peer does not speak this protocol.")
         if self._serving[opener.peer_id, protocol] >= limits.STREAMS_PER_PEER:
             raise NetError("The stream was reset or its connection lost.")
-        theirs, ours = pair(connection, opener.peer_id, opener.host, self._peer_id, self.host)
+        theirs, ours = pair(connection, opener.peer_id, host, self._peer_id, connection.host_of(self))
         connection.streams[:] = [row for row in connection.streams if not row[1].is_over]
         connection.streams.append((protocol, theirs))
         self._serving[opener.peer_id, protocol] += 1
@@ -251,10 +302,10 @@ class MemoryNode(Network):
         return self._whereabouts.bound[0]
 
     def _connection(self, peer: PeerId) -> Connection:
-        connection = self._connections.get(peer)
-        if connection is None:
+        row = self._connections.get(peer)
+        if row is None:
             raise NetError("The peer is not connected.")
-        return connection
+        return max(reversed(row), key=lambda c: PATH_RANK[c.path(self)])
 
     async def _serve(self, protocol: str, handler: StreamHandler, stream: MemoryStream) -> None:
         try:

@@ -121,7 +121,8 @@ class Pipe:
 class MemoryStream(Stream):
     """One end of a stream: reads from one pipe, writes into the other."""
 
-    def __init__(self, peer: PeerId, host: str, incoming: Pipe, outgoing: Pipe) -> None:
+    def __init__(self, wire: Wire, peer: PeerId, host: str | None, incoming: Pipe, outgoing: Pipe) -> None:
+        self.wire = wire
         self._peer = peer
         self._host = host
         self._incoming = incoming
@@ -134,7 +135,7 @@ class MemoryStream(Stream):
 
     @property
     def remote_host(self) -> str | None:
-        """The other node's IP literal."""
+        """The other node's IP literal; None through a relay."""
         return self._host
 
     async def read(self, max_bytes: int) -> bytes:
@@ -173,8 +174,9 @@ class MemoryStream(Stream):
 
 
 def pair(
-    wire: Wire, opener: PeerId, opener_host: str, acceptor: PeerId, acceptor_host: str
+    wire: Wire, opener: PeerId, opener_host: str | None, acceptor: PeerId, acceptor_host: str | None
 ) -> tuple[MemoryStream, MemoryStream]:
     """A stream: the opener's end and the acceptor's."""
     there, back = Pipe(wire), Pipe(wire)
-    return MemoryStream(acceptor, acceptor_host, back, there), MemoryStream(opener, opener_host, there, back)
+    opened = MemoryStream(wire, acceptor, acceptor_host, back, there)
+    return opened, MemoryStream(wire, opener, opener_host, there, back)

@@ -17,6 +17,8 @@ from p2pchat.net.transport import Network, Stream, StreamHandler
 
 ECHO = "/test/echo/1"
 PROTOCOL = "/test/1"
+HOP = "/test/hop/1"
+STOP = "/test/stop/1"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,17 @@ async def read_exactly(stream: Stream, count: int) -> bytes:
         assert chunk
         data += chunk
     return data
+
+
+async def pump(source: Stream, sink: Stream) -> None:
+    """What a relay does."""
+    try:
+        while data := await source.read(limits.STREAM_READ_BYTES):
+            await sink.write(data)
+        await sink.close()
+    except NetError:
+        await source.reset()
+        await sink.reset()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -350,6 +363,113 @@ class NetworkContract:
             assert [await reader.read() for _ in frames] == frames
         await stream.close()
         assert await reader.read() is None
+
+    # connections over a stream, which c relays
+
+    async def relayed(self, lab: Lab) -> None:
+        """Connect a to b through c."""
+
+        async def relay(stream: Stream) -> None:
+            onward = await lab.c.open(lab.b.peer_id, STOP)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pump, stream, onward)
+                nursery.start_soon(pump, onward, stream)
+
+        async def stop(stream: Stream) -> None:
+            await lab.b.adopt(stream, None)
+
+        lab.c.handle(HOP, relay)
+        lab.b.handle(STOP, stop)
+        await lab.b.dial(lab.c.peer_id, lab.c.addresses())
+        await lab.a.dial(lab.c.peer_id, lab.c.addresses())
+
+    async def test_a_connection_over_a_stream(self, lab: Lab, clock: object) -> None:
+        lab.b.handle(ECHO, echo)
+        await self.relayed(lab)
+        a, b = Recorder(lab.a), Recorder(lab.b)
+        stream = await lab.a.open(lab.c.peer_id, HOP)
+        assert await lab.a.adopt(stream, lab.b.peer_id) == lab.b.peer_id
+        assert (lab.b.peer_id, "relayed") in [(link.peer, link.path) for link in lab.a.links()]
+        await until(lambda: (lab.a.peer_id, "relayed") in [(link.peer, link.path) for link in lab.b.links()])
+        data = pattern(300_000)
+        inner = await lab.a.open(lab.b.peer_id, ECHO)
+        assert inner.remote_host is None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(inner.write, data)
+            assert await read_exactly(inner, len(data)) == data
+        await lab.a.probe(lab.b.peer_id)
+        await lab.b.disconnect(lab.a.peer_id)
+        with pytest.raises(NetError):
+            await inner.read(1)
+        await until(lambda: len(a.seen) == 2)
+        assert a.seen == [(lab.b.peer_id, True), (lab.b.peer_id, False)]
+        assert b.seen == [(lab.a.peer_id, True), (lab.a.peer_id, False)]
+        with pytest.raises(NetError):
+            await stream.read(1)
+
+    async def test_it_ends_with_the_relay(self, lab: Lab, clock: object) -> None:
+        await self.relayed(lab)
+        await lab.a.adopt(await lab.a.open(lab.c.peer_id, HOP), lab.b.peer_id)
+        await until(lambda: len(lab.b.links()) == 2)
+        await lab.a.disconnect(lab.c.peer_id)
+        await until(lambda: lab.a.links() == ())
+        await until(lambda: [link.peer for link in lab.b.links()] == [lab.c.peer_id])
+
+    async def test_who_answers_over_a_stream_must_be_the_peer(self, lab: Lab, clock: object) -> None:
+        await self.relayed(lab)
+        stream = await lab.a.open(lab.c.peer_id, HOP)
+        with trio.fail_after(20), pytest.raises(NetError):
+            await lab.a.adopt(stream, lab.c.peer_id)
+        assert [link.peer for link in lab.a.links()] == [lab.c.peer_id]
+        with pytest.raises(NetError):
+            await stream.read(1)
+
+    async def test_a_relay_that_sends_something_else(self, lab: Lab, clock: object) -> None:
+        for said in (b"", b"\xff" * 2_000, b"\x00\x05hello" * 50):
+            told: list[NetError] = []
+
+            async def babble(stream: Stream, said: bytes = said) -> None:
+                await stream.write(said)
+                if said:
+                    await read_all(stream)
+
+            lab.c.handle(HOP, babble)
+            await lab.a.dial(lab.c.peer_id, lab.c.addresses())
+            for peer in (lab.b.peer_id, None):
+                with trio.fail_after(20):
+                    try:
+                        await lab.a.adopt(await lab.a.open(lab.c.peer_id, HOP), peer)
+                    except NetError as error:
+                        told.append(error)
+            assert len(told) == 2
+            assert [link.peer for link in lab.a.links()] == [lab.c.peer_id]
+
+    async def test_a_relay_that_says_nothing(self, lab: Lab, clock: object, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "HANDSHAKE_S", 0.3)
+
+        async def swallow(stream: Stream) -> None:
+            await read_all(stream)
+
+        lab.c.handle(HOP, swallow)
+        await lab.a.dial(lab.c.peer_id, lab.c.addresses())
+        for peer in (lab.b.peer_id, None):
+            stream = await lab.a.open(lab.c.peer_id, HOP)
+            with trio.fail_after(5), pytest.raises(NetError):
+                await lab.a.adopt(stream, peer)
+
+    async def test_adopted_streams_are_not_counted_among_those_of_their_protocol(self, lab: Lab, clock: object) -> None:
+        taken: list[Stream] = []
+
+        async def take(stream: Stream) -> None:
+            stream.is_adopted = True
+            taken.append(stream)
+
+        stream = await self.connect(lab, take)
+        for count in range(2, 2 * limits.STREAMS_PER_PEER):
+            stream = await lab.a.open(lab.b.peer_id, ECHO)
+            await until(lambda count=count: len(taken) == count)  # type: ignore[misc]
+        await taken[-1].write(b"still open")
+        assert await read_exactly(stream, 10) == b"still open"
 
     # the life of a connection
 

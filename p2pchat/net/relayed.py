@@ -1,0 +1,174 @@
+"""Connections over a stream that leads to a peer through a relay: what TCP is to the others (PROTOCOL.md 7.2).
+
+Rules:
+
+- A connection and its stream end together, whichever ends first.
+- A message is written whole or not at all: it is handed to a task that alone writes the stream. Its writer waits while
+  the one before is under way, so at most one is held.
+- Whoever connects through relays has a gate of their own: relays, of which one could make up circuits without end, take
+  no place from those who come directly.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import trio
+from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.peer.id import ID
+from multiaddr import Multiaddr  # type: ignore[import-untyped]
+
+from p2pchat.base import limits
+from p2pchat.base.errors import NetError
+from p2pchat.base.ids import PeerId
+from p2pchat.net.admission import InboundGate, InboundSlot
+from p2pchat.net.guard import GuardedSwarm, GuardedYamux
+from p2pchat.net.stream import library_errors
+from p2pchat.net.transport import Stream
+
+_MESSAGE_BYTES: Final = 65_535  # the longest Noise message
+_NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
+_NOT_THE_PEER: Final = "Nobody answered through the relay as the peer."
+
+
+class RelayedLink(ReadWriteCloser):
+    """What Noise and Yamux read and write, as :class:`~.tcp.TcpStream`. One task reads, one writes.
+
+    Args:
+        stream: nobody else uses it.
+
+    Concurrency: :meth:`run` has to run in a task of its own until the connection's end. A cancelled ``write`` has taken
+    nothing.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._buffer = bytearray()
+        self._message = b""
+        self._is_over = False
+        self._life = trio.CancelScope()
+        self._change = trio.Event()
+
+    async def run(self) -> None:
+        """Write what is handed over until the connection ends or the stream does; then reset the stream."""
+        try:
+            with self._life:
+                while True:
+                    while not self._message:
+                        await self._change.wait()
+                    await self._stream.write(self._message)
+                    self._message = b""
+                    self._wake()
+        except NetError:
+            pass  # the stream has ended, which its reader is told as well
+        finally:
+            self.abort()
+            await self._stream.reset()
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Exactly ``n`` bytes (up to 65,535), or what is there if ``n`` is None.
+
+        Raises:
+            ConnectionClosedError: the stream ended, or a stranger announced a longer message.
+        """
+        if n == 0:
+            return b""
+        if n is not None and n > _MESSAGE_BYTES:
+            raise ConnectionClosedError("announced more than a message", transport="relay")
+        while len(self._buffer) < (n or 1):
+            try:
+                chunk = await self._stream.read(limits.STREAM_READ_BYTES)
+            except NetError as error:
+                raise ConnectionClosedError("connection lost", transport="relay") from error
+            if not chunk:
+                raise ConnectionClosedError("connection ended", transport="relay")
+            self._buffer += chunk
+        data = bytes(self._buffer[:n])
+        del self._buffer[:n]
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Hand over ``data``.
+
+        Raises:
+            ConnectionClosedError: the connection is closed or broke.
+        """
+        while self._message and not self._is_over:
+            await self._change.wait()
+        if self._is_over:
+            raise ConnectionClosedError("connection lost", transport="relay")
+        self._message = data
+        self._wake()
+
+    def abort(self) -> None:
+        """End the connection now; whoever reads or writes gets the error."""
+        self._is_over = True
+        self._life.cancel()
+        self._wake()
+
+    async def close(self) -> None:
+        """As :meth:`abort`."""
+        self.abort()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """None: where the peer is only the relay sees."""
+        return None
+
+    def _wake(self) -> None:
+        self._change.set()
+        self._change = trio.Event()
+
+
+class Adoption:
+    """Makes connections of streams for one host.
+
+    Args:
+        nursery: where the connections live.
+        swarm: what shakes hands, and is given the connections.
+    """
+
+    def __init__(self, nursery: trio.Nursery, swarm: GuardedSwarm) -> None:
+        self._nursery = nursery
+        self._swarm = swarm
+        self._gate = InboundGate(limits.RELAYED_CONNECTIONS, limits.RELAYED_PER_RELAY, limits.RELAYED_HANDSHAKES)
+
+    async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
+        """See :meth:`~p2pchat.net.transport.Network.adopt`."""
+        stream.is_adopted = True
+        link = RelayedLink(stream)
+        self._nursery.start_soon(link.run, name="relayed")
+        try:
+            with library_errors(_NOT_THE_PEER), trio.fail_after(limits.HANDSHAKE_S):
+                if peer is None:
+                    return await self._accept(link, stream.peer)
+                await self._swarm.upgrade_outbound_raw_conn(RawConnection(link, True), ID(bytes(peer)))
+                return peer
+            raise NetError(_NOT_THE_PEER)
+        except BaseException:
+            link.abort()
+            raise
+
+    async def _accept(self, link: RelayedLink, relay: PeerId) -> PeerId:
+        slot = self._gate.enter_through(relay)
+        if slot is None:
+            raise NetError("There are too many connections through this relay.")
+        try:
+            with slot.scope:
+                raw = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
+                mux = cast(GuardedYamux, raw)
+                self._gate.admit(slot)
+                self._nursery.start_soon(self._hold, slot, mux, name="relayed slot")
+                return PeerId(mux.peer_id.to_bytes())
+        except BaseException:
+            self._gate.leave(slot)
+            raise
+        self._gate.leave(slot)
+        raise NetError("It had to make room for another connection through a relay.")
+
+    async def _hold(self, slot: InboundSlot, mux: GuardedYamux) -> None:
+        try:
+            await mux.event_closed.wait()
+        finally:
+            self._gate.leave(slot)
