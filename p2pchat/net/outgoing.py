@@ -159,8 +159,8 @@ class Outgoing:
         if own is None or end.relay is not None:
             return None
         local_port = cast(LeanSession, mux.secured_conn).local_port
-        listens = local_port in (addr.endpoint(each).port for each in self._bound())
-        return seen if listens else addr.from_socket(end.host, own[1])
+        is_listening = any(local_port == addr.endpoint(each).port for each in self._bound())
+        return seen if is_listening else addr.from_socket(end.host, own[1])
 
     async def _lead(self, stream: trio.SocketStream, peer: ID) -> GuardedYamux:
         try:
