@@ -24,7 +24,7 @@ from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.net import identify, multistream, ping, tcp
-from p2pchat.net.admission import InboundGate
+from p2pchat.net.admission import Delays, InboundGate
 from p2pchat.net.connections import Connection, Connections, PeerConnections, abort
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
@@ -66,6 +66,7 @@ class Libp2pHost(Network):
         self._whereabouts = Whereabouts()
         self._accepting = trio.CancelScope()
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
+        self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
         self._connections = Connections(nursery, now)
         self._outgoing = Outgoing(self._swarm, self.listening)
         self._dialer = Dialer(nursery, self._outgoing.connect, GuardedYamux.abort)
@@ -102,6 +103,7 @@ class Libp2pHost(Network):
                 host._whereabouts.bound = tuple(map(tcp.bound_address, listeners))
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, name="listen")
+                    nursery.start_soon(host._connections.close_surplus, host.peer_id, name="surplus")
                     try:
                         yield host
                     except Exception as error:  # raised again below, outside of the nursery
@@ -239,11 +241,7 @@ class Libp2pHost(Network):
 
     async def _ping(self, connection: Connection) -> float:
         with trio.move_on_after(limits.STREAM_OPEN_S):
-            stream = await self._open_on(connection, ping.PING)
-            try:
-                return await ping.measure(stream)
-            finally:
-                await stream.reset()
+            return await ping.measure(await self._open_on(connection, ping.PING))
         raise NetError("The peer did not answer in time.")
 
     async def open(self, peer: PeerId, protocol: str) -> Stream:
@@ -260,8 +258,11 @@ class Libp2pHost(Network):
         raise NetError("The peer did not answer in time.")
 
     async def disconnect(self, peer: PeerId) -> None:
-        """Within ``limits.CLOSE_S``."""
-        await abort(self._connections.alive(peer))
+        """Within ``limits.CLOSE_S``. Whoever connects from there next may have to wait."""
+        alive = self._connections.alive(peer)
+        for connection in alive:
+            connection.mux.cut_off = True
+        await abort(alive)
 
     async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
         """Asked anew each time; bounded and checked as :mod:`p2pchat.net.identify` says."""
@@ -304,9 +305,12 @@ class Libp2pHost(Network):
                 return
             try:
                 with slot.scope:
+                    await trio.sleep_until(self._delays.until(slot.origin))
                     mux = await self._outgoing.admit(link)
                     self._gate.admit(slot)
                     await mux.event_closed.wait()
+                    if mux.cut_off:
+                        self._delays.cut_off(slot.origin, trio.current_time())
             except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
                 log.debug("inbound.refused", error=type(error).__name__)
             finally:

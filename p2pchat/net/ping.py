@@ -1,4 +1,4 @@
-"""Ping, both sides. Source: the libp2p ping specification, /ipfs/ping/1.0.0."""
+"""Ping: a round trip on a stream of its own. Source: the libp2p ping specification, /ipfs/ping/1.0.0."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 import trio
 
 from p2pchat.base import limits
-from p2pchat.net.multistream import read_exactly
+from p2pchat.net import multistream
 from p2pchat.net.transport import Stream
 
 PING: Final = "/ipfs/ping/1.0.0"
-PING_BYTES: Final = 32
+_BYTES: Final = 32
 
 
 async def answer(stream: Stream) -> None:
@@ -25,12 +25,15 @@ async def answer(stream: Stream) -> None:
 
 
 async def measure(stream: Stream) -> float:
-    """One round trip on a stream opened with :data:`PING`, in seconds.
+    """One round trip in seconds on a stream opened with :data:`PING`, which is ended.
 
     Raises:
         NetError: the stream ended.
     """
-    started = trio.current_time()
-    await stream.write(bytes(PING_BYTES))
-    await read_exactly(stream, PING_BYTES)
-    return trio.current_time() - started
+    try:
+        started = trio.current_time()
+        await stream.write(bytes(_BYTES))
+        await multistream.read_exactly(stream, _BYTES)
+        return trio.current_time() - started
+    finally:
+        await stream.reset()

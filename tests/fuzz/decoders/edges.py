@@ -181,6 +181,8 @@ def _negotiations() -> list[bytes]:
 class _Said:
     """A stream on which everything was said already: nothing on it waits."""
 
+    is_adopted = False
+
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.peer = PeerId(b"\x00")
