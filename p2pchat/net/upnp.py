@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import miniupnpc  # type: ignore[import-not-found]
+import miniupnpc
 import trio
 
 from p2pchat.base.errors import NetError
@@ -50,7 +50,7 @@ class Upnp(Router):
     def _map(self, host: str, port: int, wanted: int) -> Mapped:
         try:
             found = self._search()
-            external = str(found.externalipaddress())
+            external = found.externalipaddress()
         except Exception:  # miniupnpc knows no narrower one; its text may name addresses
             raise NetError("No router answers.") from None
         asked = (wanted, _PROTOCOL, host, port, _NAME, "")

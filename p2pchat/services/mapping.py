@@ -32,7 +32,7 @@ from p2pchat.services.context import Context
 
 _AGAIN_S: Final = 1_800.0
 _LEAST_S: Final = 60.0
-_LOOK_S: Final = 15.0
+_LOOK_S: Final = 60.0
 _GOODBYE_S: Final = 2.0
 _OTHER_PORTS: Final = range(49_152, 65_536)
 _TRIES: Final = 3
@@ -70,7 +70,12 @@ class Mapper:
         self._routers = tuple(routers) if routers is not None else (NatPmp(), Upnp())
         self._gateway = gateway
         self._said = False
+        self._moved = trio.Event()
         self._told: tuple[Address, ...] = ()
+
+    def hurry(self) -> None:
+        """The network has changed: look at once whether this node is elsewhere."""
+        self._moved.set()
 
     async def run(self) -> None:
         """Until cancelled; at once over where it is not allowed."""
@@ -136,7 +141,9 @@ class Mapper:
         """Wait so long, or until this node is at another place; whether it is."""
         due = trio.current_time() + pause_s
         while trio.current_time() < due:
-            await trio.sleep(min(_LOOK_S, due - trio.current_time()))
+            self._moved = trio.Event()
+            with trio.move_on_at(min(trio.current_time() + _LOOK_S, due)):
+                await self._moved.wait()
             if self._place() != place:
                 return True
         return False

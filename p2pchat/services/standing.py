@@ -30,7 +30,8 @@ from p2pchat.services.context import Context
 
 _EVERY_S: Final = 900.0
 _UNDECIDED_S: Final = 5.0  # doubled up to _EVERY_S
-_LOOK_S: Final = 15.0  # how soon a changed address is noticed here
+_LOOK_S: Final = 60.0  # how soon a changed address is noticed here, unless somebody says so
+_MET_S: Final = 15.0  # and who is newly connected, while it is undecided
 _TRIED: Final = 32  # connected peers that are tried in a round, most of which may not serve this
 
 log = structlog.get_logger()
@@ -93,7 +94,7 @@ class Survey:
             with trio.move_on_after(min(_LOOK_S, due - trio.current_time())):
                 await self._hurry.wait()
                 # who connects to many, none of which can tell, is not to ask at each
-                await trio.sleep_until(started + (_UNDECIDED_S if self._is_urgent else min(pause_s, _LOOK_S)))
+                await trio.sleep_until(started + (_UNDECIDED_S if self._is_urgent else min(pause_s, _MET_S)))
                 return self._is_urgent
             if self._own() != own:
                 self.observations.clear()

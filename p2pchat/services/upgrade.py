@@ -30,6 +30,7 @@ _AGAIN_S: Final = (10.0, 30.0, 120.0, 300.0, 600.0, 1_800.0)
 _LEFT_TO_OTHER_S: Final = 15.0
 _SETTLE_S: Final = 0.5  # for the contact's first words, by which it is known
 _LOOK_S: Final = 5.0
+_IDLE_S: Final = 60.0
 _AT_ONCE: Final = 4
 
 log = structlog.get_logger()
@@ -81,7 +82,8 @@ class Upgrader:
                         plan.is_running = True
                         nursery.start_soon(self._try, peer, plan)
                 # a relayed connection may also be what is left when a direct one has ended, which nobody tells
-                with trio.move_on_at(min(due, trio.current_time() + _LOOK_S)):
+                look_s = _LOOK_S if self._plans else _IDLE_S
+                with trio.move_on_at(min(due, trio.current_time() + look_s)):
                     await self._change.wait()
 
     def _replan(self) -> float:
