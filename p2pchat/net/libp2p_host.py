@@ -68,7 +68,7 @@ class Libp2pHost(Network):
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
         self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
         self._connections = Connections(nursery, now)
-        self._outgoing = Outgoing(self._swarm, self.listening)
+        self._outgoing = Outgoing(self._swarm, self._whereabouts)
         self._dialer = Dialer(nursery, self._outgoing.connect, GuardedYamux.abort)
         self._adoption = Adoption(nursery, self._swarm)
         self._handlers = Handlers(self._whereabouts.is_on_internet)

@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, cast
@@ -32,13 +32,14 @@ from p2pchat.net import tcp
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux
 from p2pchat.net.secured import LeanSession
 from p2pchat.net.stream import library_errors
+from p2pchat.net.whereabouts import Whereabouts
 
 _NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
 _NOT_THE_PEER: Final = "The address did not answer as the peer."
 
 
 @dataclass(eq=False, slots=True)
-class _Meeting:
+class Meeting:
     """An attempt to meet half way. ``done``: a connection has come about by it."""
 
     peer: PeerId
@@ -51,14 +52,14 @@ class Outgoing:
 
     Args:
         swarm: what shakes hands, and is given the connections.
-        bound: what the listening sockets are bound to.
+        whereabouts: the listening sockets.
     """
 
-    def __init__(self, swarm: GuardedSwarm, bound: Callable[[], tuple[Address, ...]]) -> None:
+    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts) -> None:
         self._swarm = swarm
-        self._bound = bound
+        self._whereabouts = whereabouts
         self._from_port: Counter[PeerId] = Counter()
-        self._awaited: dict[tuple[str, int], _Meeting] = {}
+        self._awaited: dict[tuple[str, int], Meeting] = {}
 
     async def connect(self, peer: PeerId | None, address: Address) -> GuardedYamux:
         """Connect to ``address``; ``peer`` None: to whoever answers.
@@ -89,7 +90,7 @@ class Outgoing:
     async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
         """See :meth:`~p2pchat.net.transport.Network.punch`."""
         ends = [_direct(address) for address in addresses]
-        meeting = _Meeting(peer, leads)
+        meeting = Meeting(peer, leads)
         self._awaited.update({(end.host, end.port): meeting for end in ends})
         try:
             with trio.move_on_after(limits.PUNCH_S):
@@ -104,7 +105,7 @@ class Outgoing:
         if not meeting.done.is_set():
             raise NetError("None of the peer's addresses answered.")
 
-    async def _punch_one(self, meeting: _Meeting, end: addr.Endpoint) -> None:
+    async def _punch_one(self, meeting: Meeting, end: addr.Endpoint) -> None:
         own = self._own(end)
         if own is None:
             return
@@ -143,7 +144,9 @@ class Outgoing:
         else:
             raw = RawConnection(stream, False)
             mux = cast(GuardedYamux, await self._swarm.upgrade_inbound_raw_conn(raw, _NOWHERE))
-        if meeting is not None and mux.peer_id.to_bytes() == meeting.peer:
+        if meeting is None:
+            self._whereabouts.reached_by(stream.remote_host)
+        elif mux.peer_id.to_bytes() == meeting.peer:
             meeting.done.set()
         return mux
 
@@ -159,7 +162,7 @@ class Outgoing:
         if own is None or end.relay is not None:
             return None
         local_port = cast(LeanSession, mux.secured_conn).local_port
-        is_listening = any(local_port == addr.endpoint(each).port for each in self._bound())
+        is_listening = any(local_port == addr.endpoint(each).port for each in self._whereabouts.bound)
         return seen if is_listening else addr.from_socket(end.host, own[1])
 
     async def _lead(self, stream: trio.SocketStream, peer: ID) -> GuardedYamux:
@@ -183,7 +186,7 @@ class Outgoing:
 
     def _own(self, end: addr.Endpoint) -> tcp.Own | None:
         """What a listening socket of the kind of ``end`` is bound to; None: there is none."""
-        own = (own for own in map(addr.endpoint, self._bound()) if own.kind == end.kind)
+        own = (own for own in map(addr.endpoint, self._whereabouts.bound) if own.kind == end.kind)
         return next(((each.host, each.port) for each in own), None)
 
 

@@ -194,7 +194,9 @@ class MemoryNetwork:
 
     async def connect(self, node: MemoryNode, peer: PeerId, address: Address) -> None:
         """Connect ``node`` to what answers at ``address``, if that is ``peer``."""
-        self._join_once(await self.reach(node, peer, address))
+        connection = await self.reach(node, peer, address)
+        connection.other(node).reached_by(node)
+        self._join_once(connection)
 
     async def punch(self, node: MemoryNode, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
         """Connect ``node`` to ``peer``, which may be hidden if it punches toward ``node``, too."""

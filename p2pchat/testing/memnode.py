@@ -259,6 +259,10 @@ class MemoryNode(Network):
             for path_watcher in self._path_watchers:
                 path_watcher(peer)
 
+    def reached_by(self, node: MemoryNode) -> None:
+        """``node`` has dialled this one."""
+        self._whereabouts.reached_by(node.host)
+
     def disconnected(self, connection: Connection) -> None:
         """A connection has ended."""
         peer = connection.other(self).peer_id
