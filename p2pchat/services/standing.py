@@ -72,10 +72,12 @@ class Survey:
         network.handle(AUTONAT, AutonatServer(network).serve)
         network.watch(self._met)
         task_status.started()
-        tries = 0
+        tries, own = 0, self._own()
         while True:
             self._hurry, self._is_urgent = trio.Event(), False
-            own = self._own()
+            before, own = own, self._own()
+            if own != before:
+                self.observations.clear()
             self._is_decided = await self._round(own)
             tries = 0 if self._is_decided else tries + 1
             every_s = _EVERY_S if self._is_decided else min(_UNDECIDED_S * 2**tries, _EVERY_S)
@@ -97,7 +99,6 @@ class Survey:
                 await trio.sleep_until(started + (_UNDECIDED_S if self._is_urgent else min(pause_s, _MET_S)))
                 return self._is_urgent
             if self._own() != own:
-                self.observations.clear()
                 return True
         return False
 
@@ -120,7 +121,7 @@ class Survey:
             if not self._agreed(candidates, answered):
                 answered += await self._ask(asked[DENIALS:], candidates)
             self._conclude()
-            return answered >= CONFIRMATIONS
+            return answered >= (CONFIRMATIONS if self._confirmations.confirmed() else DENIALS)
         finally:
             for stream, _ in asked:
                 await stream.reset()

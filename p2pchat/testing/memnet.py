@@ -135,6 +135,12 @@ class MemoryNetwork:
         """Put a node behind a NAT, or a firewall, that lets nobody in; it dials as before."""
         (self._hidden.add if is_hidden else self._hidden.discard)(node)
 
+    def translate(self, node: MemoryNode, outside: Address, *, leads_in: bool = False) -> None:
+        """Have others see a node at ``outside``, and, where the router was told to, reach it there as well."""
+        node.outside = outside
+        if leads_in:
+            self._by_address[outside] = node
+
     def down(self, node: MemoryNode) -> None:
         """Crash a node: its connections break, its handlers end by that, nobody reaches it."""
         node.is_up = False

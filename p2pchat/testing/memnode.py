@@ -86,7 +86,8 @@ class MemoryNode(Network):
 
     def __init__(self, net: MemoryNetwork, peer_id: PeerId, address: Address) -> None:
         self.is_up = True
-        self.sees: Callable[[MemoryNode], Address | None] = lambda node: node.bound
+        self.outside: Address | None = None
+        self.sees: Callable[[MemoryNode], Address | None] = lambda node: node.outside or node.bound
         self._net = net
         self._peer_id = peer_id
         self._whereabouts = Whereabouts()
@@ -297,8 +298,8 @@ class MemoryNode(Network):
 
     @property
     def host(self) -> str:
-        """The IP literal it is reached at."""
-        return endpoint(self.bound).host
+        """The IP literal at which others see it."""
+        return endpoint(self.outside or self.bound).host
 
     @property
     def bound(self) -> Address:
