@@ -27,6 +27,26 @@ STRANGERS_UNFINISHED_BYTES: Final = 32 * 1024 * 1024  # of frames that are not c
 DIAL_STAGGER_S: Final = 0.2
 DIAL_TOTAL_S: Final = 8.0
 ADDRESSES_PER_PEER: Final = 16
+PUNCH_S: Final = 5.0  # for an attempt to meet half way, handshake included
+CONFIRM_S: Final = 8.0  # for one to reach a peer that asks whether it is reached
+
+# meeting half way, PROTOCOL.md 7.4
+PUNCH_PORTS: Final = 2  # of one host, at which a peer has this node knock
+PUNCHES: Final = 8  # joined at the same time
+PUNCHES_PEER: Final = 6.0  # of one peer, as many at once
+PUNCHES_PEER_PER_S: Final = 1.0 / 30
+
+# whether others are reached, PROTOCOL.md 7.3
+AUTONAT_ADDRESSES: Final = 2  # that are dialled for one question
+AUTONAT_DIALS: Final = 16  # questions whose asker is being dialled
+AUTONAT_ANSWER_S: Final = 20.0
+AUTONAT_PEER: Final = 6.0  # of one peer, as many at once
+AUTONAT_PEER_PER_S: Final = 1.0 / 60
+AUTONAT_PREFIX: Final = 24.0  # of one prefix
+AUTONAT_PREFIX_PER_S: Final = 1.0 / 15
+AUTONAT_ALL: Final = 120.0
+AUTONAT_ALL_PER_S: Final = 2.0
+AUTONAT_ASKED: Final = 8  # peers that this node asks in one round, each of another prefix
 
 # heartbeat, PROTOCOL.md 5
 HEARTBEAT_S: Final = 15.0

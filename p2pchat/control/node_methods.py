@@ -10,6 +10,7 @@ from p2pchat.control import locked
 from p2pchat.control.net_methods import addresses
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_peer_id
+from p2pchat.net.transport import Network
 from p2pchat.services.context import Context
 from p2pchat.store import contacts, eventlog, messages
 
@@ -51,9 +52,16 @@ class NodeMethods:
             ),
             outbox=outbox,
             held=held,
-            # nobody confirms reachability from the internet yet, so no more than this is known
-            reachability="lan" if shown else "none",
+            reachability=_reachability(context.network, shown),
             clock_ok=context.health.clock_ok,
             version=p2pchat.__version__,
             replaced_ms=context.replaced_ms,
         )
+
+
+def _reachability(network: Network, shown: list[str]) -> objects.Reachability:
+    if network.standing == "public":
+        return "public"
+    if network.circuits():
+        return "relayed"
+    return "lan" if shown else "none"

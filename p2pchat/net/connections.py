@@ -95,7 +95,7 @@ class Connections:
     def links(self) -> tuple[Link, ...]:
         """The best connection of each peer."""
         best = [entry.best_first()[:1] for entry in self._peers.values()]
-        return tuple(Link(c.peer, c.path, c.since_s) for row in best for c in row)
+        return tuple(Link(c.peer, c.path, c.since_s, not c.mux.is_initiator_value) for row in best for c in row)
 
     def all(self) -> list[Connection]:
         """Every connection, dying ones too."""

@@ -94,8 +94,8 @@ class Dht:
             self._nursery = nursery
             records = RecordsServer(self._keeper, partial(self._neighbours, storers_only=True), self._meetings.meet)
             kad = KadServer(partial(self._neighbours, storers_only=False), self._meetings.meet)
-            self._network.handle(RECORDS, records.serve)
-            self._network.handle(KAD, kad.serve)
+            self._network.handle(RECORDS, records.serve, public_only=True)
+            self._network.handle(KAD, kad.serve, public_only=True)
             try:
                 task_status.started()
                 await self._explorer.run(self._records.keep_warm)

@@ -63,15 +63,28 @@ async def ask(stream: Stream, remote: tuple[str, int] | None) -> tuple[tuple[Add
     Raises:
         NetError: the stream ended, or what came is no such message.
     """
-    try:
-        body = await read_exactly(stream, await read_varint(stream, limits.IDENTIFY_BYTES))
-        message = Identify.FromString(body)
-    except (DecodeError, ProtobufError):
-        raise NetError("The peer did not say what it serves.") from None
+    message = await _read(stream)
     said = list(_addresses(message.listen_addrs[: limits.ADDRESSES_PER_PEER * 4]))
     usable = addr.visible_to(_host(remote), filter(addr.dialable, dict.fromkeys(said)))
     protocols = [p for p in message.protocols[: limits.PROTOCOLS_PER_PEER] if len(p) <= limits.PROTOCOL_ID_CHARS]
     return usable[: limits.ADDRESSES_PER_PEER], frozenset(protocols)
+
+
+async def ask_seen(stream: Stream) -> Address | None:
+    """Read where the peer says that it sees this node's end of the connection; None: it does not, or in no known form.
+
+    Raises:
+        NetError: the stream ended, or what came is no such message.
+    """
+    message = await _read(stream)
+    return next(iter(filter(addr.dialable, _addresses([message.observed_addr]))), None)
+
+
+async def _read(stream: Stream) -> Identify:
+    try:
+        return Identify.FromString(await read_exactly(stream, await read_varint(stream, limits.IDENTIFY_BYTES)))
+    except (DecodeError, ProtobufError):
+        raise NetError("The peer did not say what it serves.") from None
 
 
 def _host(remote: tuple[str, int] | None) -> str:

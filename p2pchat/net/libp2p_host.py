@@ -11,28 +11,26 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final, cast
+from contextlib import asynccontextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, cast
 
 import structlog
 import trio
-from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.stream.net_stream import NetStream
-from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
-from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.refusals import Refusal, Refusals
-from p2pchat.net import addresses as addr
 from p2pchat.net import identify, multistream, ping, tcp
+from p2pchat.net.addresses import endpoint
 from p2pchat.net.admission import Delays, InboundGate
 from p2pchat.net.connections import Connection, Connections, PeerConnections, abort
 from p2pchat.net.dialer import Dialer
-from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
+from p2pchat.net.guard import GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
 from p2pchat.net.handlers import Handlers
+from p2pchat.net.outgoing import Outgoing
 from p2pchat.net.relayed import Adoption
 from p2pchat.net.serving import run_handler
 from p2pchat.net.stream import MuxStream, library_errors
@@ -53,8 +51,6 @@ if TYPE_CHECKING:
     from libp2p.abc import INetStream
     from libp2p.network.connection.swarm_connection import SwarmConn
 
-_NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
-
 log = structlog.get_logger()
 
 
@@ -73,8 +69,9 @@ class Libp2pHost(Network):
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
         self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
         self._connections = Connections(nursery, now)
-        self._adoption = Adoption(nursery, self._swarm)
+        self._outgoing = Outgoing(self._swarm, self._whereabouts)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
+        self._adoption = Adoption(nursery, self._swarm)
         self._handlers = Handlers(self._whereabouts.is_on_internet)
         self.handle(identify.IDENTIFY, self._answer_identify)
         self.handle(ping.PING, ping.answer)
@@ -170,14 +167,17 @@ class Libp2pHost(Network):
         """A connection to a loopback or private address counts as ``lan``."""
         return self._connections.links()
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
+    async def dial(
+        self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None, *, from_port: bool = False
+    ) -> None:
         """Returns at once if there is a connection."""
         if peer == self.peer_id:
             raise NetError("A node cannot dial itself.")
         if self._connections.alive(peer):
             return
         try:
-            await self._dialer.dial(peer, addresses, told)
+            with self._outgoing.prefer_port(peer) if from_port else nullcontext():
+                await self._dialer.dial(peer, addresses, told)
         except NetError:
             if not self._connections.alive(peer):  # it may have come to us meanwhile
                 raise
@@ -194,7 +194,7 @@ class Libp2pHost(Network):
 
             async def attempt(address: Address) -> None:
                 with suppress(NetError):  # another may answer, and whether one has is looked at below
-                    muxes.append(await self._connect(None, address))
+                    muxes.append(await self._outgoing.connect(None, address))
                     nursery.cancel_scope.cancel()
 
             for address in addresses:
@@ -208,6 +208,18 @@ class Libp2pHost(Network):
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         """Within ``limits.HANDSHAKE_S``."""
         return await self._adoption.adopt(stream, peer)
+
+    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+        """Within ``limits.PUNCH_S``, all addresses at once."""
+        try:
+            await self._outgoing.punch(peer, addresses, leads=leads)
+        except NetError:
+            if all(connection.path == "relayed" for connection in self._connections.alive(peer)):  # none came to us
+                raise
+
+    async def confirm(self, peer: PeerId, address: Address) -> None:
+        """Within ``limits.CONFIRM_S``."""
+        await self._outgoing.confirm(peer, address)
 
     async def probe(self, peer: PeerId) -> float:
         """By libp2p's ping."""
@@ -263,6 +275,18 @@ class Libp2pHost(Network):
                 await stream.reset()
         raise NetError("The peer did not say what it serves in time.")
 
+    async def seen_by(self, peer: PeerId) -> Address | None:
+        """By identify, on the best connection."""
+        for connection in self._connections.alive(peer)[:1]:
+            with trio.move_on_after(limits.STREAM_OPEN_S):
+                stream = await self._open_on(connection, identify.IDENTIFY)
+                try:
+                    seen = None if connection.path == "relayed" else await identify.ask_seen(stream)
+                finally:
+                    await stream.reset()
+                return None if seen is None else self._outgoing.as_listening(seen, connection.mux)
+        raise NetError("The peer did not say where it sees this node.")
+
     # connections
 
     async def _accept_all(self, listeners: list[trio.SocketListener]) -> None:
@@ -283,9 +307,8 @@ class Libp2pHost(Network):
             try:
                 with slot.scope:
                     await trio.sleep_until(self._delays.until(slot.origin))
-                    upgraded = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
+                    mux = await self._outgoing.admit(link)
                     self._gate.admit(slot)
-                    mux = cast(GuardedYamux, upgraded)
                     await mux.event_closed.wait()
                     if mux.cut_off:
                         self._delays.cut_off(slot.origin, trio.current_time())
@@ -294,19 +317,10 @@ class Libp2pHost(Network):
             finally:
                 self._gate.leave(slot)
 
-    async def _connect(self, peer: PeerId | None, address: Address) -> GuardedYamux:
-        end = addr.endpoint(address)
-        if end.relay is not None:
+    async def _connect(self, peer: PeerId, address: Address) -> GuardedYamux:
+        if endpoint(address).relay is not None:
             return await self._adoption.dial(self, peer, address)
-        with library_errors("The address did not answer as the peer."):
-            stream = await tcp.connect(end.host, end.port)
-            try:
-                raw = RawConnection(tcp.TcpStream(stream), True)
-                conn = await self._swarm.upgrade_outbound_raw_conn(raw, ANYBODY if peer is None else ID(bytes(peer)))
-            except BaseException:
-                stream.socket.close()
-                raise
-            return cast(GuardedYamux, conn.muxed_conn)
+        return await self._outgoing.connect(peer, address)
 
     def _on_connection(self, conn: SwarmConn) -> None:
         self._connections.register(cast(GuardedYamux, conn.muxed_conn))

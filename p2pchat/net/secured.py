@@ -44,6 +44,11 @@ class LeanSession(SecureSession):
         self._tcp = cast(TcpStream, cast(RawConnection, self._noise.read_writer.read_write_closer).stream)
         self._plain = bytearray()
 
+    @property
+    def local_port(self) -> int | None:
+        """The port of this end; None where there is none, through a relay."""
+        return getattr(self._tcp, "local_port", None)
+
     async def read(self, n: int | None = None) -> bytes:
         """Exactly ``n`` bytes from where a frame begins, or what is there if ``n`` is None.
 

@@ -3,7 +3,8 @@
 Rules:
 
 - A port is bound exclusively or not at all. (libp2p 0.8.1 binds with SO_REUSEPORT, so that two nodes of one user share
-  a port and each gets a part of the connections; guard 6.)
+  a port and each gets a part of the connections; guard 6.) Once it listens it takes beside it what does not listen:
+  connections that this user's own processes open from it.
 - A frame is written whole or not at all. Noise counts every message it encrypts, so a write cut off by cancellation
   would end the connection for all streams.
 - No read asks the kernel for more than a frame, whatever length a stranger has announced.
@@ -29,8 +30,12 @@ from p2pchat.net.addresses import endpoint, from_socket
 
 _MESSAGE_BYTES: Final = 65_535  # the longest Noise message
 _BACKLOG: Final = 1_024  # a flood of strangers must not push a connection into the kernel's retry after a second
+Own = tuple[str, int]
+"""The IP literal and port that a listening socket of this process is bound to."""
+
 # A vanished machine is noticed by the kernel, without a task and a ping a connection; a stopped process is not, which
 # is what net.heartbeat is for (guard 5).
+_SHARED: Final = tuple(getattr(socket, name) for name in ("SO_REUSEADDR", "SO_REUSEPORT") if hasattr(socket, name))
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 3}
 
 
@@ -46,6 +51,7 @@ class TcpStream(TrioTCPStream):
         self._buffer = bytearray()
         host, port = stream.socket.getpeername()[:2]
         self.remote_host = str(host)
+        self.local_port = int(stream.socket.getsockname()[1])
         # TrioTCPStream takes two-tuples only and knows no remote address on IPv6 (guard 18). What is cached it returns.
         self._cached_remote_address = (str(host), int(port))
         _keep_alive(stream)
@@ -158,6 +164,10 @@ async def _bind_one(address: Address) -> trio.SocketListener:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 and :: may share a port number
         await sock.bind((end.host, end.port))
         sock.listen(_BACKLOG)
+        # Not before: another program's listening socket would be let in as well. From now on those alone are that asked
+        # for the same and belong to the same user; connections to the port still come to this socket.
+        for option in _SHARED:
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
     except OSError as error:
         sock.close()
         raise _bind_error(error, end.port) from None
@@ -177,6 +187,38 @@ async def connect(host: str, port: int) -> trio.SocketStream:
         return await trio.open_tcp_stream(host, port)
     except OSError as error:
         raise NetError(_connect_error(error)) from None
+
+
+async def connect_from(own: Own, host: str, port: int, *, must: bool) -> trio.SocketStream:
+    """Connect from the port of a listening socket.
+
+    Args:
+        own: that of this process, of the same kind as ``host``.
+        host: an IP literal.
+        must: it is of no use from another port; otherwise one of the system's choice does, where this one cannot be
+            had: a connection between the same ends may be there, or just have been.
+
+    Raises:
+        NetError: why it did not work, in a sentence that names nothing.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        for option in _SHARED:
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        await sock.bind(own)
+        await sock.connect((host, port))
+    except OSError as error:
+        sock.close()
+        if must or error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES, errno.EINVAL):
+            raise NetError(_connect_error(error)) from None
+        return await connect(host, port)
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketStream(sock)
 
 
 def _connect_error(error: OSError) -> str:

@@ -79,11 +79,15 @@ PathWatcher = Callable[[PeerId], None]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One live connection, as ``net.peers`` shows it. ``since_s`` is on the node's clock (unix seconds)."""
+    """One live connection, as ``net.peers`` shows it.
+
+    ``since_s`` is on the node's clock (unix seconds); ``inbound``: the peer has begun it.
+    """
 
     peer: PeerId
     path: Path
     since_s: float
+    inbound: bool = False
 
 
 class Network(Protocol):
@@ -140,11 +144,15 @@ class Network(Protocol):
         """Call ``watcher(peer)`` when a connected peer gets a connection on a better path; as :meth:`watch`."""
         ...
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
+    async def dial(
+        self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None, *, from_port: bool = False
+    ) -> None:
         """Make sure that a connection to ``peer`` exists, trying all ``addresses`` staggered and in parallel.
 
         Args:
             told: called with every address that did not answer as the peer, and a sentence why, which holds no address.
+            from_port: leave from the port on which this node listens, where it can be had: for relays, which then see
+                where others could come to.
 
         Concurrency: several callers for one peer share one attempt, which ends when the last of them is cancelled.
 
@@ -174,6 +182,36 @@ class Network(Protocol):
 
         Raises:
             NetError: it was somebody else, or nobody; the stream is reset.
+        """
+        ...
+
+    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+        """Connect to ``peer`` from the port on which this node listens, at all ``addresses`` at once, whatever
+        connection there is: the other end does the same at the same moment.
+
+        Args:
+            addresses: IP addresses, which the caller has bounded in number and reach.
+            leads: this node begins the handshake; the other end must not.
+
+        Raises:
+            NetError: no connection has come about within ``limits.PUNCH_S``.
+        """
+        ...
+
+    async def confirm(self, peer: PeerId, address: Address) -> None:
+        """Make sure that ``peer`` answers at ``address``, by a connection of its own that serves for nothing else.
+
+        Raises:
+            NetError: it does not.
+        """
+        ...
+
+    async def seen_by(self, peer: PeerId) -> Address | None:
+        """Where others could come to, if ``peer`` tells the truth about where it sees this node; None: it tells of none
+        such, or is connected through a relay.
+
+        Raises:
+            NetError: it said nothing within ``limits.STREAM_OPEN_S``, or is not connected.
         """
         ...
 

@@ -59,7 +59,26 @@ class Unconnected:
     async def check(self, within_s: float) -> None:
         """There is no connection."""
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:  # noqa: ARG002
+    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:  # noqa: ARG002
+        """Raises: NetError."""
+        raise _unconnected()
+
+    async def confirm(self, peer: PeerId, address: Address) -> None:  # noqa: ARG002
+        """Raises: NetError."""
+        raise _unconnected()
+
+    async def seen_by(self, peer: PeerId) -> Address | None:  # noqa: ARG002
+        """Raises: NetError."""
+        raise _unconnected()
+
+    async def dial(
+        self,
+        peer: PeerId,  # noqa: ARG002
+        addresses: Sequence[Address],  # noqa: ARG002
+        told: Told | None = None,  # noqa: ARG002
+        *,
+        from_port: bool = False,  # noqa: ARG002
+    ) -> None:
         """Raises: NetError."""
         raise _unconnected()
 

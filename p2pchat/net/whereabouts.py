@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from p2pchat.base.ids import Address
-from p2pchat.net.addresses import concrete, farthest_first, is_global, varied
+from p2pchat.net.addresses import Scope, concrete, farthest_first, is_global, scope_of, varied
 from p2pchat.net.transport import Network, Source, Standing
 
 CIRCUITS_TOLD: Final = 2
@@ -33,6 +33,7 @@ class Whereabouts:
     def __init__(self) -> None:
         self.bound: tuple[Address, ...] = ()
         self.standing: Standing = "unknown"
+        self._was_reached = False
         self._told: dict[Source, tuple[Address, ...]] = {}
 
     def addresses(self) -> tuple[Address, ...]:
@@ -51,6 +52,10 @@ class Whereabouts:
 
     def is_on_internet(self) -> bool:
         """Whether what is served to those who can be reached is served to the internet (PROTOCOL.md 7.3)."""
-        if self.standing == "unknown":  # a first node has nobody to confirm what its interface says
-            return any(map(is_global, self.addresses()))
+        if self.standing == "unknown":  # a first node has nobody to confirm what its interface, or a visitor, says
+            return self._was_reached or any(map(is_global, self.addresses()))
         return self.standing == "public"
+
+    def reached_by(self, host: str) -> None:
+        """Somebody at the IP literal ``host`` has connected to a listening socket."""
+        self._was_reached = self._was_reached or scope_of(host) is Scope.GLOBAL

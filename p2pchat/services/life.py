@@ -31,6 +31,7 @@ from p2pchat.services.hold import Hold
 from p2pchat.services.holder import Holder
 from p2pchat.services.join import NodeAddress, join
 from p2pchat.services.live import PARTED, STOPPED, Ending, Live, end_all
+from p2pchat.services.reachability import Reachability
 from p2pchat.services.relaying import Relaying
 from p2pchat.services.rendezvous import Rendezvous
 from p2pchat.services.reservations import Reservations
@@ -157,6 +158,7 @@ class Life:
                 await nursery.start(herald.run)
                 await nursery.start(Holder(context).run)
                 await nursery.start(collector.run)
+                nursery.start_soon(Reachability(context, herald.nudge).run)
                 nursery.start_soon(rendezvous.run)
                 nursery.start_soon(hold.run)
                 nursery.start_soon(upkeep.run, context)

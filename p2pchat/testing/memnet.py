@@ -6,18 +6,20 @@ dials with the host's own :class:`~p2pchat.net.dialer.Dialer`, and needs no sock
 
 Faults: ``cut`` breaks the connections of two nodes and refuses new ones, ``stall`` keeps them and delivers nothing (the
 silent death), ``heal`` ends both; ``kill_streams`` resets streams; ``down`` and ``up`` are a node's crash and return;
-``drop_rate`` breaks a connection at a write; ``hide`` lets nobody dial a node.
+``drop_rate`` breaks a connection at a write; ``hide`` lets nobody dial a node, ``blocks_punching``
+has two that are hidden not find each other either.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import trio
 
+from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import from_socket, peer_id_from_key
@@ -25,6 +27,8 @@ from p2pchat.testing.memcircuit import Circuits
 from p2pchat.testing.memnode import LOST, Connection, MemoryNode
 
 _PORT: Final = 4001
+_SYN_AGAIN_S: Final = 0.5
+_NOT_THE_PEER: Final = "The address did not answer as the peer."
 
 
 class MemoryNetwork:
@@ -57,6 +61,8 @@ class MemoryNetwork:
         self._cut: set[frozenset[PeerId]] = set()
         self._stalled: set[frozenset[PeerId]] = set()
         self._hidden: set[MemoryNode] = set()
+        self.blocks_punching = False
+        self._punching: dict[tuple[PeerId, PeerId], bool] = {}
         self._healed = trio.Event()
         self._moves = 0
 
@@ -129,6 +135,12 @@ class MemoryNetwork:
         """Put a node behind a NAT, or a firewall, that lets nobody in; it dials as before."""
         (self._hidden.add if is_hidden else self._hidden.discard)(node)
 
+    def translate(self, node: MemoryNode, outside: Address, *, leads_in: bool = False) -> None:
+        """Have others see a node at ``outside``, and, where the router was told to, reach it there as well."""
+        node.outside = outside
+        if leads_in:
+            self._by_address[outside] = node
+
     def down(self, node: MemoryNode) -> None:
         """Crash a node: its connections break, its handlers end by that, nobody reaches it."""
         node.is_up = False
@@ -173,18 +185,45 @@ class MemoryNetwork:
         while way.is_stalled:
             await self._healed.wait()
 
-    async def connect(self, node: MemoryNode, peer: PeerId, address: Address) -> None:
-        """Connect ``node`` to what answers at ``address``, if that is ``peer``."""
+    async def reach(self, node: MemoryNode, peer: PeerId, address: Address, *, punching: bool = False) -> Connection:
+        """The way from ``node`` to what answers at ``address``, if that is ``peer``; no end knows of it yet."""
         target = self._by_address.get(address)
         if target is None:
             await trio.sleep(self.delay_s())
-            raise NetError("The address did not answer as the peer.")
+            raise NetError(_NOT_THE_PEER)
         connection = Connection(self, (node, target), self.now())
         await self.travel(connection)
-        refuses = target.peer_id != peer or _edge(node, target) in self._cut or target in self._hidden
-        if refuses or not (node.is_up and target.is_up):
-            raise NetError("The address did not answer as the peer.")
-        if all(known.carriers for known in node.connections_to(peer)):
+        refuses = target.peer_id != peer or _edge(node, target) in self._cut
+        if refuses or (target in self._hidden and not punching) or not (node.is_up and target.is_up):
+            raise NetError(_NOT_THE_PEER)
+        return connection
+
+    async def connect(self, node: MemoryNode, peer: PeerId, address: Address) -> None:
+        """Connect ``node`` to what answers at ``address``, if that is ``peer``."""
+        connection = await self.reach(node, peer, address)
+        connection.other(node).reached_by(node)
+        self._join_once(connection)
+
+    async def punch(self, node: MemoryNode, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+        """Connect ``node`` to ``peer``, which may be hidden if it punches toward ``node``, too."""
+        self._punching[node.peer_id, peer] = leads
+        try:
+            with trio.move_on_after(limits.PUNCH_S):
+                while True:
+                    other_leads = self._punching.get((peer, node.peer_id))
+                    for address in addresses:
+                        with suppress(NetError):  # another address may do, or this one when the other end punches
+                            punching = other_leads is not None and other_leads != leads and not self.blocks_punching
+                            self._join_once(await self.reach(node, peer, address, punching=punching))
+                            return
+                    await trio.sleep(_SYN_AGAIN_S)
+        finally:
+            del self._punching[node.peer_id, peer]
+        raise NetError(_NOT_THE_PEER)
+
+    def _join_once(self, connection: Connection) -> None:
+        node, target = connection.ends
+        if all(known.carriers for known in node.connections_to(target.peer_id)):
             self.join(connection)
 
     def join(self, connection: Connection) -> None:

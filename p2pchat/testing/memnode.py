@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -87,6 +87,8 @@ class MemoryNode(Network):
 
     def __init__(self, net: MemoryNetwork, peer_id: PeerId, address: Address) -> None:
         self.is_up = True
+        self.outside: Address | None = None
+        self.sees: Callable[[MemoryNode], Address | None] = lambda node: node.outside or node.bound
         self._net = net
         self._peer_id = peer_id
         self._whereabouts = Whereabouts()
@@ -143,9 +145,16 @@ class MemoryNode(Network):
     def links(self) -> tuple[Link, ...]:
         """One a peer."""
         best = [(peer, self._connection(peer)) for peer in self._connections]
-        return tuple(Link(peer, c.path(self), c.since_s) for peer, c in best)
+        return tuple(Link(peer, c.path(self), c.since_s, c.ends[1] is self) for peer, c in best)
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
+    async def dial(
+        self,
+        peer: PeerId,
+        addresses: Sequence[Address],
+        told: Told | None = None,
+        *,
+        from_port: bool = False,  # noqa: ARG002  there are no ports
+    ) -> None:
         """As the host dials: staggered, shared, each address once."""
         if peer == self._peer_id:
             raise NetError("A node cannot dial itself.")
@@ -172,6 +181,20 @@ class MemoryNode(Network):
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         """By an exchange of PeerIDs in the place of a handshake; see :mod:`~.memcircuit`."""
         return await self._net.circuits.adopt(self, stream, peer)
+
+    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+        """Whoever is hidden is found by one who looks for it while it looks for them, and the other way round leads."""
+        await self._net.punch(self, peer, addresses, leads=leads)
+
+    async def confirm(self, peer: PeerId, address: Address) -> None:
+        """Nothing is left of it."""
+        await self._net.reach(self, peer, address)
+
+    async def seen_by(self, peer: PeerId) -> Address | None:
+        """What the peer's ``sees`` says."""
+        connection = self._connection(peer)
+        await self._net.travel(connection)
+        return None if connection.carriers else connection.other(self).sees(self)
 
     async def probe(self, peer: PeerId) -> float:
         """A round trip."""
@@ -239,6 +262,10 @@ class MemoryNode(Network):
             for path_watcher in self._path_watchers:
                 path_watcher(peer)
 
+    def reached_by(self, node: MemoryNode) -> None:
+        """``node`` has dialled this one."""
+        self._whereabouts.reached_by(node.host)
+
     def disconnected(self, connection: Connection) -> None:
         """A connection has ended."""
         peer = connection.other(self).peer_id
@@ -273,8 +300,8 @@ class MemoryNode(Network):
 
     @property
     def host(self) -> str:
-        """The IP literal it is reached at."""
-        return endpoint(self.bound).host
+        """The IP literal at which others see it."""
+        return endpoint(self.outside or self.bound).host
 
     @property
     def bound(self) -> Address:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import trio
@@ -470,6 +471,48 @@ class NetworkContract:
             await until(lambda count=count: len(taken) == count)  # type: ignore[misc]
         await taken[-1].write(b"still open")
         assert await read_exactly(stream, 10) == b"still open"
+
+    # who is reached, and from where
+
+    async def test_an_address_is_confirmed_and_nothing_is_left_of_that(self, lab: Lab, clock: object) -> None:
+        a = Recorder(lab.a)
+        await lab.b.confirm(lab.a.peer_id, lab.a.addresses()[0])
+        for wrong in (lab.nowhere, lab.c.addresses()[0]):
+            with trio.fail_after(20), pytest.raises(NetError):
+                await lab.b.confirm(lab.a.peer_id, wrong)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert lab.b.links() == lab.a.links() == lab.c.links() == ()
+        assert a.seen == []
+
+    async def test_a_peer_says_where_it_sees_a_node(self, lab: Lab, clock: object) -> None:
+        await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+        assert await lab.a.seen_by(lab.b.peer_id) == lab.a.addresses()[0]
+        assert await lab.b.seen_by(lab.a.peer_id) == lab.b.addresses()[0]
+        with pytest.raises(NetError):
+            await lab.a.seen_by(lab.c.peer_id)
+
+    async def test_who_began_a_connection(self, lab: Lab, clock: object) -> None:
+        await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+        await until(lambda: len(lab.b.links()) == 1)
+        assert [link.inbound for link in (*lab.a.links(), *lab.b.links())] == [False, True]
+
+    @pytest.mark.parametrize("a_leads", [True, False])
+    async def test_two_that_punch_meet_in_one_connection(self, lab: Lab, clock: object, a_leads: bool) -> None:
+        lab.b.handle(ECHO, echo)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(lab.a.punch, lab.b.peer_id, lab.b.addresses(), leads=a_leads))
+            nursery.start_soon(partial(lab.b.punch, lab.a.peer_id, lab.a.addresses(), leads=not a_leads))
+        stream = await lab.a.open(lab.b.peer_id, ECHO)
+        await stream.write(b"met")
+        assert await read_exactly(stream, 3) == b"met"
+        assert [link.peer for link in lab.a.links()] == [lab.b.peer_id]
+
+    async def test_nobody_punched_back(self, lab: Lab, clock: object, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "PUNCH_S", 0.3)
+        for addresses in ((), (lab.nowhere,), lab.c.addresses()):
+            with trio.fail_after(5), pytest.raises(NetError):
+                await lab.a.punch(lab.b.peer_id, addresses, leads=True)
+        assert lab.a.links() == lab.c.links() == ()
 
     # the life of a connection
 
