@@ -27,10 +27,11 @@ from p2pchat.core.work import mine
 from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.transport import Network
 from p2pchat.services import contacts as book
-from p2pchat.services.context import Bus, Context, Deriver
+from p2pchat.services.context import Bus, Context, Deriver, Reach
 from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
 from p2pchat.services.send import Outbox
+from p2pchat.services.surroundings import Surroundings
 from p2pchat.store import messages, meta
 from p2pchat.store.backup import read
 from p2pchat.store.contacts import ContactRow
@@ -159,6 +160,8 @@ class Cluster:
 
     Attributes:
         deriver: of every node started from now on; None: their own, which takes no time.
+        introduces: whether whoever is started from now on is told of all others.
+        reach, surroundings: of every node started from now on.
     """
 
     def __init__(self, network: MemoryNetwork, nursery: trio.Nursery, params: Params, seed: int) -> None:
@@ -169,6 +172,9 @@ class Cluster:
         self._seed = seed
         self._epoch_s = START_S - trio.current_time()
         self.deriver: Deriver | None = None
+        self.introduces = True
+        self.reach = Reach()
+        self.surroundings: Callable[[Node], Surroundings] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -249,8 +255,10 @@ class Cluster:
             identity=load_identity(node.profile.identity),
             bus=bus,
             message_prefix=node.entropy.bytes(8),
+            reach=self.reach,
         )
-        life = Life(context, partial(self._listening, node), partial(self._others, node))
+        around = None if self.surroundings is None else self.surroundings(node)
+        life = Life(context, partial(self._listening, node), partial(self._others, node), around)
         gone = trio.Event()
         try:
             with trio.CancelScope() as scope:
@@ -275,6 +283,8 @@ class Cluster:
             self.network.down(node.network)
 
     def _others(self, node: Node) -> list[NodeAddress]:
+        if not self.introduces:
+            return []
         return [
             (other.network.peer_id, other.network.addresses()) for other in self.nodes.values() if other is not node
         ]

@@ -172,6 +172,8 @@ class MemoryNetwork:
             await trio.sleep(self.delay_s())
             raise NetError("The address did not answer as the peer.")
         await self.travel(node, target)
+        if self._by_address.get(address) is not target:
+            raise NetError("The address did not answer as the peer.")  # it has moved meanwhile
         if not (node.is_up and target.is_up) or target.peer_id != peer or _edge(node, target) in self._cut:
             raise NetError("The address did not answer as the peer.")
         if not node.connections_to(peer):
