@@ -17,6 +17,7 @@ import ipaddress
 import logging
 import os
 import re
+import socket
 import threading
 from base64 import b32encode
 from collections.abc import Callable, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 SERVICE: Final = "_p2pchat._tcp.local."
 _NAME: Final = re.compile(rf"[a-z2-7]{{16}}\.{re.escape(SERVICE)}")
 _NAME_BYTES: Final = 10
+_PORT: Final = 5353
 _NOTHING: Final = b"\x00"  # RFC 6763 6.1: a TXT record that says nothing has one empty string
 
 Heard = Callable[[tuple[Address, ...]], None]
@@ -176,6 +178,7 @@ class _Session:
 
         hosts = [host for each in announcements for host in each.hosts]
         try:
+            _try_port(hosts)
             opened = AsyncZeroconf(interfaces=hosts)
         except (OSError, RuntimeError) as error:  # the interface is gone, or the port is not shared
             log.debug("lan.failed", error=type(error).__name__)
@@ -238,6 +241,16 @@ class _Session:
         addresses = tuple(from_socket(host.partition("%")[0], info.port) for host in hosts)
         if addresses:
             self._heard(addresses)
+
+
+def _try_port(hosts: Sequence[str]) -> None:
+    """Raise OSError where zeroconf could not begin: it would leave the sockets open that it has by then."""
+    for host in ("", *hosts):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "SO_REUSEPORT"):  # not on every system
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind((host, _PORT))
 
 
 def _note(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
