@@ -208,7 +208,8 @@ class _Session:
             properties=_NOTHING,
             server=f"{self._name()}.local.",
         )
-        await (await opened.async_register_service(info))
+        registered = await opened.async_register_service(info)  # pyright: ignore[reportUnknownMemberType]  a bare Awaitable
+        await registered
 
     # what is heard
 
