@@ -20,11 +20,11 @@ import re
 import socket
 import threading
 from base64 import b32encode
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import structlog
 import trio
@@ -208,8 +208,9 @@ class _Session:
             properties=_NOTHING,
             server=f"{self._name()}.local.",
         )
-        registered = await opened.async_register_service(info)  # pyright: ignore[reportUnknownMemberType]  a bare Awaitable
-        await registered
+        # a bare Awaitable is returned, which pyright takes amiss
+        task = await opened.async_register_service(info)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        await cast("Awaitable[object]", task)
 
     # what is heard
 
