@@ -48,6 +48,25 @@ AUTONAT_ALL: Final = 120.0
 AUTONAT_ALL_PER_S: Final = 2.0
 AUTONAT_ASKED: Final = 8  # peers that this node asks in one round, each of another prefix
 
+# the local network and changes of it, PROTOCOL.md 7.5 and 7.7
+INTERFACES_POLL_S: Final = 2.0  # where the kernel does not tell of changes
+SETTLE_S: Final = 0.5  # between a first sign of a change and a look at what it was
+CHECK_S: Final = 3.0  # for a connection to show after a change that it is one still
+LAN_NAME_S: Final = 3600.0  # for which a service has the same name
+LAN_INTERFACES: Final = 8  # on which the node is announced
+LAN_HEARD: Final = 64.0  # names that are looked up at once, and how many more with time
+LAN_HEARD_PER_S: Final = 1.0
+LAN_LOOKUPS: Final = 8  # under way at the same time
+LAN_LOOKUP_S: Final = 3.0
+LAN_ADDRESSES: Final = 8  # of one service, and of an interface
+LAN_SERVICES: Final = 64  # that are remembered
+LAN_RECORDS: Final = 2_048  # of anybody's services, kept for longer than LAN_TRIM_S
+LAN_TRIM_S: Final = 10.0
+LAN_DIALS: Final = 4  # under way at the same time
+LAN_DIALS_BURST: Final = 32.0
+LAN_DIALS_PER_S: Final = 0.5
+LAN_STOP_S: Final = 1.5  # for saying goodbye
+
 # heartbeat, PROTOCOL.md 5
 HEARTBEAT_S: Final = 15.0
 SILENCE_S: Final = 30.0

@@ -38,6 +38,7 @@ from p2pchat.services.context import Bus, Context, Reach
 from p2pchat.services.device import replaced_by
 from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
+from p2pchat.services.surroundings import Surroundings
 from p2pchat.store import meta
 from p2pchat.store.db import Database
 
@@ -137,7 +138,7 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
 
 @asynccontextmanager
 async def _living(context: Context, paths: ProfilePaths, settings: Settings, started: float) -> AsyncIterator[Unlocked]:
-    life = Life(context, partial(_listening, settings, context), lambda: settings.bootstrap)
+    life = Life(context, partial(_listening, settings, context), lambda: settings.bootstrap, Surroundings())
     methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
     half = Unlocked(context, methods)
     async with trio.open_nursery() as network:

@@ -20,10 +20,10 @@ from enum import IntEnum
 from typing import Final, Literal
 
 import base58
-import ifaddr
 
 from p2pchat.base.errors import DecodeError, UsageError
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.net.interfaces import own_addresses
 from p2pchat.net.transport import Path
 
 Kind = Literal["ip4", "ip6", "dns4", "dns6"]
@@ -277,14 +277,9 @@ def farthest_first(addresses: Iterable[Address]) -> tuple[Address, ...]:
 
 
 def _interface_hosts(kind: Kind) -> list[str]:
-    hosts: list[str] = []
-    for adapter in ifaddr.get_adapters():
-        for entry in adapter.ips:
-            host = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
-            ip = ipaddress.ip_address(host.partition("%")[0])
-            if ip.version == (4 if kind == "ip4" else 6) and not (ip.version == 6 and ip.is_link_local):
-                hosts.append(str(ip))
-    return hosts
+    version = 4 if kind == "ip4" else 6
+    ips = [own.ip for own in own_addresses() if own.ip.version == version]
+    return [str(ip.ip) for ip in ips if ip.version == 4 or not ip.is_link_local]
 
 
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

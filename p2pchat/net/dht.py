@@ -131,6 +131,10 @@ class Dht:
         if peer != self._own:
             self._meetings.contact_soon(peer, addresses)
 
+    async def contact(self, peer: PeerId, addresses: Sequence[Address]) -> bool:
+        """:meth:`add_peer`, and whether it takes part in the DHT."""
+        return peer != self._own and await self._meetings.contact(peer, addresses)
+
     def peers(self) -> int:
         """How many peers of the routing table are alive: those that did not fail when last asked."""
         return sum(not facts.is_suspect for facts in self._table.usable(trio.current_time()))

@@ -201,9 +201,12 @@ class Libp2pHost(Network):
                 nursery.start_soon(attempt, address)
         if not muxes:
             raise NetError("Nobody answered.")
-        for surplus in muxes[1:]:
+        peer = PeerId(muxes[0].peer_id.to_bytes())
+        for surplus in muxes if peer == self.peer_id else muxes[1:]:
             await surplus.abort()
-        return PeerId(muxes[0].peer_id.to_bytes())
+        if peer == self.peer_id:
+            raise NetError("It was this node itself.")
+        return peer
 
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         """Within ``limits.HANDSHAKE_S``."""

@@ -17,6 +17,7 @@ from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
+from p2pchat.services.changes import Changes
 from p2pchat.services.charges import Charges
 from p2pchat.services.config import RelayOffer
 from p2pchat.store.db import Database, Tx
@@ -145,6 +146,7 @@ class Context:
             :mod:`life` alone.
         addressed: contacts for whom anything was sealed since the start.
         reach: how others are looked for, and how this node is reached.
+        changes: tells when the network around this machine has changed.
         box_ttl_s: for how long boxes are left at mailboxes (PROTOCOL.md 6.3).
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
         offered: has what the user has said of mailboxes for others, and committed, take effect. Set by :mod:`holder`
@@ -170,6 +172,7 @@ class Context:
     charges: Charges = field(default_factory=lambda: Charges(trio.current_time), repr=False)
     replaced_ms: int | None = None
     reach: Reach = field(default_factory=Reach)
+    changes: Changes = field(default_factory=Changes, repr=False)
     box_ttl_s: int = PRODUCTION.mailbox_ttl_s
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once

@@ -20,6 +20,7 @@ from p2pchat.core.presence import PRESENCE_ADDRESSES, Mailbox, OwnPresence, Pres
 from p2pchat.net.addresses import varied
 from p2pchat.services import announce
 from p2pchat.services import presence as presences
+from p2pchat.services.changes import Change
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause
 from p2pchat.store import contacts, own_mailbox
@@ -66,12 +67,18 @@ class Herald:
         self._context = context
         self._wake = wake
         self._news = trio.Event()
+        self._told: tuple[Address, ...] = ()
         self._told_n: int | None = None
         self._next = _Round()
 
     def nudge(self) -> None:
         """There is a new reason to publish: a first contact, or the network is back."""
         self._news.set()
+
+    def look(self, change: Change) -> None:
+        """The network has changed: maybe this node is somewhere else, or what it has told too old."""
+        if change.slept or self._reached() != self._told:
+            self.nudge()
 
     async def put(self) -> bool:
         """Publish what is to be told now; whether that was done. True, too, where there is nobody to be told."""
@@ -87,12 +94,12 @@ class Herald:
         try:
             while True:
                 self._news = trio.Event()
-                told = self._reached()
+                self._told = self._reached()
                 awaited, self._next = self._next, _Round()
                 pause_s = await self._publish(awaited)
                 awaited.over.set()
                 with trio.move_on_after(pause_s):
-                    await self._until_moved(told)
+                    await self._until_moved()
         finally:
             unhook()
 
@@ -100,10 +107,10 @@ class Herald:
         if event.kind is EventKind.CONTACT_MATCHED:
             self.nudge()
 
-    async def _until_moved(self, told: tuple[Address, ...]) -> None:
-        """Until a nudge, until this node has other addresses than ``told``, or its clock was set."""
+    async def _until_moved(self) -> None:
+        """Until a nudge, until this node has other addresses than it has told, or its clock was set."""
         offset_s = self._offset_s()
-        while self._reached() == told and abs(self._offset_s() - offset_s) < _CHECK_S:
+        while self._reached() == self._told and abs(self._offset_s() - offset_s) < _CHECK_S:
             with trio.move_on_after(_CHECK_S):
                 await self._news.wait()
                 return

@@ -36,6 +36,7 @@ async def join(context: Context, configured: Sequence[NodeAddress], joined: Call
     """
     tries = 0
     while True:
+        changed = context.changes.edge()
         if context.dht.peers() == 0:
             tries = 0 if await _once(context, configured, joined) else tries + 1
             if tries and not tries & (tries - 1) and not context.network.links():
@@ -43,7 +44,9 @@ async def join(context: Context, configured: Sequence[NodeAddress], joined: Call
         else:
             tries = 0  # somebody came
         pause = retry_after_s(tries, context.jitter(), context.params) if tries else ALONE_CHECK_S
-        await trio.sleep(pause)
+        with trio.move_on_after(pause):
+            await changed()
+            tries = 0
 
 
 async def _once(context: Context, configured: Sequence[NodeAddress], joined: Callable[[], None]) -> bool:

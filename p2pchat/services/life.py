@@ -23,6 +23,7 @@ from p2pchat.net.dht import Dht
 from p2pchat.net.transport import Network
 from p2pchat.net.unconnected import Unconnected
 from p2pchat.services import custodies, device, upkeep
+from p2pchat.services.changes import Change
 from p2pchat.services.collector import Collector
 from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
@@ -31,11 +32,13 @@ from p2pchat.services.hold import Hold
 from p2pchat.services.holder import Holder
 from p2pchat.services.join import NodeAddress, join
 from p2pchat.services.live import PARTED, STOPPED, Ending, Live, end_all
+from p2pchat.services.neighbours import Neighbours
 from p2pchat.services.reachability import Reachability
 from p2pchat.services.relaying import Relaying
 from p2pchat.services.rendezvous import Rendezvous
 from p2pchat.services.reservations import Reservations
 from p2pchat.services.seek import Seeker
+from p2pchat.services.surroundings import Lookout, Surroundings
 from p2pchat.store import meta
 
 Listen = Callable[[bytes], AbstractAsyncContextManager[Network]]
@@ -53,11 +56,19 @@ class Life:
     Args:
         listen: opens the network.
         bootstrap: the nodes to start from, asked for at each beginning.
+        surroundings: None: nothing of them is noticed, and nobody looked for there.
 
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    def __init__(self, context: Context, listen: Listen, bootstrap: Callable[[], Sequence[NodeAddress]]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        listen: Listen,
+        bootstrap: Callable[[], Sequence[NodeAddress]],
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        self._surroundings = surroundings
         self._context = context
         self._listen = listen
         self._bootstrap = bootstrap
@@ -147,6 +158,13 @@ class Life:
                 connector.hurry_all()
                 collector.hurry()
 
+            def changed(change: Change) -> None:
+                herald.look(change)
+                connector.hurry_all()
+                collector.hurry()
+                if change.slept:
+                    seeker.nudge_all()
+
             async with trio.open_nursery() as nursery:
                 await nursery.start(context.dht.run)
                 await nursery.start(live.run)
@@ -163,7 +181,12 @@ class Life:
                 nursery.start_soon(hold.run)
                 nursery.start_soon(upkeep.run, context)
                 nursery.start_soon(custodies.run, context)
+                if self._surroundings is not None:
+                    nursery.start_soon(Lookout(context, self._surroundings).run)
+                    if context.reach.lan:
+                        nursery.start_soon(Neighbours(context, self._surroundings, joined).run)
                 task_status.started()
-                await self._over.wait()
+                with context.changes.hooked(changed):
+                    await self._over.wait()
                 await upkeep.remember_peers(context)
                 nursery.cancel_scope.cancel()

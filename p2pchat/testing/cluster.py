@@ -31,6 +31,7 @@ from p2pchat.services.context import Bus, Context, Deriver, Reach
 from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
 from p2pchat.services.send import Outbox
+from p2pchat.services.surroundings import Surroundings
 from p2pchat.store import messages, meta
 from p2pchat.store.backup import read
 from p2pchat.store.contacts import ContactRow
@@ -160,6 +161,8 @@ class Cluster:
 
     Attributes:
         deriver: of every node started from now on; None: their own, which takes no time.
+        introduces: whether whoever is started from now on is told of all others.
+        reach, surroundings: of every node started from now on.
     """
 
     def __init__(self, network: MemoryNetwork, nursery: trio.Nursery, params: Params, seed: int) -> None:
@@ -170,6 +173,9 @@ class Cluster:
         self._seed = seed
         self._epoch_s = START_S - trio.current_time()
         self.deriver: Deriver | None = None
+        self.introduces = True
+        self.reach = Reach()
+        self.surroundings: Callable[[Node], Surroundings] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -213,7 +219,7 @@ class Cluster:
         database = Database.open(None, bytes(32), lambda: int(now() * 1000), threaded=False)
         network = self.network.node(_peer_id(profile.node_seed), host)
         self.network.hide(network, is_hidden=is_hidden)
-        node = Node(name, number, network, database, profile, entropy, profile.node_seed, now, reach or Reach())
+        node = Node(name, number, network, database, profile, entropy, profile.node_seed, now, reach or self.reach)
         await database.run(lambda tx: meta.save_profile(tx, profile))
         database.listen(node.events.extend)
         self.nodes[name] = node
@@ -267,7 +273,8 @@ class Cluster:
             message_prefix=node.entropy.bytes(8),
             reach=node.reach,
         )
-        life = Life(context, partial(self._listening, node), partial(self._others, node))
+        around = None if self.surroundings is None else self.surroundings(node)
+        life = Life(context, partial(self._listening, node), partial(self._others, node), around)
         gone = trio.Event()
         try:
             with trio.CancelScope() as scope:
@@ -292,6 +299,8 @@ class Cluster:
             self.network.down(node.network)
 
     def _others(self, node: Node) -> list[NodeAddress]:
+        if not self.introduces:
+            return []
         return [
             (other.network.peer_id, other.network.addresses()) for other in self.nodes.values() if other is not node
         ]

@@ -193,6 +193,8 @@ class MemoryNetwork:
             raise NetError(_NOT_THE_PEER)
         connection = Connection(self, (node, target), self.now())
         await self.travel(connection)
+        if self._by_address.get(address) is not target:
+            raise NetError(_NOT_THE_PEER)  # it has moved meanwhile
         refuses = target.peer_id != peer or _edge(node, target) in self._cut
         if refuses or (target in self._hidden and not punching) or not (node.is_up and target.is_up):
             raise NetError(_NOT_THE_PEER)

@@ -176,11 +176,14 @@ def test_nobody_is_told_an_address_that_reaches_less_far_than_the_connection() -
 @dataclass
 class Entry:
     ip: str | tuple[str, int, int]
+    network_prefix: int = 24
 
 
 @dataclass
 class Adapter:
     ips: list[Entry]
+    name: str = "none of this machine's"
+    index: int = 1
 
 
 def test_all_interfaces_become_concrete_most_local_last(monkeypatch: pytest.MonkeyPatch) -> None:
