@@ -17,13 +17,14 @@ Source: the libp2p kad-dht specification, section "RPC messages".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
 from p2pchat.base.errors import DecodeError
 from p2pchat.core.dht_wire import ADDRESS_MAX_BYTES, PEER_ID_MAX_BYTES, TOLD_ADDRESSES, TOLD_PEERS, ToldPeer
+from p2pchat.core.protobuf import fields, integer, octets, read_varint, tagged, varint
 
 FIND_NODE: Final = 4
 PING: Final = 5
@@ -32,7 +33,6 @@ REQUEST_MAX_BYTES: Final = 4_096
 REPLY_MAX_BYTES: Final = 65_536
 
 _CONNECTED: Final = 1
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _TYPE: Final = 1
 _KEY: Final = 2
 _CLOSER_PEERS: Final = 8
@@ -53,12 +53,12 @@ class KadMessage:
 
 def encode_request(message: KadMessage) -> bytes:
     """The protobuf of a request."""
-    return _tagged(_TYPE, message.type) + (_tagged(_KEY, message.key) if message.key else b"")
+    return tagged(_TYPE, message.type) + (tagged(_KEY, message.key) if message.key else b"")
 
 
 def encode_reply(message: KadMessage) -> bytes:
     """The protobuf of a reply; the peers are given as connected."""
-    return _tagged(_TYPE, message.type) + b"".join(_tagged(_CLOSER_PEERS, _encode_peer(peer)) for peer in message.peers)
+    return tagged(_TYPE, message.type) + b"".join(tagged(_CLOSER_PEERS, _encode_peer(peer)) for peer in message.peers)
 
 
 def decode_request(data: bytes) -> KadMessage:
@@ -84,7 +84,7 @@ def decode_reply(data: bytes) -> KadMessage:
 
 def with_length(message: bytes) -> bytes:
     """The message as it stands on a stream."""
-    return _varint(len(message)) + message
+    return varint(len(message)) + message
 
 
 class VarintReader:
@@ -114,8 +114,8 @@ class VarintReader:
             if len(head) == _LENGTH_MAX_BYTES:
                 raise DecodeError("a message has a length that is refused")
             return None
-        length, _ = _read_varint(head, 0)
-        if not 1 <= length <= self._max_bytes or _varint(length) != head[:start]:
+        length, _ = read_varint(head, 0)
+        if not 1 <= length <= self._max_bytes or varint(length) != head[:start]:
             raise DecodeError("a message has a length that is refused")
         if len(self._buffer) < start + length:
             return None
@@ -126,13 +126,13 @@ class VarintReader:
 
 def _decode(data: bytes) -> KadMessage:
     kind, key, peers = 0, b"", list[ToldPeer]()
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == _TYPE:
-            kind = _integer(value)
+            kind = integer(value)
         elif number == _KEY:
-            key = _bytes(value)
+            key = octets(value)
         elif number == _CLOSER_PEERS and len(peers) < TOLD_PEERS:
-            peers.append(_decode_peer(_bytes(value)))
+            peers.append(_decode_peer(octets(value)))
     if kind not in (FIND_NODE, PING):
         raise DecodeError("a kad message of another type")
     return KadMessage(kind, key, tuple(peers))
@@ -142,11 +142,11 @@ def _decode(data: bytes) -> KadMessage:
 @lru_cache(maxsize=1_024)
 def _decode_peer(data: bytes) -> ToldPeer:
     peer_id, addresses = b"", list[bytes]()
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == _PEER_ID:
-            peer_id = _bytes(value)
+            peer_id = octets(value)
         elif number == _PEER_ADDRESSES:
-            address = _bytes(value)
+            address = octets(value)
             if 1 <= len(address) <= ADDRESS_MAX_BYTES and len(addresses) < TOLD_ADDRESSES:
                 addresses.append(address)
     if not 1 <= len(peer_id) <= PEER_ID_MAX_BYTES:
@@ -158,69 +158,7 @@ def _decode_peer(data: bytes) -> ToldPeer:
 def _encode_peer(peer: ToldPeer) -> bytes:
     addresses: Sequence[bytes] = peer.addresses
     return (
-        _tagged(_PEER_ID, peer.peer_id)
-        + b"".join(_tagged(_PEER_ADDRESSES, address) for address in addresses)
-        + _tagged(_PEER_CONNECTION, _CONNECTED)
+        tagged(_PEER_ID, peer.peer_id)
+        + b"".join(tagged(_PEER_ADDRESSES, address) for address in addresses)
+        + tagged(_PEER_CONNECTION, _CONNECTED)
     )
-
-
-def _tagged(number: int, value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        return _varint(number << 3 | _VARINT) + _varint(value)
-    return _varint(number << 3 | _BYTES) + _varint(len(value)) + value
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a message in order; fixed-width ones, which have no meaning here, as their bytes."""
-    at = 0
-    while at < len(data):
-        tag, at = _read_varint(data, at)
-        number, wire_type = tag >> 3, tag & 7
-        if number == 0:
-            raise DecodeError("a kad field has the number 0")
-        if wire_type == _VARINT:
-            value, at = _read_varint(data, at)
-            yield number, value
-            continue
-        if wire_type == _BYTES:
-            length, at = _read_varint(data, at)
-        elif wire_type in (_FIXED64, _FIXED32):
-            length = 8 if wire_type == _FIXED64 else 4
-        else:
-            raise DecodeError("a kad field is of an unknown wire type")
-        if length > len(data) - at:
-            raise DecodeError("a kad field ends too early")
-        yield number, data[at : at + length]
-        at += length
-
-
-def _integer(value: int | bytes) -> int:
-    if not isinstance(value, int):
-        raise DecodeError("a kad field is of another wire type")
-    return value
-
-
-def _bytes(value: int | bytes) -> bytes:
-    if not isinstance(value, bytes):
-        raise DecodeError("a kad field is of another wire type")
-    return value
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for index, byte in enumerate(data[at : at + 10]):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            if value >> 64:
-                break
-            return value, at + index + 1
-    raise DecodeError("a kad varint is malformed")

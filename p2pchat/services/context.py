@@ -15,6 +15,7 @@ from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import Identity
 from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.net.dht import Dht
+from p2pchat.net.dnsaddr import Entry
 from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
 from p2pchat.services.charges import Charges
@@ -105,20 +106,30 @@ class Bus:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the user allows, as :class:`~p2pchat.services.config.Config` has it; by default nothing that others notice."""
+    """What the user allows, as :class:`~p2pchat.services.config.Config` has it; by default nothing that others notice.
+
+    ``public_entry``: where the public DHT is entered.
+    """
 
     lan: bool = False
     relay_offer: RelayOffer = "off"
     public_dht: bool = False
     announce: bool = False
     mapping: bool = False
+    public_entry: tuple[Entry, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
 class Health:
-    """What the node has noticed about itself. ``clock_ok``: other storers take our records (PROTOCOL.md 8)."""
+    """What the node has noticed about itself.
+
+    Attributes:
+        clock_ok: other storers take our records (PROTOCOL.md 8).
+        alone: in a sentence, what was tried to find other nodes, and what the user can do; empty where some are there.
+    """
 
     clock_ok: bool = True
+    alone: str = field(default="", repr=False)
 
 
 async def at_once(_: int) -> None:

@@ -20,17 +20,19 @@ from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.dht import Dht
+from p2pchat.net.dnsaddr import Entry
 from p2pchat.net.transport import Network
 from p2pchat.net.unconnected import Unconnected
-from p2pchat.services import custodies, device, upkeep
+from p2pchat.services import custodies, device, meeting_point, peer_cache, upkeep
 from p2pchat.services.collector import Collector
 from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
 from p2pchat.services.herald import Herald
 from p2pchat.services.hold import Hold
 from p2pchat.services.holder import Holder
-from p2pchat.services.join import NodeAddress, join
+from p2pchat.services.join import join
 from p2pchat.services.live import PARTED, STOPPED, Ending, Live, end_all
+from p2pchat.services.meeting_point import Outside
 from p2pchat.services.rendezvous import Rendezvous
 from p2pchat.services.seek import Seeker
 from p2pchat.store import meta
@@ -50,14 +52,22 @@ class Life:
     Args:
         listen: opens the network.
         bootstrap: the nodes to start from, asked for at each beginning.
+        outside: how names and the public DHT are asked; None: never.
 
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    def __init__(self, context: Context, listen: Listen, bootstrap: Callable[[], Sequence[NodeAddress]]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        listen: Listen,
+        bootstrap: Callable[[], Sequence[Entry]],
+        outside: Outside | None = None,
+    ) -> None:
         self._context = context
         self._listen = listen
         self._bootstrap = bootstrap
+        self._outside = outside
         self._over = trio.Event()
         self.connector: Connector | None = None
         self._hold: Hold | None = None
@@ -69,7 +79,7 @@ class Life:
     async def save(self) -> None:
         """Write down what the next start goes on from: for a clean stop."""
         if self._hold is not None and self._context.replaced_ms is None:
-            await upkeep.remember_peers(self._context)
+            await peer_cache.remember(self._context)
             await self._hold.save()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -144,7 +154,9 @@ class Life:
                 await nursery.start(context.dht.run)
                 await nursery.start(live.run)
                 await nursery.start(connector.run)
-                nursery.start_soon(join, context, self._bootstrap(), joined)
+                nursery.start_soon(join, context, self._bootstrap(), joined, self._outside)
+                if self._outside is not None:
+                    nursery.start_soon(meeting_point.announce, context, self._outside)
                 await nursery.start(seeker.run)
                 await nursery.start(herald.run)
                 await nursery.start(Holder(context).run)
@@ -155,5 +167,5 @@ class Life:
                 nursery.start_soon(custodies.run, context)
                 task_status.started()
                 await self._over.wait()
-                await upkeep.remember_peers(context)
+                await peer_cache.remember(context)
                 nursery.cancel_scope.cancel()
