@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -94,9 +95,9 @@ class PublicDht:
             async def say(stream: Stream) -> bool:
                 await stream.write(message)
                 await stream.close()
-                with trio.move_on_after(limits.PUBLIC_SLOW_S):
+                with trio.move_on_after(limits.PUBLIC_SLOW_S), suppress(NetError):  # some reset where others end
                     while await stream.read(limits.STREAM_READ_BYTES):
-                        pass  # nothing is to come; its end shows that the message was read
+                        pass  # nothing is to come; its end shows that the message was read, and no more than that
                 return True
 
             if await visit(self._network, peer, walk.addresses[peer], say):
