@@ -61,7 +61,7 @@ async def join(
             if loneliness.has_asked and not tries & (tries - 1) and not context.network.links():
                 log.warning("bootstrap.no_node_answered", count=tries, reason=loneliness.report())
             pause = min(pause, loneliness.due_in_s())
-        context.health.alone = "" if context.network.links() else loneliness.report()
+        context.health.alone = "" if context.network.links() else loneliness.report() or context.health.alone
         await trio.sleep(pause)
 
 
