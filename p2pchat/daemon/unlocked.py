@@ -38,7 +38,6 @@ from p2pchat.services import index
 from p2pchat.services.context import Bus, Context, Reach
 from p2pchat.services.device import replaced_by
 from p2pchat.services.life import Life
-from p2pchat.services.meeting_point import Outside
 from p2pchat.store import meta
 from p2pchat.store.db import Database
 
@@ -132,14 +131,15 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
         bus=bus,
         message_prefix=entropy.bytes(8),
         reach=settings.reach,
+        texts=system_texts,
+        stranger=_stranger,
         box_ttl_s=settings.box_ttl_s,
     )
 
 
 @asynccontextmanager
 async def _living(context: Context, paths: ProfilePaths, settings: Settings, started: float) -> AsyncIterator[Unlocked]:
-    outside = Outside(system_texts, partial(_stranger, context))
-    life = Life(context, partial(_listening, settings, context), lambda: settings.bootstrap, outside)
+    life = Life(context, partial(_listening, settings, context), lambda: settings.bootstrap)
     methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
     half = Unlocked(context, methods)
     async with trio.open_nursery() as network:
@@ -185,7 +185,7 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
 
 
 @asynccontextmanager
-async def _stranger(context: Context) -> AsyncIterator[Libp2pHost]:
+async def _stranger() -> AsyncIterator[Libp2pHost]:
     """A host that nobody can tell from any other: a key of its own, and no listener."""
-    async with Libp2pHost.listen(context.entropy.bytes(32), (), now=time.time) as host:
+    async with Libp2pHost.listen(SystemEntropy().bytes(32), (), now=time.time) as host:
         yield host

@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import trio
 
+from p2pchat.base.errors import NetError
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import Identity
 from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.net.dht import Dht
-from p2pchat.net.dnsaddr import Entry
+from p2pchat.net.dnsaddr import Entry, Texts
 from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
 from p2pchat.services.charges import Charges
@@ -140,6 +142,19 @@ async def nobody_holds() -> None:
     """No holder runs that would have to hear of an offer."""
 
 
+async def no_names(_: str) -> list[str]:
+    """No name server is asked.
+
+    Raises:
+        NetError: always.
+    """
+    raise NetError("No name server is asked here.")
+
+
+Stranger = Callable[[], AbstractAsyncContextManager[Network]]
+"""A network end under a key of its own, made for the context, which listens nowhere."""
+
+
 async def nothing_to_tell() -> bool:
     """There is no network in which anything could be told."""
     return False
@@ -156,6 +171,8 @@ class Context:
             :mod:`life` alone.
         addressed: contacts for whom anything was sealed since the start.
         reach: how others are looked for, and how this node is reached.
+        texts: the TXT records of a DNS name.
+        stranger: as whom the public DHT is asked; None: it never is, as in a simulation.
         box_ttl_s: for how long boxes are left at mailboxes (PROTOCOL.md 6.3).
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
         offered: has what the user has said of mailboxes for others, and committed, take effect. Set by :mod:`holder`
@@ -181,6 +198,8 @@ class Context:
     charges: Charges = field(default_factory=lambda: Charges(trio.current_time), repr=False)
     replaced_ms: int | None = None
     reach: Reach = field(default_factory=Reach)
+    texts: Texts = field(default=no_names, repr=False)
+    stranger: Stranger | None = field(default=None, repr=False)
     box_ttl_s: int = PRODUCTION.mailbox_ttl_s
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once

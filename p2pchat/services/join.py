@@ -27,7 +27,7 @@ from p2pchat.net.dnsaddr import DnsName, Entry, NodeAddress, resolved
 from p2pchat.services import meeting_point, peer_cache
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause
-from p2pchat.services.meeting_point import Backoff, Outside
+from p2pchat.services.meeting_point import Backoff
 from p2pchat.store import known_peers
 
 ALONE_CHECK_S: Final = 30.0
@@ -35,24 +35,21 @@ ALONE_CHECK_S: Final = 30.0
 log = structlog.get_logger()
 
 
-async def join(
-    context: Context, configured: Sequence[Entry], joined: Callable[[], None], outside: Outside | None = None
-) -> None:
+async def join(context: Context, configured: Sequence[Entry], joined: Callable[[], None]) -> None:
     """Bootstrap from the configured nodes and those known from before, until cancelled.
 
     Args:
         configured: what the user has named.
         joined: called whenever a node answered while this one stood alone.
-        outside: how names and strangers are asked; None: neither is.
     """
-    loneliness = _Loneliness(context, configured, outside)
+    loneliness = _Loneliness(context, configured)
     tries = 0
     while True:
         pause = ALONE_CHECK_S
         if context.dht.peers() > 0:
-            loneliness, tries = _Loneliness(context, configured, outside), 0  # somebody came
+            loneliness, tries = _Loneliness(context, configured), 0  # somebody came
         elif await loneliness.end():
-            loneliness, tries = _Loneliness(context, configured, outside), 0
+            loneliness, tries = _Loneliness(context, configured), 0
             joined()
         else:
             tries += loneliness.has_asked
@@ -61,7 +58,7 @@ async def join(
             if loneliness.has_asked and not tries & (tries - 1) and not context.network.links():
                 log.warning("bootstrap.no_node_answered", count=tries, reason=loneliness.report())
             pause = min(pause, loneliness.due_in_s())
-        context.health.alone = "" if context.network.links() else loneliness.report() or context.health.alone
+        context.health.alone = "" if context.network.links() else loneliness.report()
         await trio.sleep(pause)
 
 
@@ -71,12 +68,11 @@ class _Loneliness:
     ``has_asked``: whether there was somebody to ask in the last of them.
     """
 
-    def __init__(self, context: Context, configured: Sequence[Entry], outside: Outside | None) -> None:
+    def __init__(self, context: Context, configured: Sequence[Entry]) -> None:
         self.has_asked = False
         self._context = context
         self._nodes = [each for each in configured if not isinstance(each, DnsName)]
         self._names = [each for each in configured if isinstance(each, DnsName)]
-        self._outside = outside
         self._began_at = trio.current_time()
         self._backoff = Backoff(due_at=self._began_at + limits.ALONE_S)
         self._asked: set[PeerId] = set()
@@ -95,7 +91,7 @@ class _Loneliness:
 
     def due_in_s(self) -> float:
         """In how many seconds the meeting point may be looked at; infinite where it may not."""
-        if not self._may_look():
+        if not meeting_point.may_look(self._context):
             return float("inf")
         return max(self._backoff.due_at - trio.current_time(), 1.0)
 
@@ -130,27 +126,24 @@ class _Loneliness:
         return False
 
     async def _ask_names(self) -> bool:
-        if not self._names or self._outside is None:
+        if not self._names:
             return False
         self.has_asked = True
-        return await self._ask(await resolved(self._names, self._outside.texts))
+        return await self._ask(await resolved(self._names, self._context.texts))
 
     async def _ask_strangers(self) -> bool:
-        now = trio.current_time()
-        if self._outside is None or not self._may_look() or now < self._backoff.due_at:
+        now, stranger = trio.current_time(), self._context.stranger
+        if stranger is None or not meeting_point.may_look(self._context) or now < self._backoff.due_at:
             return False
         self._backoff.on_look(now)
         self.has_asked = self._has_looked = True
         try:
-            found = await meeting_point.look(self._context, self._outside)
+            found = await meeting_point.look(self._context, stranger)
         except NetError as error:
             log.info("meeting_point.unreachable", reason=error.message)
             return False
         log.info("meeting_point.looked", count=len(found))
         return await self._ask(found)
-
-    def _may_look(self) -> bool:
-        return self._outside is not None and meeting_point.may_look(self._context)
 
     async def _ask(self, nodes: Sequence[NodeAddress]) -> bool:
         if not nodes or self._context.dht.peers() > 0:

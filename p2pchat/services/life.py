@@ -32,7 +32,6 @@ from p2pchat.services.hold import Hold
 from p2pchat.services.holder import Holder
 from p2pchat.services.join import join
 from p2pchat.services.live import PARTED, STOPPED, Ending, Live, end_all
-from p2pchat.services.meeting_point import Outside
 from p2pchat.services.rendezvous import Rendezvous
 from p2pchat.services.seek import Seeker
 from p2pchat.store import meta
@@ -52,22 +51,14 @@ class Life:
     Args:
         listen: opens the network.
         bootstrap: the nodes to start from, asked for at each beginning.
-        outside: how names and the public DHT are asked; None: never.
 
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        listen: Listen,
-        bootstrap: Callable[[], Sequence[Entry]],
-        outside: Outside | None = None,
-    ) -> None:
+    def __init__(self, context: Context, listen: Listen, bootstrap: Callable[[], Sequence[Entry]]) -> None:
         self._context = context
         self._listen = listen
         self._bootstrap = bootstrap
-        self._outside = outside
         self._over = trio.Event()
         self.connector: Connector | None = None
         self._hold: Hold | None = None
@@ -154,9 +145,8 @@ class Life:
                 await nursery.start(context.dht.run)
                 await nursery.start(live.run)
                 await nursery.start(connector.run)
-                nursery.start_soon(join, context, self._bootstrap(), joined, self._outside)
-                if self._outside is not None:
-                    nursery.start_soon(meeting_point.announce, context, self._outside)
+                nursery.start_soon(join, context, self._bootstrap(), joined)
+                nursery.start_soon(meeting_point.announce, context)
                 await nursery.start(seeker.run)
                 await nursery.start(herald.run)
                 await nursery.start(Holder(context).run)

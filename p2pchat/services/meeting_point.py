@@ -13,8 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,11 +25,10 @@ from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address
 from p2pchat.core.public_wire import MEETING_KEY
 from p2pchat.net.addresses import Scope, endpoint, is_global, scope_of
-from p2pchat.net.dnsaddr import DnsName, Entry, NodeAddress, Texts, resolved
+from p2pchat.net.dnsaddr import DnsName, NodeAddress, resolved
 from p2pchat.net.hearsay import network_to_dial
 from p2pchat.net.public_dht import PublicDht
-from p2pchat.net.transport import Network
-from p2pchat.services.context import Context
+from p2pchat.services.context import Context, Stranger
 
 ANNOUNCED_S: Final = 12 * 3_600.0
 _LOOK_MIN_S: Final = 60.0
@@ -39,19 +37,6 @@ _AGAIN_S: Final = 600.0
 _CHECK_S: Final = 60.0
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """The two ways out of the network of nodes; a simulation has none.
-
-    Attributes:
-        texts: TXT records of a DNS name.
-        stranger: a network end under a key of its own, made for the context, which listens nowhere.
-    """
-
-    texts: Texts = field(repr=False)
-    stranger: Callable[[], AbstractAsyncContextManager[Network]]
 
 
 @dataclass(slots=True)
@@ -69,23 +54,27 @@ class Backoff:
 
 def may_look(context: Context) -> bool:
     """Whether the user lets this node look, and it is in any network at all."""
-    hosts = (endpoint(address).host for address in context.network.addresses())
-    return context.reach.public_dht and any(scope_of(host) is not Scope.LOOPBACK for host in hosts)
+    if context.stranger is None or not context.reach.public_dht:
+        return False
+    return any(scope_of(endpoint(address).host) is not Scope.LOOPBACK for address in context.network.addresses())
 
 
-async def look(context: Context, outside: Outside) -> list[NodeAddress]:
+async def look(context: Context, stranger: Stranger) -> list[NodeAddress]:
     """Nodes that are named at the meeting point, at most ``limits.PUBLIC_MET``.
+
+    Args:
+        stranger: as whom it is asked.
 
     Raises:
         NetError: nobody there answered.
     """
-    entries = await _entries(context.reach.public_entry, outside.texts)
-    async with outside.stranger() as network:
+    entries = await _entries(context)
+    async with stranger() as network:
         found = await PublicDht(network, entries).providers(MEETING_KEY)
     return _varied(each for each in found if each[0] != context.network.peer_id)
 
 
-async def announce(context: Context, outside: Outside) -> None:
+async def announce(context: Context) -> None:
     """Be named at the meeting point while the user wants it and strangers reach this node, until cancelled.
 
     Said again every :data:`ANNOUNCED_S`, of the 24 hours for which the oldest servers there remember it (newer ones:
@@ -98,15 +87,15 @@ async def announce(context: Context, outside: Outside) -> None:
         is_wanted = may_look(context) and context.reach.announce and context.network.standing == "public"
         if is_wanted and own and (own != said or trio.current_time() >= due_at):
             said, due_at = own, trio.current_time() + ANNOUNCED_S
-            if not await _announce(context, outside, own):
+            if not await _announce(context, own):
                 said = ()
                 await trio.sleep(_AGAIN_S)
         await trio.sleep(_CHECK_S)
 
 
-async def _announce(context: Context, outside: Outside, addresses: tuple[Address, ...]) -> bool:
+async def _announce(context: Context, addresses: tuple[Address, ...]) -> bool:
     try:
-        entries = await _entries(context.reach.public_entry, outside.texts)
+        entries = await _entries(context)
         count = await PublicDht(context.network, entries).provide(MEETING_KEY, addresses)
     except NetError as error:
         log.warning("meeting_point.not_announced", reason=error.message)
@@ -115,12 +104,12 @@ async def _announce(context: Context, outside: Outside, addresses: tuple[Address
     return count > 0
 
 
-async def _entries(entries: Iterable[Entry], texts: Texts) -> list[NodeAddress]:
+async def _entries(context: Context) -> list[NodeAddress]:
     """Of what a name tells only what is on the internet: it is no name of this network."""
-    known = tuple(entries)
-    named = await resolved((each for each in known if isinstance(each, DnsName)), texts)
+    entries = context.reach.public_entry
+    named = await resolved((each for each in entries if isinstance(each, DnsName)), context.texts)
     public = [(peer, tuple(filter(is_global, addresses))) for peer, addresses in named]
-    return [*(each for each in known if not isinstance(each, DnsName)), *(each for each in public if each[1])]
+    return [*(each for each in entries if not isinstance(each, DnsName)), *(each for each in public if each[1])]
 
 
 def _varied(found: Iterable[NodeAddress]) -> list[NodeAddress]:
