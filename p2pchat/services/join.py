@@ -22,6 +22,7 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError, StoreError
 from p2pchat.base.ids import PeerId
 from p2pchat.core.delivery import retry_after_s
+from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.peer_cache import in_order
 from p2pchat.net.dnsaddr import DnsName, Entry, NodeAddress, resolved
 from p2pchat.services import meeting_point, peer_cache
@@ -42,24 +43,47 @@ async def join(context: Context, configured: Sequence[Entry], joined: Callable[[
         configured: what the user has named.
         joined: called whenever a node answered while this one stood alone.
     """
+    bell = _Bell()
+    unhook = context.bus.hook(bell.hear)
     loneliness = _Loneliness(context, configured)
-    tries = 0
-    while True:
-        pause = ALONE_CHECK_S
-        if context.dht.peers() > 0:
-            loneliness, tries = _Loneliness(context, configured), 0  # somebody came
-        elif await loneliness.end():
-            loneliness, tries = _Loneliness(context, configured), 0
-            joined()
-        else:
-            tries += loneliness.has_asked
-            if tries:
-                pause = retry_after_s(tries, context.jitter(), context.params)
-            if loneliness.has_asked and not tries & (tries - 1) and not context.network.links():
-                log.warning("bootstrap.no_node_answered", count=tries, reason=loneliness.report())
-            pause = min(pause, loneliness.due_in_s())
-        context.health.alone = "" if context.network.links() else loneliness.report()
-        await trio.sleep(pause)
+    tries, is_remembered = 0, False
+    try:
+        while True:
+            pause = ALONE_CHECK_S
+            if context.dht.peers() > 0:
+                if not is_remembered:  # what has just begun may be killed before its next upkeep
+                    await peer_cache.remember(context)
+                loneliness, tries, is_remembered = _Loneliness(context, configured), 0, True
+            elif await loneliness.end():
+                loneliness, tries, is_remembered = _Loneliness(context, configured), 0, False
+                joined()
+            else:
+                tries += loneliness.has_asked
+                if loneliness.has_asked and not tries & (tries - 1) and not context.network.links():
+                    log.warning("bootstrap.no_node_answered", count=tries, reason=loneliness.report())
+                if tries:
+                    pause = retry_after_s(tries, context.jitter(), context.params)
+                pause = min(pause, loneliness.due_in_s())
+            context.health.alone = "" if context.network.links() else loneliness.report()
+            await bell.wait(pause)
+    finally:
+        unhook()
+
+
+class _Bell:
+    """Rings when the user has added somebody: an invite names a node."""
+
+    def __init__(self) -> None:
+        self._rung = trio.Event()
+
+    def hear(self, event: DomainEvent) -> None:
+        if event.kind in (EventKind.CONTACT_ADDED, EventKind.CONTACT_SOUGHT):
+            self._rung.set()
+
+    async def wait(self, at_most_s: float) -> None:
+        with trio.move_on_after(at_most_s):
+            await self._rung.wait()
+        self._rung = trio.Event()
 
 
 class _Loneliness:

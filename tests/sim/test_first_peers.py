@@ -13,18 +13,20 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from p2pchat.base import limits
-from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.ids import Address, PeerId, RootKey
+from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.dht_wire import ToldPeer
+from p2pchat.core.invite import Invite, encode_invite
 from p2pchat.core.kad_wire import with_length
 from p2pchat.core.params import DAY_S
 from p2pchat.core.peer_cache import CachedPeer
 from p2pchat.core.protobuf import tagged
 from p2pchat.core.public_wire import GET_PROVIDERS, MEETING_KEY, PUBLIC_KAD
-from p2pchat.net.addresses import format_address
+from p2pchat.net.addresses import format_address, format_peer_id, parse_address, peer_id_from_key
 from p2pchat.net.dht import Dht
 from p2pchat.net.dnsaddr import DnsName, NodeAddress
 from p2pchat.net.transport import Network, Stream
-from p2pchat.services import peer_cache
+from p2pchat.services import invites, peer_cache
 from p2pchat.services.context import Context, Reach
 from p2pchat.services.join import ALONE_CHECK_S, join
 from p2pchat.store import known_peers
@@ -36,6 +38,7 @@ from tests.sim.test_join import context_of
 CACHED: Final = limits.PEERS_CACHED
 THERE: Final = CACHED // 5
 OFF_S: Final = 30 * DAY_S
+RELAY: Final = f"/ip4/1.1.1.1/tcp/1/p2p/{format_peer_id(peer_id_from_key(bytes(32)))}"
 
 
 def global_host(number: int) -> str:
@@ -74,11 +77,13 @@ class Dials:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.most, self.total = 0, 0, 0
+        self.peers: list[PeerId] = []
         connect = MemoryNetwork.connect
 
         async def counted(net: MemoryNetwork, node: MemoryNode, peer: PeerId, address: Address) -> None:
             self.now, self.total = self.now + 1, self.total + 1
             self.most = max(self.most, self.now)
+            self.peers.append(peer)
             try:
                 await connect(net, node, peer, address)
             finally:
@@ -176,6 +181,28 @@ async def test_who_answers_is_remembered_with_since_when(autojump_clock: MockClo
         assert (row.peer, row.addresses, row.failures) == (node.peer_id, node.addresses(), 0)
         assert row.since_s == START_S
         assert START_S + 3 * DAY_S - 1_000 < row.heard_s <= START_S + 3 * DAY_S
+
+
+async def test_who_knows_an_invite_alone_gets_in_through_it_at_once(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        others = Others(cluster)
+        inviters, relayed = await others.add(global_host(1)), parse_address(f"{RELAY}/p2p-circuit")[0]
+        alice = await cluster.add("Alice")
+        await trio.sleep(3_600 + 7)
+        context = context_of(alice)
+        assert context.dht.peers() == 0
+        expires_s = int(cluster.now()) + DAY_S
+        addresses = (*inviters.addresses(), relayed)
+        text = encode_invite(
+            Invite(bytes(32), RootKey(ed25519_pair(bytes(32)).public), expires_s, inviters.peer_id, addresses)
+        )
+        await alice.database.run(lambda tx: invites.redeem(tx, context, text, None))
+        await trio.sleep(1)
+        assert context.dht.peers() == 1
+        await trio.sleep(60)
+        (row,) = await rows_of(alice)  # that it answered is on disk before the next upkeep
+        assert (row.peer, row.failures) == (inviters.peer_id, 0)
+        assert row.heard_s > row.since_s
 
 
 # -- names and the meeting point ---------------------------------------------------------------------------------------
@@ -281,6 +308,25 @@ async def test_a_look_that_brings_nobody_is_made_ever_more_rarely_each_under_ano
         said = [entry["reason"] for entry in logs if entry["event"] == "bootstrap.no_node_answered"]
         assert 0 < len(said) < 8
         assert "p2pchat net bootstrap" in said[0]
+
+
+async def test_of_those_who_are_named_there_few_are_dialled_and_of_one_network_fewer(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Cluster.running() as cluster:
+        alice = await cluster.add("Alice")
+        nobody = [peer_id_from_key(number.to_bytes(32, "big")) for number in range(300)]
+        hosts = [f"9.9.9.{number}" if number < 200 else f"{number - 150}.1.1.1" for number in range(300)]
+        named = [(peer, (parse_address(f"/ip4/{host}/tcp/1")[0],)) for peer, host in zip(nobody, hosts, strict=True)]
+        public = PublicNodes(cluster, 2, named)
+        context, doors = context_of(alice), Doors(cluster)
+        dials = Dials(monkeypatch)
+        doors.open(context, Reach(public_dht=True, public_entry=public.entries))
+        await trio.sleep(ALONE_CHECK_S + 1)
+        assert len(doors.made) == 1
+        asked = [hosts[nobody.index(peer)] for peer in dials.peers if peer in nobody]
+        assert len(asked) == limits.PUBLIC_MET
+        assert len([host for host in asked if host.startswith("9.9.9.")]) <= limits.PUBLIC_PER_PREFIX
 
 
 @pytest.mark.parametrize(
