@@ -31,6 +31,7 @@ class FakeApi:
         self.name, self.number = name, number
         self.locked = False
         self.replaced_ms: int | None = None
+        self.alone: str | None = None
         self.contacts: list[objects.Contact] = []
         self.claimants: list[objects.Claimant] = []
         self.waiting = 0
@@ -225,6 +226,7 @@ class FakeApi:
                     clock_ok=True,
                     version="0.0.0",
                     replaced_ms=self.replaced_ms,
+                    alone=self.alone,
                 )
             case "node.shutdown":
                 self.stop.set()

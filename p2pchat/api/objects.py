@@ -169,7 +169,8 @@ class ContactCounts(Silent, Struct, kw_only=True):
 
 class Status(Silent, Struct, kw_only=True):
     """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded. ``replaced_ms``:
-    when the newer device was made that has replaced this one."""
+    when the newer device was made that has replaced this one; ``alone``: what was tried to find other nodes, where none
+    is there, and what the user can do."""
 
     profile: str
     number: str | None
@@ -186,6 +187,7 @@ class Status(Silent, Struct, kw_only=True):
     clock_ok: bool
     version: str
     replaced_ms: int | None
+    alone: str | None
 
 
 class Identity(Silent, Struct, kw_only=True):

@@ -97,6 +97,7 @@ PROTOCOL_ID_CHARS: Final = 128
 # DHT
 PEERS_REMEMBERED: Final = 4_096
 PEERS_CACHED: Final = 256  # handed to the daemon for the next start
+CACHED_PER_PREFIX: Final = 4  # of one /24 or /48 among them
 WALKS: Final = 32  # under way at the same time
 PEERS_ASKED: Final = 150  # in one walk
 CLIENT_STREAMS: Final = 256  # of one protocol; beyond it the least recently used is closed
@@ -110,6 +111,26 @@ REFRESH_AFTER_S: Final = 3_600.0  # of a bucket that no walk has touched
 REFRESH_CHECK_S: Final = 60.0
 WARM_PEERS: Final = 40  # the closest storers: their connections are kept up
 CENSUS_BUCKETS: Final = 2  # refreshes of deeper ones stay around the own PeerID, which an attacker knows
+
+# the first peers, PROTOCOL.md 7.6
+BOOTSTRAP_WAVE: Final = 16  # cached peers that are asked at the same time
+BOOTSTRAP_WAVES: Final = 4  # of one attempt
+BOOTSTRAP_GRACE_S: Final = 1.0  # for the others once one has answered
+DNS_S: Final = 5.0  # for one name
+DNS_TEXTS: Final = 32  # of one name that are read
+DNS_NAMES: Final = 16  # that one name leads to
+DNS_DEPTH: Final = 3
+DNS_NODES: Final = 32  # that are told of by all names of one attempt
+ALONE_S: Final = 10.0  # before strangers of the public DHT are asked
+PUBLIC_ASKED: Final = 100  # peers of it in one walk; each is dialled for that
+PUBLIC_TOTAL_S: Final = 60.0
+PUBLIC_SLOW_S: Final = 3.0  # from then on an answer is not waited for before the next is asked
+PUBLIC_HARD_S: Final = 12.0
+PUBLIC_REPLY_BYTES: Final = 262_144  # of a reply that are read
+PUBLIC_TOTAL_BYTES: Final = 8 * 1024 * 1024  # of all replies of a walk
+PUBLIC_PROVIDERS: Final = 1_024  # that are kept of all replies of a walk
+PUBLIC_MET: Final = 16  # of them that are dialled
+PUBLIC_PER_PREFIX: Final = 2  # of one /24 or /48 among those
 
 # bundles given out: nobody may fill the store by asking
 PREKEYS_PER_PEER: Final = 8

@@ -127,6 +127,8 @@ def status(invocation: Invocation) -> None:
     line(f"peer id {text(shown, 'peer_id')}")
     for address in texts(shown, "addresses"):
         line(f"address {address}")
+    if shown.get("alone") is not None:
+        line(text(shown, "alone"))
     if shown.get("replaced_ms") is not None:
         line(f"replaced: a newer device of yours is in use since {clock(shown['replaced_ms'])}; {ADVICE}")
     if shown.get("clock_ok") is False:

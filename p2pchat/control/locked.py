@@ -54,4 +54,5 @@ def status(profile: str, started: float) -> objects.Status:
         clock_ok=True,
         version=p2pchat.__version__,
         replaced_ms=None,
+        alone=None,
     )

@@ -8,11 +8,13 @@ from typing import Final
 import trio
 
 from p2pchat.api import calls, objects
+from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UsageError
-from p2pchat.base.ids import PeerId
+from p2pchat.base.ids import Address, PeerId
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
-from p2pchat.net.addresses import format_address, format_peer_id, parse_address
+from p2pchat.net.addresses import format_address, format_peer_id
+from p2pchat.net.dnsaddr import parse_entry, resolved
 from p2pchat.net.transport import Link
 from p2pchat.services.context import Context
 
@@ -54,25 +56,33 @@ class NetMethods:
         return objects.Addresses(addresses=addresses(self._context))
 
     async def dial(self, params: calls.NetDial, _: Connection) -> objects.Peer:
-        refuse_if_replaced(self._context.replaced_ms)
-        address, peer = parse_address(params.address)
-        if peer is None:
-            raise UsageError("address: must end in /p2p/ and a peer id", data={"param": "address"})
+        return (await self._dial(params.address))[0]
+
+    async def bootstrap(self, params: calls.NetDial, _: Connection) -> objects.Peer:
+        shown, peer, addresses = await self._dial(params.address)
         try:
-            await self._context.network.dial(peer, [address])
+            await self._context.dht.bootstrap([(peer, addresses)])
         except NetError as error:
-            raise UsageError(error.message, name="PEER_OFFLINE") from error
+            raise UsageError("The node answers, but takes no part in the DHT.", name="PEER_OFFLINE") from error
+        return shown
+
+    async def _dial(self, text: str) -> tuple[objects.Peer, PeerId, tuple[Address, ...]]:
+        """Connect to a node, or to the first that answers of those of whom a name tells."""
+        refuse_if_replaced(self._context.replaced_ms)
+        entry = parse_entry(text)
+        nodes = await resolved([entry], self._context.texts)
+        why = "No name server tells of a node under that name."
+        for peer, addresses in nodes[: limits.BOOTSTRAP_WAVES]:
+            try:
+                await self._context.network.dial(peer, addresses)
+            except NetError as error:
+                why = error.message
+                continue
+            return self._shown(peer), peer, addresses
+        raise UsageError(why, name="PEER_OFFLINE")
+
+    def _shown(self, peer: PeerId) -> objects.Peer:
         link = next((link for link in self._context.network.links() if link.peer == peer), None)
         if link is None:
             raise UsageError("The node closed the connection at once.", name="PEER_OFFLINE")
         return _shown(link, None)
-
-    async def bootstrap(self, params: calls.NetDial, connection: Connection) -> objects.Peer:
-        shown = await self.dial(params, connection)
-        address, peer = parse_address(params.address)
-        assert peer is not None  # noqa: S101  dialled just now
-        try:
-            await self._context.dht.bootstrap([(peer, (address,))])
-        except NetError as error:
-            raise UsageError("The node answers, but takes no part in the DHT.", name="PEER_OFFLINE") from error
-        return shown

@@ -38,10 +38,10 @@ from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
 from p2pchat.daemon.unlocked import Settings, Unlocked, unlocked
 from p2pchat.net.addresses import parse_address
+from p2pchat.net.dnsaddr import Entry, parse_entry
 from p2pchat.services.config import HOUR_S, Config
 from p2pchat.services.context import Reach
 from p2pchat.services.defects import report_defect
-from p2pchat.services.join import NodeAddress
 from p2pchat.store.keyfile import needs_passphrase
 
 log = structlog.get_logger()
@@ -58,18 +58,18 @@ class Start:
 
 def parse(config: Config) -> Settings:
     """Raises: UsageError: an address that cannot be parsed, or a bootstrap node without its ``/p2p/…``."""
-    bootstrap: list[NodeAddress] = []
-    for text in config.bootstrap:
-        address, peer = parse_address(text)
-        if peer is None:
-            raise UsageError(
-                "A bootstrap address ends in /p2p/ and the node's PeerID, as `p2pchat net addrs` prints it.",
-                data={"param": "bootstrap"},
-            )
-        bootstrap.append((peer, (address,)))
+    bootstrap = tuple(_entry(text, "bootstrap") for text in config.bootstrap)
+    public_entry = tuple(_entry(text, "bootstrap.public_entry") for text in config.public_entry)
     listen = tuple(parse_address(text)[0] for text in config.listen)
-    reach = Reach(config.lan, config.relay_offer, config.public_dht, config.announce, config.mapping)
-    return Settings(listen, tuple(bootstrap), config.mailbox_ttl_hours * HOUR_S, reach)
+    reach = Reach(config.lan, config.relay_offer, config.public_dht, config.announce, config.mapping, public_entry)
+    return Settings(listen, bootstrap, config.mailbox_ttl_hours * HOUR_S, reach)
+
+
+def _entry(text: str, param: str) -> Entry:
+    try:
+        return parse_entry(text)
+    except UsageError as error:
+        raise UsageError(error.message, data={"param": param}) from error
 
 
 def run(start: Start, key: Handover | None) -> None:

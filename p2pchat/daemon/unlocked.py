@@ -32,11 +32,11 @@ from p2pchat.daemon.miner import ChildMiner
 from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.system import SystemEntropy, sd_notify
 from p2pchat.net.addresses import parse_address
+from p2pchat.net.dnsaddr import Entry, system_texts
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.services import index
 from p2pchat.services.context import Bus, Context, Reach
 from p2pchat.services.device import replaced_by
-from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
 from p2pchat.services.surroundings import Surroundings
 from p2pchat.store import meta
@@ -53,7 +53,7 @@ class Settings:
     how long boxes are left at mailboxes."""
 
     listen: tuple[Address, ...]
-    bootstrap: tuple[NodeAddress, ...]
+    bootstrap: tuple[Entry, ...]
     box_ttl_s: int
     reach: Reach
 
@@ -132,6 +132,8 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
         bus=bus,
         message_prefix=entropy.bytes(8),
         reach=settings.reach,
+        texts=system_texts,
+        stranger=_stranger,
         box_ttl_s=settings.box_ttl_s,
     )
 
@@ -181,3 +183,10 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
             if error.error_name != "ADDRESS_IN_USE" or addresses is asked:
                 raise
             log.warning("listen.port_was_taken")
+
+
+@asynccontextmanager
+async def _stranger() -> AsyncIterator[Libp2pHost]:
+    """A host that nobody can tell from any other: a key of its own, and no listener."""
+    async with Libp2pHost.listen(SystemEntropy().bytes(32), (), now=time.time) as host:
+        yield host

@@ -207,6 +207,11 @@ def is_global(address: Address) -> bool:
     return end.relay is None and scope_of(end.host) is Scope.GLOBAL
 
 
+def is_name(host: str) -> bool:
+    """Whether ``host`` has the form of a DNS name."""
+    return _NAME.fullmatch(host) is not None
+
+
 def classify(address: Address) -> Path:
     """The path that a connection to or from ``address`` takes."""
     end = endpoint(address)

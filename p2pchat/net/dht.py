@@ -107,6 +107,8 @@ class Dht:
     async def bootstrap(self, peers: Sequence[tuple[PeerId, tuple[Address, ...]]]) -> int:
         """Contact ``peers``, then look for the own neighbourhood; how many of them take part in the DHT.
 
+        Once one has answered the others are given up after ``limits.BOOTSTRAP_GRACE_S``.
+
         Raises:
             NetError: none does.
         """
@@ -116,6 +118,8 @@ class Dht:
             nonlocal answered
             if await self._meetings.contact(peer, addresses):
                 answered += 1
+                scope = nursery.cancel_scope
+                scope.deadline = min(scope.deadline, trio.current_time() + limits.BOOTSTRAP_GRACE_S)
 
         async with trio.open_nursery() as nursery:
             for peer, addresses in peers:
@@ -148,6 +152,11 @@ class Dht:
 
         best = sorted(self._table, key=promise)[: limits.PEERS_CACHED]
         return tuple((facts.peer, facts.addresses) for facts in best)
+
+    def failing(self, peers: Iterable[PeerId]) -> frozenset[PeerId]:
+        """Those of ``peers`` that did not answer when they were last asked."""
+        facts = map(self._book.get, peers)
+        return frozenset(each.peer for each in facts if each is not None and each.is_suspect)
 
     def _neighbours(self, key: bytes, stream: Stream, *, storers_only: bool) -> tuple[ToldPeer, ...]:
         k = self._params.k

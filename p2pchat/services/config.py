@@ -24,11 +24,12 @@ _IN_TABLES: Final = {
     "relay_offer": "relay.offer",
     "public_dht": "bootstrap.public_dht",
     "announce": "bootstrap.announce",
+    "public_entry": "bootstrap.public_entry",
     "mapping": "nat.mapping",
 }
 _SWITCHES: Final = ("lan", "bootstrap.public_dht", "bootstrap.announce", "nat.mapping")
 _NODES: Final = "bootstrap"
-_LISTS: Final = ("listen", "bootstrap")
+_LISTS: Final = ("listen", "bootstrap", "bootstrap.public_entry")
 _WORDS: Final = {"log_level": LEVELS, "log_format": FORMATS, "relay.offer": OFFERS}
 _ENVIRONMENT: Final = {
     "P2PCHAT_LISTEN": "listen",
@@ -48,7 +49,7 @@ class Config:
 
     Args:
         listen: multiaddrs to listen on; empty means every interface. Port 0 is a free port, the same at every start.
-        bootstrap: multiaddrs with ``/p2p/…`` of nodes to start from.
+        bootstrap: multiaddrs with ``/p2p/…`` of nodes to start from, and ``/dnsaddr/…`` of names that tell of some.
         log_level: one of debug, info, warning, error.
         log_format: text or json; empty: text on a terminal, json elsewhere.
         mailbox_ttl_hours: in the file ``ttl_hours`` of the table ``mailbox``: for how long mailboxes of contacts are
@@ -61,6 +62,7 @@ class Config:
         announce: in the file ``announce`` of the same: whether this node is named there, once it is known to be
             reachable.
         mapping: in the file ``mapping`` of the table ``nat``: whether the router is asked for a port.
+        public_entry: in the file ``public_entry`` of the table ``bootstrap``: where the public DHT is entered.
     """
 
     listen: tuple[str, ...] = ()
@@ -73,6 +75,7 @@ class Config:
     public_dht: bool = True
     announce: bool = False
     mapping: bool = True
+    public_entry: tuple[str, ...] = ("/dnsaddr/bootstrap.libp2p.io",)
 
 
 def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]) -> Config:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import trio
 
+from p2pchat.base.errors import NetError
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import Identity
 from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.net.dht import Dht
+from p2pchat.net.dnsaddr import Entry, Texts
 from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
 from p2pchat.services.changes import Changes
@@ -106,20 +109,30 @@ class Bus:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the user allows, as :class:`~p2pchat.services.config.Config` has it; here nothing that others notice."""
+    """What the user allows, as :class:`~p2pchat.services.config.Config` has it; here nothing that others notice.
+
+    ``public_entry``: where the public DHT is entered.
+    """
 
     lan: bool = False
     relay_offer: RelayOffer = "off"
     public_dht: bool = False
     announce: bool = False
     mapping: bool = False
+    public_entry: tuple[Entry, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
 class Health:
-    """What the node has noticed about itself. ``clock_ok``: other storers take our records (PROTOCOL.md 8)."""
+    """What the node has noticed about itself.
+
+    Attributes:
+        clock_ok: other storers take our records (PROTOCOL.md 8).
+        alone: in a sentence, what was tried to find other nodes, and what the user can do; empty where some are there.
+    """
 
     clock_ok: bool = True
+    alone: str = field(default="", repr=False)
 
 
 async def at_once(_: int) -> None:
@@ -128,6 +141,19 @@ async def at_once(_: int) -> None:
 
 async def nobody_holds() -> None:
     """No holder runs that would have to hear of an offer."""
+
+
+async def no_names(_: str) -> list[str]:
+    """No name server is asked.
+
+    Raises:
+        NetError: always.
+    """
+    raise NetError("No name server is asked here.")
+
+
+Stranger = Callable[[], AbstractAsyncContextManager[Network]]
+"""A network end under a key of its own, made for the context, which listens nowhere."""
 
 
 async def nothing_to_tell() -> bool:
@@ -147,6 +173,8 @@ class Context:
         addressed: contacts for whom anything was sealed since the start.
         reach: how others are looked for, and how this node is reached.
         changes: tells when the network around this machine has changed.
+        texts: the TXT records of a DNS name.
+        stranger: as whom the public DHT is asked; None: it never is, as in a simulation.
         box_ttl_s: for how long boxes are left at mailboxes (PROTOCOL.md 6.3).
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
         offered: has what the user has said of mailboxes for others, and committed, take effect. Set by :mod:`holder`
@@ -173,6 +201,8 @@ class Context:
     replaced_ms: int | None = None
     reach: Reach = field(default_factory=Reach)
     changes: Changes = field(default_factory=Changes, repr=False)
+    texts: Texts = field(default=no_names, repr=False)
+    stranger: Stranger | None = field(default=None, repr=False)
     box_ttl_s: int = PRODUCTION.mailbox_ttl_s
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once

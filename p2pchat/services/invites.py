@@ -13,7 +13,7 @@ from p2pchat.core.names import contact_name
 from p2pchat.net.whereabouts import reached_at
 from p2pchat.services.contacts import again, contact_event, refuse_blocked
 from p2pchat.services.context import Context
-from p2pchat.store import contacts, invites, meta
+from p2pchat.store import contacts, invites, known_peers
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.invites import InviteRow
@@ -80,7 +80,7 @@ def redeem(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
         raise UsageError("invite: is one that this profile has made", data={"param": "invite"})
     if invite.expires_s <= tx.now_s:
         raise UsageError("invite: has expired; ask for another one", data={"param": "invite"})
-    meta.add_known_peer(tx, invite.peer_id, invite.addresses)
+    known_peers.add(tx, invite.peer_id, invite.addresses)
     until_s = tx.now_s + context.params.pending_life_s
     known = contacts.by_root(tx, invite.root)
     if known is not None:

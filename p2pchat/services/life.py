@@ -20,9 +20,10 @@ from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.dht import Dht
+from p2pchat.net.dnsaddr import Entry
 from p2pchat.net.transport import Network
 from p2pchat.net.unconnected import Unconnected
-from p2pchat.services import custodies, device, upkeep
+from p2pchat.services import custodies, device, meeting_point, peer_cache, upkeep
 from p2pchat.services.changes import Change
 from p2pchat.services.collector import Collector
 from p2pchat.services.connect import Connector
@@ -30,7 +31,7 @@ from p2pchat.services.context import Context
 from p2pchat.services.herald import Herald
 from p2pchat.services.hold import Hold
 from p2pchat.services.holder import Holder
-from p2pchat.services.join import NodeAddress, join
+from p2pchat.services.join import join
 from p2pchat.services.live import PARTED, STOPPED, Ending, Live, end_all
 from p2pchat.services.neighbours import Neighbours
 from p2pchat.services.reachability import Reachability
@@ -65,7 +66,7 @@ class Life:
         self,
         context: Context,
         listen: Listen,
-        bootstrap: Callable[[], Sequence[NodeAddress]],
+        bootstrap: Callable[[], Sequence[Entry]],
         surroundings: Surroundings | None = None,
     ) -> None:
         self._surroundings = surroundings
@@ -83,7 +84,7 @@ class Life:
     async def save(self) -> None:
         """Write down what the next start goes on from: for a clean stop."""
         if self._hold is not None and self._context.replaced_ms is None:
-            await upkeep.remember_peers(self._context)
+            await peer_cache.remember(self._context)
             await self._hold.save()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -172,6 +173,7 @@ class Life:
                 nursery.start_soon(Relaying(context).run)
                 nursery.start_soon(Reservations(context, reached).run)
                 nursery.start_soon(join, context, self._bootstrap(), joined)
+                nursery.start_soon(meeting_point.announce, context)
                 await nursery.start(seeker.run)
                 await nursery.start(herald.run)
                 await nursery.start(Holder(context).run)
@@ -188,5 +190,5 @@ class Life:
                 task_status.started()
                 with context.changes.hooked(changed):
                     await self._over.wait()
-                await upkeep.remember_peers(context)
+                await peer_cache.remember(context)
                 nursery.cancel_scope.cancel()

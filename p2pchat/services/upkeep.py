@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 import structlog
@@ -12,7 +11,7 @@ from p2pchat.base.errors import StoreError
 from p2pchat.core.events import EventKind
 from p2pchat.core.params import DAY_S
 from p2pchat.core.slots import era
-from p2pchat.services import custodies, device, invites, presence, prove, receipts
+from p2pchat.services import custodies, device, invites, peer_cache, presence, prove, receipts
 from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, tell
 from p2pchat.services.defects import cause
@@ -47,7 +46,7 @@ async def run(context: Context) -> None:
             await device.correct(context)
         except StoreError as error:
             log.warning("upkeep.failed", error=cause(error))
-        await remember_peers(context)
+        await peer_cache.remember(context)
         await trio.sleep(_EVERY_S)
 
 
@@ -59,17 +58,6 @@ async def run_alone(context: Context) -> None:
         except StoreError as error:
             log.warning("upkeep.failed", error=cause(error))
         await trio.sleep(_EVERY_S)
-
-
-async def remember_peers(context: Context) -> None:
-    """Keep the nodes that are known now, to start from next time; none known keeps those of before."""
-    known = context.dht.known_peers()
-    if not known:
-        return
-    try:
-        await context.db.run(partial(meta.save_known_peers, peers=known))
-    except StoreError as error:
-        log.warning("upkeep.failed", error=cause(error))
 
 
 def upkeep(tx: Tx, context: Context) -> None:

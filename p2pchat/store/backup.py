@@ -71,6 +71,7 @@ LEFT_OUT: Final[Columns] = {
     "message": ("id", "live", "held_ms"),
     "invite": ("id",),
     "invite_refused": ("invite",),
+    "known_peer": ("since_s", "failed_s", "failures"),
     "presence_own": ("seed", "epoch", "key", "ask", "made_s", "ends_s"),
     "meta": ("key", "value"),
     "idsec": ("era", "secret"),

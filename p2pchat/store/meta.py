@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from p2pchat.base.errors import Corrupt
-from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.ids import Address
 from p2pchat.store.db import Tx
 
 
@@ -126,24 +126,3 @@ def encode_addresses(addresses: tuple[Address, ...]) -> bytes:
 
 def decode_addresses(data: bytes) -> tuple[Address, ...]:
     return tuple(Address(address) for address in _addresses.decode(data))
-
-
-def save_known_peers(tx: Tx, peers: tuple[tuple[PeerId, tuple[Address, ...]], ...]) -> None:
-    """Replace the cache of nodes to start from next time."""
-    tx.execute("DELETE FROM known_peer")
-    tx.many(
-        "INSERT INTO known_peer VALUES (?, ?, ?)",
-        [(bytes(peer), encode_addresses(addresses), tx.now_s) for peer, addresses in peers],
-    )
-
-
-def add_known_peer(tx: Tx, peer: PeerId, addresses: tuple[Address, ...]) -> None:
-    """One more node to start from."""
-    tx.execute(
-        "INSERT INTO known_peer VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET addresses = excluded.addresses",
-        (bytes(peer), encode_addresses(addresses), tx.now_s),
-    )
-
-
-def load_known_peers(tx: Tx) -> list[tuple[PeerId, tuple[Address, ...]]]:
-    return [(PeerId(peer), decode_addresses(data)) for peer, data in tx.all("SELECT peer, addresses FROM known_peer")]

@@ -55,8 +55,8 @@ class Restoration:
                 case Owner():
                     self._owner(record)
                 case KnownPeer():
-                    values = record.peer, _addresses(record.addresses), record.seen_s
-                    self._insert("known_peer", KEPT["known_peer"], values)
+                    values = record.peer, _addresses(record.addresses), record.seen_s, record.seen_s
+                    self._insert("known_peer", (*KEPT["known_peer"], "since_s"), values)
                 case Invite():
                     self._invite(record)
                 case Contact():

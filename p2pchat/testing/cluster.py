@@ -25,10 +25,10 @@ from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.core.slots import derive_root
 from p2pchat.core.work import mine
 from p2pchat.net.addresses import peer_id_from_key
+from p2pchat.net.dnsaddr import NodeAddress
 from p2pchat.net.transport import Network
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Bus, Context, Deriver, Reach
-from p2pchat.services.join import NodeAddress
 from p2pchat.services.life import Life
 from p2pchat.services.send import Outbox
 from p2pchat.services.surroundings import Surroundings

@@ -21,7 +21,7 @@ SHOWN = {
     "p2pchat.cli.invocation.Invocation": {"profile", "socket"},  # this machine's own
     "p2pchat.control.subscriptions._Subscription": {"name", "types"},
     "p2pchat.core.storer._Key": {"loc", "writer"},  # public: where a record lies, and under which key
-    "p2pchat.services.config.Config": {"listen", "bootstrap", "log_level", "log_format"},  # what its user wrote down
+    "p2pchat.services.config.Config": {"listen", "bootstrap", "public_entry", "log_level", "log_format"},  # its user's
     "p2pchat.net.connections.PeerConnections": {"serving"},  # protocols
     "p2pchat.services.context.Context": {"message_prefix"},  # in front of message ids
     "p2pchat.services.receive.Answer": {"nacks"},  # hashes of what nobody could open

@@ -187,7 +187,14 @@ ROWS: Final[dict[str, Row]] = {
     },
     "event": {"seq": 21, "ts_ms": NOW_MS, "kind": "message.sent", "subject": 11, "detail": b"detail", "more": 0},
     "idempotency": {"key": "a key", "digest": b"digest", "result": b"result", "at_s": NOW_S},
-    "known_peer": {"peer": _peer, "addresses": _addresses, "seen_s": NOW_S},
+    "known_peer": {
+        "peer": _peer,
+        "addresses": _addresses,
+        "seen_s": NOW_S,
+        "since_s": NOW_S,
+        "failed_s": NOW_S,
+        "failures": 1,
+    },
     "presence_own": {
         "n": 1,
         "seed": ENTROPY.bytes(32),

@@ -21,6 +21,7 @@ from p2pchat.store import (
     held,
     idempotency,
     invites,
+    known_peers,
     messages,
     meta,
     migrate,
@@ -48,6 +49,8 @@ DIGESTS = {
     5: "54403fcde5c15dca",
     6: "562b814ff91a7278",
     7: "5780fbab2f329081",
+    8: "a6132b12710b3edd",
+    9: "35872ac7d1c3c587",
 }
 """BLAKE2b-8 of the statements of each migration."""
 
@@ -119,7 +122,7 @@ def test_people_and_messages_are_there(tmp_path: Path, schema: int) -> None:
     assert messages.highest(tx) == 11
     assert [event.subject for event in eventlog.after(tx, 0, 10)] == [11]
     assert idempotency.recall(tx, "a key", b"digest") == b"result"
-    assert len(meta.load_known_peers(tx)) == 1
+    assert len(known_peers.load(tx)) == 1
     tx.execute("DELETE FROM idempotency")
     contacts.remove(tx, 9)
     assert tx.all("SELECT * FROM session") == tx.all("SELECT * FROM message") == tx.all("SELECT * FROM envelope") == []

@@ -90,7 +90,7 @@ def test_what_is_held_for_others_has_room_from_the_third_schema_on(
     monkeypatch.setattr(migrate, "migrations", lambda: known)
     migrate.migrate(connection)
     tx = Tx(connection, 0)
-    assert tx.all("SELECT * FROM known_peer") == [(b"\x01", b"\x90", 7)]
+    assert tx.all("SELECT peer, addresses, seen_s, since_s FROM known_peer") == [(b"\x01", b"\x90", 7, 7)]
     held.begin(tx, PeerId(b"own"))
     entry = Held(bytes(32), bytes(969), b"prefix", bytes(32), 1, 2, 3)
     for newest in (entry, entry._replace(seq=5)):

@@ -19,6 +19,7 @@ from p2pchat.base.ids import PeerId
 from p2pchat.core.peers import Speaks
 from p2pchat.net.addresses import endpoint, format_address, format_peer_id, parse_address
 from p2pchat.net.dht import Dht
+from p2pchat.net.dnsaddr import NodeAddress
 from p2pchat.net.libp2p_host import Libp2pHost
 from tests.net.hosts import LOOPBACK
 from tests.net.network_contract import until
@@ -38,29 +39,29 @@ def node_program() -> str | None:
     return str(program) if program.exists() else None
 
 
-pytestmark = [
-    pytest.mark.net,
-    pytest.mark.skipif(
-        node_program() is None or not (FOLDER / "node_modules").is_dir(),
-        reason="js-libp2p is not installed: scripts/js-interop",
-    ),
-]
+needs_js = pytest.mark.skipif(
+    node_program() is None or not (FOLDER / "node_modules").is_dir(),
+    reason="js-libp2p is not installed: scripts/js-interop",
+)
+pytestmark = [pytest.mark.net, needs_js]
 
 
 class JsNode:
-    """The process of tests/net/js/node.mjs."""
+    """A process of tests/net/js. ``nodes``: all of it, ``peer`` and ``address`` of the last."""
 
     def __init__(self, process: trio.Process) -> None:
         self.process = process
         self._buffer = b""
         self._count = 0
         self.address, self.peer = LOOPBACK, PeerId()
+        self.nodes: list[NodeAddress] = []
 
     async def started(self) -> None:
         for text in json.loads(await self._line()):
             address, peer = parse_address(text)
             assert peer is not None
             self.peer = peer
+            self.nodes.append((peer, (address,)))
             if endpoint(address).relay is None:
                 self.address = address
 
@@ -86,20 +87,20 @@ class JsNode:
         with trio.fail_after(30):
             while b"\n" not in self._buffer:
                 chunk = await self.process.stdout.receive_some()
-                assert chunk, "node.mjs has ended"
+                assert chunk, "the process has ended"
                 self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 
 
 @asynccontextmanager
-async def js_node(*listen: str) -> AsyncGenerator[JsNode]:
-    """``listen``: further addresses."""
+async def js_node(*arguments: str) -> AsyncGenerator[JsNode]:
+    """``arguments``: the program and what it is given."""
     program = node_program()
     assert program is not None
     async with trio.open_nursery() as nursery:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        run = partial(trio.run_process, [program, "node.mjs", *listen], cwd=FOLDER, check=False, **pipes)
+        run = partial(trio.run_process, [program, *(arguments or ["node.mjs"])], cwd=FOLDER, check=False, **pipes)
         process: trio.Process = await nursery.start(run)
         try:
             js = JsNode(process)

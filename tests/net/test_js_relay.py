@@ -33,7 +33,7 @@ async def test_js_reaches_our_node_through_our_relay() -> None:
 async def test_our_node_reaches_js_through_our_relay() -> None:
     async with running(time.time) as lab:
         relay = format_address(lab.relay.addresses()[0], lab.relay.peer_id)
-        async with js_node(f"{relay}/p2p-circuit") as js:
+        async with js_node("node.mjs", f"{relay}/p2p-circuit") as js:
             assert lab.server.reservations == 2
             await lab.asker.dial(js.peer, lab.circuits)
             assert [link.path for link in lab.asker.links() if link.peer == js.peer] == ["relayed"]

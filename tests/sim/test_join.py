@@ -14,8 +14,9 @@ from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.crypto import ed25519_pair
 from p2pchat.net.addresses import peer_id_from_key
+from p2pchat.net.dnsaddr import NodeAddress
 from p2pchat.services.context import Context
-from p2pchat.services.join import NodeAddress, join
+from p2pchat.services.join import join
 from p2pchat.testing.cluster import Cluster, Node
 
 HOUR_S = 3600

@@ -12,6 +12,7 @@ from p2pchat.core.framing import with_length
 from p2pchat.core.wire import Hello, encode_frame
 from p2pchat.net.transport import Stream
 from p2pchat.net.unfinished import Unfinished
+from p2pchat.services.charges import Charges
 from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.memnode import MemoryNode
@@ -43,8 +44,13 @@ async def is_over(stream: Stream) -> bool:
     return False
 
 
+def charges(alice: Node) -> Charges:
+    assert alice.running is not None
+    return alice.running.context.charges
+
+
 def refused(alice: Node) -> int:
-    return alice.running.context.charges.refusals[Refusal.STREAM_UNFINISHED]
+    return charges(alice).refusals[Refusal.STREAM_UNFINISHED]
 
 
 @pytest.mark.parametrize("before", [b"", HELLO])
@@ -52,7 +58,7 @@ async def test_strangers_share_one_bound_and_contacts_have_none(before: bytes, a
     with fixed_schedule(4):
         async with Cluster.running() as cluster:
             alice, bob = await meet(cluster)
-            alice.running.context.charges.unfinished = Unfinished(2_000_000)
+            charges(alice).unfinished = Unfinished(2_000_000)
             small = await begin(cluster, alice, before, LARGEST[:50_000])
             large = [await begin(cluster, alice, before, LARGEST[:400_000]) for _ in range(8)]
             await trio.sleep(1)
@@ -82,7 +88,7 @@ async def test_a_frame_that_has_begun_is_complete_in_time(before: bytes, autojum
             assert not await is_over(stream)
             await trio.sleep(30)
             assert await is_over(stream)
-            assert alice.running.context.charges.unfinished.total == 0
+            assert charges(alice).unfinished.total == 0
 
 
 async def test_one_stranger_has_two_large_ones(autojump_clock: MockClock) -> None:
@@ -92,9 +98,9 @@ async def test_one_stranger_has_two_large_ones(autojump_clock: MockClock) -> Non
             stranger = cluster.network.node()
             streams = [await begin(cluster, alice, HELLO, LARGEST[:300_000], by=stranger) for _ in range(6)]
             await trio.sleep(1)
-            held = alice.running.context.charges.unfinished.total
+            held = charges(alice).unfinished.total
             assert 600_000 <= held <= 600_000 + 4 * (65_536 + 65_536)  # of the others no more is read
             for stream in streams:
                 await stream.reset()
             await trio.sleep(1)
-            assert alice.running.context.charges.unfinished.total == 0
+            assert charges(alice).unfinished.total == 0

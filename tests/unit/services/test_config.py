@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat.base.errors import UsageError
+from p2pchat.cli.sandbox import ALONE
 from p2pchat.services.config import Config, load
 
 
@@ -26,6 +27,26 @@ def test_a_table_of_the_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ['bootstrap = ["a", "b"]', '[bootstrap]\nnodes = ["a", "b"]'], ids=["as a list", "as a table"]
+)
+def test_the_nodes_to_start_from_are_a_list_or_stand_in_a_table(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    assert load(path, {}, {}) == Config(bootstrap=("a", "b"))
+
+
+def test_the_public_dht_is_looked_at_and_not_announced_in_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    config = load(path, {}, {})
+    assert (config.public_dht, config.announce, config.public_entry) == (True, False, ("/dnsaddr/bootstrap.libp2p.io",))
+    path.write_text('[bootstrap]\npublic_dht = false\nannounce = "on"\npublic_entry = ["x"]\n')
+    config = load(path, {}, {})
+    assert (config.public_dht, config.announce, config.public_entry) == (False, True, ("x",))
+    assert not load(tmp_path / "none", {"P2PCHAT_PUBLIC_DHT": "off"}, {}).public_dht
+    assert load(tmp_path / "none", ALONE, {}) == Config(lan=False, public_dht=False, mapping=False)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ('listn = ["x"]', "listen"),
@@ -39,6 +60,10 @@ def test_a_table_of_the_file_is_read(tmp_path: Path) -> None:
         ("[mailbox]\nttl_hours = true", "1 to 336"),
         ("[mailbox]\nttl_hors = 1", "Did you mean mailbox.ttl_hours?"),
         ("mailbox_ttl_hours = 1", "unknown key"),
+        ("[bootstrap]\nnode = ['x']", "Did you mean bootstrap"),
+        ("[bootstrap]\nnodes = 'x'", "bootstrap is a list of texts"),
+        ("[bootstrap]\npublic_dht = 'yes'", "bootstrap.public_dht is on or off"),
+        ("[bootstrap]\npublic_entry = [1]", "bootstrap.public_entry is a list of texts"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:

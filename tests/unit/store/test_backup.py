@@ -27,7 +27,7 @@ from p2pchat.core.backup import (
 )
 from p2pchat.core.keys import create_identity, dump_identity, load_identity
 from p2pchat.core.session import dump_session, dump_skipped
-from p2pchat.store import backup, contact_peers, contacts, meetings, messages, meta, presence, receipts
+from p2pchat.store import backup, contact_peers, contacts, known_peers, meetings, messages, meta, presence, receipts
 from p2pchat.store.backup import KEPT, LEFT_OUT, PRESENCES_AHEAD
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import Incoming
@@ -162,7 +162,7 @@ def test_only_what_is_declared_leaves_and_all_of_it() -> None:
 
 def peopled(tx: Tx) -> None:
     meta.save_profile(tx, profile())
-    meta.add_known_peer(tx, PeerId(PEER), (Address(b"\x04\x7f\x00\x00\x01\x06\x0f\xa1"),))
+    known_peers.add(tx, PeerId(PEER), (Address(b"\x04\x7f\x00\x00\x01\x06\x0f\xa1"),))
     tx.execute("INSERT INTO presence_own (n, seed, epoch, key) VALUES (4, zeroblob(32), 2, zeroblob(32))")
     tx.execute(
         "INSERT INTO invite (uid, secret, uses, used, ask, expires_s) VALUES (x'0102030405060708', zeroblob(32), 5, 2, "
@@ -230,7 +230,7 @@ def test_what_was_kept_comes_back_and_the_rest_is_new() -> None:
             )
 
         assert conversation(after) == conversation(before)
-        assert meta.load_known_peers(after) == meta.load_known_peers(before)
+        assert known_peers.load(after) == known_peers.load(before)
         for table in ("claimant", "contact_presence", "contact_peer", "invite", "invite_refused"):
             rows = f"SELECT * FROM {table}"  # noqa: S608
             assert after.all(rows) == before.all(rows)
