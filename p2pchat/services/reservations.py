@@ -54,6 +54,11 @@ class Reservations:
         self._gone: dict[PeerId, trio.CancelScope] = {}
         self._network.watch(self._peer_changed)
 
+    def hurry(self) -> None:
+        """The network has changed: who could not be asked may be there now."""
+        self._tried.clear()
+        self._wake.set()
+
     async def run(self) -> None:
         """Until cancelled."""
         self._network.handle(STOP, self._stop)
