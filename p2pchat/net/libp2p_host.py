@@ -16,23 +16,22 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 import trio
-from libp2p.network.stream.net_stream import NetStream
 from libp2p.tools.anyio_service import background_trio_service
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.base.refusals import Refusal, Refusals
+from p2pchat.base.refusals import Refusals
 from p2pchat.net import identify, multistream, ping, tcp
 from p2pchat.net.addresses import endpoint
 from p2pchat.net.admission import Delays, InboundGate
-from p2pchat.net.connections import Connection, Connections, PeerConnections, abort
+from p2pchat.net.connections import Connection, Connections, abort
 from p2pchat.net.dialer import Dialer
-from p2pchat.net.guard import GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
+from p2pchat.net.guard import GuardedSwarm, GuardedYamux, quiet_library_logs
 from p2pchat.net.handlers import Handlers
+from p2pchat.net.inbound import Inbound
 from p2pchat.net.outgoing import Outgoing
 from p2pchat.net.relayed import Adoption
-from p2pchat.net.serving import run_handler
 from p2pchat.net.stream import MuxStream, library_errors
 from p2pchat.net.transport import (
     Link,
@@ -48,7 +47,6 @@ from p2pchat.net.transport import (
 from p2pchat.net.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
-    from libp2p.abc import INetStream
     from libp2p.network.connection.swarm_connection import SwarmConn
 
 log = structlog.get_logger()
@@ -63,7 +61,6 @@ class Libp2pHost(Network):
     def __init__(self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery, refusals: Refusals) -> None:
         self.refusals = refusals
         self._swarm = GuardedSwarm(seed, self._on_connection, refusals)
-        self._swarm.set_stream_handler(self._serve)
         self._whereabouts = Whereabouts()
         self._accepting = trio.CancelScope()
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
@@ -73,6 +70,7 @@ class Libp2pHost(Network):
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
         self._adoption = Adoption(nursery, self._swarm)
         self._handlers = Handlers(self._whereabouts.is_on_internet)
+        self._swarm.set_stream_handler(Inbound(self._connections, self._handlers, refusals).serve)
         self.handle(identify.IDENTIFY, self._answer_identify)
         self.handle(ping.PING, ping.answer)
 
@@ -341,46 +339,6 @@ class Libp2pHost(Network):
             raise
         return stream
 
-    async def _serve(self, raw: INetStream) -> None:
-        """Run an inbound stream to its end. Nothing but cancellation leaves: upstream's swarm would stop (guard 3)."""
-        mux = cast(GuardedYamux, raw.muxed_conn)
-        stream = MuxStream(mux, _yamux_stream(raw), PeerId(mux.peer_id.to_bytes()))
-        known = self._connections.register(mux)
-        if known is None or known[1].inbound_streams >= limits.STREAMS_PER_CONNECTION:
-            self.refusals.note(Refusal.STREAM_SURPLUS)
-            await stream.reset()
-            return
-        entry, connection = known
-        connection.inbound_streams += 1
-        try:
-            if await run_handler(lambda s: self._negotiate_and_run(s, entry), stream):
-                await stream.drain(limits.LINGER_S)
-        finally:
-            connection.inbound_streams -= 1
-
-    async def _negotiate_and_run(self, stream: Stream, entry: PeerConnections) -> None:
-        taken: list[str] = []
-
-        def serves(protocol: str) -> bool:
-            if not self._handlers.serves(protocol, stream.remote_host):
-                return False
-            if entry.serving[protocol] >= limits.STREAMS_PER_PEER:
-                self.refusals.note(Refusal.STREAM_SURPLUS)
-                raise NetError("The peer has too many streams of this protocol.")
-            entry.serving[protocol] += 1
-            taken.append(protocol)
-            return True
-
-        try:
-            with trio.fail_after(limits.STREAM_OPEN_S):
-                protocol = await multistream.choose(stream, serves)
-            handler = self._handlers.get(protocol)
-            if handler is None:  # it ended while it was chosen
-                raise NetError("The protocol is not served any more.")
-            await handler(stream)
-        finally:
-            entry.serving.subtract(taken)
-
     async def _answer_identify(self, stream: Stream) -> None:
         await stream.write(
             identify.describe(
@@ -390,10 +348,6 @@ class Libp2pHost(Network):
                 remote=_remote(stream),
             )
         )
-
-
-def _yamux_stream(raw: INetStream) -> WindowedStream:
-    return cast(WindowedStream, cast(NetStream, raw).muxed_stream)
 
 
 def _remote(stream: Stream) -> tuple[str, int] | None:
