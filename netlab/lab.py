@@ -38,7 +38,7 @@ from netlab.wire import Spec
 from p2pchat.cli.program import interpreter
 
 _ROOT: Final = Path(__file__).parents[1]
-_END_S: Final = 5.0
+_END_S: Final = 20.0
 _numbers: Final = itertools.count(1)
 
 

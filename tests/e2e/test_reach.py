@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from netlab.lab import Lab
 from tests.e2e.daemons import ALICE, BOB, Daemon, environment, until
 from tests.e2e.netlabs import PORT, needs_lab
+from tests.e2e.runs import Run, starting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, needs_lab]
 
@@ -89,3 +92,35 @@ def test_two_people_meet_where_one_can_be_reached(
 ) -> None:
     with talking(tmp_path, topology, first, second, version) as (_, alice, bob):
         assert alice.path() == bob.path() == {path}
+
+
+def left_of(run: Run) -> list[Path]:
+    return [*run.directories(), *run.folder.glob("netlab-*")]
+
+
+def test_a_measurement_tells_what_works_and_what_does_not(tmp_path: Path) -> None:
+    """Relay and people in one network of public addresses meet; who cannot within a moment is no failure of it."""
+    file = tmp_path / "reach.json"
+    options = ("--people", "public", "--cut-s", "1", "--json", str(file))
+    with starting() as begin:
+        run = begin("-m", "bench", "reach", "--topologies", "ipv6", *options)
+        status, out, err = run.finish()
+        assert (status, err) == (0, "")
+        found = json.loads(file.read_text())
+        names = [f"ipv6, public {what} s" for what in ("match", "cold", "direct", "healed")]
+        assert [row["name"] for row in found["rows"]] == names
+        assert all(row["median"] > 0 for row in found["rows"])
+        assert found["told"] == ["ipv6, public: direct, then direct"] == out.splitlines()[-1:]
+        run = begin("-m", "bench", "reach", "--topologies", "two-nats", "--within-s", "0.1", *options)
+        status, out, err = run.finish()
+        assert (status, out.splitlines()[-1], err) == (0, "two-nats, public: no match, 0.1 s long", "")
+        assert (left_of(run), run.processes()) == ([], [])
+
+
+def test_an_interrupted_measurement_leaves_nothing() -> None:
+    with starting() as begin:
+        run = begin("-m", "bench", "reach", "--topologies", "lan")
+        run.wait_for(lambda: len(run.processes()) >= 2)
+        run.process.send_signal(signal.SIGINT)
+        assert run.finish() == (130, "", "")
+        assert (left_of(run), run.processes()) == ([], [])
