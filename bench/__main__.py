@@ -30,6 +30,7 @@ from bench import (
     held,
     history,
     mailbox,
+    reach,
     simulation,
     sybils,
 )
@@ -46,6 +47,7 @@ _OWN: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "held": held.main,
     "crowd": crowd.main,
     "flood": flood.main,
+    "reach": reach.main,
 }
 """What has options of its own."""
 
@@ -109,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_parser("held", help="loading what a node keeps for others; has options of its own")
     what.add_parser("crowd", help="100 peers talk to one node for ten minutes; has options of its own")
     what.add_parser("flood", help="a peer floods, another one talks; has options of its own")
+    what.add_parser("reach", help="who reaches whom in test networks, how fast; root; has options of its own")
     command = what.add_parser("away", help="messages to somebody who is gone, held by two nodes, until they are back")
     _measured(command, away.run, away.METRICS, runs=3)
     command = what.add_parser("basics", help="start, memory, idle CPU, commands, messages, match")

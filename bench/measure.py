@@ -36,6 +36,9 @@ class Samples:
     def add(self, name: str, *values: float) -> None:
         self._by_name.setdefault(name, Sample()).values.extend(values)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
     def __getitem__(self, name: str) -> Sample:
         return self._by_name[name]
 

@@ -38,7 +38,7 @@ from netlab.wire import Spec
 from p2pchat.cli.program import interpreter
 
 _ROOT: Final = Path(__file__).parents[1]
-_END_S: Final = 5.0
+_END_S: Final = 20.0
 _numbers: Final = itertools.count(1)
 
 
@@ -77,6 +77,7 @@ class Lab:
         self._spec = Spec(own, topology, options or Options(), seed, lifetimes or Lifetimes())
         self._lock = threading.Lock()
         self._wire: _Wire | None = None
+        self._started: list[subprocess.Popen[Any]] = []
         self._told: dict[str, Any] = {}
         self.name = own
 
@@ -117,6 +118,9 @@ class Lab:
             wire.process.kill()
             wire.process.wait()
         wire.output.close()
+        for process in self._started:
+            process.kill()
+            process.wait()
 
     def leave(self) -> None:
         """Let it outlive this process; ``scripts/netlab down`` ends it."""
@@ -157,10 +161,12 @@ class Lab:
         env: Mapping[str, str] | None = None,
         **options: Any,  # noqa: ANN401  those of Popen
     ) -> subprocess.Popen[Any]:
-        """Start a process on a host; its HOME is :meth:`home` unless ``env`` says otherwise."""
+        """Start a process on a host, killed at the end if it still runs; without ``env`` its HOME is :meth:`home`."""
         environment = os.environ | {"HOME": str(self.home(host))} if env is None else env
         with self.inside(host):
-            return subprocess.Popen(command, env=environment, **options)  # noqa: S603  tests start what they like
+            process = subprocess.Popen(command, env=environment, **options)  # noqa: S603  tests start what they like
+        self._started.append(process)
+        return process
 
     def set(self, host: str | None = None, **settings: float) -> None:
         """Change a line, or all: ``delay_ms``, ``jitter_ms``, ``loss`` (0 to 1), ``rate_kbit`` (0: without bound).
