@@ -10,8 +10,16 @@ from p2pchat.control import locked
 from p2pchat.control.net_methods import addresses
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_peer_id
+from p2pchat.net.transport import Network
 from p2pchat.services.context import Context
 from p2pchat.store import contacts, eventlog, messages
+
+
+def _reachability(network: Network) -> objects.Reachability:
+    """What is known of it: others have said that they reach this node, it has relays, or neither."""
+    if network.standing == "public":
+        return "public"
+    return "relayed" if network.circuits() else "lan"
 
 
 class NodeMethods:
@@ -51,8 +59,7 @@ class NodeMethods:
             ),
             outbox=outbox,
             held=held,
-            # nobody confirms reachability from the internet yet, so no more than this is known
-            reachability="lan" if shown else "none",
+            reachability=_reachability(context.network) if shown else "none",
             clock_ok=context.health.clock_ok,
             version=p2pchat.__version__,
             replaced_ms=context.replaced_ms,

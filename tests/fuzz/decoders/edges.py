@@ -185,6 +185,7 @@ class _Said:
         self._data = data
         self.peer = PeerId(b"\x00")
         self.remote_host = "192.0.2.1"
+        self.is_adopted = False
 
     async def read(self, max_bytes: int) -> bytes:
         said, self._data = self._data[:max_bytes], self._data[max_bytes:]
