@@ -34,11 +34,18 @@ class CountingNetwork(Network):
     def __init__(self, network: Network) -> None:
         self._network = network
         self.traffic = Traffic()
-        self.standing: Standing = network.standing
 
     @property
     def peer_id(self) -> PeerId:
         return self._network.peer_id
+
+    @property
+    def standing(self) -> Standing:
+        return self._network.standing
+
+    @standing.setter
+    def standing(self, standing: Standing) -> None:
+        self._network.standing = standing
 
     def addresses(self) -> tuple[Address, ...]:
         return self._network.addresses()

@@ -42,7 +42,8 @@ from p2pchat.core.params import PRODUCTION
 from p2pchat.daemon import logs
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.dht import Dht
-from p2pchat.net.libp2p_host import PING, Libp2pHost
+from p2pchat.net.libp2p_host import Libp2pHost
+from p2pchat.net.ping import PING
 from p2pchat.net.transport import Stream
 
 _COMMANDS = msgspec.msgpack.Decoder(Command)

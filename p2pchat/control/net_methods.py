@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Final
+
+import trio
+
 from p2pchat.api import calls, objects
 from p2pchat.base.errors import NetError, UsageError
+from p2pchat.base.ids import PeerId
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_address, format_peer_id, parse_address
+from p2pchat.net.transport import Link
 from p2pchat.services.context import Context
+
+_RTT_S: Final = 1.0  # for the slowest of them to answer
 
 
 def addresses(context: Context) -> list[str]:
     """Where others can reach this node, as text; through relays last."""
     network = context.network
     return [format_address(address, network.peer_id) for address in (*network.addresses(), *network.circuits())]
+
+
+def _shown(link: Link, rtt_ms: float | None) -> objects.Peer:
+    since_ms = int(link.since_s * 1000)
+    return objects.Peer(peer_id=format_peer_id(link.peer), path=link.path, rtt_ms=rtt_ms, since_ms=since_ms)
 
 
 class NetMethods:
@@ -24,14 +38,17 @@ class NetMethods:
 
     async def peers(self, _params: calls.NoParams, _: Connection) -> objects.Peers:
         links = self._context.network.links()
-        return objects.Peers(
-            peers=[
-                objects.Peer(
-                    peer_id=format_peer_id(link.peer), path=link.path, rtt_ms=None, since_ms=int(link.since_s * 1000)
-                )
-                for link in links
-            ]
-        )
+        rtts: dict[PeerId, float] = {}
+
+        async def measure(peer: PeerId) -> None:
+            with suppress(NetError):  # null says that nothing came back
+                rtts[peer] = round(await self._context.network.probe(peer) * 1000, 1)
+
+        with trio.move_on_after(_RTT_S):
+            async with trio.open_nursery() as nursery:
+                for link in links:
+                    nursery.start_soon(measure, link.peer)
+        return objects.Peers(peers=[_shown(link, rtts.get(link.peer)) for link in links])
 
     async def addrs(self, _params: calls.NoParams, _: Connection) -> objects.Addresses:
         return objects.Addresses(addresses=addresses(self._context))
@@ -48,9 +65,7 @@ class NetMethods:
         link = next((link for link in self._context.network.links() if link.peer == peer), None)
         if link is None:
             raise UsageError("The node closed the connection at once.", name="PEER_OFFLINE")
-        return objects.Peer(
-            peer_id=format_peer_id(peer), path=link.path, rtt_ms=None, since_ms=int(link.since_s * 1000)
-        )
+        return _shown(link, None)
 
     async def bootstrap(self, params: calls.NetDial, connection: Connection) -> objects.Peer:
         shown = await self.dial(params, connection)

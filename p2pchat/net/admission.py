@@ -6,6 +6,8 @@ Rules:
 - Handshakes have places of their own. Who finds them taken is let in nevertheless: the oldest handshake of the origin
   that has most of them under way is given up for it. So who connects and does not go on keeps nobody out: a true
   handshake takes some milliseconds, and would have to see all places filled anew within them.
+- Who is cut off and comes again, under whatever PeerID, waits, and so does for some seconds who connects from there: its
+  handshakes, and what is allowed to a newcomer, would be most of what a flood costs.
 - A public IPv4 address is one origin, and so is an IPv6 /64, which one machine has whole. Only public origins are
   bounded in number: behind a loopback or private address may stand a router or a whole test network. A relay is an
   origin, too.
@@ -23,6 +25,7 @@ from p2pchat.base.ids import PeerId
 from p2pchat.net.addresses import Scope, scope_of
 
 _IP6_NETWORK_BYTES = 8
+_ORIGINS = 4_096  # that were cut off, before those are forgotten who need not wait any more
 
 
 @dataclass(eq=False, slots=True)
@@ -31,6 +34,30 @@ class InboundSlot:
 
     origin: bytes = field(repr=False)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+class Delays:
+    """From when on each origin may shake hands again.
+
+    Args:
+        each_s: by how much one that was cut off delays the next ones.
+        most_s: the longest that anybody waits.
+    """
+
+    def __init__(self, each_s: float, most_s: float) -> None:
+        self._each_s = each_s
+        self._most_s = most_s
+        self._until: dict[bytes, float] = {}
+
+    def until(self, origin: bytes) -> float:
+        """The time from which on handshakes of ``origin`` may begin."""
+        return self._until.get(origin, 0.0)
+
+    def cut_off(self, origin: bytes, now: float) -> None:
+        """Somebody of ``origin`` was cut off."""
+        if len(self._until) >= _ORIGINS:
+            self._until = {each: until for each, until in self._until.items() if until > now}
+        self._until[origin] = min(max(self.until(origin), now) + self._each_s, now + self._most_s)
 
 
 class InboundGate:

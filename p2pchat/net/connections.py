@@ -25,7 +25,8 @@ from p2pchat.net.transport import PATH_RANK, Link, Path, PathWatcher, PeerWatche
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """One of them. ``order`` counts them up; ``inbound_streams`` are in negotiation or served."""
+    """One of them. ``order`` counts them up; ``inbound_streams`` are in negotiation or served; ``idle_s``: for how long
+    it has been one too many, as far as that was looked at."""
 
     mux: GuardedYamux
     peer: PeerId
@@ -33,6 +34,7 @@ class Connection:
     since_s: float
     order: int
     inbound_streams: int = 0
+    idle_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -98,6 +100,19 @@ class Connections:
     def all(self) -> list[Connection]:
         """Every connection, dying ones too."""
         return [c for entry in self._peers.values() for c in entry.connections]
+
+    async def close_surplus(self, own: PeerId) -> None:
+        """Close what is one too many, until cancelled; of each two nodes the one with the lower PeerID does.
+
+        Source: PROTOCOL.md 7.1.
+        """
+        while True:
+            await trio.sleep(limits.SURPLUS_CHECK_S)
+            for peer, entry in tuple(self._peers.items()):
+                for connection in entry.best_first()[1:] if own < peer else ():
+                    connection.idle_s = 0.0 if connection.mux.streams else connection.idle_s + limits.SURPLUS_CHECK_S
+                    if connection.idle_s > limits.SURPLUS_S:
+                        await connection.mux.abort()
 
     async def _attend(self, entry: PeerConnections, connection: Connection) -> None:
         """Keep count of a connection until it ends; its arrival may push out the oldest."""

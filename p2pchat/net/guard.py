@@ -149,6 +149,7 @@ class GuardedYamux(yamux.Yamux):
         self._read_task: trio.lowlevel.Task | None = None
         self._answers = bytearray()
         self._adopted: set[int] = set()
+        self.cut_off = False  # by this node, for what the peer has done
 
     @property
     def lost(self) -> bool:
@@ -279,6 +280,7 @@ class GuardedYamux(yamux.Yamux):
         dropped = length if kind == yamux.TYPE_DATA else 0
         if not self._allowance.spend(cost_us + dropped / _DROPPED_BYTES_A_US, trio.current_time()):
             self._refusals.note(Refusal.CONNECTION_EXCESSIVE)
+            self.cut_off = True
             raise ConnectionClosedError("asked for too much", transport="tcp")
 
     async def _measure_rtt_loop(self) -> None:

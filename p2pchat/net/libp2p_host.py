@@ -27,8 +27,8 @@ from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.net import addresses as addr
-from p2pchat.net import identify, multistream, tcp
-from p2pchat.net.admission import InboundGate
+from p2pchat.net import identify, multistream, ping, tcp
+from p2pchat.net.admission import Delays, InboundGate
 from p2pchat.net.connections import Connection, Connections, PeerConnections, abort
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux, WindowedStream, quiet_library_logs
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from libp2p.abc import INetStream
     from libp2p.network.connection.swarm_connection import SwarmConn
 
-PING: Final = "/ipfs/ping/1.0.0"
-PING_BYTES: Final = 32
 _NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
 
 log = structlog.get_logger()
@@ -73,12 +71,13 @@ class Libp2pHost(Network):
         self._whereabouts = Whereabouts()
         self._accepting = trio.CancelScope()
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
+        self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
         self._connections = Connections(nursery, now)
         self._adoption = Adoption(nursery, self._swarm)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
         self._handlers = Handlers(self._whereabouts.is_on_internet)
         self.handle(identify.IDENTIFY, self._answer_identify)
-        self.handle(PING, _answer_ping)
+        self.handle(ping.PING, ping.answer)
 
     @classmethod
     @asynccontextmanager
@@ -108,6 +107,7 @@ class Libp2pHost(Network):
                 host._whereabouts.bound = tuple(map(tcp.bound_address, listeners))
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, name="listen")
+                    nursery.start_soon(host._connections.close_surplus, host.peer_id, name="surplus")
                     try:
                         yield host
                     except Exception as error:  # raised again below, outside of the nursery
@@ -230,14 +230,7 @@ class Libp2pHost(Network):
 
     async def _ping(self, connection: Connection) -> float:
         with trio.move_on_after(limits.STREAM_OPEN_S):
-            stream = await self._open_on(connection, PING)
-            try:
-                started = trio.current_time()
-                await stream.write(bytes(PING_BYTES))
-                await multistream.read_exactly(stream, PING_BYTES)
-                return trio.current_time() - started
-            finally:
-                await stream.reset()
+            return await ping.measure(await self._open_on(connection, ping.PING))
         raise NetError("The peer did not answer in time.")
 
     async def open(self, peer: PeerId, protocol: str) -> Stream:
@@ -254,8 +247,11 @@ class Libp2pHost(Network):
         raise NetError("The peer did not answer in time.")
 
     async def disconnect(self, peer: PeerId) -> None:
-        """Within ``limits.CLOSE_S``."""
-        await abort(self._connections.alive(peer))
+        """Within ``limits.CLOSE_S``. Whoever connects from there next may have to wait."""
+        alive = self._connections.alive(peer)
+        for connection in alive:
+            connection.mux.cut_off = True
+        await abort(alive)
 
     async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
         """Asked anew each time; bounded and checked as :mod:`p2pchat.net.identify` says."""
@@ -286,9 +282,13 @@ class Libp2pHost(Network):
                 return
             try:
                 with slot.scope:
-                    mux = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
+                    await trio.sleep_until(self._delays.until(slot.origin))
+                    upgraded = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
                     self._gate.admit(slot)
-                    await cast(GuardedYamux, mux).event_closed.wait()
+                    mux = cast(GuardedYamux, upgraded)
+                    await mux.event_closed.wait()
+                    if mux.cut_off:
+                        self._delays.cut_off(slot.origin, trio.current_time())
             except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
                 log.debug("inbound.refused", error=type(error).__name__)
             finally:
@@ -373,16 +373,6 @@ class Libp2pHost(Network):
                 remote=_remote(stream),
             )
         )
-
-
-async def _answer_ping(stream: Stream) -> None:
-    """Echo until the peer ends. Source: the libp2p ping specification.
-
-    Pings are of 32 bytes, but what has come together goes back together: a frame for every 32 bytes of a flood would
-    cost this node thirty times what it costs the peer.
-    """
-    while data := await stream.read(limits.STREAM_READ_BYTES):
-        await stream.write(data)
 
 
 def _yamux_stream(raw: INetStream) -> WindowedStream:

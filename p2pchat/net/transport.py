@@ -93,10 +93,16 @@ class Link:
 class Network(Protocol):
     """A node's end of the network."""
 
-    standing: Standing
-
     @property
     def peer_id(self) -> PeerId: ...
+
+    @property
+    def standing(self) -> Standing:
+        """Whether others on the internet can reach this node; set by whoever has asked them."""
+        ...
+
+    @standing.setter
+    def standing(self, standing: Standing) -> None: ...
 
     def addresses(self) -> tuple[Address, ...]:
         """Where others can reach this node by itself: concrete interface addresses, never 0.0.0.0 or ::, and those

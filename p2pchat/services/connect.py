@@ -3,6 +3,9 @@
 - A contact's first live link makes it online, the end of its last offline.
 - Of two streams with one peer the one whose opener has the lower PeerID stays: the node with the higher one ends its
   own as soon as the other has shown life (PROTOCOL.md 5.1). Until then both serve, since a repeat costs nothing.
+- A stream through a relay is opened anew where a better connection has come about, and ended when that has carried a
+  heartbeat.
+- A node of a contact that connects, and opens no stream, is taken up.
 - A failed dial is repeated after 1 s · 2ⁿ up to 10 min; a message to send or a new address tries at once.
 - A contact that cannot be dialled is looked up in its presence, at once and then ever more rarely; what waits for it is
   left at its mailboxes.
@@ -20,12 +23,13 @@ import structlog
 import trio
 
 from p2pchat.base.errors import NetError, StoreError
-from p2pchat.base.ids import Address
+from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.limits import NODES_PER_CONTACT
 from p2pchat.core.delivery import retry_after_s
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.wire import Ack
 from p2pchat.net.transport import Stream
+from p2pchat.services import paths
 from p2pchat.services.attempts import Attempt
 from p2pchat.services.context import Context, at_once
 from p2pchat.services.defects import cause
@@ -41,6 +45,7 @@ from p2pchat.store.messages import MessageRow
 
 _LIVED_S: Final = 20.0  # a stream that ends sooner counts as a failure: the next dial waits longer
 _STORE_RETRY_S: Final = 30.0
+_OWN_STREAM_S: Final = 2.0  # for whoever connects to open a stream
 _HURRY_S: Final = 2.0  # not more often than this, however many messages are queued
 
 _PARTING: Final = {EventKind.CONTACT_REMOVED, EventKind.CONTACT_BLOCKED, EventKind.CONTACT_CHOSEN}
@@ -72,6 +77,7 @@ class Connector:
         self._links: dict[int, list[Link]] = {}
         self._keepers: dict[int, trio.CancelScope] = {}
         self._hurry: dict[int, trio.Event] = {}
+        self._awaited: dict[PeerId, int] = {}  # the nodes of contacts who were away at some time, and whose they are
         self._ended: dict[int, trio.Event] = {}  # set with the end of a contact's last link
         self._nursery: trio.Nursery | None = None
         self._forgotten: Counter[int] = Counter()  # how often; a stream that is about to be admitted must notice
@@ -87,6 +93,8 @@ class Connector:
             unwake = self._context.bus.on_wake(self.hurry)
             self._context.db.finish_with(self._seal_at_once)
             self._context.network.handle(MSG_PROTOCOL, self._inbound)
+            self._context.network.watch(self._peer_came)
+            self._context.network.on_better_path(self._path_came)
             self._context.has_room = self.has_room
             try:
                 for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
@@ -223,6 +231,7 @@ class Connector:
                 await self._until_offline(contact)
                 started = trio.current_time()
                 peers = await self._peers(contact)
+                self._awaited.update((row.peer, contact) for row in peers)
                 reachable = [row for row in peers if row.addresses]
                 self._context.attempts.again(contact, None)
                 lived_s = [await self._try(row) for row in reachable]
@@ -286,17 +295,49 @@ class Connector:
     def _now_ms(self) -> int:
         return int(self._context.now() * 1000)
 
-    async def _live(self, link: Link) -> None:
+    def _peer_came(self, peer: PeerId, connected: bool) -> None:
+        contact = self._awaited.get(peer)
+        if connected and contact is not None and self._nursery is not None:
+            self._nursery.start_soon(self._take_up, contact)
+
+    async def _take_up(self, contact: int) -> None:
+        """A node of ``contact`` is connected, by whatever way: its keeper need not wait for its next dial."""
+        await trio.sleep(_OWN_STREAM_S)
+        if contact in self._keepers and not self.online(contact):
+            self.hurry(contact)
+
+    def _path_came(self, peer: PeerId) -> None:
+        for link in [each for links in self._links.values() for each in links if each.stream.peer == peer]:
+            self._move_if_better(link)
+
+    def _move_if_better(self, link: Link) -> None:
+        if self._nursery is not None and paths.should_move(self._context.network, link):
+            self._nursery.start_soon(self._move, link.stream.peer)
+
+    async def _move(self, peer: PeerId) -> None:
+        """Live a second stream with ``peer`` on its best connection; the first ends when that has proven itself."""
+        try:
+            stream = await self._context.network.open(peer, MSG_PROTOCOL)
+        except NetError as error:
+            log.debug("move.failed", error=error.error_name)
+            return
+        link = Link(self._context, stream, outbound=True)
+        if link.is_relayed:
+            await stream.reset()  # the better connection has gone again
+            return
+        await self._live(link, prove=True)
+
+    async def _live(self, link: Link, *, prove: bool = False) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._admit, link)
+                nursery.start_soon(self._admit, link, prove)
                 await link.run()
                 nursery.cancel_scope.cancel()
             await self._seen(link)
         finally:
             self._dismiss(link)
 
-    async def _admit(self, link: Link) -> None:
+    async def _admit(self, link: Link, prove: bool) -> None:
         await link.ready.wait()
         await link.known.wait()  # a stranger becomes known by a first flight, or never
         assert link.contact is not None  # noqa: S101  that is what known means
@@ -310,9 +351,18 @@ class Connector:
         link.wake()  # what was queued since its pump looked has found it in no table
         if len(links) == 1:
             self._context.bus.transient(DomainEvent(EventKind.PEER_ONLINE, link.contact, contact=link.contact))
-        for other in [each for each in links if self._superfluous(each, links)]:
-            await other.bye()
+        await self._end_superfluous(link.contact)
         await self._seen(link)
+        self._move_if_better(link)
+        if prove:
+            with suppress(NetError):  # its end is noticed where it is read
+                await link.prove()
+        await link.proven.wait()
+        await self._end_superfluous(link.contact)
+
+    async def _end_superfluous(self, contact: int) -> None:
+        for link in paths.superfluous(self._context.network.peer_id, self._links.get(contact, ())):
+            await link.bye()
 
     async def _is_theirs(self, link: Link, contact: int) -> bool:
         """Whether the contact still has that node: it may have been removed, or another chosen, since it was found."""
@@ -333,11 +383,6 @@ class Connector:
             await self._context.db.run(lambda tx: contacts.seen(tx, contact, tx.now_ms - ago_ms))
         except StoreError as error:  # a full disk: the connection is worth more than the time
             log.warning("connect.store_failed", error=cause(error))
-
-    def _superfluous(self, link: Link, links: list[Link]) -> bool:
-        own_is_higher = self._context.network.peer_id > link.stream.peer
-        rival = any(each is not link and not each.outbound and each.stream.peer == link.stream.peer for each in links)
-        return link.outbound and own_is_higher and rival
 
     def _dismiss(self, link: Link) -> None:
         if link.contact is None:

@@ -105,7 +105,7 @@ class Bus:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the user allows, as :class:`~p2pchat.services.config.Config` has it; by default nothing that others notice."""
+    """What the user allows, as :class:`~p2pchat.services.config.Config` has it; here nothing that others notice."""
 
     lan: bool = False
     relay_offer: RelayOffer = "off"

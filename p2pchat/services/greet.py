@@ -81,6 +81,8 @@ def make_flight(tx: Tx, context: Context, contact: int, raw_bundle: bytes, *, re
         # the peer has never had it, or a clock that was ahead would have it sent on in place of the new one
         sessions.forget(tx, current.id)
     _fly(tx, context, row, bundle, None)
+    if replace is not None:
+        contacts.set_flight_after(tx, contact, tx.now_s + context.params.new_session_gap_s)
     return True
 
 
@@ -149,5 +151,4 @@ def condemn(tx: Tx, context: Context, contact: int, eid: bytes, peer: PeerId) ->
         or not may_open(tx, context, contact)
     ):
         return None
-    contacts.set_flight_after(tx, contact, tx.now_s + context.params.new_session_gap_s)
     return current.id

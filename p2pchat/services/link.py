@@ -15,8 +15,7 @@ import trio
 
 from p2pchat.base.errors import DecodeError, NetError, P2PChatError, Stalled
 from p2pchat.base.limits import HEARTBEAT_S, SILENCE_S, STREAM_OPEN_S, UNACKED_BYTES
-from p2pchat.core.delivery import Window, retry_after_s
-from p2pchat.core.prekeys import ask_proof
+from p2pchat.core.delivery import Window
 from p2pchat.core.wire import (
     FEATURES,
     TAKES_DEVICE,
@@ -40,6 +39,7 @@ from p2pchat.net.transport import Stream
 from p2pchat.services import charges, deliver, device, greet, receive
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, innermost, report_defect
+from p2pchat.services.opening import Opening
 from p2pchat.services.room import Room
 from p2pchat.store import contacts, sessions
 from p2pchat.store.db import Tx
@@ -67,6 +67,7 @@ class Link:
         self.contact: int | None = None
         self.ready = trio.Event()  # the peer's Hello has come
         self.known = trio.Event()  # whose it is is known
+        self.proven = trio.Event()  # a heartbeat went there and back
         self.room = Room()
         self._context = context
         self._reader = FrameReader(stream, context.params.frame_bytes)
@@ -75,15 +76,12 @@ class Link:
         self.heard = trio.current_time()
         self._window = Window(UNACKED_BYTES)
         self._cursor = deliver.Cursor()
-        self._bundle: trio.MemorySendChannel[bytes] | None = None
-        self._condemned: int | None = None
+        self._opening = Opening(context, stream.peer, self.send)
         self._progress = trio.current_time()
         self._device_ms: int | None = None  # epoch_ms of the device that was heard on it
         self._look_for_newer = False
         self._told = False  # the peer, of a newer device of its person
         self._heeded = False  # what the peer told of this one
-        self._refusals = 0
-        self._ask_after = 0.0
         self._more = True
         self._look = True  # woken for something that was not handed over
         self._handed: deque[deliver.Outgoing] = deque()
@@ -128,6 +126,15 @@ class Link:
             self.room.note(crowded=False)
             with trio.move_on_after(_CLOSE_S, shield=True):
                 await self.stream.close()
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether its connection leads through a relay."""
+        return self.stream.remote_host is None
+
+    async def prove(self) -> None:
+        """Send a heartbeat out of its turn; Raises: NetError, the stream is over."""
+        await self.send([Ping(0)])
 
     async def bye(self) -> None:
         """End the stream by intention."""
@@ -217,11 +224,11 @@ class Link:
                 raw = await self._context.db.run(lambda tx: greet.answer_request(tx, self._context, proof, peer))
                 await self.send([Bundle(raw)])
             case Bundle():
-                self._deliver_bundle(frame.bundle)
+                self._opening.answered(frame.bundle)
             case Ping():
                 await self.send([Pong(frame.token)])
             case Pong():
-                pass  # having been heard is all there is to it
+                self.proven.set()
             case Device():
                 await self._heed(frame.cert)
             case _:
@@ -252,7 +259,7 @@ class Link:
         # else it stays in flight: the stall ends the stream, and the next one carries it again
         if condemned is not None:
             log.info("session.refused")
-            self._condemned = condemned
+            self._opening.condemned = condemned
             self.wake()
 
     async def _heed(self, cert: bytes) -> None:
@@ -260,12 +267,6 @@ class Link:
             raise DecodeError("a second newer device on one stream")
         self._heeded = True
         await self._context.db.run(lambda tx: device.heed(tx, self._context, cert))
-
-    def _deliver_bundle(self, raw: bytes) -> None:
-        if self._bundle is None:
-            raise DecodeError("a bundle that nobody asked for")
-        self._bundle.send_nowait(raw)
-        self._bundle = None
 
     # -- out --------------------------------------------------------------------------------------------------------
 
@@ -276,7 +277,7 @@ class Link:
             if contact is not None:
                 if self._look_for_newer:
                     await self._compare_device(contact)
-                if self._condemned is not None:
+                if self._opening.condemned is not None:
                     await self._open_session(contact)
                 outgoing = self._next_handed()
                 if outgoing is None:
@@ -330,7 +331,7 @@ class Link:
 
         Concurrency: runs on the store's thread, while the stream goes on.
         """
-        if self._condemned is not None:
+        if self._opening.condemned is not None:
             return None
         return deliver.seal_queued(tx, self._context, contact, queued, self._cursor, UNACKED_BYTES)
 
@@ -342,40 +343,15 @@ class Link:
 
     async def _rest(self) -> None:
         """Until there is something new; a refused request for a bundle is repeated after a while."""
-        wait = self._ask_after - trio.current_time()
-        with trio.move_on_after(wait if wait > 0 else float("inf")):
+        with trio.move_on_after(self._opening.again_s):
             await self._wake.wait()
 
     async def _open_session(self, contact: int) -> bool:
-        """Ask for a bundle and make a first flight; True if there is a session to send on now."""
-        if trio.current_time() < self._ask_after:
-            return False
-        context, replace, self._condemned = self._context, self._condemned, None
-        ask = await context.db.run(
-            lambda tx: greet.ask_of(tx, context, contact, self.stream.peer, force=replace is not None)
-        )
-        if ask is None:
-            return False
-        raw = await self._request_bundle(ask)
-        if raw == greet.REFUSED:
-            self._refusals += 1
-            wait_s = retry_after_s(self._refusals + 3, context.jitter(), context.params)
-            self._ask_after = trio.current_time() + wait_s
-            self._condemned = replace
-            return False
-        self._refusals = 0
-        made = await context.db.run(lambda tx: greet.make_flight(tx, context, contact, raw, replace=replace))
+        """Whether there is a session to send on now."""
+        made = await self._opening.open(contact)
         if made:  # the peer has read before it answered what left in the old one; it is sealed again
             self._window.forget()
         return made
-
-    async def _request_bundle(self, ask: bytes) -> bytes:
-        send, answers = trio.open_memory_channel[bytes](1)
-        self._bundle = send
-        proof = ask_proof(ask, self.stream.peer, self._context.network.peer_id)
-        await self.send([BundleRequest(proof)])
-        with trio.fail_after(STREAM_OPEN_S):
-            return await answers.receive()
 
     # -- life -------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import trio
 
 from p2pchat.net.identify import IDENTIFY
 from p2pchat.net.kad import KAD
-from p2pchat.net.libp2p_host import PING
+from p2pchat.net.ping import PING
 from p2pchat.net.records import RECORDS
 from p2pchat.services.link import MSG_PROTOCOL
 from tests.fuzz import control, frames, port

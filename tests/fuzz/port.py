@@ -12,7 +12,7 @@ from libp2p.identity.identify.pb.identify_pb2 import Identify
 
 from p2pchat.net.identify import IDENTIFY
 from p2pchat.net.kad import KAD
-from p2pchat.net.libp2p_host import PING
+from p2pchat.net.ping import PING
 from p2pchat.net.records import RECORDS
 from p2pchat.net.tcp import TcpStream
 from p2pchat.services.link import MSG_PROTOCOL

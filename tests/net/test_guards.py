@@ -29,8 +29,9 @@ from p2pchat.base.ids import Address
 from p2pchat.net import identify, tcp
 from p2pchat.net.addresses import format_peer_id, from_socket, parse_address, peer_id_from_key
 from p2pchat.net.guard import GuardedYamux
-from p2pchat.net.libp2p_host import PING, Libp2pHost
+from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.multistream import encode_varint, read_exactly, read_varint
+from p2pchat.net.ping import PING
 from p2pchat.net.transport import Stream
 from tests.net.hosts import (
     DATA,
@@ -320,6 +321,29 @@ async def test_the_newest_connection_is_used_and_the_oldest_given_up() -> None:
         assert best.order == limits.CONNECTIONS_PER_PEER + 2
         assert len(a.links()) == len(b.links()) == 1
         assert await speaks(a, b)
+
+
+async def test_of_several_connections_one_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SURPLUS_S", 0.04)
+    monkeypatch.setattr(limits, "SURPLUS_CHECK_S", 0.02)
+    async with two_hosts() as (a, b):
+        a.handle("/hold/1", _hold)
+        b.handle("/hold/1", _hold)
+        for dialler, other in ((a, b), (b, a), (a, b)):
+            await dialler._connect(other.peer_id, other.addresses()[0])
+        await until(lambda: len(muxes(a)) == len(muxes(b)) == 1)
+        stream = await a.open(b.peer_id, "/hold/1")
+        await b._connect(a.peer_id, a.addresses()[0])  # the newest is for new streams; the other carries one
+        await until(lambda: len(muxes(a)) == 2)
+        assert await speaks(a, b)
+        assert len(muxes(a)) == 2
+        await stream.reset()
+        await until(lambda: len(muxes(a)) == len(muxes(b)) == 1)
+        assert await speaks(b, a)
+
+
+async def _hold(stream: Stream) -> None:
+    await stream.read(1)
 
 
 # 5

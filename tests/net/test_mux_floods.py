@@ -13,6 +13,7 @@ import trio.testing
 from libp2p.io.exceptions import ConnectionClosedError
 
 from p2pchat.base import limits
+from p2pchat.base.ids import PeerId
 from p2pchat.base.refusals import Refusal
 from p2pchat.net.guard import GuardedYamux
 from p2pchat.net.libp2p_host import Libp2pHost
@@ -61,6 +62,32 @@ async def test_a_flood_below_the_streams_ends_its_connection_alone(kind: str) ->
         assert written < FRAMES
         assert not honest.lost
         assert await talks(a, b)
+
+
+@pytest.mark.parametrize("way", ["excess", "disconnect"])
+async def test_who_was_cut_off_waits_before_it_is_let_in_again(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CUT_OFF_S", 3_600.0)
+    monkeypatch.setattr(limits, "CUT_OFF_MOST_S", 3_600.0)
+    async with two_hosts() as (a, b):
+        b.handle(ECHO, echo)
+        await a.dial(b.peer_id, b.addresses())
+        async with rogue(b) as secured:
+            with trio.fail_after(20):
+                while len(muxes(b)) != 2:  # noqa: ASYNC110  a real socket
+                    await trio.sleep(0.01)
+                if way == "disconnect":
+                    await b.disconnect(PeerId(muxes(b)[1].peer_id.to_bytes()))
+                else:
+                    with suppress(ConnectionClosedError):
+                        for index in range(FRAMES):
+                            await secured.write(FLOODS["pings of Yamux"](index))
+                while len(muxes(b)) != 1:  # noqa: ASYNC110  a real socket
+                    await trio.sleep(0.01)
+        assert await talks(a, b)  # who is in stays in
+        with trio.move_on_after(0.3) as scope:
+            async with rogue(b, b"\x67" * 32):
+                pass
+        assert scope.cancelled_caught
 
 
 async def test_as_many_streams_as_an_honest_peer_opens_cost_nothing() -> None:

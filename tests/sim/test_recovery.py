@@ -8,11 +8,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pchat.base.ids import PeerId
 from p2pchat.core.params import DAY_S
 from p2pchat.core.wire import TEXT, Item, Text, encode_text
 from p2pchat.net.dht import Dht, WalkResult
 from p2pchat.services import contacts as book
-from p2pchat.services import link, receive
+from p2pchat.services import greet, link, receive
+from p2pchat.services.context import Context
 from p2pchat.store import contacts, messages
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
@@ -90,6 +92,29 @@ async def test_a_session_that_is_lost_again_within_ten_minutes_is_replaced_after
                 await trio.sleep(20)
             await eventually(lambda: all_settled(alice, bob), within_s=900)
             assert await bob.received("Alice") == ["first", "second"]
+
+
+async def test_a_stream_that_ends_before_the_new_session_is_made_costs_no_ten_minutes(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            alice, bob = await meet(cluster)
+            await eventually(lambda: all_settled(alice, bob))
+            await bob.database.run(lambda tx: tx.execute("DELETE FROM session"))
+            condemn, ended = greet.condemn, 0
+
+            def condemn_and_end(tx: Tx, context: Context, contact: int, eid: bytes, peer: PeerId) -> int | None:
+                nonlocal ended
+                condemned = condemn(tx, context, contact, eid, peer)
+                ended += cluster.network.kill_streams(alice.network, bob.network) if not ended else 0
+                return condemned
+
+            monkeypatch.setattr(greet, "condemn", condemn_and_end)
+            await alice.send("Bob", "text")
+            assert await eventually(lambda: all_settled(alice, bob), within_s=700) < 60
+            assert ended
+            assert await bob.received("Alice") == ["text"]
 
 
 async def test_a_clock_that_was_a_year_ahead_does_not_forbid_new_sessions(autojump_clock: MockClock) -> None:

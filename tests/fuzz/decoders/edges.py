@@ -181,11 +181,12 @@ def _negotiations() -> list[bytes]:
 class _Said:
     """A stream on which everything was said already: nothing on it waits."""
 
+    is_adopted = False
+
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.peer = PeerId(b"\x00")
         self.remote_host = "192.0.2.1"
-        self.is_adopted = False
 
     def adopt(self) -> None:
         pass
