@@ -61,6 +61,7 @@ class NodeMethods:
 
 
 def _reachability(network: Network, shown: list[str]) -> objects.Reachability:
+    """What is known of it: others have said that they reach this node, it has relays, or neither."""
     if network.standing == "public":
         return "public"
     if network.circuits():

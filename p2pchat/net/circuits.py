@@ -29,6 +29,8 @@ HOP: Final = "/libp2p/circuit/relay/0.2.0/hop"
 STOP: Final = "/libp2p/circuit/relay/0.2.0/stop"
 _ADDRESSES_USED: Final = 2  # of one relay
 _LIFE_S: Final = (120.0, 86_400.0)  # of a reservation, whatever the relay's clock says
+_TALK_S: Final = 600
+_TALK_BYTES: Final = 1024 * 1024
 _REFUSED: Final = {
     wire.NO_RESERVATION: "The peer is not connected to the relay.",
     wire.CONNECTION_FAILED: "The peer did not answer its relay.",
@@ -40,13 +42,15 @@ _REFUSED: Final = {
 class Granted:
     """A reservation at ``relay``, which answers at the IP literal ``host``.
 
-    ``circuits``: where this node is reached through it; ``life_s``: for how many seconds.
+    ``circuits``: where this node is reached through it; ``life_s``: for how many seconds; ``is_scant``: a circuit of it
+    carries a moment's talk, enough to agree on a direct way.
     """
 
     relay: PeerId
     host: str | None = field(repr=False)
     circuits: tuple[Address, ...] = field(repr=False)
     life_s: float
+    is_scant: bool = False
 
 
 async def read_message(stream: Stream) -> bytes:
@@ -95,7 +99,9 @@ async def reserve(network: Network, relay: PeerId, now_s: float) -> Granted:
             raise NetError("The relay does not say where it is.")
         life_s = min(max(granted.expire_s - now_s, _LIFE_S[0]), _LIFE_S[1])
         circuits = tuple(encode_endpoint(replace(endpoint(each), relay=relay)) for each in own)
-        return Granted(relay, stream.remote_host, circuits, life_s)
+        limit = answer.limit or wire.Limit(0, 0)
+        is_scant = 0 < limit.duration_s < _TALK_S or 0 < limit.data_bytes < _TALK_BYTES
+        return Granted(relay, stream.remote_host, circuits, life_s, is_scant)
     finally:
         await stream.reset()
 

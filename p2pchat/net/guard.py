@@ -13,7 +13,7 @@ guard  defect in 0.8.1                                                          
 5      a vanished peer stays connected: its RTT pings drop nothing                     keep-alive in :mod:`~.tcp`
 6      listening on a busy port is logged, and ports are shared (SO_REUSEPORT)         :func:`~.tcp.bind`
 7-9    KadDHT                                                                          not used
-10-12  mDNS writes from foreign threads; relay and hole punching need help             not used yet
+10-12  mDNS writes from foreign threads; relay and hole punching need help             not used: own :mod:`~.circuits`
 13     QUIC does not notice a dead server                                              not offered: TCP alone
 14     GossipSub loses messages                                                        not used
 15     logs name peers and addresses, some through the root logger                     :func:`quiet_library_logs`
@@ -148,8 +148,8 @@ class GuardedYamux(yamux.Yamux):
         self._session.take = self._take_plain
         self._read_task: trio.lowlevel.Task | None = None
         self._answers = bytearray()
-        self.cut_off = False  # by this node, for what the peer has done
         self._adopted: set[int] = set()
+        self.cut_off = False  # by this node, for what the peer has done
 
     @property
     def lost(self) -> bool:

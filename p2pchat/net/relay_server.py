@@ -165,7 +165,8 @@ class RelayServer:
             except BaseException:
                 await onward.reset()
                 raise
-            stream.is_adopted = onward.is_adopted = True
+            stream.adopt()
+            onward.adopt()
             self._nursery.start_soon(self._carry, stream, onward, place.pop_all(), name="circuit")
         return None
 

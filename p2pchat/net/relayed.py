@@ -150,7 +150,7 @@ class Adoption:
         return await self._make(await circuits.lead_to(network, peer, address), peer)
 
     async def _make(self, stream: Stream, peer: PeerId | None) -> GuardedYamux:
-        stream.is_adopted = True
+        stream.adopt()
         link = RelayedLink(stream)
         self._nursery.start_soon(link.run, name="relayed")
         try:

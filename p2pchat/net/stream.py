@@ -57,7 +57,6 @@ class MuxStream(Stream):
         self._peer = peer
         self._sending = trio.Lock()
         self._torn = False
-        self._is_adopted = False
         self._ungranted = 0
         self._change = trio.Event()
 
@@ -79,16 +78,10 @@ class MuxStream(Stream):
         """IP literal and port at the other end of the connection; None if it is relayed."""
         return self._mux.get_remote_address()
 
-    @property
-    def is_adopted(self) -> bool:
+    def adopt(self) -> None:
         """See :class:`~p2pchat.net.transport.Stream`."""
-        return self._is_adopted
-
-    @is_adopted.setter
-    def is_adopted(self, value: bool) -> None:
-        if value:
-            self._mux.adopted(self._stream)
-        self._is_adopted = value
+        super().adopt()
+        self._mux.adopted(self._stream)
 
     async def read(self, max_bytes: int) -> bytes:
         """See :class:`~p2pchat.net.transport.Stream`."""

@@ -32,6 +32,10 @@ class Stream(Protocol):
     is_adopted: bool = False
     """It belongs to somebody who outlives its handler, whose return neither closes nor drains it: see ``adopt``."""
 
+    def adopt(self) -> None:
+        """From now on it is so."""
+        self.is_adopted = True
+
     @property
     def peer(self) -> PeerId:
         """Whom the connection's handshake has authenticated."""

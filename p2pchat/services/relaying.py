@@ -20,8 +20,8 @@ class Relaying:
         self._server = RelayServer(context.network, context.now, context.charges.refusals)
 
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
+        """Until cancelled, or at once where nothing is to be offered."""
+        while self._context.reach.relay_offer != "off":
             await self._until(offered=True)
             log.info("relay.offered")
             async with trio.open_nursery() as nursery:

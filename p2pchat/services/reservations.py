@@ -7,7 +7,8 @@ Rules:
 - A relay is asked every 15 s whether it is there. One that is not, or refuses to go on, is replaced.
 - A relay through which nobody has come for a while is doubted: it stays, and is told of, until there is another in its
   place. One that grants reservations and drops circuits keeps a node out of reach no longer. The while doubles.
-- Whoever said that it is no relay, or refused, is asked again after a while only.
+- So is one whose circuits carry a moment's talk only: better than none.
+- Whoever said that it is no relay, or refused, is asked again after a while only, which doubles.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Reservations:
         self._doubted: set[PeerId] = set()
         self._proven: set[PeerId] = set()
         self._patience_s = limits.RELAY_PATIENCE_S
-        self._tried: OrderedDict[PeerId, float] = OrderedDict()
+        self._tried: OrderedDict[PeerId, tuple[float, float]] = OrderedDict()  # until when not, and how long that was
         self._asking: set[PeerId] = set()
         self._wake = trio.Event()
         self._gone: dict[PeerId, trio.CancelScope] = {}
@@ -90,7 +91,8 @@ class Reservations:
         peer = await circuits.accept(self._network, stream, self._held.__contains__)
         if peer not in (None, relay) and relay in self._held:
             self._proven.add(relay)
-            self._doubted.discard(relay)
+            if not self._held[relay].is_scant:
+                self._doubted.discard(relay)
             self._patience_s = limits.RELAY_PATIENCE_S
 
     # finding relays
@@ -106,19 +108,21 @@ class Reservations:
             for peer, addresses in (*connected, *others)
             if peer not in self._held
             and peer not in self._asking
-            and self._tried.get(peer, now) <= now
+            and self._tried.get(peer, (now, 0.0))[0] <= now
             and not (addresses and self._is_near_another(hearsay.network_to_dial(addresses)))
         ]
 
     async def _ask(self, peer: PeerId, addresses: Sequence[Address], nursery: trio.Nursery) -> None:
-        pause_s = limits.RELAY_RETRY_S
+        pause_s = min(2 * self._tried.get(peer, (0.0, limits.RELAY_RETRY_S / 2))[1], limits.RELAY_RETRY_MAX_S)
         try:
             await self._network.dial(peer, addresses)
             _, protocols = await self._network.learn(peer)
             if HOP in protocols and not self._is_enough():
                 granted = await circuits.reserve(self._network, peer, self._context.now())
-                if not self._is_enough() and not self._is_near_another(hearsay.network_of(granted.host)):
+                if self._is_gain(granted):
                     self._held[peer] = granted
+                    if granted.is_scant:
+                        self._doubted.add(peer)
                     nursery.start_soon(self._keep, granted)
                     self._drop_surplus()
                     self._tell()
@@ -132,7 +136,7 @@ class Reservations:
             self._wake.set()
 
     def _not_before(self, peer: PeerId, pause_s: float) -> None:
-        self._tried[peer] = trio.current_time() + pause_s
+        self._tried[peer] = trio.current_time() + pause_s, max(pause_s, limits.RELAY_RETRY_S / 2)
         self._tried.move_to_end(peer)
         if len(self._tried) > limits.RELAYS_REMEMBERED:
             self._tried.popitem(last=False)
@@ -144,8 +148,14 @@ class Reservations:
     def _is_enough(self) -> bool:
         return len(self._held.keys() - self._doubted) >= limits.OWN_RELAYS
 
+    def _is_gain(self, granted: Granted) -> bool:
+        if self._is_enough() or self._is_near_another(hearsay.network_of(granted.host)):
+            return False
+        return not granted.is_scant or len(self._held) < limits.OWN_RELAYS
+
     def _drop_surplus(self) -> None:
-        for relay in [each for each in self._held if each in self._doubted][: len(self._held) - limits.OWN_RELAYS]:
+        surplus = max(len(self._held) - limits.OWN_RELAYS, 0)
+        for relay in [each for each in self._gone if each in self._doubted][:surplus]:
             self._gone[relay].cancel()
 
     # keeping them

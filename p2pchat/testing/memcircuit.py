@@ -42,7 +42,7 @@ class Circuits:
 
     async def adopt(self, node: MemoryNode, stream: Stream, peer: PeerId | None) -> PeerId:
         """See :meth:`~p2pchat.net.transport.Network.adopt`; ``node`` adopts."""
-        stream.is_adopted = True
+        stream.adopt()
         ours = cast(MemoryStream, stream)
         try:
             with trio.move_on_after(limits.HANDSHAKE_S):

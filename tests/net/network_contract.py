@@ -462,7 +462,7 @@ class NetworkContract:
         taken: list[Stream] = []
 
         async def take(stream: Stream) -> None:
-            stream.is_adopted = True
+            stream.adopt()
             taken.append(stream)
 
         stream = await self.connect(lab, take)

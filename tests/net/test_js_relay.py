@@ -14,10 +14,11 @@ from p2pchat.net.circuits import STOP
 from p2pchat.net.transport import Stream
 from tests.net.hosts import now
 from tests.net.network_contract import ECHO, read_exactly
-from tests.net.test_js import js_node, node_program, pytestmark  # noqa: F401  the mark is this module's, too
+from tests.net.test_js import js_node
+from tests.net.test_js import pytestmark as needs_js
 from tests.net.test_relay import running
 
-assert node_program is not None
+pytestmark = needs_js
 
 
 @pytest.mark.slow

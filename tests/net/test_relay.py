@@ -183,7 +183,7 @@ async def test_a_slow_reader_slows_the_sender_and_nothing_piles_up_at_the_relay(
     async def take(stream: Stream) -> None:
         wire.decode_stop_connect(await circuits.read_message(stream))
         await circuits.write_message(stream, wire.encode_stop_status(wire.OK))
-        stream.is_adopted = True
+        stream.adopt()
         ends.append(stream)
 
     async with running() as lab:

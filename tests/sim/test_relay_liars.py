@@ -27,12 +27,18 @@ Lie = Callable[[MemoryNode, Stream], Awaitable[None]]
 HOME: Final = parse_address("/ip4/192.168.1.1/tcp/80")[0]
 
 
-async def grant(node: MemoryNode, stream: Stream, expire_s: int = 1 << 40, *, at: bytes | None = None) -> bool:
+async def grant(
+    node: MemoryNode,
+    stream: Stream,
+    expire_s: int = 1 << 40,
+    *,
+    at: bytes | None = None,
+    limit: wire.Limit = wire.Limit(0xFFFF_FFFF, 1 << 60),  # noqa: B008  frozen
+) -> bool:
     """Answer a reservation; False: it was a circuit that was asked for."""
     if wire.decode_hop_request(await read_message(stream)) is not None:
         return False
     reservation = wire.Reservation(expire_s, (bytes(node.addresses()[0]) if at is None else at,) * 8)
-    limit = wire.Limit(0xFFFF_FFFF, 1)
     await write_message(stream, wire.encode_hop_status(wire.HopStatus(wire.OK, reservation, limit)))
     return True
 
@@ -76,6 +82,10 @@ async def grants_what_is_over(node: MemoryNode, stream: Stream) -> None:
 
 async def points_at_our_network(node: MemoryNode, stream: Stream) -> None:
     await grant(node, stream, at=bytes(HOME))
+
+
+async def grants_a_moment(node: MemoryNode, stream: Stream) -> None:
+    await grant(node, stream, limit=wire.Limit(120, 131_072))
 
 
 async def points_nowhere(node: MemoryNode, stream: Stream) -> None:
@@ -172,3 +182,22 @@ async def test_a_relay_through_which_nobody_comes_stays_where_there_is_no_other(
             for _ in range(60):
                 await trio.sleep(60)
                 assert relays_of(alice) == before
+
+
+async def test_relays_of_a_moment_are_left_for_better_ones(autojump_clock: MockClock) -> None:
+    with fixed_schedule(5):
+        async with Cluster.running(seed=5) as cluster:
+            for number in range(2):
+                brief = await cluster.add(f"Brief {number}", host=HOSTS[number])
+                brief.network.handle(HOP, partial(grants_a_moment, brief.network))
+            alice = await at_home(cluster, "Alice", ALICE)
+            await eventually(lambda: has_relays(alice), within_s=10)
+            brief_ones = relays_of(alice)
+            await trio.sleep(1_000)
+            assert relays_of(alice) == brief_ones
+            better = {bytes((await relay(cluster, number)).network.peer_id) for number in (2, 3)}
+
+            async def changed() -> bool:
+                return relays_of(alice) == better
+
+            await eventually(changed, within_s=2 * 3_600)

@@ -8,6 +8,7 @@ It is written from the document and shares no code with ``p2pchat.core``. Run it
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ LOC: Final = h(b"dcd1/loc", GATE)
 PEER_ID: Final = bytes.fromhex("002408011220") + seed("peer")
 ASK: Final = seed("ask")
 TCP: Final = b"\x04\xc0\xa8\x01\x07\x06\x0f\xa1"
+CIRCUIT: Final = bytes.fromhex("04c0000201060fa1" + "a50326") + PEER_ID + bytes.fromhex("a202")
 
 
 def stepped(key: bytes, steps: int) -> bytes:
@@ -43,13 +45,22 @@ def record(seq: int, data: bytes, key: bytes, writer_seed: bytes = PSEED) -> byt
     return complete(head, gate_sig, signed(writer_seed, m + gate_sig))
 
 
-def said(n: int, addresses: list[bytes]) -> bytes:
-    return pack([4, PEER_ID, None, None, ASK, n, addresses, [], []])
+def said(n: int, addresses: list[bytes], circuits: Sequence[bytes] = ()) -> bytes:
+    return pack([4, PEER_ID, None, None, ASK, n, addresses, circuits, []])
 
 
 def contents() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     mailbox = [PEER_ID, TCP, seed("token")]
-    full: list[object] = [4, PEER_ID, seed("mailbox"), seed("bundle key"), ASK, 1, [TCP] * 3, [TCP] * 2, [mailbox] * 2]
+    keys = [seed("mailbox"), seed("bundle key"), ASK]
+    full: list[object] = [4, PEER_ID, *keys, 1, [TCP] * 3, [CIRCUIT] * 2, [mailbox] * 2]
+    long = b"\x36" + b"x" * 127
+    cases: list[tuple[int, list[bytes], list[bytes], int]] = [
+        (1, [], [], 0),
+        (2, [TCP], [CIRCUIT], 1),
+        (4_294_967_295, [TCP] * 4, [CIRCUIT] * 3, 2),
+        (1, [long] * 3, [], 0),
+        (1, [long] * 3, [long] * 2, 1),  # the second does not fit
+    ]
     written: list[dict[str, object]] = [
         {
             "peer_id": PEER_ID.hex(),
@@ -57,12 +68,20 @@ def contents() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
             "n": n,
             "addresses": [address.hex() for address in addresses],
             "kept": min(3, len(addresses)),
-            "data": said(n, addresses[:3]).hex(),
+            "circuits": [circuit.hex() for circuit in circuits],
+            "circuits_kept": kept,
+            "data": said(n, addresses[:3], circuits[:kept]).hex(),
         }
-        for n, addresses in ((1, []), (2, [TCP]), (4_294_967_295, [TCP] * 4), (1, [b"\x36" + b"x" * 127] * 3))
+        for n, addresses, circuits, kept in cases
     ]
     read: list[dict[str, object]] = [
-        {"name": "with all that is reserved", "data": pack(full).hex(), "n": 1, "addresses": [TCP.hex()] * 3}
+        {
+            "name": "with mailboxes",
+            "data": pack(full).hex(),
+            "n": 1,
+            "addresses": [TCP.hex()] * 3,
+            "circuits": [CIRCUIT.hex()] * 2,
+        }
     ]
     wrong: list[tuple[str, list[object]]] = [
         ("kind 3", [3, *full[1:]]),
@@ -109,8 +128,8 @@ def sightings() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
         return {"name": name, "gate": GATE.hex(), **held, "now_s": NOW, "record": raw.hex(), **more}
 
     now = stepped(K, 4)  # K is that of four weeks ago
-    good = record(NOW, said(1, [TCP]), now)
-    made = {"nonce24": seed("nonce")[:24].hex(), "pseed": PSEED.hex(), "seq": NOW, "data": said(1, [TCP]).hex()}
+    good = record(NOW, said(1, [TCP], []), now)
+    made = {"nonce24": seed("nonce")[:24].hex(), "pseed": PSEED.hex(), "seq": NOW, "data": said(1, [TCP], []).hex()}
     accepted = [
         case("of this week", WEEK, good, **made),
         case("held since four weeks", WEEK - 4, good, **made),

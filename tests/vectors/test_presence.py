@@ -52,11 +52,13 @@ def test_the_key_of_a_later_week(case: Case) -> None:
 def test_content(case: Case) -> None:
     read = decode_presence(bytes.fromhex(case["data"]))
     addresses = tuple(Address(bytes.fromhex(address)) for address in case["addresses"])
+    circuits = tuple(Address(bytes.fromhex(circuit)) for circuit in case["circuits"])
     if "peer_id" in case:
         ask = bytes.fromhex(case["ask"])
-        said = Presence(PeerId(bytes.fromhex(case["peer_id"])), ask, case["n"], addresses)
+        said = Presence(PeerId(bytes.fromhex(case["peer_id"])), ask, case["n"], addresses, circuits=circuits)
         assert encode_presence(said).hex() == case["data"]
     assert (read.n, read.addresses) == (case["n"], addresses[: case.get("kept", 3)])
+    assert read.circuits == circuits[: case.get("circuits_kept", 2)]
 
 
 @pytest.mark.parametrize("case", cases("content_refused"))

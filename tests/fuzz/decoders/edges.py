@@ -188,6 +188,9 @@ class _Said:
         self.peer = PeerId(b"\x00")
         self.remote_host = "192.0.2.1"
 
+    def adopt(self) -> None:
+        pass
+
     async def read(self, max_bytes: int) -> bytes:
         said, self._data = self._data[:max_bytes], self._data[max_bytes:]
         return said

@@ -8,7 +8,7 @@ from typing import Final
 
 from p2pchat.base.errors import Corrupt, DecodeError, HandshakeError, UsageError
 from p2pchat.base.ids import Address, PeerId, RootKey
-from p2pchat.core import codec, dht_wire, kad_wire, proof
+from p2pchat.core import circuit_wire, codec, dht_wire, kad_wire, proof
 from p2pchat.core.crypto import KeyPair, aead_seal, blake2b, ed25519_pair
 from p2pchat.core.discovery import (
     PEER_ID_PREFIX,
@@ -219,6 +219,48 @@ def _kad_replies() -> list[bytes]:
     return list(map(kad_wire.encode_reply, replies))
 
 
+def _hop(data: bytes) -> None:
+    asked = circuit_wire.decode_hop_request(data)
+    again = circuit_wire.encode_reserve() if asked is None else circuit_wire.encode_hop_connect(asked)
+    if circuit_wire.decode_hop_request(again) != asked:
+        raise AssertionError("another node is asked for when it is read again")
+
+
+def _hops() -> list[bytes]:
+    return [circuit_wire.encode_reserve(), circuit_wire.encode_hop_connect(bytes(_PEER))]
+
+
+def _hop_status(data: bytes) -> None:
+    answer = circuit_wire.decode_hop_status(data)
+    if circuit_wire.decode_hop_status(circuit_wire.encode_hop_status(answer)) != answer:
+        raise AssertionError("a relay's answer is another one when it is read again")
+
+
+def _hop_statuses() -> list[bytes]:
+    reservation = circuit_wire.Reservation(NOW_S, tuple(map(bytes, _ADDRESSES)))
+    answers = [
+        circuit_wire.HopStatus(circuit_wire.OK, reservation, circuit_wire.Limit(3_600, 1 << 24)),
+        circuit_wire.HopStatus(circuit_wire.NO_RESERVATION),
+    ]
+    return list(map(circuit_wire.encode_hop_status, answers))
+
+
+def _stop(data: bytes) -> None:
+    circuit_wire.decode_stop_connect(data)
+
+
+def _stops() -> list[bytes]:
+    return [circuit_wire.encode_stop_connect(bytes(_PEER), circuit_wire.Limit(3_600, 1 << 24))]
+
+
+def _stop_status(data: bytes) -> None:
+    circuit_wire.decode_stop_status(data)
+
+
+def _stop_statuses() -> list[bytes]:
+    return [circuit_wire.encode_stop_status(circuit_wire.OK)]
+
+
 def _kad_stream(data: bytes) -> None:
     reader, messages = kad_wire.VarintReader(256), list[bytes]()
     for at in range(0, len(data), 5):
@@ -251,5 +293,9 @@ TARGETS: Final = (
     Target("answer", _answer, (DecodeError,), _answers),
     Target("kad-request", _kad_request, (DecodeError,), _kad_requests, 512),
     Target("kad-reply", _kad_reply, (DecodeError,), _kad_replies),
+    Target("hop", _hop, (DecodeError,), _hops, 512),
+    Target("hop-status", _hop_status, (DecodeError,), _hop_statuses, 4_096),
+    Target("stop", _stop, (DecodeError,), _stops, 512),
+    Target("stop-status", _stop_status, (DecodeError,), _stop_statuses, 512),
     Target("kad-stream", _kad_stream, (DecodeError,), lambda: [b"\x01x\x80\x01" + bytes(128), b"\xff\xff\xff"], 1_024),
 )
