@@ -132,7 +132,7 @@ def dwellers(spaces: Sequence[Space]) -> list[int]:
 
 def _ip(space: Space, lines: Sequence[str]) -> None:
     with inside(f"/proc/self/fd/{space.namespace}"):
-        done = subprocess.run(  # noqa: S603  the system's own program
+        done = subprocess.run(
             ["ip", "-batch", "-"],  # noqa: S607
             input="".join(f"{line}\n" for line in lines),
             capture_output=True,

@@ -30,7 +30,7 @@ import msgspec
 from netlab import control, spaces
 from netlab.control import LabError
 from netlab.fabric import Fabric, Parcel
-from netlab.link import Link, Settings
+from netlab.link import Link
 from netlab.nat import Lifetimes
 from netlab.router import Router
 from netlab.spaces import Space

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 from contextlib import closing, suppress
-from functools import partial
 
 import pytest
 import trio
