@@ -81,9 +81,15 @@ async def test_a_port_is_mapped_renewed_at_half_its_life_and_given_back(autojump
 
 
 async def test_nobody_is_asked_where_there_is_no_reason(autojump_clock: MockClock) -> None:
-    for options in ({"allowed": False}, {"host": "12.0.0.1"}, {"host": "127.0.0.1"}, {"gateway": "12.0.0.254"}):
+    home, inside = "192.168.1.2", "192.168.1.1"
+    for host, gateway, allowed in (
+        (home, inside, False),
+        ("12.0.0.1", inside, True),
+        ("127.0.0.1", inside, True),
+        (home, "12.0.0.254", True),
+    ):
         router = Double()
-        async with mapping(router, **options) as node:
+        async with mapping(router, host=host, gateway=gateway, allowed=allowed) as node:
             await trio.sleep(5 * HOUR_S)
             assert told(node) == []
         assert router.asked == []
