@@ -80,8 +80,19 @@ class CountingNetwork(Network):
     async def check(self, within_s: float) -> None:
         await self._network.check(within_s)
 
-    async def dial(self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None) -> None:
-        await self._network.dial(peer, addresses, told)
+    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+        await self._network.punch(peer, addresses, leads=leads)
+
+    async def confirm(self, peer: PeerId, address: Address) -> None:
+        await self._network.confirm(peer, address)
+
+    async def seen_by(self, peer: PeerId) -> Address | None:
+        return await self._network.seen_by(peer)
+
+    async def dial(
+        self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None, *, from_port: bool = False
+    ) -> None:
+        await self._network.dial(peer, addresses, told, from_port=from_port)
 
     async def open(self, peer: PeerId, protocol: str) -> Stream:
         return _CountingStream(await self._network.open(peer, protocol), self.traffic)

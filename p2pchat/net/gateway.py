@@ -31,10 +31,9 @@ def parse_routes(text: str) -> str | None:
             continue
         try:
             destination, gateway, flags, mask = (int(columns[index], 16) for index in (1, 2, 3, 7))
-            metric = int(columns[6])
-        except ValueError:
+            metric, host = int(columns[6]), str(ipaddress.IPv4Address(gateway.to_bytes(4, "little")))
+        except (ValueError, OverflowError):
             continue  # no line of this kind
         if destination == mask == 0 and flags & _GATEWAY_FLAG:
-            host = str(ipaddress.IPv4Address(gateway.to_bytes(4, "little")))
             best = min(best or (metric, host), (metric, host))
     return None if best is None else best[1]

@@ -36,6 +36,7 @@ class Upnp(Router):
         self._search_ms = search_ms
         self._interface = interface
         self._thread = trio.CapacityLimiter(1)
+        self._found: miniupnpc.UPnP | None = None  # by the search before: whoever ends has no time for another
 
     async def map(self, gateway: str | None, host: str, port: int, wanted: int) -> Mapped:  # noqa: ARG002
         """See :class:`~.router.Router`; the router is searched for."""
@@ -49,7 +50,7 @@ class Upnp(Router):
 
     def _map(self, host: str, port: int, wanted: int) -> Mapped:
         try:
-            found = self._search()
+            found = self._found = self._search()
             external = found.externalipaddress()
         except Exception:  # miniupnpc knows no narrower one; its text may name addresses
             raise NetError("No router answers.") from None
@@ -65,7 +66,7 @@ class Upnp(Router):
 
     def _unmap(self, external_port: int) -> None:
         try:
-            self._search().deleteportmapping(external_port, _PROTOCOL)
+            (self._found or self._search()).deleteportmapping(external_port, _PROTOCOL)
         except Exception:  # as above
             raise NetError("The router did not end a mapping.") from None
 

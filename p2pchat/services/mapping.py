@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -44,8 +44,8 @@ log = structlog.get_logger()
 class _Place:
     """Where this node listens, and the router before it, if it is known."""
 
-    gateway: str | None
-    host: str
+    gateway: str | None = field(repr=False)
+    host: str = field(repr=False)
     port: int
 
 

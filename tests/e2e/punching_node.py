@@ -1,10 +1,10 @@
 """One of three nodes of a network lab: a public relay, and two behind NATs that meet by it. See test_netlab_direct.py.
 
-    punching_node.py relay ADDRESS          prints its PeerID
-    punching_node.py home ADDRESS PEERID    connects to the relay, says which PeerID it has and where it is seen
-    … then reads lines: `meet PEERID` connects through the relay and waits; `await` waits to be connected to and invites
+    punching_node.py relay ADDRESS NAME               prints its PeerID
+    punching_node.py home ADDRESS PEERID [map] NAME   connects to the relay, says who it is and where it is seen
 
-Each ends with what its input ends with. What it prints: JSON, one line each.
+The latter has the router map a port first if it is to, and then reads a line: `meet PEERID` connects through the relay
+and waits, `await` waits to be connected to and invites, `end` ends. What they print: JSON, one line each.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ from __future__ import annotations
 import json
 import sys
 from functools import partial
+from types import SimpleNamespace
+from typing import cast
 
+import structlog
 import trio
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import PeerId
-from p2pchat.net.addresses import decode_peer_id, format_address, parse_address
+from p2pchat.net.addresses import decode_peer_id, format_address, is_global, parse_address
 from p2pchat.net.autonat import AUTONAT, AutonatServer, ask
 from p2pchat.net.dcutr import DCUTR, Dcutr
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.transport import Stream
+from p2pchat.services.context import Context, Reach
+from p2pchat.services.mapping import Mapper
 from tests.net.network_contract import read_exactly
 
 HOP, STOP = "/test/hop/1", "/test/stop/1"
@@ -59,6 +64,16 @@ async def relay(host: Libp2pHost) -> None:
     await trio.sleep_forever()
 
 
+async def map_port(host: Libp2pHost, nursery: trio.Nursery) -> None:
+    """Ask the router, and give it back at the end."""
+    context = cast(Context, SimpleNamespace(network=host, jitter=lambda: 0.5, reach=Reach(mapping=True)))
+    mapped = trio.Event()
+    nursery.start_soon(Mapper(context, mapped.set).run)
+    with trio.fail_after(30):
+        await mapped.wait()
+    say(mapped=[format_address(each) for each in host.addresses() if is_global(each)])
+
+
 async def home(host: Libp2pHost, address: str, relay_peer: PeerId) -> None:
     async def stop(stream: Stream) -> None:
         await host.adopt(stream, None)
@@ -72,18 +87,20 @@ async def home(host: Libp2pHost, address: str, relay_peer: PeerId) -> None:
     dcutr = Dcutr(host, lambda: (seen,), anybody)
     host.handle(DCUTR, dcutr.serve)
     command = (await trio.to_thread.run_sync(sys.stdin.readline)).split()
+    if command[0] == "end":
+        return
     started = trio.current_time()
     if command[0] == "meet":
         peer = decode_peer_id(bytes.fromhex(command[1]))
         stream = await host.open(relay_peer, HOP)
         await stream.write(bytes(peer))
         await host.adopt(stream, peer)
-    while (others := [link for link in host.links() if link.peer != relay_peer]) == []:
+    while (others := [link for link in host.links() if link.peer != relay_peer]) == []:  # noqa: ASYNC110  no event tells of paths
         await trio.sleep(0.02)
     peer = others[0].peer
     say(path=others[0].path, after_s=trio.current_time() - started)
     tries = 0
-    with trio.move_on_after(30):
+    with trio.move_on_after(20):
         while all(link.path == "relayed" for link in host.links() if link.peer == peer):
             if command[0] == "await" and tries < 3:
                 tries += 1
@@ -97,14 +114,16 @@ async def home(host: Libp2pHost, address: str, relay_peer: PeerId) -> None:
     await trio.sleep_forever()
 
 
-async def main(role: str, address: str, peer: str = "") -> None:
+async def main(role: str, address: str, peer: str = "", maps: str = "") -> None:
     listen = parse_address(f"/ip4/0.0.0.0/tcp/{_PORT}")[0]
-    async with (
-        Libp2pHost.listen(sys.argv[-1].encode().rjust(32, b"\0"), [listen], now=trio.current_time) as host,
-        trio.open_nursery(),
-    ):
+    seed = sys.argv[-1].encode().rjust(32, b"\0")
+    async with Libp2pHost.listen(seed, [listen], now=trio.current_time) as host, trio.open_nursery() as nursery:
+        if maps:
+            await map_port(host, nursery)
         await (relay(host) if role == "relay" else home(host, address, decode_peer_id(bytes.fromhex(peer))))
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     trio.run(partial(main, *sys.argv[1:-1]))

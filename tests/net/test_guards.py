@@ -314,7 +314,7 @@ async def test_two_who_dial_each_other_at_once_are_connected() -> None:
 async def test_the_newest_connection_is_used_and_the_oldest_given_up() -> None:
     async with two_hosts() as (a, b):
         for number in range(limits.CONNECTIONS_PER_PEER + 2):
-            await a._connect(b.peer_id, b.addresses()[0])
+            await a._outgoing.connect(b.peer_id, b.addresses()[0])
             await until(lambda n=number: len(b._connections.alive(a.peer_id)) == min(n + 1, 4))  # type: ignore[misc]
         await until(lambda: len(muxes(a)) == len(muxes(b)) == limits.CONNECTIONS_PER_PEER)
         best = a._connections.alive(b.peer_id)[0]
@@ -330,10 +330,10 @@ async def test_of_several_connections_one_is_left(monkeypatch: pytest.MonkeyPatc
         a.handle("/hold/1", _hold)
         b.handle("/hold/1", _hold)
         for dialler, other in ((a, b), (b, a), (a, b)):
-            await dialler._connect(other.peer_id, other.addresses()[0])
+            await dialler._outgoing.connect(other.peer_id, other.addresses()[0])
         await until(lambda: len(muxes(a)) == len(muxes(b)) == 1)
         stream = await a.open(b.peer_id, "/hold/1")
-        await b._connect(a.peer_id, a.addresses()[0])  # the newest is for new streams; the other carries one
+        await b._outgoing.connect(a.peer_id, a.addresses()[0])  # the newest is for new streams; the other carries one
         await until(lambda: len(muxes(a)) == 2)
         assert await speaks(a, b)
         assert len(muxes(a)) == 2
