@@ -92,6 +92,15 @@ class Connections:
         entry = self._peers.get(peer)
         return [] if entry is None else entry.best_first()
 
+    def has_opened_another(self, mux: GuardedYamux) -> bool:
+        """Whether this node has opened another connection to the peer of ``mux``, and it is as good.
+
+        Of connections that both have opened at once each node would count the other's, and both would go.
+        """
+        connections = self.alive(PeerId(mux.peer_id.to_bytes()))
+        ranks = [PATH_RANK[c.path] for c in connections if c.mux is not mux and c.mux.is_initiator]
+        return bool(ranks) and max(ranks) >= PATH_RANK[_path(mux)]
+
     def links(self) -> tuple[Link, ...]:
         """The best connection of each peer."""
         best = [entry.best_first()[:1] for entry in self._peers.values()]

@@ -200,7 +200,8 @@ class Libp2pHost(Network):
         if not muxes:
             raise NetError("Nobody answered.")
         peer = PeerId(muxes[0].peer_id.to_bytes())
-        for surplus in muxes if peer == self.peer_id else muxes[1:]:
+        is_used = peer != self.peer_id and not self._connections.has_opened_another(muxes[0])
+        for surplus in muxes[is_used:]:
             await surplus.abort()
         if peer == self.peer_id:
             raise NetError("It was this node itself.")

@@ -133,6 +133,16 @@ async def two_nodes_hear_of_each_other_soon() -> None:
     assert "lan" not in [thread.name for thread in threading.enumerate()]
 
 
+async def ipv6_alone_will_do() -> None:
+    first, second = Heard(), Heard()
+
+    async def body() -> None:
+        await first.until(from_socket("fd77::1", 4004))
+        await second.until(SIX)
+
+    await _while_announced([((on_lo(4003, "fd77::1"),), first), ((on_lo(4004, "fd77::1"),), second)], body)
+
+
 async def _settled(heard: Heard) -> None:
     await heard.until(FOUR, SIX)
     await trio.sleep(2)  # every announcement is repeated

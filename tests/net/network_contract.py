@@ -137,6 +137,19 @@ class NetworkContract:
         with pytest.raises(NetError):
             await lab.a.dial(lab.a.peer_id, lab.a.addresses())
 
+    async def test_who_answers_at_an_address_is_known_when_it_has(self, lab: Lab, clock: object) -> None:
+        assert await lab.a.dial_unknown(lab.b.addresses()) == lab.b.peer_id
+        assert [link.peer for link in lab.a.links()] == [lab.b.peer_id]
+
+    async def test_a_node_is_not_who_answers_it(self, lab: Lab, clock: object) -> None:
+        with pytest.raises(NetError):
+            await lab.a.dial_unknown(lab.a.addresses())
+        await until(lambda: not lab.a.links())
+
+    async def test_nobody_answers(self, lab: Lab, clock: object) -> None:
+        with pytest.raises(NetError):
+            await lab.a.dial_unknown([lab.nowhere])
+
     async def test_callers_share_one_attempt(self, lab: Lab, clock: object) -> None:
         seen = Recorder(lab.b)
         async with trio.open_nursery() as nursery:
