@@ -95,7 +95,8 @@ class _Loneliness:
     def __init__(self, context: Context, configured: Sequence[Entry]) -> None:
         self.has_asked = False
         self._context = context
-        self._nodes = [each for each in configured if not isinstance(each, DnsName)]
+        own = context.network.peer_id
+        self._nodes = [each for each in configured if not isinstance(each, DnsName) and each[0] != own]
         self._names = [each for each in configured if isinstance(each, DnsName)]
         self._began_at = trio.current_time()
         self._backoff = Backoff(due_at=self._began_at + limits.ALONE_S)
@@ -107,11 +108,13 @@ class _Loneliness:
         """One attempt; whether somebody answered."""
         self.has_asked = False
         try:
-            return await self._ask_known() or await self._ask_names() or await self._ask_strangers()
+            for step in (self._ask_known, self._ask_names, self._ask_strangers):
+                if await step() or self._context.dht.peers() > 0:
+                    return True
         except StoreError as error:
             log.warning("bootstrap.failed", error=cause(error))
             self.has_asked = True
-            return False
+        return False
 
     def due_in_s(self) -> float:
         """In how many seconds the meeting point may be looked at; infinite where it may not."""
@@ -124,7 +127,7 @@ class _Loneliness:
         tried = [
             *([f"{self._known} known from before or named by an invite"] if self._known else []),
             *([f"{len(self._nodes)} named by the user"] if self._nodes else []),
-            *([f"those of {len(self._names)} names"] if self._names else []),
+            *([f"those of {len(self._names)} DNS name{'s' * (len(self._names) > 1)}"] if self._names else []),
             *(["the public DHT"] if self._has_looked else []),
         ]
         if not tried:
@@ -140,12 +143,11 @@ class _Loneliness:
         if not fresh:  # all were asked: from the beginning
             self._asked.clear()
             fresh = cached
-        named = [each for each in self._nodes if each[0] != own]
         for number in range(limits.BOOTSTRAP_WAVES):
             first = number * limits.BOOTSTRAP_WAVE
             wave = [(each.peer, each.addresses) for each in fresh[first : first + limits.BOOTSTRAP_WAVE]]
             self._asked.update(peer for peer, _ in wave)
-            if await self._ask([*named, *wave] if number == 0 else wave):
+            if await self._ask([*self._nodes, *wave] if number == 0 else wave) or self._context.dht.peers() > 0:
                 return True
         return False
 
@@ -170,8 +172,8 @@ class _Loneliness:
         return await self._ask(found)
 
     async def _ask(self, nodes: Sequence[NodeAddress]) -> bool:
-        if not nodes or self._context.dht.peers() > 0:
-            return bool(nodes)
+        if not nodes:
+            return False
         self.has_asked = True
         try:
             count = await self._context.dht.bootstrap(nodes)
