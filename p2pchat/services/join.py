@@ -32,6 +32,7 @@ from p2pchat.services.meeting_point import Backoff
 from p2pchat.store import known_peers
 
 ALONE_CHECK_S: Final = 30.0
+_PLACES: Final = 4  # of the first wave for nodes known from before; the others wait behind those whom the user named
 
 log = structlog.get_logger()
 
@@ -143,12 +144,14 @@ class _Loneliness:
         if not fresh:  # all were asked: from the beginning
             self._asked.clear()
             fresh = cached
-        for number in range(limits.BOOTSTRAP_WAVES):
-            first = number * limits.BOOTSTRAP_WAVE
-            wave = [(each.peer, each.addresses) for each in fresh[first : first + limits.BOOTSTRAP_WAVE]]
-            self._asked.update(peer for peer, _ in wave)
-            if await self._ask([*self._nodes, *wave] if number == 0 else wave) or self._context.dht.peers() > 0:
+        named, places = self._nodes, max(limits.BOOTSTRAP_WAVE - len(self._nodes), _PLACES)
+        for _ in range(limits.BOOTSTRAP_WAVES):
+            wave, fresh = fresh[:places], fresh[places:]
+            self._asked.update(each.peer for each in wave)
+            nodes = [*named, *((each.peer, each.addresses) for each in wave)]
+            if await self._ask(nodes) or self._context.dht.peers() > 0:
                 return True
+            named, places = [], limits.BOOTSTRAP_WAVE
         return False
 
     async def _ask_names(self) -> bool:
