@@ -33,6 +33,7 @@ from p2pchat.services.meeting_point import Backoff
 from p2pchat.store import known_peers
 
 ALONE_CHECK_S: Final = 30.0
+_PLACES: Final = 4  # of the first wave for nodes known from before; the others wait behind those whom the user named
 
 log = structlog.get_logger()
 
@@ -115,7 +116,8 @@ class _Loneliness:
     def __init__(self, context: Context, configured: Sequence[Entry]) -> None:
         self.has_asked = False
         self._context = context
-        self._nodes = [each for each in configured if not isinstance(each, DnsName)]
+        own = context.network.peer_id
+        self._nodes = [each for each in configured if not isinstance(each, DnsName) and each[0] != own]
         self._names = [each for each in configured if isinstance(each, DnsName)]
         self._began_at = trio.current_time()
         self._backoff = Backoff(due_at=self._began_at + limits.ALONE_S)
@@ -127,11 +129,13 @@ class _Loneliness:
         """One attempt; whether somebody answered."""
         self.has_asked = False
         try:
-            return await self._ask_known() or await self._ask_names() or await self._ask_strangers()
+            for step in (self._ask_known, self._ask_names, self._ask_strangers):
+                if await step() or self._context.dht.peers() > 0:
+                    return True
         except StoreError as error:
             log.warning("bootstrap.failed", error=cause(error))
             self.has_asked = True
-            return False
+        return False
 
     def due_in_s(self) -> float:
         """In how many seconds the meeting point may be looked at; infinite where it may not."""
@@ -144,7 +148,7 @@ class _Loneliness:
         tried = [
             *([f"{self._known} known from before or named by an invite"] if self._known else []),
             *([f"{len(self._nodes)} named by the user"] if self._nodes else []),
-            *([f"those of {len(self._names)} names"] if self._names else []),
+            *([f"those of {len(self._names)} DNS name{'s' * (len(self._names) > 1)}"] if self._names else []),
             *(["the public DHT"] if self._has_looked else []),
         ]
         if not tried:
@@ -160,13 +164,14 @@ class _Loneliness:
         if not fresh:  # all were asked: from the beginning
             self._asked.clear()
             fresh = cached
-        named = [each for each in self._nodes if each[0] != own]
-        for number in range(limits.BOOTSTRAP_WAVES):
-            first = number * limits.BOOTSTRAP_WAVE
-            wave = [(each.peer, each.addresses) for each in fresh[first : first + limits.BOOTSTRAP_WAVE]]
-            self._asked.update(peer for peer, _ in wave)
-            if await self._ask([*named, *wave] if number == 0 else wave):
+        named, places = self._nodes, max(limits.BOOTSTRAP_WAVE - len(self._nodes), _PLACES)
+        for _ in range(limits.BOOTSTRAP_WAVES):
+            wave, fresh = fresh[:places], fresh[places:]
+            self._asked.update(each.peer for each in wave)
+            nodes = [*named, *((each.peer, each.addresses) for each in wave)]
+            if await self._ask(nodes) or self._context.dht.peers() > 0:
                 return True
+            named, places = [], limits.BOOTSTRAP_WAVE
         return False
 
     async def _ask_names(self) -> bool:
@@ -190,8 +195,8 @@ class _Loneliness:
         return await self._ask(found)
 
     async def _ask(self, nodes: Sequence[NodeAddress]) -> bool:
-        if not nodes or self._context.dht.peers() > 0:
-            return bool(nodes)
+        if not nodes:
+            return False
         self.has_asked = True
         try:
             count = await self._context.dht.bootstrap(nodes)

@@ -317,7 +317,9 @@ async def test_of_those_who_are_named_there_few_are_dialled_and_of_one_network_f
         alice = await cluster.add("Alice")
         nobody = [peer_id_from_key(number.to_bytes(32, "big")) for number in range(300)]
         hosts = [f"9.9.9.{number}" if number < 200 else f"{number - 150}.1.1.1" for number in range(300)]
-        named = [(peer, (parse_address(f"/ip4/{host}/tcp/1")[0],)) for peer, host in zip(nobody, hosts, strict=True)]
+        named: list[NodeAddress] = [
+            (peer, (parse_address(f"/ip4/{host}/tcp/1")[0],)) for peer, host in zip(nobody, hosts, strict=True)
+        ]
         public = PublicNodes(cluster, 2, named)
         context, doors = context_of(alice), Doors(cluster)
         dials = Dials(monkeypatch)

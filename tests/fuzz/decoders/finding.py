@@ -8,7 +8,7 @@ from typing import Final
 
 from p2pchat.base.errors import Corrupt, DecodeError, HandshakeError, UsageError
 from p2pchat.base.ids import Address, PeerId, RootKey
-from p2pchat.core import circuit_wire, codec, dht_wire, kad_wire, proof
+from p2pchat.core import circuit_wire, codec, dht_wire, kad_wire, proof, public_wire
 from p2pchat.core.crypto import KeyPair, aead_seal, blake2b, ed25519_pair
 from p2pchat.core.discovery import (
     PEER_ID_PREFIX,
@@ -271,6 +271,21 @@ def _kad_stream(data: bytes) -> None:
     exactly(data[: len(read)], read)
 
 
+def _public_reply(data: bytes) -> None:
+    """The first byte says whether the rest is a whole reply, or the beginning of one."""
+    is_whole = data[:1] != b"\x01"
+    reply = public_wire.decode_reply(data[1:], is_whole=is_whole)
+    if len(reply.closer) > public_wire.CLOSER_PEERS or len(reply.providers) > public_wire.PROVIDERS:
+        raise AssertionError("more was taken than counts")
+
+
+def _public_replies() -> list[bytes]:
+    said = public_wire.encode_add_provider(public_wire.MEETING_KEY, _PEER, _ADDRESSES)
+    closer = kad_wire.encode_reply(kad_wire.KadMessage(4, peers=(dht_wire.ToldPeer(bytes(_PEER), ()),)))
+    many = closer + closer[2:] * 21
+    return [b"\0" + said, b"\0" + closer, b"\0" + many, b"\x01" + said[:-1], b"\x01" + closer + said[2:-3]]
+
+
 _LINK: Final = "p2pchat:" + "a" * 32
 
 TARGETS: Final = (
@@ -297,5 +312,6 @@ TARGETS: Final = (
     Target("hop-status", _hop_status, (DecodeError,), _hop_statuses, 4_096),
     Target("stop", _stop, (DecodeError,), _stops, 512),
     Target("stop-status", _stop_status, (DecodeError,), _stop_statuses, 512),
+    Target("public-reply", _public_reply, (DecodeError,), _public_replies),
     Target("kad-stream", _kad_stream, (DecodeError,), lambda: [b"\x01x\x80\x01" + bytes(128), b"\xff\xff\xff"], 1_024),
 )

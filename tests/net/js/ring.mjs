@@ -34,7 +34,16 @@ for (let index = 0; index < size; index++) {
   for (const step of [1, 2]) await nodes[index].dial(nodes[(index + step) % size].getMultiaddrs(), within(5000))
 }
 
+const met = new Set()
+for (const node of nodes) {
+  node.addEventListener('peer:connect', (event) => {
+    if (!nodes.some((other) => other.peerId.equals(event.detail))) met.add(event.detail.toString())
+  })
+}
+
 const commands = {
+  // who came that is not of the ring
+  met: async () => [...met],
   // who provides a CID, as the first node finds it, and at which addresses
   providers: async (cid) => {
     const found = new Set()
