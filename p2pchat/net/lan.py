@@ -178,7 +178,7 @@ class _Session:
 
         hosts = [host for each in announcements for host in each.hosts]
         try:
-            _try_port(hosts)
+            await _until_bindable(hosts)
             opened = AsyncZeroconf(interfaces=hosts)
         except (OSError, RuntimeError) as error:  # the interface is gone, or the port is not shared
             log.debug("lan.failed", error=type(error).__name__)
@@ -243,6 +243,17 @@ class _Session:
         addresses = tuple(from_socket(host.partition("%")[0], info.port) for host in hosts)
         if addresses:
             self._heard(addresses)
+
+
+async def _until_bindable(hosts: Sequence[str]) -> None:
+    """The kernel makes sure for a second or two that a new IPv6 address is nobody else's. Raises OSError in the end."""
+    for _ in range(limits.LAN_BIND_TRIES):
+        try:
+            _try_port(hosts)
+            return
+        except OSError:
+            await asyncio.sleep(limits.LAN_BIND_PAUSE_S)
+    _try_port(hosts)
 
 
 def _try_port(hosts: Sequence[str]) -> None:
