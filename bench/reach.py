@@ -1,6 +1,6 @@
 """``reach``: who reaches whom in the test networks of ``scripts/netlab``, how fast, by which path. Needs root.
 
-    scripts/bench reach [--topologies NAME …] [--what first|loss|survive] [--people home public] [--json FILE]
+    scripts/bench reach [--topologies NAME …] [--what first|loss|survive|half] [--people home public]
 
 Two people in each topology: at home on both sides, and (``public``) one at home and one on the internet. Two other
 nodes of the internet relay and are everybody's bootstrap nodes; home routers map ports by NAT-PMP only with
@@ -14,6 +14,7 @@ nodes of the internet relay and are everybody's bootstrap nodes; home routers ma
   created to delivered by the writer's log.
 - ``survive``: the relays are killed while they talk, a text each way; then both start again, knowing nobody but whom
   they have kept on disk.
+- ``half``: :mod:`bench.half`; ``--nodes``, ``--pause-s``.
 
 What a topology cannot do is said, and no failure of the measurement.
 """
@@ -29,6 +30,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from bench import half
 from bench.measure import Samples, quantile
 from bench.report import Metric, document, machine, table
 from bench.settler import Settler, Unmet, meet, wait
@@ -106,13 +108,16 @@ def main(arguments: Sequence[str]) -> int:
     seconds = [{"home": "bob", "public": _PUBLIC}[each] for each in chosen.people]
     rows = [Row(each, who) for each in chosen.topologies for who in seconds if (each, who) != ("lan", _PUBLIC)]
     samples, told, before = Samples(), list[str](), machine()
-    act, metrics_of = _WHAT[chosen.what]
+    plan = _WHAT.get(chosen.what)
 
     def work(sandbox: Sandbox) -> None:
         folder = sandbox.open()
+        if plan is None:
+            half.run(sandbox, folder / "half", chosen.nodes, chosen.pause_s, chosen.within_s, samples, told)
+            return
         bench = Bench(sandbox, folder, samples, told, chosen.within_s, chosen.cut_s, chosen.texts, chosen.mapping)
         for index, row in enumerate(rows):
-            _row(replace(bench, folder=folder / str(index)), row, act)
+            _row(replace(bench, folder=folder / str(index)), row, plan[0])
 
     try:
         in_sandbox("p2pchat-bench-", work)
@@ -121,7 +126,8 @@ def main(arguments: Sequence[str]) -> int:
     except P2PChatError as error:
         print(f"{error.error_name}: {error.message}", file=sys.stderr)
         return 1
-    metrics = [metric for row in rows for metric in metrics_of(row) if metric.name in samples]
+    planned = half.metrics() if plan is None else [metric for row in rows for metric in plan[1](row)]
+    metrics = [metric for metric in planned if metric.name in samples]
     taken = before()
     lines = [", ".join(f"{name} {value}" for name, value in taken.items()), *table(metrics, samples), *told]
     print(*lines, sep="\n")
@@ -319,7 +325,7 @@ _WHAT: Final[dict[str, tuple[Act, Callable[[Row], list[Metric]]]]] = {
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench reach", description="Who reaches whom, how fast, by which path.")
     parser.add_argument("--topologies", nargs="+", choices=names(), default=names(), metavar="NAME")
-    parser.add_argument("--what", choices=tuple(_WHAT), default="first")
+    parser.add_argument("--what", choices=(*_WHAT, "half"), default="first")
     parser.add_argument("--people", choices=("home", "public"), nargs="+", default=("home", "public"))
     parser.add_argument("--mapping", action="store_true", help="home routers map ports by NAT-PMP")
     parser.add_argument("--cut-s", type=float, default=60.0, metavar="N", help="how long nothing passes (60)")
@@ -327,5 +333,7 @@ def _parser() -> argparse.ArgumentParser:
         "--within-s", type=float, default=60.0, metavar="N", help="how long anything is waited for (60)"
     )
     parser.add_argument("--texts", type=int, default=1000, metavar="N", help="of loss, each way (1000)")
+    parser.add_argument("--nodes", type=int, default=30, metavar="N", help="of half, at first (30)")
+    parser.add_argument("--pause-s", type=float, default=60.0, metavar="N", help="of half, between deaths (60)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there, too")
     return parser

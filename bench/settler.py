@@ -65,6 +65,9 @@ class Settler(Node):
         }
         return next((path for path in ("lan", "direct", "relayed") if path in found), "")
 
+    def has_matched(self, other: Settler) -> bool:
+        return text(self.client.call("contacts.get", to=other.name), "state") == "matched"
+
     def send(self, to: Settler, words: str) -> None:
         """Queue a text."""
         self.client.call("message.send", to=to.name, text=words)
@@ -103,9 +106,8 @@ def meet(sandbox: Sandbox, one: Settler, other: Settler, within_s: float) -> flo
     """Let two who run add each other by number and match; the seconds that it took. Raises as :func:`wait` does."""
     for each, their in ((one, other), (other, one)):
         each.client.call("contacts.add", number=their.number, name=their.name)
-    return wait(
-        sandbox,
-        lambda: all(each.events("contact.matched") for each in (one, other)),
-        "no match",
-        within_s,
-    )
+
+    def matched() -> bool:
+        return all(each.has_matched(their) for each, their in ((one, other), (other, one)))
+
+    return wait(sandbox, matched, "no match", within_s)
