@@ -73,7 +73,9 @@ class Reservations:
                     for peer, addresses in self._candidates()[: limits.RELAYS_TRIED - len(self._asking)]:
                         self._asking.add(peer)
                         nursery.start_soon(self._ask, peer, addresses, nursery)
-                with trio.move_on_after(limits.RELAY_CHECK_S):
+                # Without internet there is nobody to ask, and whoever comes is told of.
+                is_on_internet = any(link.path == "direct" for link in self._network.links())
+                with trio.move_on_after(limits.RELAY_CHECK_S if is_on_internet else limits.RELAY_RETRY_MAX_S):
                     await self._wake.wait()
 
     def _is_wanted(self) -> bool:

@@ -14,6 +14,7 @@ from p2pchat.services import receipts
 from p2pchat.store import contacts, messages
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from tests.sim.people import ALICE, BOB, meet
+from tests.sim.relays import meet_through_relays
 
 CONNECTION = Connection(Channel.__new__(Channel))  # these methods do nothing with it
 
@@ -133,3 +134,18 @@ async def test_attempts_are_bounded_and_go_with_the_contact(autojump_clock: Mock
 async def gone(node: Node, contact: int) -> bool:
     assert node.running is not None
     return node.running.context.attempts.of(contact) == ()
+
+
+async def test_a_try_through_a_relay_is_shown_as_one(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob, _ = await meet_through_relays(cluster)
+        await cluster.crash(bob)
+        await alice.send("Bob", "hello")
+
+        async def is_tried() -> bool:
+            return "relayed" in [each.path for each in (await explained(alice, "Bob")).tries]
+
+        await eventually(is_tried, within_s=60)
+        relayed = [each for each in (await explained(alice, "Bob")).tries if each.path == "relayed"]
+        assert all("/p2p-circuit" in (each.address or "") for each in relayed)
+        assert "The peer is not connected to the relay." in [each.error for each in relayed]
