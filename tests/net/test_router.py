@@ -108,6 +108,9 @@ def test_the_default_route_with_the_least_metric_names_the_gateway() -> None:
     assert gateway.parse_routes(ROUTES) == "192.168.1.254"
 
 
-@pytest.mark.parametrize("text", ["", "junk", ROUTES.replace("0003", "0001"), "h\na b c", ROUTES.replace("A8C0", "A8C0FF"), "h\n" + "x\t" * 8])
+@pytest.mark.parametrize(
+    "text",
+    ["", "junk", ROUTES.replace("0003", "0001"), "h\na b c", ROUTES.replace("A8C0", "A8C0FF"), "h\n" + "x\t" * 8],
+)
 def test_without_a_gateway_there_is_none(text: str) -> None:
     assert gateway.parse_routes(text) is None
