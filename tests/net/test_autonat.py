@@ -63,7 +63,7 @@ async def test_only_the_asker_is_dialled_where_it_is_seen(monkeypatch: pytest.Mo
         assert dialled == []
         ports = [from_socket("127.0.0.1", port) for port in range(4001, 4010)]
         assert await status(a, b, b"", [*others, *ports]) == OK
-        assert [endpoint(each).port for each in dialled] == [4001, 4002]
+        assert sorted(endpoint(each).port for each in dialled) == [4001, 4002]
 
 
 async def test_a_peer_asks_so_often_and_no_more() -> None:
