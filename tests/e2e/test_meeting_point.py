@@ -9,13 +9,13 @@ import pytest
 import trio
 
 from p2pchat.api.paths import ProfilePaths
+from p2pchat.cli.sandbox import ALONE
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.public_wire import MEETING_KEY
 from p2pchat.net.addresses import concrete, format_address, format_peer_id, parse_address
 from p2pchat.net.dht import Dht
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.public_dht import PublicDht
-from tests.e2e import daemons as processes
 from tests.e2e.daemons import Daemon, daemons
 from tests.net.hosts import LOOPBACK, now
 from tests.net.test_js import js_node, needs_js
@@ -50,7 +50,7 @@ async def test_a_newcomer_gets_in_by_the_meeting_point_alone(tmp_path: Path, mon
             with daemons(tmp_path, None) as (newcomer,):
                 entries = [format_address(addresses[0], peer) for peer, addresses in js.nodes[:2]]
                 settings(tmp_path / "0").write_text(f"[bootstrap]\npublic_entry = {entries}\n")
-                monkeypatch.setattr(processes, "ALONE", processes.ALONE | {"P2PCHAT_PUBLIC_DHT": "on"})
+                monkeypatch.setattr("tests.e2e.daemons.ALONE", ALONE | {"P2PCHAT_PUBLIC_DHT": "on"})
                 await trio.to_thread.run_sync(partial(newcomer.start, "--listen", ANYWHERE))
                 with trio.fail_after(40):
                     while not await trio.to_thread.run_sync(lambda: status(newcomer)["peers"]):  # noqa: ASYNC110
