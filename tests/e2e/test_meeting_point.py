@@ -16,7 +16,6 @@ from p2pchat.net.addresses import concrete, format_address, format_peer_id, pars
 from p2pchat.net.dht import Dht
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.public_dht import PublicDht
-from tests.e2e import daemons as processes
 from tests.e2e.daemons import Daemon, daemons
 from tests.net.hosts import LOOPBACK, now
 from tests.net.test_js import js_node, needs_js
