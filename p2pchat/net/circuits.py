@@ -115,7 +115,7 @@ async def lead_to(network: Network, peer: PeerId, address: Address) -> Stream:
     end = endpoint(address)
     if end.relay is None or end.relay in (peer, network.peer_id):
         raise NetError("This is no way through a relay.")
-    await network.dial(end.relay, [encode_endpoint(replace(end, relay=None))])
+    await network.dial(end.relay, [encode_endpoint(replace(end, relay=None))], from_port=True)
     if not is_reached_directly(network, end.relay):
         raise NetError("A relay cannot be used through another.")
     stream = await network.open(end.relay, HOP)

@@ -345,7 +345,7 @@ class Libp2pHost(Network):
             identify.describe(
                 public_key=self._swarm.peerstore.pubkey(self._swarm.get_peer_id()).serialize(),
                 protocols=self._handlers.protocols(stream.remote_host),
-                addresses=self.addresses(),
+                addresses=self._whereabouts.shown_to(_remote(stream)),
                 remote=_remote(stream),
             )
         )

@@ -42,6 +42,12 @@ class Whereabouts:
         told = (*self._told.get("mapped", ()), *self._told.get("observed", ()))
         return farthest_first((*own, *told)) if told else own
 
+    def shown_to(self, remote: tuple[str, int] | None) -> tuple[Address, ...]:
+        """What a peer at ``remote`` may know of them; who comes through a relay (None) is not told of any: it has come
+        where this node wants to be reached, and an address behind a firewall would say where it lives.
+        """
+        return () if remote is None and self.standing != "public" else self.addresses()
+
     def circuits(self) -> tuple[Address, ...]:
         """Where it is reached through relays, in the order in which they were told."""
         return self._told.get("relayed", ())

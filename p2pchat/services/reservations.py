@@ -2,8 +2,9 @@
 
 Rules:
 
-- They are wanted while nobody has said that this node is reached, and no address of its own is global: at once, since a
-  node at home would be out of reach until somebody has tried. On a network without internet there are no relays.
+- They are wanted while nobody has said that this node is reached: at once where no address of its own is global, since a
+  node at home would be out of reach until somebody has tried; otherwise, as with an IPv6 address that may stand behind
+  a firewall, when nobody has said so for a while. On a network without internet there are no relays.
 - A relay is asked every 15 s whether it is there. One that is not, or refuses to go on, is replaced.
 - A relay through which nobody has come for a while is doubted: it stays, and is told of, until there is another in its
   place. One that grants reservations and drops circuits keeps a node out of reach no longer. The while doubles.
@@ -52,12 +53,14 @@ class Reservations:
         self._tried: OrderedDict[PeerId, tuple[float, float]] = OrderedDict()  # until when not, and how long that was
         self._asking: set[PeerId] = set()
         self._wake = trio.Event()
+        self._hoped_until = trio.current_time() + limits.RELAY_HOPE_S
         self._gone: dict[PeerId, trio.CancelScope] = {}
         self._network.watch(self._peer_changed)
 
     def hurry(self) -> None:
         """The network has changed: who could not be asked may be there now."""
         self._tried.clear()
+        self._hoped_until = trio.current_time() + limits.RELAY_HOPE_S
         self._wake.set()
 
     async def run(self) -> None:
@@ -79,9 +82,9 @@ class Reservations:
                     await self._wake.wait()
 
     def _is_wanted(self) -> bool:
-        if self._network.standing == "unknown":
+        if self._network.standing == "unknown" and trio.current_time() < self._hoped_until:
             return not any(map(is_global, self._network.addresses()))
-        return self._network.standing == "private"
+        return self._network.standing != "public"
 
     def _peer_changed(self, peer: PeerId, connected: bool) -> None:
         if not connected and peer in self._gone:
@@ -117,7 +120,7 @@ class Reservations:
     async def _ask(self, peer: PeerId, addresses: Sequence[Address], nursery: trio.Nursery) -> None:
         pause_s = min(2 * self._tried.get(peer, (0.0, limits.RELAY_RETRY_S / 2))[1], limits.RELAY_RETRY_MAX_S)
         try:
-            await self._network.dial(peer, addresses)
+            await self._network.dial(peer, addresses, from_port=True)  # it sees where others could come to
             _, protocols = await self._network.learn(peer)
             if HOP in protocols and not self._is_enough():
                 granted = await circuits.reserve(self._network, peer, self._context.now())

@@ -50,7 +50,7 @@ async def test_a_newcomer_gets_in_by_the_meeting_point_alone(tmp_path: Path, mon
             with daemons(tmp_path, None) as (newcomer,):
                 entries = [format_address(addresses[0], peer) for peer, addresses in js.nodes[:2]]
                 settings(tmp_path / "0").write_text(f"[bootstrap]\npublic_entry = {entries}\n")
-                monkeypatch.setattr(processes, "ALONE", ALONE | {"P2PCHAT_PUBLIC_DHT": "on"})
+                monkeypatch.setattr("tests.e2e.daemons.ALONE", ALONE | {"P2PCHAT_PUBLIC_DHT": "on"})
                 await trio.to_thread.run_sync(partial(newcomer.start, "--listen", ANYWHERE))
                 with trio.fail_after(40):
                     while not await trio.to_thread.run_sync(lambda: status(newcomer)["peers"]):  # noqa: ASYNC110
