@@ -4,7 +4,7 @@ Rules:
 
 - A connection and its stream end together, whichever ends first.
 - A message is written whole or not at all: it is handed to a task that alone writes the stream. Its writer waits while
-  the one before is under way, so at most one is held.
+  the one before is under way, so at most one is held; and before it is encrypted, since Noise counts every message.
 - Whoever connects through relays has a gate of their own: relays, of which one could make up circuits without end, take
   no place from those who come directly.
 """
@@ -41,7 +41,7 @@ class RelayedLink(ReadWriteCloser):
         stream: nobody else uses it.
 
     Concurrency: :meth:`run` has to run in a task of its own until the connection's end. A cancelled ``write`` has taken
-    nothing.
+    nothing; after :meth:`room` none is.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -96,12 +96,16 @@ class RelayedLink(ReadWriteCloser):
         Raises:
             ConnectionClosedError: the connection is closed or broke.
         """
-        while self._message and not self._is_over:
-            await self._change.wait()
+        await self.room()
         if self._is_over:
             raise ConnectionClosedError("connection lost", transport="relay")
         self._message = data
         self._wake()
+
+    async def room(self) -> None:
+        """Wait until a message is taken at once, or the connection is over."""
+        while self._message and not self._is_over:
+            await self._change.wait()
 
     def abort(self) -> None:
         """End the connection now; whoever reads or writes gets the error."""

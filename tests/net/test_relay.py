@@ -25,6 +25,8 @@ from tests.net.network_contract import ECHO, echo, pattern, read_exactly, until
 
 pytestmark = pytest.mark.net
 
+SINK = "/test/sink/1"
+
 
 @dataclass
 class Lab:
@@ -69,6 +71,11 @@ async def running(clock: Callable[[], float] = now) -> AsyncGenerator[Lab]:
         await lab.reserve()
         yield lab
         nursery.cancel_scope.cancel()
+
+
+async def sink(stream: Stream) -> None:
+    while await stream.read(limits.STREAM_READ_BYTES):
+        pass
 
 
 async def test_a_stranger_is_reached_through_a_relay() -> None:
@@ -321,3 +328,60 @@ async def test_the_offer_ends_and_with_it_circuits_and_reservations() -> None:
         assert HOP not in (await home.learn(relay.peer_id))[1]
         with pytest.raises(NetError):
             await circuits.reserve(home, relay.peer_id, now())
+
+
+async def test_who_gives_up_a_write_while_the_relay_is_slow_loses_nobody_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running() as lab:
+        await lab.connect()
+        kept = await lab.asker.open(lab.home.peer_id, ECHO)
+        lab.home.handle(SINK, sink)
+        slow = [await lab.asker.open(lab.home.peer_id, SINK) for _ in range(3)]
+        spend, go_on = lab.server._meter.spend, trio.Event()
+
+        async def crawl(count: int) -> None:
+            await go_on.wait()
+            await spend(count)
+
+        monkeypatch.setattr(lab.server._meter, "spend", crawl)
+        async with trio.open_nursery() as nursery:
+            for stream in slow:
+                nursery.start_soon(stream.write, bytes(1_000_000))
+            await trio.sleep(0.5)
+            nursery.cancel_scope.cancel()
+        go_on.set()
+        with trio.fail_after(5):
+            await kept.write(b"still here")
+            assert await read_exactly(kept, 10) == b"still here"
+
+
+async def test_a_circuit_that_comes_about_when_the_offer_has_ended_is_let_go_of() -> None:
+    asked, go_on = trio.Event(), trio.Event()
+
+    async def hesitate(stream: Stream) -> None:
+        await circuits.read_message(stream)
+        asked.set()
+        await go_on.wait()
+        await circuits.write_message(stream, wire.encode_stop_status(wire.OK))
+        assert await stream.read(1)  # until it is reset
+
+    async with (
+        Libp2pHost.listen(b"\x01" * 32, [LOOPBACK], now=now) as relay,
+        Libp2pHost.listen(b"\x02" * 32, [], now=now) as home,
+        Libp2pHost.listen(b"\x03" * 32, [], now=now) as asker,
+        trio.open_nursery() as asking,
+    ):
+        server = RelayServer(relay, now, Refusals())
+        home.handle(STOP, hesitate)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run)
+            for host in (home, asker):
+                await host.dial(relay.peer_id, relay.addresses())
+            await circuits.reserve(home, relay.peer_id, now())
+            request = wire.encode_hop_connect(bytes(home.peer_id))
+            asking.start_soon(statuses, asker, relay.peer_id, request, 1)
+            await asked.wait()
+            nursery.cancel_scope.cancel()
+        go_on.set()
+        await until(lambda: not any(mux.streams for mux in muxes(relay)))
