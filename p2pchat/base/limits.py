@@ -35,6 +35,8 @@ PUNCH_PORTS: Final = 2  # of one host, at which a peer has this node knock
 PUNCHES: Final = 8  # joined at the same time
 PUNCHES_PEER: Final = 6.0  # of one peer, as many at once
 PUNCHES_PEER_PER_S: Final = 1.0 / 30
+PUNCHES_OWN: Final = 12.0  # attempts of this node's own toward one peer: three series, however often it comes anew
+PUNCHES_OWN_PER_S: Final = 1.0 / 15
 
 # whether others are reached, PROTOCOL.md 7.3
 AUTONAT_ADDRESSES: Final = 2  # that are dialled for one question

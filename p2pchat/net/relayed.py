@@ -6,7 +6,7 @@ Rules:
 - A message is written whole or not at all: it is handed to a task that alone writes the stream. Its writer waits while
   the one before is under way, so at most one is held; and before it is encrypted, since Noise counts every message.
 - Whoever connects through relays has a gate of their own: relays, of which one could make up circuits without end, take
-  no place from those who come directly.
+  no place from those who come directly. Who is cut off has whoever comes through that relay next wait, as elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net import circuits
-from p2pchat.net.admission import InboundGate, InboundSlot
+from p2pchat.net.admission import Delays, InboundGate, InboundSlot
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux
 from p2pchat.net.stream import library_errors
 from p2pchat.net.transport import Network, Stream
@@ -132,10 +132,12 @@ class Adoption:
     Args:
         nursery: where the connections live.
         swarm: what shakes hands, and is given the connections.
+        delays: who has to wait.
     """
 
-    def __init__(self, nursery: trio.Nursery, swarm: GuardedSwarm) -> None:
+    def __init__(self, nursery: trio.Nursery, swarm: GuardedSwarm, delays: Delays) -> None:
         self._nursery = nursery
+        self._delays = delays
         self._swarm = swarm
         self._gate = InboundGate(limits.RELAYED_CONNECTIONS, limits.RELAYED_PER_RELAY, limits.RELAYED_HANDSHAKES)
 
@@ -174,6 +176,7 @@ class Adoption:
             raise NetError("There are too many connections through this relay.")
         try:
             with slot.scope:
+                await trio.sleep_until(self._delays.until(slot.origin))
                 raw = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
                 mux = cast(GuardedYamux, raw)
                 self._gate.admit(slot)
@@ -188,5 +191,7 @@ class Adoption:
     async def _hold(self, slot: InboundSlot, mux: GuardedYamux) -> None:
         try:
             await mux.event_closed.wait()
+            if mux.cut_off:
+                self._delays.cut_off(slot.origin, trio.current_time())
         finally:
             self._gate.leave(slot)

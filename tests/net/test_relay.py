@@ -385,3 +385,15 @@ async def test_a_circuit_that_comes_about_when_the_offer_has_ended_is_let_go_of(
             nursery.cancel_scope.cancel()
         go_on.set()
         await until(lambda: not any(mux.streams for mux in muxes(relay)))
+
+
+async def test_who_is_cut_off_through_a_relay_waits_as_anybody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CUT_OFF_S", 0.6)
+    async with running() as lab:
+        await lab.connect()
+        await until(lambda: len(lab.home.links()) == 2)
+        await lab.home.disconnect(lab.asker.peer_id)
+        await until(lambda: len(lab.asker.links()) == 1)
+        cut_off = trio.current_time()
+        await lab.connect()
+        assert trio.current_time() - cut_off > 0.5
