@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import pytest
 import trio
@@ -142,3 +144,12 @@ async def test_who_answers_to_a_search_with_something_else_is_no_router(
     monkeypatch.setattr(upnp.miniupnpc, "UPnP", lambda: Loud(host))
     with pytest.raises(NetError):
         await upnp.Upnp().map(None, "192.168.1.2", 4001, 4001)
+
+
+async def test_who_has_no_file_left_to_open_asks_no_router(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(trio.socket, "socket", full)
+    with pytest.raises(NetError):
+        await NatPmp().map("192.168.1.1", "192.168.1.2", 4001, 4001)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import fcntl
 import socket
 import sys
 from ipaddress import ip_interface
+from typing import NoReturn
 
 import ifaddr
 import pytest
@@ -14,6 +16,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.base import limits
+from p2pchat.net import interfaces
 from p2pchat.net.interfaces import OwnAddress, SystemInterfaces, own_addresses
 
 
@@ -80,3 +83,17 @@ def test_no_routes_where_there_is_no_table_of_them(monkeypatch: pytest.MonkeyPat
 def test_no_repr_shows_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ifaddr, "get_adapters", lambda: adapters("one"))
     assert "192" not in repr(SystemInterfaces().read())
+
+
+def test_who_has_no_file_left_to_open_keeps_what_was_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = list(own_addresses())
+    assert known
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    for where, name in ((interfaces.socket, "socket"), (interfaces.ifaddr, "get_adapters")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, full)
+            assert list(own_addresses()) == known
+            assert SystemInterfaces().read().addresses == frozenset(known)
