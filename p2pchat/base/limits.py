@@ -83,6 +83,7 @@ HANDSHAKE_S: Final = 10.0
 RELAYED_CONNECTIONS: Final = 256  # inbound through relays, on top of those
 RELAYED_PER_RELAY: Final = 128
 RELAYED_HANDSHAKES: Final = 32
+RELAYS_DIALLED: Final = 128  # to reach others through them; beyond it the connection to the oldest is closed
 CUT_OFF_S: Final = 0.25  # by which each that was cut off delays the next handshakes of its origin
 CUT_OFF_MOST_S: Final = 5.0
 CONNECTIONS_PER_PEER: Final = 4  # beyond it the oldest is closed

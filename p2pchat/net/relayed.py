@@ -7,10 +7,13 @@ Rules:
   the one before is under way, so at most one is held; and before it is encrypted, since Noise counts every message.
 - Whoever connects through relays has a gate of their own: relays, of which one could make up circuits without end, take
   no place from those who come directly. Who is cut off has whoever comes through that relay next wait, as elsewhere.
+- A relay is dialled because somebody is said to be behind it, whoever says so: of the connections that were made for
+  that, and carry none now, those beyond ``limits.RELAYS_DIALLED`` are closed, the oldest first.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final, cast
 
 import trio
@@ -24,6 +27,7 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net import circuits
+from p2pchat.net.addresses import endpoint
 from p2pchat.net.admission import Delays, InboundGate, InboundSlot
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux
 from p2pchat.net.stream import library_errors
@@ -140,6 +144,8 @@ class Adoption:
         self._delays = delays
         self._swarm = swarm
         self._gate = InboundGate(limits.RELAYED_CONNECTIONS, limits.RELAYED_PER_RELAY, limits.RELAYED_HANDSHAKES)
+        self._dialled: dict[PeerId, None] = {}  # relays, oldest first
+        self._carrying: Counter[PeerId] = Counter()
 
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         """See :meth:`~p2pchat.net.transport.Network.adopt`."""
@@ -153,12 +159,28 @@ class Adoption:
         """
         if peer is None:
             raise NetError("Whoever is reached through a relay has to be known.")
-        return await self._make(await circuits.lead_to(network, peer, address), peer)
+        relay = endpoint(address).relay
+        is_new = relay is not None and all(link.peer != relay for link in network.links())
+        try:
+            return await self._make(await circuits.lead_to(network, peer, address), peer)
+        finally:
+            if relay is not None and is_new:
+                with trio.CancelScope(shield=True):
+                    await self._leave_surplus(network, relay)
+
+    async def _leave_surplus(self, network: Network, dialled: PeerId) -> None:
+        connected = {link.peer for link in network.links()}
+        self._dialled.pop(dialled, None)
+        self._dialled = {relay: None for relay in (*self._dialled, dialled) if relay in connected}
+        idle = [relay for relay in self._dialled if not self._carrying[relay] and relay != dialled]
+        for relay in idle[: max(len(self._dialled) - limits.RELAYS_DIALLED, 0)]:
+            del self._dialled[relay]
+            await network.disconnect(relay)
 
     async def _make(self, stream: Stream, peer: PeerId | None) -> GuardedYamux:
         stream.adopt()
         link = RelayedLink(stream)
-        self._nursery.start_soon(link.run, name="relayed")
+        self._nursery.start_soon(self._carry, link, stream.peer, name="relayed")
         try:
             with library_errors(_NOT_THE_PEER), trio.fail_after(limits.HANDSHAKE_S):
                 if peer is None:
@@ -169,6 +191,15 @@ class Adoption:
         except BaseException:
             link.abort()
             raise
+
+    async def _carry(self, link: RelayedLink, relay: PeerId) -> None:
+        self._carrying[relay] += 1
+        try:
+            await link.run()
+        finally:
+            self._carrying[relay] -= 1
+            if not self._carrying[relay]:
+                del self._carrying[relay]
 
     async def _accept(self, link: RelayedLink, relay: PeerId) -> GuardedYamux:
         slot = self._gate.enter_through(relay)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core import circuit_wire as wire
 from p2pchat.net import circuits
+from p2pchat.net.addresses import encode_endpoint, endpoint
 from p2pchat.net.circuits import HOP, STOP
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.relay_server import RelayServer
@@ -397,3 +398,21 @@ async def test_who_is_cut_off_through_a_relay_waits_as_anybody_else_does(monkeyp
         cut_off = trio.current_time()
         await lab.connect()
         assert trio.current_time() - cut_off > 0.5
+
+
+async def test_who_names_ever_other_relays_fills_no_table_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RELAYS_DIALLED", 2)
+    async with running() as lab, AsyncExitStack() as others:
+        await lab.connect()
+        nobody = PeerId(bytes(lab.home.peer_id[:-1]) + b"x")
+        relays = [
+            await others.enter_async_context(Libp2pHost.listen(bytes([seed]) * 32, [LOOPBACK], now=now))
+            for seed in range(0x10, 0x15)
+        ]
+        for other in relays:
+            circuit = encode_endpoint(replace(endpoint(other.addresses()[0]), relay=other.peer_id))
+            with pytest.raises(NetError):
+                await lab.asker.dial(nobody, [circuit])
+        await until(lambda: len(lab.asker.links()) == 3)
+        kept = {link.peer for link in lab.asker.links()}
+        assert {lab.relay.peer_id, lab.home.peer_id, relays[-1].peer_id} == kept  # what carries a connection stays

@@ -13,8 +13,9 @@ import pytest
 import trio
 
 from p2pchat.base.errors import NetError
-from p2pchat.net import gateway, upnp
+from p2pchat.net import gateway
 from p2pchat.net.router import LIFETIME_S, NatPmp
+from p2pchat.net.upnp import Upnp
 
 pytestmark = pytest.mark.net
 
@@ -141,9 +142,9 @@ class Loud:
 async def test_who_answers_to_a_search_with_something_else_is_no_router(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upnp.miniupnpc, "UPnP", lambda: Loud(host))
+    monkeypatch.setattr("p2pchat.net.upnp.miniupnpc.UPnP", lambda: Loud(host))
     with pytest.raises(NetError):
-        await upnp.Upnp().map(None, "192.168.1.2", 4001, 4001)
+        await Upnp().map(None, "192.168.1.2", 4001, 4001)
 
 
 async def test_who_has_no_file_left_to_open_asks_no_router(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.base import limits
-from p2pchat.net import interfaces
 from p2pchat.net.interfaces import OwnAddress, SystemInterfaces, own_addresses
 
 
@@ -92,8 +91,8 @@ def test_who_has_no_file_left_to_open_keeps_what_was_known(monkeypatch: pytest.M
     def full(*_: object) -> NoReturn:
         raise OSError(errno.EMFILE, "too many open files")
 
-    for where, name in ((interfaces.socket, "socket"), (interfaces.ifaddr, "get_adapters")):
+    for name in ("socket.socket", "ifaddr.get_adapters"):
         with monkeypatch.context() as patch:
-            patch.setattr(where, name, full)
+            patch.setattr(f"p2pchat.net.interfaces.{name}", full)
             assert list(own_addresses()) == known
             assert SystemInterfaces().read().addresses == frozenset(known)

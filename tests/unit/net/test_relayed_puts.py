@@ -38,6 +38,10 @@ class Asker(Stream):
 
     async def write(self, data: bytes) -> None: ...
 
+    async def close(self) -> None: ...
+
+    async def reset(self) -> None: ...
+
 
 def prefixes(host: str | None) -> set[bytes]:
     found: set[bytes] = set()
