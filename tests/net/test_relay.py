@@ -185,7 +185,10 @@ async def raw_circuit(lab: Lab, host: Libp2pHost) -> Stream:
     return await circuits.lead_to(host, lab.home.peer_id, through(lab))
 
 
-async def test_a_slow_reader_slows_the_sender_and_nothing_piles_up_at_the_relay() -> None:
+async def test_a_slow_reader_slows_the_sender_and_nothing_piles_up_at_the_relay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "RELAY_BYTES_PER_S", 64 * 1024)  # little leaves while it is looked at
     ends: list[Stream] = []
 
     async def take(stream: Stream) -> None:
