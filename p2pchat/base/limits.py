@@ -35,6 +35,8 @@ PUNCH_PORTS: Final = 2  # of one host, at which a peer has this node knock
 PUNCHES: Final = 8  # joined at the same time
 PUNCHES_PEER: Final = 6.0  # of one peer, as many at once
 PUNCHES_PEER_PER_S: Final = 1.0 / 30
+PUNCHES_OWN: Final = 12.0  # attempts of this node's own toward one peer: three series, however often it comes anew
+PUNCHES_OWN_PER_S: Final = 1.0 / 15
 
 # whether others are reached, PROTOCOL.md 7.3
 AUTONAT_ADDRESSES: Final = 2  # that are dialled for one question
@@ -81,6 +83,7 @@ HANDSHAKE_S: Final = 10.0
 RELAYED_CONNECTIONS: Final = 256  # inbound through relays, on top of those
 RELAYED_PER_RELAY: Final = 128
 RELAYED_HANDSHAKES: Final = 32
+RELAYS_DIALLED: Final = 128  # to reach others through them; beyond it the connection to the oldest is closed
 CUT_OFF_S: Final = 0.25  # by which each that was cut off delays the next handshakes of its origin
 CUT_OFF_MOST_S: Final = 5.0
 CONNECTIONS_PER_PEER: Final = 4  # beyond it the oldest is closed

@@ -6,7 +6,7 @@ Rules:
 - Both tell the other where they are. That is for those whom the user wants to reach: a stranger who came through a
   relay learns nothing here.
 - Such a peer may have this node knock at a few addresses: of each kind those of one host, two ports of it, global ones
-  alone. Whether they are its own is not known, so it may do that seldom.
+  alone. Whether they are its own is not known, so it may do that seldom, whoever of the two began.
 - Nothing is given up for an attempt: the relayed connection stays as it was.
 """
 
@@ -70,6 +70,7 @@ class Dcutr:
         self._inviting: set[PeerId] = set()
         self._joining: set[PeerId] = set()
         self._of_peer = Allowances[PeerId](limits.PUNCHES_PEER, limits.PUNCHES_PEER_PER_S, limits.ALLOWANCES)
+        self._of_own = Allowances[PeerId](limits.PUNCHES_OWN, limits.PUNCHES_OWN_PER_S, limits.ALLOWANCES)
 
     async def reverse(self, peer: PeerId) -> None:
         """Connect to a peer that is reached through a relay where it says that it listens.
@@ -81,6 +82,7 @@ class Dcutr:
         addresses = self._believe(map(bytes, said))
         if not addresses:
             raise NetError("The peer does not say where it could be reached.")
+        self._spend(peer)
         await self._network.punch(peer, addresses, leads=True)
 
     async def invite(self, peer: PeerId) -> None:
@@ -94,6 +96,7 @@ class Dcutr:
         """
         if peer in self._inviting or peer in self._joining:
             raise NetError("An attempt is under way.")
+        self._spend(peer)
         self._inviting.add(peer)
         try:
             addresses, rtt_s = await self._agree(peer)
@@ -101,6 +104,10 @@ class Dcutr:
             await self._network.punch(peer, addresses, leads=False)
         finally:
             self._inviting.discard(peer)
+
+    def _spend(self, peer: PeerId) -> None:
+        if not self._of_own.spend(peer, 1.0, trio.current_time()):
+            raise NetError("It was tried too often.")
 
     async def _agree(self, peer: PeerId) -> tuple[tuple[Address, ...], float]:
         own = self._own()[:ADDRESSES]
@@ -133,7 +140,9 @@ class Dcutr:
             NetError: the stream is gone, or there is no reason to join.
         """
         peer = stream.peer
-        if stream.remote_host is not None or peer in self._joining or len(self._joining) >= limits.PUNCHES:
+        if stream.remote_host is not None or not await self._is_friend(peer):  # a stranger takes no place, either
+            raise NetError("There is no reason to meet half way.")
+        if peer in self._joining or len(self._joining) >= limits.PUNCHES:
             raise NetError("There is no reason to meet half way.")
         if peer in self._inviting and self._network.peer_id < peer:
             raise NetError("The peer was invited itself.")  # both were; it joins, and this node goes on
@@ -147,14 +156,11 @@ class Dcutr:
         with trio.fail_after(limits.STREAM_OPEN_S):
             addresses = self._believe(await _read(stream, CONNECT))
             own = self._own()[:ADDRESSES]
-            if not addresses or not own or not await self._may(stream.peer):
+            if not addresses or not own or not self._of_peer.spend(stream.peer, 1.0, trio.current_time()):
                 raise NetError("There is no way to meet half way.")
             await stream.write(with_length(encode(CONNECT, list(map(bytes, own)))))
             await _read(stream, SYNC)
         await self._network.punch(stream.peer, addresses, leads=True)
-
-    async def _may(self, peer: PeerId) -> bool:
-        return await self._is_friend(peer) and self._of_peer.spend(peer, 1.0, trio.current_time())
 
 
 async def _read(stream: Stream, kind: int) -> tuple[bytes, ...]:

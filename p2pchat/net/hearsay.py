@@ -81,8 +81,16 @@ def _told(least: Scope, peer: PeerId, addresses: tuple[Address, ...]) -> ToldPee
 
 
 def prefix_of(host: str | None, peer: PeerId) -> bytes:
-    """The prefix under which a storer counts what ``peer`` at ``host`` puts. Source: PROTOCOL.md 3.2."""
+    """The prefix of ``peer`` at ``host``. Source: PROTOCOL.md 3.2."""
     return network_of(host) or b"peer" + bytes(peer)
+
+
+def prefix_of_putter(host: str | None, peer: PeerId) -> bytes:
+    """The prefix under which a storer counts what ``peer`` at ``host`` puts.
+
+    All who come through relays are one: a stranger there has as many PeerIDs as it likes. Source: PROTOCOL.md 3.2.
+    """
+    return b"relayed" if host is None else prefix_of(host, peer)
 
 
 def network_of(host: str | None) -> bytes | None:

@@ -15,7 +15,7 @@ import socket
 import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
@@ -86,8 +86,20 @@ class SystemInterfaces(Interfaces):
             yield partial(_wait, netlink)
 
 
-def own_addresses() -> Iterator[OwnAddress]:
-    """Those of all interfaces that work, in the system's order, IPv6 link-local and loopback ones among them."""
+_latest: Final[list[OwnAddress]] = []
+
+
+def own_addresses() -> tuple[OwnAddress, ...]:
+    """Those of all interfaces that work, in the system's order, IPv6 link-local and loopback ones among them.
+
+    Where the system has no file left to open they are those that were read last.
+    """
+    with suppress(OSError):  # it takes a socket, and strangers' connections may have taken the last
+        _latest[:] = _read_addresses()
+    return tuple(_latest)
+
+
+def _read_addresses() -> Iterator[OwnAddress]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for adapter in ifaddr.get_adapters():
             if not _works(sock, adapter.name):

@@ -68,7 +68,7 @@ class Libp2pHost(Network):
         self._connections = Connections(nursery, now)
         self._outgoing = Outgoing(self._swarm, self._whereabouts)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
-        self._adoption = Adoption(nursery, self._swarm)
+        self._adoption = Adoption(nursery, self._swarm, self._delays)
         self._handlers = Handlers(self._whereabouts.is_on_internet)
         self._swarm.set_stream_handler(Inbound(self._connections, self._handlers, refusals).serve)
         self.handle(identify.IDENTIFY, self._answer_identify)

@@ -23,7 +23,7 @@ from p2pchat.core import codec
 from p2pchat.core.dht_wire import ANSWER, REPLY_MAX_BYTES, REQUEST, REQUEST_MAX_BYTES, Push, Reply, Request, ToldPeer
 from p2pchat.core.framing import FrameReader, with_length
 from p2pchat.net.fifo import Channel, ChannelPool
-from p2pchat.net.hearsay import prefix_of
+from p2pchat.net.hearsay import prefix_of_putter
 from p2pchat.net.keeper import Keeper, Watcher
 from p2pchat.net.transport import Network, Stream
 
@@ -155,7 +155,7 @@ class _Session(Watcher):
         self._keeper = keeper
         self._neighbours = neighbours
         self._nursery = nursery
-        self._prefix = prefix_of(stream.remote_host, stream.peer)
+        self._prefix = prefix_of_putter(stream.remote_host, stream.peer)
         self._pushes, self._waiting_pushes = trio.open_memory_channel[bytes](limits.PUSHES_QUEUED)
         self._pushes_are_sent = False
 

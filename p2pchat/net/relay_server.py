@@ -109,7 +109,7 @@ class RelayServer:
             await _answer(stream, wire.HopStatus(wire.MALFORMED_MESSAGE))
             return
         answer: wire.HopStatus | None
-        if stream.remote_host is None:
+        if stream.remote_host is None or self._nursery is None:  # or the offer has ended while it was asked
             answer = wire.HopStatus(wire.PERMISSION_DENIED)
         elif target is None:
             answer = self._reserve(stream, prefix)
@@ -158,13 +158,16 @@ class RelayServer:
             self._count(prefix, target, 1)
             place.callback(self._count, prefix, target, -1)
             onward = await self._reach(target, stream.peer)
-            if onward is None or self._nursery is None:
+            if onward is None:
                 return wire.HopStatus(wire.CONNECTION_FAILED)
             try:
                 await _answer(stream, wire.HopStatus(wire.OK, limit=self._limit))
             except BaseException:
                 await onward.reset()
                 raise
+            if self._nursery is None:  # the offer has ended meanwhile
+                await onward.reset()
+                raise NetError("Nothing is relayed any more.")
             stream.adopt()
             onward.adopt()
             self._nursery.start_soon(self._carry, stream, onward, place.pop_all(), name="circuit")

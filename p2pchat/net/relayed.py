@@ -4,13 +4,16 @@ Rules:
 
 - A connection and its stream end together, whichever ends first.
 - A message is written whole or not at all: it is handed to a task that alone writes the stream. Its writer waits while
-  the one before is under way, so at most one is held.
+  the one before is under way, so at most one is held; and before it is encrypted, since Noise counts every message.
 - Whoever connects through relays has a gate of their own: relays, of which one could make up circuits without end, take
-  no place from those who come directly.
+  no place from those who come directly. Who is cut off has whoever comes through that relay next wait, as elsewhere.
+- A relay is dialled because somebody is said to be behind it, whoever says so: of the connections that were made for
+  that, and carry none now, those beyond ``limits.RELAYS_DIALLED`` are closed, the oldest first.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final, cast
 
 import trio
@@ -24,7 +27,8 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net import circuits
-from p2pchat.net.admission import InboundGate, InboundSlot
+from p2pchat.net.addresses import endpoint
+from p2pchat.net.admission import Delays, InboundGate, InboundSlot
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux
 from p2pchat.net.stream import library_errors
 from p2pchat.net.transport import Network, Stream
@@ -41,7 +45,7 @@ class RelayedLink(ReadWriteCloser):
         stream: nobody else uses it.
 
     Concurrency: :meth:`run` has to run in a task of its own until the connection's end. A cancelled ``write`` has taken
-    nothing.
+    nothing; after :meth:`room` none is.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -96,12 +100,16 @@ class RelayedLink(ReadWriteCloser):
         Raises:
             ConnectionClosedError: the connection is closed or broke.
         """
-        while self._message and not self._is_over:
-            await self._change.wait()
+        await self.room()
         if self._is_over:
             raise ConnectionClosedError("connection lost", transport="relay")
         self._message = data
         self._wake()
+
+    async def room(self) -> None:
+        """Wait until a message is taken at once, or the connection is over."""
+        while self._message and not self._is_over:
+            await self._change.wait()
 
     def abort(self) -> None:
         """End the connection now; whoever reads or writes gets the error."""
@@ -128,12 +136,16 @@ class Adoption:
     Args:
         nursery: where the connections live.
         swarm: what shakes hands, and is given the connections.
+        delays: who has to wait.
     """
 
-    def __init__(self, nursery: trio.Nursery, swarm: GuardedSwarm) -> None:
+    def __init__(self, nursery: trio.Nursery, swarm: GuardedSwarm, delays: Delays) -> None:
         self._nursery = nursery
+        self._delays = delays
         self._swarm = swarm
         self._gate = InboundGate(limits.RELAYED_CONNECTIONS, limits.RELAYED_PER_RELAY, limits.RELAYED_HANDSHAKES)
+        self._dialled: dict[PeerId, None] = {}  # relays, oldest first
+        self._carrying: Counter[PeerId] = Counter()
 
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         """See :meth:`~p2pchat.net.transport.Network.adopt`."""
@@ -147,12 +159,28 @@ class Adoption:
         """
         if peer is None:
             raise NetError("Whoever is reached through a relay has to be known.")
-        return await self._make(await circuits.lead_to(network, peer, address), peer)
+        relay = endpoint(address).relay
+        is_new = relay is not None and all(link.peer != relay for link in network.links())
+        try:
+            return await self._make(await circuits.lead_to(network, peer, address), peer)
+        finally:
+            if relay is not None and is_new:
+                with trio.CancelScope(shield=True):
+                    await self._leave_surplus(network, relay)
+
+    async def _leave_surplus(self, network: Network, dialled: PeerId) -> None:
+        connected = {link.peer for link in network.links()}
+        self._dialled.pop(dialled, None)
+        self._dialled = {relay: None for relay in (*self._dialled, dialled) if relay in connected}
+        idle = [relay for relay in self._dialled if not self._carrying[relay] and relay != dialled]
+        for relay in idle[: max(len(self._dialled) - limits.RELAYS_DIALLED, 0)]:
+            del self._dialled[relay]
+            await network.disconnect(relay)
 
     async def _make(self, stream: Stream, peer: PeerId | None) -> GuardedYamux:
         stream.adopt()
         link = RelayedLink(stream)
-        self._nursery.start_soon(link.run, name="relayed")
+        self._nursery.start_soon(self._carry, link, stream.peer, name="relayed")
         try:
             with library_errors(_NOT_THE_PEER), trio.fail_after(limits.HANDSHAKE_S):
                 if peer is None:
@@ -164,12 +192,22 @@ class Adoption:
             link.abort()
             raise
 
+    async def _carry(self, link: RelayedLink, relay: PeerId) -> None:
+        self._carrying[relay] += 1
+        try:
+            await link.run()
+        finally:
+            self._carrying[relay] -= 1
+            if not self._carrying[relay]:
+                del self._carrying[relay]
+
     async def _accept(self, link: RelayedLink, relay: PeerId) -> GuardedYamux:
         slot = self._gate.enter_through(relay)
         if slot is None:
             raise NetError("There are too many connections through this relay.")
         try:
             with slot.scope:
+                await trio.sleep_until(self._delays.until(slot.origin))
                 raw = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
                 mux = cast(GuardedYamux, raw)
                 self._gate.admit(slot)
@@ -184,5 +222,7 @@ class Adoption:
     async def _hold(self, slot: InboundSlot, mux: GuardedYamux) -> None:
         try:
             await mux.event_closed.wait()
+            if mux.cut_off:
+                self._delays.cut_off(slot.origin, trio.current_time())
         finally:
             self._gate.leave(slot)

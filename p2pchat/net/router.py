@@ -91,8 +91,8 @@ class NatPmp(Router):
     async def _ask(self, gateway: str | None, question: bytes, opcode: int) -> bytes:
         if gateway is None:
             raise NetError("It is not known which router to ask.")
-        with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            try:
+        try:
+            with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 await sock.connect((gateway, self._server_port))
                 for wait_s in _WAITS_S:
                     await sock.send(question)
@@ -101,6 +101,6 @@ class NatPmp(Router):
                             answer = await sock.recv(natpmp.ANSWER_MAX_BYTES)
                             if natpmp.is_answer(answer, opcode):
                                 return answer
-            except OSError:
-                pass  # nothing listens there, or no way leads there: the same to the caller as no answer
+        except OSError:
+            pass  # nothing listens there, or no way leads there: the same to the caller as no answer
         raise NetError("The router does not answer.")

@@ -2,14 +2,15 @@
 
 Rules:
 
-- One task reads, one at a time writes, as the muxer sees to; a message is written whole (:class:`~.tcp.TcpStream`).
+- One task reads, one at a time writes, as the muxer sees to; a message that was encrypted is written whole, since both
+  ends count them: TCP finishes it (:class:`~.tcp.TcpStream`), a relayed link has room before (:class:`~.relayed`).
 - What is decrypted stands in one buffer. Before a read that begins a frame, whoever muxes may take what it understands
   from the front of it, without a task being woken for each part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 from libp2p.network.connection.raw_connection import RawConnection
@@ -43,6 +44,8 @@ class LeanSession(SecureSession):
         self._noise = cast(NoiseTransportReadWriter, session.conn)
         self._tcp = cast(TcpStream, cast(RawConnection, self._noise.read_writer.read_write_closer).stream)
         self._plain = bytearray()
+        # Through a relay a message may have to wait for the one before: not when it is encrypted, and so counted.
+        self._room: Callable[[], Awaitable[None]] | None = getattr(self._tcp, "room", None)
 
     @property
     def local_port(self) -> int | None:
@@ -76,6 +79,8 @@ class LeanSession(SecureSession):
             ConnectionClosedError: the connection is closed or broke.
         """
         for start in range(0, len(data), MAX_PLAINTEXT_LENGTH):
+            if self._room is not None:
+                await self._room()
             sealed = self._noise.encrypt(data[start : start + MAX_PLAINTEXT_LENGTH])
             await self._tcp.write(len(sealed).to_bytes(_LENGTH_BYTES, "big") + sealed)
 

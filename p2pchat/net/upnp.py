@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 
 import miniupnpc
@@ -51,7 +52,7 @@ class Upnp(Router):
     def _map(self, host: str, port: int, wanted: int) -> Mapped:
         try:
             found = self._found = self._search()
-            external = found.externalipaddress()
+            external = str(ipaddress.IPv4Address(found.externalipaddress()))  # which anybody may have said
         except Exception:  # miniupnpc knows no narrower one; its text may name addresses
             raise NetError("No router answers.") from None
         asked = (wanted, _PROTOCOL, host, port, _NAME, "")

@@ -42,7 +42,6 @@ class _Plan:
 
     due: float
     failed: int = 0
-    is_running: bool = False
 
 
 class Upgrader:
@@ -57,6 +56,7 @@ class Upgrader:
         self._context = context
         self._dcutr = Dcutr(context.network, own, self._is_contact, believe)
         self._plans: dict[PeerId, _Plan] = {}
+        self._trying: set[PeerId] = set()  # who comes and goes is tried once at a time
         self._change = trio.Event()
         self._places = trio.Semaphore(_AT_ONCE)
 
@@ -78,8 +78,8 @@ class Upgrader:
                 self._change = trio.Event()
                 due = self._replan()
                 for peer, plan in self._plans.items():
-                    if plan.due <= trio.current_time() and not plan.is_running:
-                        plan.is_running = True
+                    if plan.due <= trio.current_time() and peer not in self._trying:
+                        self._trying.add(peer)
                         nursery.start_soon(self._try, peer, plan)
                 # a relayed connection may also be what is left when a direct one has ended, which nobody tells
                 look_s = _LOOK_S if self._plans else _IDLE_S
@@ -95,7 +95,7 @@ class Upgrader:
         for peer, link in relayed.items():
             if peer not in self._plans:
                 self._plans[peer] = _Plan(now + (_SETTLE_S if link.inbound else _LEFT_TO_OTHER_S))
-        waiting = (plan.due for plan in self._plans.values() if not plan.is_running and plan.due > now)
+        waiting = (plan.due for peer, plan in self._plans.items() if peer not in self._trying and plan.due > now)
         return min(waiting, default=float("inf"))
 
     async def _try(self, peer: PeerId, plan: _Plan) -> None:
@@ -104,7 +104,7 @@ class Upgrader:
                 await self._series(peer)
         plan.due = trio.current_time() + _AGAIN_S[min(plan.failed, len(_AGAIN_S) - 1)]
         plan.failed += 1
-        plan.is_running = False
+        self._trying.discard(peer)
         self._change.set()
 
     async def _series(self, peer: PeerId) -> None:

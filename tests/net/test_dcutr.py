@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import trio
+import trio.testing
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
@@ -181,3 +184,50 @@ def test_at_which_addresses_it_knocks() -> None:
         from_socket("2a00::1", 1),
         from_socket("2a00::1", 2),
     )
+
+
+async def test_strangers_who_say_nothing_keep_no_friend_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PUNCHES", 1)
+    async with relayed() as (a, b):
+
+        async def is_friend(peer: PeerId) -> bool:
+            return peer == b.peer_id
+
+        dcutr = Dcutr(a, a.addresses, is_friend, loopback)
+        a.handle(DCUTR, dcutr.serve)
+        silent = SimpleNamespace(peer=PeerId(b"stranger"), remote_host=None, read=sleep_forever)
+        async with trio.open_nursery() as nursery:
+
+            async def stranger() -> None:
+                with suppress(NetError):
+                    await dcutr.serve(cast(Stream, silent))
+
+            nursery.start_soon(stranger)
+            await trio.testing.wait_all_tasks_blocked()
+            stream = await b.open(a.peer_id, DCUTR)
+            await stream.write(with_length(encode(CONNECT, [bytes(b.addresses()[0])])))
+            assert await read_exactly(stream, 1)  # it joins
+            nursery.cancel_scope.cancel()
+
+
+async def sleep_forever(_: int) -> bytes:
+    await trio.sleep_forever()
+    return b""
+
+
+async def test_a_peer_is_tried_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    knocked: list[PeerId] = []
+
+    async def punch(peer: PeerId, *_: object, leads: bool) -> None:
+        knocked.append(peer)
+        raise NetError("nobody")
+
+    async with relayed() as (a, b):
+        monkeypatch.setattr(b, "punch", punch)
+        a.handle(DCUTR, Dcutr(a, a.addresses, anybody, loopback).serve)
+        dcutr = Dcutr(b, b.addresses, anybody, lambda _: a.addresses())
+        for attempt in (dcutr.reverse, dcutr.invite):
+            for _ in range(int(limits.PUNCHES_OWN)):
+                with pytest.raises(NetError):
+                    await attempt(a.peer_id)
+        assert len(knocked) == limits.PUNCHES_OWN

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core import circuit_wire as wire
 from p2pchat.net import circuits
+from p2pchat.net.addresses import encode_endpoint, endpoint
 from p2pchat.net.circuits import HOP, STOP
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.relay_server import RelayServer
@@ -24,6 +25,8 @@ from tests.net.hosts import LOOPBACK, muxes, now
 from tests.net.network_contract import ECHO, echo, pattern, read_exactly, until
 
 pytestmark = pytest.mark.net
+
+SINK = "/test/sink/1"
 
 
 @dataclass
@@ -69,6 +72,11 @@ async def running(clock: Callable[[], float] = now) -> AsyncGenerator[Lab]:
         await lab.reserve()
         yield lab
         nursery.cancel_scope.cancel()
+
+
+async def sink(stream: Stream) -> None:
+    while await stream.read(limits.STREAM_READ_BYTES):
+        pass
 
 
 async def test_a_stranger_is_reached_through_a_relay() -> None:
@@ -177,7 +185,10 @@ async def raw_circuit(lab: Lab, host: Libp2pHost) -> Stream:
     return await circuits.lead_to(host, lab.home.peer_id, through(lab))
 
 
-async def test_a_slow_reader_slows_the_sender_and_nothing_piles_up_at_the_relay() -> None:
+async def test_a_slow_reader_slows_the_sender_and_nothing_piles_up_at_the_relay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "RELAY_BYTES_PER_S", 64 * 1024)  # little leaves while it is looked at
     ends: list[Stream] = []
 
     async def take(stream: Stream) -> None:
@@ -321,3 +332,90 @@ async def test_the_offer_ends_and_with_it_circuits_and_reservations() -> None:
         assert HOP not in (await home.learn(relay.peer_id))[1]
         with pytest.raises(NetError):
             await circuits.reserve(home, relay.peer_id, now())
+
+
+async def test_who_gives_up_a_write_while_the_relay_is_slow_loses_nobody_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running() as lab:
+        await lab.connect()
+        kept = await lab.asker.open(lab.home.peer_id, ECHO)
+        lab.home.handle(SINK, sink)
+        slow = [await lab.asker.open(lab.home.peer_id, SINK) for _ in range(3)]
+        spend, go_on = lab.server._meter.spend, trio.Event()
+
+        async def crawl(count: int) -> None:
+            await go_on.wait()
+            await spend(count)
+
+        monkeypatch.setattr(lab.server._meter, "spend", crawl)
+        async with trio.open_nursery() as nursery:
+            for stream in slow:
+                nursery.start_soon(stream.write, bytes(1_000_000))
+            await trio.sleep(0.5)
+            nursery.cancel_scope.cancel()
+        go_on.set()
+        with trio.fail_after(5):
+            await kept.write(b"still here")
+            assert await read_exactly(kept, 10) == b"still here"
+
+
+async def test_a_circuit_that_comes_about_when_the_offer_has_ended_is_let_go_of() -> None:
+    asked, go_on = trio.Event(), trio.Event()
+
+    async def hesitate(stream: Stream) -> None:
+        await circuits.read_message(stream)
+        asked.set()
+        await go_on.wait()
+        await circuits.write_message(stream, wire.encode_stop_status(wire.OK))
+        assert await stream.read(1)  # until it is reset
+
+    async with (
+        Libp2pHost.listen(b"\x01" * 32, [LOOPBACK], now=now) as relay,
+        Libp2pHost.listen(b"\x02" * 32, [], now=now) as home,
+        Libp2pHost.listen(b"\x03" * 32, [], now=now) as asker,
+        trio.open_nursery() as asking,
+    ):
+        server = RelayServer(relay, now, Refusals())
+        home.handle(STOP, hesitate)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run)
+            for host in (home, asker):
+                await host.dial(relay.peer_id, relay.addresses())
+            await circuits.reserve(home, relay.peer_id, now())
+            request = wire.encode_hop_connect(bytes(home.peer_id))
+            asking.start_soon(statuses, asker, relay.peer_id, request, 1)
+            await asked.wait()
+            nursery.cancel_scope.cancel()
+        go_on.set()
+        await until(lambda: not any(mux.streams for mux in muxes(relay)))
+
+
+async def test_who_is_cut_off_through_a_relay_waits_as_anybody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CUT_OFF_S", 0.6)
+    async with running() as lab:
+        await lab.connect()
+        await until(lambda: len(lab.home.links()) == 2)
+        await lab.home.disconnect(lab.asker.peer_id)
+        await until(lambda: len(lab.asker.links()) == 1)
+        cut_off = trio.current_time()
+        await lab.connect()
+        assert trio.current_time() - cut_off > 0.5
+
+
+async def test_who_names_ever_other_relays_fills_no_table_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RELAYS_DIALLED", 2)
+    async with running() as lab, AsyncExitStack() as others:
+        await lab.connect()
+        nobody = PeerId(bytes(lab.home.peer_id[:-1]) + b"x")
+        relays = [
+            await others.enter_async_context(Libp2pHost.listen(bytes([seed]) * 32, [LOOPBACK], now=now))
+            for seed in range(0x10, 0x15)
+        ]
+        for other in relays:
+            circuit = encode_endpoint(replace(endpoint(other.addresses()[0]), relay=other.peer_id))
+            with pytest.raises(NetError):
+                await lab.asker.dial(nobody, [circuit])
+        await until(lambda: len(lab.asker.links()) == 3)
+        kept = {link.peer for link in lab.asker.links()}
+        assert {lab.relay.peer_id, lab.home.peer_id, relays[-1].peer_id} == kept  # what carries a connection stays

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import pytest
 import trio
@@ -13,6 +15,7 @@ import trio
 from p2pchat.base.errors import NetError
 from p2pchat.net import gateway
 from p2pchat.net.router import LIFETIME_S, NatPmp
+from p2pchat.net.upnp import Upnp
 
 pytestmark = pytest.mark.net
 
@@ -114,3 +117,40 @@ def test_the_default_route_with_the_least_metric_names_the_gateway() -> None:
 )
 def test_without_a_gateway_there_is_none(text: str) -> None:
     assert gateway.parse_routes(text) is None
+
+
+class Loud:
+    """What a UPnP search finds in a local network where somebody answers with anything."""
+
+    discoverdelay = 0
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def discover(self) -> int:
+        return 1
+
+    def selectigd(self) -> None: ...
+
+    def externalipaddress(self) -> str:
+        return self._host
+
+    def addportmapping(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("host", ["", "nobody", "1.2.3", "2001:db8::1", "12.0.0.9/24", "<b>"])
+async def test_who_answers_to_a_search_with_something_else_is_no_router(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2pchat.net.upnp.miniupnpc.UPnP", lambda: Loud(host))
+    with pytest.raises(NetError):
+        await Upnp().map(None, "192.168.1.2", 4001, 4001)
+
+
+async def test_who_has_no_file_left_to_open_asks_no_router(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(trio.socket, "socket", full)
+    with pytest.raises(NetError):
+        await NatPmp().map("192.168.1.1", "192.168.1.2", 4001, 4001)

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
-from p2pchat.base.ids import PeerId
+from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import from_socket
 from p2pchat.net.dcutr import DCUTR
 from p2pchat.net.transport import Stream
@@ -186,3 +186,45 @@ async def test_an_inviter_that_floods_makes_nobody_knock(
             await trio.sleep(0.1)
             await stream.reset()
         assert len(punched) <= 4 * limits.PUNCHES_PEER
+
+
+async def test_a_peer_that_comes_and_goes_makes_nobody_knock_without_end(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    punched: list[PeerId] = []
+    async with world() as w:
+
+        async def punch(peer: PeerId, addresses: object, *, leads: bool) -> None:
+            punched.append(peer)
+            raise NetError("nobody")
+
+        monkeypatch.setattr(w.b.node, "punch", punch)
+        for _ in range(60):
+            await w.connect()
+            await trio.sleep(4.0)
+            await w.a.node.disconnect(w.b.node.peer_id)
+            await trio.sleep(6.0)
+        assert 0 < len(punched) <= limits.PUNCHES_OWN + 601.0 * limits.PUNCHES_OWN_PER_S
+
+
+async def test_a_peer_that_comes_and_goes_takes_one_place(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world() as w:
+        under_way = most = 0
+
+        async def learn(_: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await trio.sleep(limits.STREAM_OPEN_S)  # it does not answer
+            under_way -= 1
+            raise NetError("nothing")
+
+        monkeypatch.setattr(w.b.node, "learn", learn)
+        for _ in range(20):
+            await w.connect()
+            await trio.sleep(1.0)
+            await w.a.node.disconnect(w.b.node.peer_id)
+            await trio.sleep(6.0)
+        assert most == 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import fcntl
 import socket
 import sys
 from ipaddress import ip_interface
+from typing import NoReturn
 
 import ifaddr
 import pytest
@@ -80,3 +82,17 @@ def test_no_routes_where_there_is_no_table_of_them(monkeypatch: pytest.MonkeyPat
 def test_no_repr_shows_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ifaddr, "get_adapters", lambda: adapters("one"))
     assert "192" not in repr(SystemInterfaces().read())
+
+
+def test_who_has_no_file_left_to_open_keeps_what_was_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = list(own_addresses())
+    assert known
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    for name in ("socket.socket", "ifaddr.get_adapters"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"p2pchat.net.interfaces.{name}", full)
+            assert list(own_addresses()) == known
+            assert SystemInterfaces().read().addresses == frozenset(known)
