@@ -390,6 +390,7 @@ class Connector:
         links = self._links.get(link.contact, [])
         if link in links:
             links.remove(link)
+            link.room.note(crowded=False)  # what was handed over since it ended waits for no room of its
             for other in links:
                 other.wake()  # it repeats what the ended stream had not settled
             if not links:
