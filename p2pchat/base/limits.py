@@ -26,6 +26,7 @@ STRANGERS_UNFINISHED_BYTES: Final = 32 * 1024 * 1024  # of frames that are not c
 # dialling
 DIAL_STAGGER_S: Final = 0.2
 DIAL_TOTAL_S: Final = 8.0
+DIAL_RELAYED_AGAIN_S: Final = (1.0, 2.0, 4.0)  # after each refusal through a relay, while others are silent
 ADDRESSES_PER_PEER: Final = 16
 PUNCH_S: Final = 5.0  # for an attempt to meet half way, handshake included
 CONFIRM_S: Final = 8.0  # for one to reach a peer that asks whether it is reached
