@@ -201,7 +201,8 @@ RELAYS_TRIED: Final = 8  # at the same time
 RELAYS_REMEMBERED: Final = 1_024  # that were tried to no avail
 RELAY_PATIENCE_S: Final = 300.0  # with a relay through which nobody has come; doubles with each that is doubted
 RELAY_PATIENCE_MAX_S: Final = 4 * 3_600.0
-RELAY_RETRY_S: Final = 60.0  # before such a one, or one that was lost, is tried again; doubles
+RELAY_RETRY_S: Final = 60.0  # before such a one, or one that was lost at once, is tried again; doubles
+RELAY_LOST_S: Final = 5.0  # before one that has served is tried again at first
 RELAY_RETRY_MAX_S: Final = 3_600.0
 
 INVITES: Final = 100  # open at the same time

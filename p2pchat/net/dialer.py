@@ -148,17 +148,18 @@ class _Race(Generic[T]):
         while True:
             try:
                 connection = await self._attempt(self.peer, address)
-                break
             except NetError as error:
                 self._running.discard(address)
                 self._tell(address, error.message)
                 self._change.set()
+            else:
+                if self.won:
+                    await self._discard(connection)
+                self.won = True
+                self.scope.cancel()
+                return
             pause_s = next(pauses_s, None)
             if pause_s is None:
                 return
             await trio.sleep(pause_s)
             self._running.add(address)
-        if self.won:
-            await self._discard(connection)
-        self.won = True
-        self.scope.cancel()

@@ -2,14 +2,17 @@
 
 Rules:
 
-- They are wanted while nobody has said that this node is reached: at once where no address of its own is global, since a
-  node at home would be out of reach until somebody has tried; otherwise, as with an IPv6 address that may stand behind
-  a firewall, when nobody has said so for a while. On a network without internet there are no relays.
+- They are wanted while nobody has said that this node is reached: at once where no address of its own is global, since
+  a node at home would be out of reach until somebody has tried; otherwise, as with an IPv6 address that may stand
+  behind a firewall, when nobody has said so for a while. On a network without internet there are no relays.
 - A relay is asked every 15 s whether it is there. One that is not, or refuses to go on, is replaced.
 - A relay through which nobody has come for a while is doubted: it stays, and is told of, until there is another in its
   place. One that grants reservations and drops circuits keeps a node out of reach no longer. The while doubles.
 - So is one whose circuits carry a moment's talk only: better than none.
-- Whoever said that it is no relay, or refused, is asked again after a while only, which doubles.
+- Whoever said that it is no relay, or refused, is asked again after a while only, which doubles. One that was lost
+  after it has served is asked again soon, and at once when it is connected: a relay that starts anew takes seconds.
+- The connection to a relay that answers no ping is closed: what has been cut for a minute carries nothing for most of
+  another one after it has healed, and whoever dials takes a connection that is there.
 """
 
 from __future__ import annotations
@@ -54,6 +57,8 @@ class Reservations:
         self._asking: set[PeerId] = set()
         self._wake = trio.Event()
         self._hoped_until = trio.current_time() + limits.RELAY_HOPE_S
+        self._missed: set[PeerId] = set()  # relays that have served and were lost
+        self._missed_until = 0.0
         self._gone: dict[PeerId, trio.CancelScope] = {}
         self._network.watch(self._peer_changed)
 
@@ -78,7 +83,8 @@ class Reservations:
                         nursery.start_soon(self._ask, peer, addresses, nursery)
                 # Without internet there is nobody to ask, and whoever comes is told of.
                 is_on_internet = any(link.path == "direct" for link in self._network.links())
-                with trio.move_on_after(limits.RELAY_CHECK_S if is_on_internet else limits.RELAY_RETRY_MAX_S):
+                looks = is_on_internet or trio.current_time() < self._missed_until
+                with trio.move_on_after(limits.RELAY_CHECK_S if looks else limits.RELAY_RETRY_MAX_S):
                     await self._wake.wait()
 
     def _is_wanted(self) -> bool:
@@ -89,6 +95,9 @@ class Reservations:
     def _peer_changed(self, peer: PeerId, connected: bool) -> None:
         if not connected and peer in self._gone:
             self._gone[peer].cancel()
+        if connected and peer in self._missed:
+            self._missed.discard(peer)
+            self._tried.pop(peer, None)
         self._wake.set()
 
     async def _stop(self, stream: Stream) -> None:
@@ -175,7 +184,7 @@ class Reservations:
                     renew_at = trio.current_time() + granted.life_s / 2
                     while trio.current_time() < renew_at:
                         await trio.sleep(limits.HEARTBEAT_S)
-                        await self._network.probe(relay)
+                        await self._ping(relay)
                         if relay not in self._proven | self._doubted and trio.current_time() - since > self._patience_s:
                             self._doubted.add(relay)
                             self._patience_s = min(2 * self._patience_s, limits.RELAY_PATIENCE_MAX_S)
@@ -188,9 +197,20 @@ class Reservations:
                 del self._held[relay], self._gone[relay]
                 self._doubted.discard(relay)
                 self._proven.discard(relay)
-                self._not_before(relay, limits.RELAY_RETRY_S)
+                has_served = trio.current_time() - since > limits.RELAY_RETRY_S
+                self._not_before(relay, limits.RELAY_LOST_S if has_served else limits.RELAY_RETRY_S)
+                if has_served and len(self._missed) < limits.RELAYS_REMEMBERED:
+                    self._missed.add(relay)
+                self._missed_until = trio.current_time() + limits.RELAY_HOPE_S
                 self._tell()
                 self._wake.set()
+
+    async def _ping(self, relay: PeerId) -> None:
+        try:
+            await self._network.probe(relay)
+        except NetError:
+            await self._network.disconnect(relay)
+            raise
 
     def _tell(self) -> None:
         """The first of each, then the second of each: who takes two takes both relays."""

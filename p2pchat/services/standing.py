@@ -93,7 +93,7 @@ class Survey:
             self._hurry.set()
 
     async def _until_due(self, own: tuple[Address, ...], pause_s: float) -> bool:
-        """Wait; whether the network has changed."""
+        """Wait; whether the network has changed, or there is somebody to ask for the first time."""
         started = trio.current_time()
         due = started + pause_s
         while trio.current_time() < due:
@@ -101,7 +101,7 @@ class Survey:
                 await self._hurry.wait()
                 if not self._has_asked:  # this is the first who could be
                     await trio.sleep(_FIRST_S)
-                    return self._is_urgent
+                    return True
                 # who connects to many, none of which can tell, is not to ask at each
                 await trio.sleep_until(started + (_UNDECIDED_S if self._is_urgent else min(pause_s, _MET_S)))
                 return self._is_urgent

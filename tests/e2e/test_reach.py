@@ -103,7 +103,7 @@ def test_two_people_meet_where_one_can_be_reached(
 
 
 def test_texts_go_on_while_two_homes_meet_through_a_relay_and_then_directly(tmp_path: Path) -> None:
-    """Both behind NATs. Ten texts a second each way, from before the match until after the switch: each comes once, in order."""
+    """Both behind NATs; ten texts a second each way, from before the match until after it: each once, in order."""
     with Lab("two-nats", Options(public=2)) as lab:
         relays = [Settler(tmp_path / host, None, lab, host, relays=True) for host in ("relay", "relay2")]
         alice, bob = Settler(tmp_path / "a", ALICE, lab, "alice"), Settler(tmp_path / "b", BOB, lab, "bob")
