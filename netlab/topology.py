@@ -121,7 +121,8 @@ class _Plan:
 
     def public(self) -> None:
         for index in range(self.options.public):
-            addresses = {4: f"45.77.100.{index + 1}/32", 6: f"2a0e:b107:64::{index + 1}/128"}
+            # of different networks, since a node takes those of one for one voice
+            addresses = {4: f"45.{77 + index}.100.1/32", 6: f"2a0e:{0xB107 + index:x}:64::1/128"}
             name = "relay" if index == 0 else f"relay{index + 1}"
             self.hosts.append(Host(name, INTERNET, tuple(addresses[each] for each in self.families), ("",)))
 

@@ -26,6 +26,7 @@ STRANGERS_UNFINISHED_BYTES: Final = 32 * 1024 * 1024  # of frames that are not c
 # dialling
 DIAL_STAGGER_S: Final = 0.2
 DIAL_TOTAL_S: Final = 8.0
+DIAL_RELAYED_AGAIN_S: Final = (1.0, 2.0, 4.0)  # after each refusal through a relay, while others are silent
 ADDRESSES_PER_PEER: Final = 16
 PUNCH_S: Final = 5.0  # for an attempt to meet half way, handshake included
 CONFIRM_S: Final = 8.0  # for one to reach a peer that asks whether it is reached
@@ -203,7 +204,8 @@ RELAYS_TRIED: Final = 8  # at the same time
 RELAYS_REMEMBERED: Final = 1_024  # that were tried to no avail
 RELAY_PATIENCE_S: Final = 300.0  # with a relay through which nobody has come; doubles with each that is doubted
 RELAY_PATIENCE_MAX_S: Final = 4 * 3_600.0
-RELAY_RETRY_S: Final = 60.0  # before such a one, or one that was lost, is tried again; doubles
+RELAY_RETRY_S: Final = 60.0  # before such a one, or one that was lost at once, is tried again; doubles
+RELAY_LOST_S: Final = 5.0  # before one that has served is tried again at first
 RELAY_RETRY_MAX_S: Final = 3_600.0
 
 INVITES: Final = 100  # open at the same time

@@ -3,7 +3,10 @@
 Rules:
 
 - One race a peer: who dials a peer that is being dialled joins the race and may bring further addresses.
-- The next address starts after ``limits.DIAL_STAGGER_S`` or as soon as an attempt has failed; each is tried once.
+- The next address starts after ``limits.DIAL_STAGGER_S`` or as soon as an attempt has failed; each is tried once, but
+  for those through a relay. A relay refuses at once whom it does not know yet, and two who start at the same moment are
+  both unknown to it for a second; an address of another network is silent for as long as the race lasts. While one is,
+  what was refused through a relay is tried again after ``limits.DIAL_RELAYED_AGAIN_S``.
 - The race ends with the first connection, ``limits.DIAL_TOTAL_S`` after its start, when every address has failed, or
   when nobody waits for it any more. Losers are cancelled, and one that came in at the same moment is discarded.
 - Nothing is remembered of a failure: backing off is the caller's.
@@ -22,7 +25,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.net.addresses import dial_order
+from p2pchat.net.addresses import dial_order, endpoint
 from p2pchat.net.transport import Told
 
 T = TypeVar("T")
@@ -131,6 +134,7 @@ class _Race(Generic[T]):
                         nursery.start_soon(self._one, address, name="dial one")
                     with trio.move_on_after(limits.DIAL_STAGGER_S if self._waiting else float("inf")):
                         await self._change.wait()
+                nursery.cancel_scope.cancel()  # only those are left that wait for another turn
         if not self.won and self.callers:
             for address in (*self._running, *self._waiting):
                 self._tell(address, _TOO_SLOW)
@@ -140,14 +144,22 @@ class _Race(Generic[T]):
             listener(address, why)
 
     async def _one(self, address: Address) -> None:
-        try:
-            connection = await self._attempt(self.peer, address)
-        except NetError as error:
-            self._running.discard(address)
-            self._tell(address, error.message)
-            self._change.set()
-            return
-        if self.won:
-            await self._discard(connection)
-        self.won = True
-        self.scope.cancel()
+        pauses_s = iter(limits.DIAL_RELAYED_AGAIN_S if endpoint(address).relay is not None else ())
+        while True:
+            try:
+                connection = await self._attempt(self.peer, address)
+            except NetError as error:
+                self._running.discard(address)
+                self._tell(address, error.message)
+                self._change.set()
+            else:
+                if self.won:
+                    await self._discard(connection)
+                self.won = True
+                self.scope.cancel()
+                return
+            pause_s = next(pauses_s, None)
+            if pause_s is None:
+                return
+            await trio.sleep(pause_s)
+            self._running.add(address)

@@ -1,6 +1,9 @@
 """Keeps the own presences published: one record of each for all contacts (PROTOCOL.md 3.4).
 
 All of them tell the same: where this node is, and where boxes for it can be left (PROTOCOL.md 6), once one can be.
+
+A node that nobody reaches without a relay waits a moment for one: whoever looked for it meanwhile would find a record
+that leads nowhere in the place of the last one, and look again after a minute at the earliest.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from p2pchat.base.errors import P2PChatError
 from p2pchat.base.ids import Address
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.presence import PRESENCE_ADDRESSES, Mailbox, OwnPresence, Presence, encode_presence
-from p2pchat.net.addresses import varied
+from p2pchat.net.addresses import is_global, varied
 from p2pchat.services import announce
 from p2pchat.services import presence as presences
 from p2pchat.services.changes import Change
@@ -29,6 +32,7 @@ from p2pchat.store.db import Tx
 
 _CHECK_S: Final = 60.0  # how soon a changed address is noticed
 _RETRY_S: Final = 600.0
+_RELAYS_S: Final = 3.0
 
 log = structlog.get_logger()
 
@@ -93,6 +97,7 @@ class Herald:
         task_status.started()
         try:
             while True:
+                await self._until_relayed()
                 self._news = trio.Event()
                 self._told = self._reached()
                 awaited, self._next = self._next, _Round()
@@ -106,6 +111,13 @@ class Herald:
     def _heard(self, event: DomainEvent) -> None:
         if event.kind is EventKind.CONTACT_MATCHED:
             self.nudge()
+
+    async def _until_relayed(self) -> None:
+        """Until this node is reached from afar, or not even through a relay."""
+        with trio.move_on_after(_RELAYS_S):
+            while not self._context.network.circuits() and not any(map(is_global, self._context.network.addresses())):
+                self._news = trio.Event()
+                await self._news.wait()
 
     async def _until_moved(self) -> None:
         """Until a nudge, until this node has other addresses than it has told, or its clock was set."""

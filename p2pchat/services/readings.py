@@ -1,7 +1,7 @@
 """When a contact's presence is read (PROTOCOL.md 3.4).
 
 - While it is away: when it could not be dialled, at once, then after 1 min, doubling to 6 h; sooner when there is
-  something to send.
+  something to send, the second time at once: two who start together each read what the other has told before.
 - While it is here: a minute after it came, ever more rarely until there is a record, and then as often as one is
   written. So its mailboxes are known when it is away, also to a node that was off as long as the last record stood.
 """
@@ -22,6 +22,7 @@ from p2pchat.services.defects import cause
 _MIN_S: Final = 60.0
 _MAX_S: Final = 6 * 3600.0
 _HURRY_S: Final = 10.0  # a message to send does not wait longer for a reading
+_SOON_S: Final = 2.0  # nor this long for the second one
 _AT_ONCE: Final = 4
 
 log = structlog.get_logger()
@@ -46,7 +47,7 @@ class Readings:
 
     def hurry(self) -> None:
         """There is a new reason for one."""
-        self.next_at = min(self.next_at, self.last_at + _HURRY_S)
+        self.next_at = min(self.next_at, self.last_at + (_SOON_S if self.count == 1 else _HURRY_S))
 
     def read(self, jitter: float, *, counts: bool) -> None:
         if not counts:

@@ -9,7 +9,10 @@ Rules:
 - A relay through which nobody has come for a while is doubted: it stays, and is told of, until there is another in its
   place. One that grants reservations and drops circuits keeps a node out of reach no longer. The while doubles.
 - So is one whose circuits carry a moment's talk only: better than none.
-- Whoever said that it is no relay, or refused, is asked again after a while only, which doubles.
+- Whoever said that it is no relay, or refused, is asked again after a while only, which doubles. One that was lost
+  after it has served is asked again soon, and at once when it is connected: a relay that starts anew takes seconds.
+- The connection to a relay that answers no ping is closed: what has been cut for a minute carries nothing for most of
+  another one after it has healed, and whoever dials takes a connection that is there.
 """
 
 from __future__ import annotations
@@ -54,6 +57,8 @@ class Reservations:
         self._asking: set[PeerId] = set()
         self._wake = trio.Event()
         self._hoped_until = trio.current_time() + limits.RELAY_HOPE_S
+        self._missed: set[PeerId] = set()  # relays that have served and were lost
+        self._missed_until = 0.0
         self._gone: dict[PeerId, trio.CancelScope] = {}
         self._network.watch(self._peer_changed)
 
@@ -88,8 +93,9 @@ class Reservations:
         now = trio.current_time()
         if not self._is_wanted():
             return max(self._hoped_until - now, 0.0) if now < self._hoped_until else limits.RELAY_RETRY_S
-        # without internet there is nobody to ask
-        if self._is_enough() or all(link.path != "direct" for link in self._network.links()):
+        # without internet there is nobody to ask, and whoever comes is told of
+        is_on_internet = any(link.path == "direct" for link in self._network.links()) or now < self._missed_until
+        if self._is_enough() or not is_on_internet:
             return limits.RELAY_RETRY_S
         again = (until for until, _ in self._tried.values() if until > now)
         return min(max(min(again, default=float("inf")) - now, limits.RELAY_CHECK_S), limits.RELAY_RETRY_S)
@@ -102,6 +108,9 @@ class Reservations:
     def _peer_changed(self, peer: PeerId, connected: bool) -> None:
         if not connected and peer in self._gone:
             self._gone[peer].cancel()
+        if connected and peer in self._missed:
+            self._missed.discard(peer)
+            self._tried.pop(peer, None)
         self._wake.set()
 
     async def _stop(self, stream: Stream) -> None:
@@ -188,7 +197,7 @@ class Reservations:
                     renew_at = trio.current_time() + granted.life_s / 2
                     while trio.current_time() < renew_at:
                         await trio.sleep(limits.HEARTBEAT_S)
-                        await self._network.probe(relay)
+                        await self._ping(relay)
                         if relay not in self._proven | self._doubted and trio.current_time() - since > self._patience_s:
                             self._doubted.add(relay)
                             self._patience_s = min(2 * self._patience_s, limits.RELAY_PATIENCE_MAX_S)
@@ -201,9 +210,20 @@ class Reservations:
                 del self._held[relay], self._gone[relay]
                 self._doubted.discard(relay)
                 self._proven.discard(relay)
-                self._not_before(relay, limits.RELAY_RETRY_S)
+                has_served = trio.current_time() - since > limits.RELAY_RETRY_S
+                self._not_before(relay, limits.RELAY_LOST_S if has_served else limits.RELAY_RETRY_S)
+                if has_served and len(self._missed) < limits.RELAYS_REMEMBERED:
+                    self._missed.add(relay)
+                self._missed_until = trio.current_time() + limits.RELAY_HOPE_S
                 self._tell()
                 self._wake.set()
+
+    async def _ping(self, relay: PeerId) -> None:
+        try:
+            await self._network.probe(relay)
+        except NetError:
+            await self._network.disconnect(relay)
+            raise
 
     def _tell(self) -> None:
         """The first of each, then the second of each: who takes two takes both relays."""

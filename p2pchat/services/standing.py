@@ -5,7 +5,8 @@ Rules:
 - Peers of different prefixes are asked, three at first; where those do not say the same, up to eight.
 - What peers see is a candidate; so are the addresses of interfaces and of the router's mapping. Candidates are asked
   about; only what is confirmed is told to others as this node's.
-- Asked again every quarter of an hour, sooner while it is undecided, and at once when an address has changed.
+- Asked again every quarter of an hour, sooner while it is undecided, and at once when an address has changed, or when
+  the first peers are connected: until then it is not known where this node could be met.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from p2pchat.services.context import Context
 _EVERY_S: Final = 900.0
 _UNDECIDED_S: Final = 5.0  # doubled up to _EVERY_S
 _LOOK_S: Final = 60.0  # how soon a changed address is noticed here, unless somebody says so
+_FIRST_S: Final = 0.2  # those with whom a node begins come together
 _MET_S: Final = 15.0  # and who is newly connected, while it is undecided
 _TRIED: Final = 32  # connected peers that are tried in a round, most of which may not serve this
 
@@ -53,6 +55,7 @@ class Survey:
         self._hurry = trio.Event()
         self._is_urgent = False
         self._is_decided = False
+        self._has_asked = False
         self.observations = Observations()
 
     def candidates(self) -> tuple[Address, ...]:
@@ -64,6 +67,7 @@ class Survey:
     def hurry(self) -> None:
         """The network has changed: ask at once."""
         self._is_urgent = True
+        self._has_asked = False  # those who were there may be gone
         self._hurry.set()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -89,12 +93,15 @@ class Survey:
             self._hurry.set()
 
     async def _until_due(self, own: tuple[Address, ...], pause_s: float) -> bool:
-        """Wait; whether the network has changed."""
+        """Wait; whether the network has changed, or there is somebody to ask for the first time."""
         started = trio.current_time()
         due = started + pause_s
         while trio.current_time() < due:
             with trio.move_on_after(min(_LOOK_S, due - trio.current_time())):
                 await self._hurry.wait()
+                if not self._has_asked:  # this is the first who could be
+                    await trio.sleep(_FIRST_S)
+                    return True
                 # who connects to many, none of which can tell, is not to ask at each
                 await trio.sleep_until(started + (_UNDECIDED_S if self._is_urgent else min(pause_s, _MET_S)))
                 return self._is_urgent
@@ -135,6 +142,7 @@ class Survey:
         network, found = self._context.network, dict[bytes, Stream]()
         peers = [link.peer for link in network.links() if link.path == "direct"]
         peers.sort(key=lambda _: self._context.jitter())
+        self._has_asked = self._has_asked or bool(peers)
 
         async def one(peer: PeerId) -> None:
             with suppress(NetError):  # it does not serve this, or is gone: others do

@@ -4,6 +4,8 @@ Rules:
 
 - Who was connected to tries: first where the contact says that it listens, then half way, three times. Who has
   connected tries as well when nothing has come of that for a while: both may have connected at once.
+- An attempt that ended before anybody knocked is followed by the next after a while: where two have just started, one
+  may not know yet where it is seen.
 - A series that came to nothing is repeated after 10 s, 30 s, 2 min, 5 min, 10 min and every 30 min, and at once after
   the network has changed.
 - What runs on the relayed connection is not touched: :mod:`p2pchat.services.connect` moves when a better one is there.
@@ -28,6 +30,7 @@ from p2pchat.store import contact_peers
 _ATTEMPTS: Final = 3
 _AGAIN_S: Final = (10.0, 30.0, 120.0, 300.0, 600.0, 1_800.0)
 _LEFT_TO_OTHER_S: Final = 15.0
+_PAUSE_S: Final = 2.0
 _SETTLE_S: Final = 0.5  # for the contact's first words, by which it is known
 _LOOK_S: Final = 5.0
 _IDLE_S: Final = 60.0
@@ -115,12 +118,14 @@ class Upgrader:
         for _ in range(_ATTEMPTS):
             if not self._is_relayed(peer):
                 return
+            next_at = trio.current_time() + _PAUSE_S
             try:
                 await self._dcutr.invite(peer)
             except UnsupportedProtocol:
                 return
             except NetError as error:
                 log.debug("upgrade.failed", peer=peer, error=error.error_name)
+                await trio.sleep_until(next_at)
                 continue
             log.info("upgrade.punched", peer=peer)
             return

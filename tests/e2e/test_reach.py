@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from netlab.lab import Lab
+from netlab.topology import Options
 from tests.e2e.daemons import ALICE, BOB, Daemon, environment, until
 from tests.e2e.netlabs import PORT, needs_lab
 from tests.e2e.runs import Run, starting
@@ -24,10 +25,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, needs_lab]
 class Settler(Daemon):
     """A daemon on a host of a lab; it listens on PORT of every address."""
 
-    def __init__(self, home: Path, number: str, lab: Lab, host: str) -> None:
+    def __init__(self, home: Path, number: str | None, lab: Lab, host: str, *, relays: bool = False) -> None:
         super().__init__(home, number)
         self._lab = lab
         self._host = host
+        self._own = {"P2PCHAT_RELAY_OFFER": "on"} if relays else {}
 
     def launch(self, *arguments: str) -> None:
         versions = {ip_address(each).version for each in self._lab.addresses(self._host)}
@@ -36,7 +38,7 @@ class Settler(Daemon):
             self.process = self._lab.popen(
                 self._host,
                 [sys.executable, "-m", "p2pchat.daemon", "run", *(f"--listen={each}" for each in listen), *arguments],
-                env=environment(self.home),
+                env=environment(self.home) | self._own,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -49,6 +51,12 @@ class Settler(Daemon):
 
     def path(self) -> set[str]:
         return {str(each["path"]) for each in self.call("net.peers")["peers"]}
+
+    def path_to(self, other: Settler) -> str:
+        """The best path of the connections to ``other``; empty if there is none."""
+        theirs = other.call("node.status")["peer_id"]
+        found = {str(each["path"]) for each in self.call("net.peers")["peers"] if each["peer_id"] == theirs}
+        return next((path for path in ("lan", "direct", "relayed") if path in found), "")
 
 
 @contextmanager
@@ -92,6 +100,35 @@ def test_two_people_meet_where_one_can_be_reached(
 ) -> None:
     with talking(tmp_path, topology, first, second, version) as (_, alice, bob):
         assert alice.path() == bob.path() == {path}
+
+
+def test_texts_go_on_while_two_homes_meet_through_a_relay_and_then_directly(tmp_path: Path) -> None:
+    """Both behind NATs; ten texts a second each way, from before the match until after it: each once, in order."""
+    with Lab("two-nats", Options(public=2)) as lab:
+        relays = [Settler(tmp_path / host, None, lab, host, relays=True) for host in ("relay", "relay2")]
+        alice, bob = Settler(tmp_path / "a", ALICE, lab, "alice"), Settler(tmp_path / "b", BOB, lab, "bob")
+        relays[0].start()
+        first = relays[0].entrance(4)
+        relays[1].start("--bootstrap", first)
+        for node in (alice, bob):
+            node.launch("--bootstrap", first)
+        for node in (alice, bob):
+            node.become_ready()
+        alice.call("contacts.add", number=BOB, name="Bob")
+        bob.call("contacts.add", number=ALICE, name="Alice")
+        paths, texts = list[tuple[str, str]](), list[str]()
+
+        def speak() -> bool:
+            texts.append(f"text {len(texts)}")
+            alice.call("message.send", to="Bob", text=texts[-1])
+            bob.call("message.send", to="Alice", text=texts[-1])
+            paths.append((alice.path_to(bob), bob.path_to(alice)))
+            return paths[-20:] == [("direct", "direct")] * 20
+
+        until(speak, "no direct path for a while", every_s=0.1)
+        assert ("relayed", "relayed") in paths
+        until(lambda: len(bob.texts("Alice")) >= len(texts) <= len(alice.texts("Bob")), "texts are missing", 20)
+        assert bob.texts("Alice") == alice.texts("Bob") == texts
 
 
 def left_of(run: Run) -> list[Path]:

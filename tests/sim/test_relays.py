@@ -19,6 +19,12 @@ from tests.sim.people import ALICE, meet
 from tests.sim.relays import HOSTS, OFFERS, at_home, has_relays, meet_through_relays, path, relay, relays_of
 
 
+@pytest.fixture
+def _standing_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others found is said by the test: nothing that they say here changes it."""
+    monkeypatch.setattr(Survey, "_conclude", lambda _: None)
+
+
 async def test_two_at_home_match_and_talk_through_a_relay(autojump_clock: MockClock) -> None:
     with fixed_schedule(1):
         async with Cluster.running(seed=1) as cluster:
@@ -87,6 +93,34 @@ async def test_a_relay_that_falls_silent_is_replaced(autojump_clock: MockClock) 
                 return bytes(silent.network.peer_id) not in relays_of(alice) and await has_relays(alice)
 
             await eventually(replaced, within_s=40)
+            assert path(alice, silent) is None  # whoever dials it, or comes through it, has a new connection
+
+
+@pytest.mark.parametrize("how", ["restart", "cut"])
+async def test_the_only_relay_is_used_again_soon_after_it_is_back(autojump_clock: MockClock, how: str) -> None:
+    with fixed_schedule(5):
+        async with Cluster.running(seed=5) as cluster:
+            alice, bob, [only] = await meet_through_relays(cluster, relays=1)
+            await trio.sleep(120)
+            if how == "restart":
+                await cluster.crash(only)
+                await trio.sleep(3)
+                await cluster.start(only)
+            else:
+                for each in (alice, bob):
+                    cluster.network.stall(each.network, only.network)
+                await trio.sleep(60)
+                assert relays_of(alice) == relays_of(bob) == set()
+                for each in (alice, bob):
+                    cluster.network.heal(each.network, only.network)
+            assert await eventually(lambda: has_relays(alice, 1), within_s=60) < 20
+            assert await eventually(lambda: has_relays(bob, 1), within_s=60) < 20
+            await alice.send("Bob", "again")
+
+            async def arrived() -> bool:
+                return await bob.received("Alice") == ["again"]
+
+            assert await eventually(arrived, within_s=60) < 20
 
 
 async def test_reservations_are_renewed_and_outlast_their_life(
@@ -141,10 +175,8 @@ async def test_two_reservations_in_two_networks(autojump_clock: MockClock) -> No
             await eventually(lambda: has_relays(alice, 2), within_s=2 * 3_600)
 
 
-async def test_who_is_reached_by_itself_has_no_relay(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Survey, "_conclude", lambda _: None)  # what others say is said here
+@pytest.mark.usefixtures("_standing_is_given")
+async def test_who_is_reached_by_itself_has_no_relay(autojump_clock: MockClock) -> None:
     with fixed_schedule(8):
         async with Cluster.running(seed=8) as cluster:
             for number in range(2):
@@ -170,6 +202,7 @@ async def test_on_a_network_without_internet_nobody_reserves_or_relays(autojump_
             assert path(alice, bob) == "lan"
 
 
+@pytest.mark.usefixtures("_standing_is_given")
 @pytest.mark.parametrize(("offer", "standing", "offered"), [("auto", "public", True), ("off", "public", False)])
 async def test_relaying_is_offered_as_the_user_and_others_say(
     autojump_clock: MockClock, offer: RelayOffer, standing: Standing, *, offered: bool

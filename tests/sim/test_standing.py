@@ -90,6 +90,22 @@ async def test_two_of_different_prefixes_make_it_public(autojump_clock: MockCloc
         assert w.node.addresses() == (w.node.bound,)
 
 
+async def test_the_first_peer_says_at_once_where_this_node_is_seen(autojump_clock: MockClock) -> None:
+    """Whoever reaches it through a relay can be met only when that is known; the first round had nobody to ask."""
+    async with world("192.168.1.2") as w:
+        router = from_socket("12.0.0.9", 4001)
+        w.net.translate(w.node, router, leads_in=False)
+        for _ in range(2):
+            await trio.sleep(3)
+            assert w.survey.candidates() == ()
+            other = await w.add(DENIES)
+            await trio.sleep(1)
+            assert w.survey.candidates() == (router,)
+            w.net.down(other)
+            w.survey.observations.clear()
+            w.survey.hurry()
+
+
 async def test_three_that_do_not_reach_it_make_it_private(autojump_clock: MockClock) -> None:
     async with world(hidden=True) as w:
         for _ in range(2):

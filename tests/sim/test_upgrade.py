@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import cast
 
@@ -40,6 +41,7 @@ class Home:
 
     node: MemoryNode
     upgrader: Upgrader
+    is_seen: list[bool]
     invited: list[float] = field(default_factory=list[float])
 
 
@@ -74,7 +76,9 @@ async def world(friends: bool = True) -> AsyncGenerator[World]:
                 return friends
 
             context = cast(Context, SimpleNamespace(network=node, db=SimpleNamespace(run=run)))
-            homes.append(Home(node, Upgrader(context, node.addresses)))
+            is_seen = [True]
+            own = partial(seen_at, node, is_seen)
+            homes.append(Home(node, Upgrader(context, own), is_seen))
         a, b = homes
 
         async def hop(stream: Stream) -> None:
@@ -94,6 +98,10 @@ async def world(friends: bool = True) -> AsyncGenerator[World]:
             count_invitations(home)
         yield World(net, a, b, relay)
         nursery.cancel_scope.cancel()
+
+
+def seen_at(node: MemoryNode, is_seen: list[bool]) -> tuple[Address, ...]:
+    return node.addresses() if is_seen[0] else ()
 
 
 def count_invitations(home: Home) -> None:
@@ -117,6 +125,19 @@ async def test_they_meet_within_seconds(autojump_clock: MockClock) -> None:
         assert w.b.invited == []
         await trio.sleep(7_200)
         assert len(w.a.invited) == 1
+
+
+@pytest.mark.parametrize("who", ["a", "b"])
+async def test_who_does_not_know_yet_where_it_is_seen_is_waited_for(autojump_clock: MockClock, who: str) -> None:
+    async with world() as w:
+        is_seen = (w.a if who == "a" else w.b).is_seen
+        is_seen[0] = False
+        await w.connect()
+        await trio.sleep(limits.PUNCH_S + 1)  # it was tried where the other says that it listens
+        assert w.paths() == ("relayed", "relayed")
+        is_seen[0] = True
+        await trio.sleep(3)
+        assert w.paths() == ("direct", "direct")
 
 
 async def test_who_listens_on_the_internet_is_simply_connected_to(autojump_clock: MockClock) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
 import trio.testing
@@ -9,12 +11,15 @@ import trio.testing
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.net.addresses import from_socket, peer_id_from_key
+from p2pchat.net.addresses import encode_endpoint, endpoint, from_socket, peer_id_from_key
 from p2pchat.net.dialer import Dialer
 
 PEER = peer_id_from_key(b"p" * 32)
 OTHER = peer_id_from_key(b"o" * 32)
 A, B, C = (from_socket(f"10.0.0.{n}", 4001) for n in (1, 2, 3))
+CIRCUIT, OTHER_CIRCUIT = (
+    encode_endpoint(replace(endpoint(from_socket(f"203.0.{n}.1", 4001)), relay=OTHER)) for n in (1, 2)
+)
 NEVER = 10_000.0
 
 
@@ -192,3 +197,28 @@ async def test_what_is_cut_off_by_success_or_by_its_caller_has_not_failed(
         await world.dialer.dial(OTHER, [A], lambda address, _: told.append(address))
     await trio.testing.wait_all_tasks_blocked()
     assert told == []
+
+
+async def test_a_relay_that_does_not_know_the_peer_yet_is_asked_again_while_another_address_is_silent(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Two who start at once are both unknown to their relays; what is silent is the home network of the other."""
+    world.failures = {CIRCUIT: 0.1}
+    with pytest.raises(NetError):
+        await world.dialer.dial(PEER, [A, CIRCUIT])
+    assert world.tried == [(0.0, A), (0.2, CIRCUIT), (1.3, CIRCUIT), (3.4, CIRCUIT), (7.5, CIRCUIT)]
+    world.tried.clear()
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.dialer.dial, PEER, [A, CIRCUIT])
+        await trio.sleep(1.0)
+        world.failures, world.answers = {}, {CIRCUIT: 0.1}
+    assert trio.current_time() - start == pytest.approx(1.4)
+
+
+async def test_what_a_relay_refuses_makes_no_race_longer(world: World, autojump_clock: trio.testing.MockClock) -> None:
+    world.failures = {A: 0.5, CIRCUIT: 0.1, OTHER_CIRCUIT: 0.1}
+    with pytest.raises(NetError):
+        await world.dialer.dial(PEER, [A, CIRCUIT, OTHER_CIRCUIT])
+    assert trio.current_time() == pytest.approx(0.5)
+    assert len(world.tried) == 3
