@@ -93,8 +93,6 @@ async def test_where_nothing_listens_it_is_known_at_once() -> None:
         port = free.getsockname()[1]
     with trio.fail_after(2), pytest.raises(NetError):
         await NatPmp(port).map("127.0.0.1", "127.0.0.1", 4001, 4001)
-    with pytest.raises(NetError):
-        await NatPmp(port).map(None, "127.0.0.1", 4001, 4001)
 
 
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
