@@ -72,17 +72,17 @@ class Survey:
         network.handle(AUTONAT, AutonatServer(network).serve)
         network.watch(self._met)
         task_status.started()
-        tries, own = 0, self._own()
+        undecided_s, own = _UNDECIDED_S, self._own()
         while True:
             self._hurry, self._is_urgent = trio.Event(), False
             before, own = own, self._own()
             if own != before:
                 self.observations.clear()
             self._is_decided = await self._round(own)
-            tries = 0 if self._is_decided else tries + 1
-            every_s = _EVERY_S if self._is_decided else min(_UNDECIDED_S * 2**tries, _EVERY_S)
+            undecided_s = _UNDECIDED_S if self._is_decided else min(2 * undecided_s, _EVERY_S)
+            every_s = _EVERY_S if self._is_decided else undecided_s
             if await self._until_due(own, every_s * (0.9 + 0.2 * self._context.jitter())):
-                tries = 0
+                undecided_s = _UNDECIDED_S
 
     def _met(self, _: PeerId, connected: bool) -> None:
         if connected and not self._is_decided:
