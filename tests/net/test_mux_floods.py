@@ -80,7 +80,7 @@ async def test_who_was_cut_off_waits_before_it_is_let_in_again(way: str, monkeyp
                 else:
                     with suppress(ConnectionClosedError):
                         for index in range(FRAMES):
-                            await secured.write(FLOODS["pings of Yamux"](index))
+                            await secured.write(FLOODS["streams"](index))
                 while len(muxes(b)) != 1:  # noqa: ASYNC110  a real socket
                     await trio.sleep(0.01)
         assert await talks(a, b)  # who is in stays in
