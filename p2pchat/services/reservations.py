@@ -2,9 +2,9 @@
 
 Rules:
 
-- They are wanted while nobody has said that this node is reached: at once where no address of its own is global, since a
-  node at home would be out of reach until somebody has tried; otherwise, as with an IPv6 address that may stand behind
-  a firewall, when nobody has said so for a while. On a network without internet there are no relays.
+- They are wanted while nobody has said that this node is reached: at once where no address of its own is global, since
+  a node at home would be out of reach until somebody has tried; otherwise, as with an IPv6 address that may stand
+  behind a firewall, when nobody has said so for a while. On a network without internet there are no relays.
 - A relay is asked every 15 s whether it is there. One that is not, or refuses to go on, is replaced.
 - A relay through which nobody has come for a while is doubted: it stays, and is told of, until there is another in its
   place. One that grants reservations and drops circuits keeps a node out of reach no longer. The while doubles.
