@@ -169,7 +169,12 @@ class Life:
                     seeker.nudge_all()
 
             reservations = Reservations(context, reached)
-            reachability = Reachability(context, herald.nudge)
+
+            def moved() -> None:
+                herald.nudge()
+                reservations.look()
+
+            reachability = Reachability(context, moved)
 
             async with trio.open_nursery() as nursery:
                 await nursery.start(context.dht.run)

@@ -76,10 +76,23 @@ class Reservations:
                     for peer, addresses in self._candidates()[: limits.RELAYS_TRIED - len(self._asking)]:
                         self._asking.add(peer)
                         nursery.start_soon(self._ask, peer, addresses, nursery)
-                # Without internet there is nobody to ask, and whoever comes is told of.
-                is_on_internet = any(link.path == "direct" for link in self._network.links())
-                with trio.move_on_after(limits.RELAY_CHECK_S if is_on_internet else limits.RELAY_RETRY_MAX_S):
+                with trio.move_on_after(self._pause_s()):
                     await self._wake.wait()
+
+    def look(self) -> None:
+        """Others have said, or say no longer, that they reach this node."""
+        self._wake.set()
+
+    def _pause_s(self) -> float:
+        """How long there is nothing to do, unless somebody comes or goes, of which this is told."""
+        now = trio.current_time()
+        if not self._is_wanted():
+            return max(self._hoped_until - now, 0.0) if now < self._hoped_until else limits.RELAY_RETRY_S
+        # without internet there is nobody to ask
+        if self._is_enough() or all(link.path != "direct" for link in self._network.links()):
+            return limits.RELAY_RETRY_S
+        again = (until for until, _ in self._tried.values() if until > now)
+        return min(max(min(again, default=float("inf")) - now, limits.RELAY_CHECK_S), limits.RELAY_RETRY_S)
 
     def _is_wanted(self) -> bool:
         if self._network.standing == "unknown" and trio.current_time() < self._hoped_until:
