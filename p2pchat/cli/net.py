@@ -48,7 +48,7 @@ def addrs(invocation: Invocation) -> None:
 @json_option
 @pass_invocation
 def dial(invocation: Invocation, address: str) -> None:
-    """Connect to a node. MULTIADDR ends in /p2p/ and its peer id."""
+    """Connect to a node. MULTIADDR ends in /p2p/ and its peer id, or is /dnsaddr/NAME."""
     _connect(invocation, "net.dial", address)
 
 

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, Literal
 
 import base58
@@ -36,6 +37,8 @@ _CIRCUIT: Final = 290
 _P2P: Final = 421
 
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
+_ANY: Final = ("0.0.0.0", "::")  # noqa: S104  every interface
+_REMEMBERED: Final = 1_024  # of what is asked of the same few addresses again and again
 _ED25519_PREFIX: Final = bytes.fromhex("002408011220")  # identity multihash of a protobuf Ed25519 public key
 _CARRIER: Final = ipaddress.ip_network("100.64.0.0/10")  # RFC 6598: between a carrier's NAT and its customers'
 _BAD_TEXT: Final = "This is not an address like /ip4/192.0.2.1/tcp/4001 or /dns4/example.org/tcp/4001/p2p/PEERID."
@@ -174,6 +177,7 @@ def decode_address(data: bytes) -> Address:
     return address
 
 
+@lru_cache(_REMEMBERED)
 def endpoint(address: Address) -> Endpoint:
     """What an address says.
 
@@ -186,6 +190,7 @@ def endpoint(address: Address) -> Endpoint:
     return end
 
 
+@lru_cache(_REMEMBERED)
 def scope_of(host: str) -> Scope:
     """How far an IP literal reaches; a DNS name counts as global."""
     try:
@@ -267,10 +272,12 @@ def concrete(bound: Sequence[Address]) -> tuple[Address, ...]:
     IPv6 link-local addresses are left out: without a zone, which differs per machine, nobody can dial them.
     """
     found: dict[Address, None] = {}
+    hosts: dict[Kind, list[str]] | None = None
     for address in bound:
         end = endpoint(address)
-        if _ip(end.host).is_unspecified:
-            found.update(dict.fromkeys(from_socket(host, end.port) for host in _interface_hosts(end.kind)))
+        if end.host in _ANY:
+            hosts = hosts or _interface_hosts()  # a millisecond and more: once for both families
+            found.update(dict.fromkeys(from_socket(host, end.port) for host in hosts[end.kind]))
         else:
             found[address] = None
     return farthest_first(found)
@@ -281,10 +288,12 @@ def farthest_first(addresses: Iterable[Address]) -> tuple[Address, ...]:
     return tuple(sorted(dict.fromkeys(addresses), key=lambda a: -scope_of(endpoint(a).host)))
 
 
-def _interface_hosts(kind: Kind) -> list[str]:
-    version = 4 if kind == "ip4" else 6
-    ips = [own.ip for own in own_addresses() if own.ip.version == version]
-    return [str(ip.ip) for ip in ips if ip.version == 4 or not ip.is_link_local]
+def _interface_hosts() -> dict[Kind, list[str]]:
+    ips = [own.ip for own in own_addresses()]
+    return {
+        "ip4": [str(ip.ip) for ip in ips if ip.version == 4],
+        "ip6": [str(ip.ip) for ip in ips if ip.version == 6 and not ip.is_link_local],
+    }
 
 
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

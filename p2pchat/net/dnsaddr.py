@@ -58,7 +58,7 @@ def parse_entry(text: str) -> Entry:
         return _parse_name(text)
     address, peer = parse_address(text)
     if peer is None:
-        raise UsageError("A bootstrap address ends in /p2p/ and the node's PeerID, as `p2pchat net addrs` prints it.")
+        raise UsageError("The address of a node ends in /p2p/ and the node's PeerID, as `p2pchat net addrs` prints it.")
     return peer, (address,)
 
 

@@ -39,11 +39,11 @@ class PortTakenError(NetError):
 class Router(Protocol):
     """A way to ask."""
 
-    async def map(self, gateway: str | None, host: str, port: int, wanted: int) -> Mapped:
+    async def map(self, gateway: str, host: str, port: int, wanted: int) -> Mapped:
         """Have the router lead a port of its other side here, or go on to.
 
         Args:
-            gateway: its IPv4 literal, where it is known.
+            gateway: its IPv4 literal.
             host, port: where this node listens.
             wanted: the port on the other side, if it is to be had.
 
@@ -53,7 +53,7 @@ class Router(Protocol):
         """
         ...
 
-    async def unmap(self, gateway: str | None, port: int, external_port: int) -> None:
+    async def unmap(self, gateway: str, port: int, external_port: int) -> None:
         """End that.
 
         Raises:
@@ -72,7 +72,7 @@ class NatPmp(Router):
     def __init__(self, server_port: int = natpmp.PORT) -> None:
         self._server_port = server_port
 
-    async def map(self, gateway: str | None, host: str, port: int, wanted: int) -> Mapped:  # noqa: ARG002
+    async def map(self, gateway: str, host: str, port: int, wanted: int) -> Mapped:  # noqa: ARG002
         """See :class:`Router`; the router goes by the sender's address."""
         asked = natpmp.ask_mapping(natpmp.Mapping(port, wanted, LIFETIME_S))
         try:
@@ -84,13 +84,11 @@ class NatPmp(Router):
             raise NetError("The router has ended a mapping instead of making it.")
         return Mapped(external, mapping.external_port, mapping.lifetime_s)
 
-    async def unmap(self, gateway: str | None, port: int, external_port: int) -> None:  # noqa: ARG002
+    async def unmap(self, gateway: str, port: int, external_port: int) -> None:  # noqa: ARG002
         """See :class:`Router`; the router knows the mapping by the port here."""
         await self._ask(gateway, natpmp.ask_mapping(natpmp.Mapping(port, 0, 0)), _MAPPING_OPCODE)
 
-    async def _ask(self, gateway: str | None, question: bytes, opcode: int) -> bytes:
-        if gateway is None:
-            raise NetError("It is not known which router to ask.")
+    async def _ask(self, gateway: str, question: bytes, opcode: int) -> bytes:
         try:
             with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 await sock.connect((gateway, self._server_port))

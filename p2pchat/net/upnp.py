@@ -12,13 +12,15 @@ Rules:
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import miniupnpc
 import trio
 
 from p2pchat.base.errors import NetError
 from p2pchat.net.router import LIFETIME_S, Mapped, PortTakenError, Router
+
+if TYPE_CHECKING:
+    from miniupnpc import UPnP
 
 _SEARCH_MS: Final = 2_000
 _NAME: Final = "p2pchat"
@@ -37,15 +39,15 @@ class Upnp(Router):
         self._search_ms = search_ms
         self._interface = interface
         self._thread = trio.CapacityLimiter(1)
-        self._found: miniupnpc.UPnP | None = None  # by the search before: whoever ends has no time for another
+        self._found: UPnP | None = None  # by the search before: whoever ends has no time for another
 
-    async def map(self, gateway: str | None, host: str, port: int, wanted: int) -> Mapped:  # noqa: ARG002
+    async def map(self, gateway: str, host: str, port: int, wanted: int) -> Mapped:  # noqa: ARG002
         """See :class:`~.router.Router`; the router is searched for."""
         return await trio.to_thread.run_sync(
             self._map, host, port, wanted, abandon_on_cancel=True, limiter=self._thread
         )
 
-    async def unmap(self, gateway: str | None, port: int, external_port: int) -> None:  # noqa: ARG002
+    async def unmap(self, gateway: str, port: int, external_port: int) -> None:  # noqa: ARG002
         """See :class:`~.router.Router`."""
         await trio.to_thread.run_sync(self._unmap, external_port, abandon_on_cancel=True, limiter=self._thread)
 
@@ -71,7 +73,9 @@ class Upnp(Router):
         except Exception:  # as above
             raise NetError("The router did not end a mapping.") from None
 
-    def _search(self) -> miniupnpc.UPnP:
+    def _search(self) -> UPnP:
+        import miniupnpc  # for those whose router speaks no NAT-PMP
+
         found = miniupnpc.UPnP()
         found.discoverdelay = self._search_ms
         if self._interface:

@@ -148,7 +148,7 @@ def _merged(config: Config, values: Mapping[str, object], where: str) -> Config:
     changes: dict[str, object] = {}
     for key, value in values.items():
         if key not in known:
-            near = get_close_matches(key, known, n=1)
+            near = get_close_matches(key, (*known, f"{_NODES}.nodes"), n=1)
             hint = f" Did you mean {near[0]}?" if near else f" Known are {', '.join(sorted(known))}."
             raise UsageError(f"{where} has an unknown key {key!r}.{hint}", data={"param": key})
         changes[known[key]] = _checked(key, value, where)
@@ -157,7 +157,7 @@ def _merged(config: Config, values: Mapping[str, object], where: str) -> Config:
 
 def _checked(key: str, value: object, where: str) -> object:
     if key in _SWITCHES:
-        if value not in ("on", "off", True, False):
+        if not isinstance(value, bool) and value not in ("on", "off"):
             raise UsageError(f"{where}: {key} is on or off.", data={"param": key})
         return value in ("on", True)
     if key in _LISTS:

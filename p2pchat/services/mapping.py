@@ -2,8 +2,8 @@
 
 Rules:
 
-- Only where it is allowed (``nat.mapping``), where this node listens on a private IPv4 address, and where the gateway,
-  if it is known, has one, too: no other router is this user's.
+- Only where it is allowed (``nat.mapping``), where this node listens on a private IPv4 address, and where there is a
+  gateway that has one, too: no other router is this user's, and a network without one leads nowhere.
 - Renewed at half its life; deleted at the end, which is waited for :data:`_GOODBYE_S` at most.
 - The router's other address is told as this node's if it is a global one. Behind a second NAT a mapping leads nowhere:
   it is deleted at once. Whether one leads here is asked about like any other address.
@@ -42,9 +42,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where this node listens, and the router before it, if it is known."""
+    """Where this node listens, and the router before it."""
 
-    gateway: str | None = field(repr=False)
+    gateway: str = field(repr=False)
     host: str = field(repr=False)
     port: int
 
@@ -130,7 +130,7 @@ class Mapper:
 
     def _place(self) -> _Place | None:
         gateway = self._gateway()
-        if gateway is not None and scope_of(gateway) is not Scope.PRIVATE:
+        if gateway is None or scope_of(gateway) is not Scope.PRIVATE:
             return None
         for end in map(endpoint, self._context.network.addresses()):
             if end.kind == "ip4" and scope_of(end.host) is Scope.PRIVATE:

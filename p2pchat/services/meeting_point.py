@@ -83,9 +83,9 @@ async def announce(context: Context) -> None:
     said: tuple[Address, ...] = ()
     due_at = 0.0
     while True:
-        own = tuple(address for address in context.network.addresses() if is_global(address))
-        is_wanted = may_look(context) and context.reach.announce and context.network.standing == "public"
-        if is_wanted and own and (own != said or trio.current_time() >= due_at):
+        is_wanted = context.reach.announce and context.network.standing == "public" and may_look(context)
+        own = tuple(address for address in context.network.addresses() if is_global(address)) if is_wanted else ()
+        if own and (own != said or trio.current_time() >= due_at):
             said, due_at = own, trio.current_time() + ANNOUNCED_S
             if not await _announce(context, own):
                 said = ()

@@ -31,9 +31,8 @@ from p2pchat.services.context import Context
 
 _EVERY_S: Final = 900.0
 _UNDECIDED_S: Final = 5.0  # doubled up to _EVERY_S
-_LOOK_S: Final = 60.0  # how soon a changed address is noticed here, unless somebody says so
 _FIRST_S: Final = 0.2  # those with whom a node begins come together
-_MET_S: Final = 15.0  # and who is newly connected, while it is undecided
+_MET_S: Final = 15.0  # how soon who is newly connected is asked, while it is undecided
 _TRIED: Final = 32  # connected peers that are tried in a round, most of which may not serve this
 
 log = structlog.get_logger()
@@ -76,38 +75,34 @@ class Survey:
         network.handle(AUTONAT, AutonatServer(network).serve)
         network.watch(self._met)
         task_status.started()
-        tries, own = 0, self._own()
+        undecided_s, own = _UNDECIDED_S, self._own()
         while True:
             self._hurry, self._is_urgent = trio.Event(), False
             before, own = own, self._own()
             if own != before:
                 self.observations.clear()
+                undecided_s = _UNDECIDED_S
             self._is_decided = await self._round(own)
-            tries = 0 if self._is_decided else tries + 1
-            every_s = _EVERY_S if self._is_decided else min(_UNDECIDED_S * 2**tries, _EVERY_S)
-            if await self._until_due(own, every_s * (0.9 + 0.2 * self._context.jitter())):
-                tries = 0
+            undecided_s = _UNDECIDED_S if self._is_decided else min(2 * undecided_s, _EVERY_S)
+            every_s = _EVERY_S if self._is_decided else undecided_s
+            if await self._until_due(every_s * (0.9 + 0.2 * self._context.jitter())):
+                undecided_s = _UNDECIDED_S
 
     def _met(self, _: PeerId, connected: bool) -> None:
         if connected and not self._is_decided:
             self._hurry.set()
 
-    async def _until_due(self, own: tuple[Address, ...], pause_s: float) -> bool:
+    async def _until_due(self, pause_s: float) -> bool:
         """Wait; whether the network has changed, or there is somebody to ask for the first time."""
         started = trio.current_time()
-        due = started + pause_s
-        while trio.current_time() < due:
-            with trio.move_on_after(min(_LOOK_S, due - trio.current_time())):
-                await self._hurry.wait()
-                if not self._has_asked:  # this is the first who could be
-                    await trio.sleep(_FIRST_S)
-                    return True
-                # who connects to many, none of which can tell, is not to ask at each
-                await trio.sleep_until(started + (_UNDECIDED_S if self._is_urgent else min(pause_s, _MET_S)))
-                return self._is_urgent
-            if self._own() != own:
+        with trio.move_on_after(pause_s):
+            await self._hurry.wait()
+            if not self._has_asked:  # this is the first who could be
+                await trio.sleep(_FIRST_S)
                 return True
-        return False
+            # who connects to many, none of which can tell, is not to ask at each
+            await trio.sleep_until(started + (_UNDECIDED_S if self._is_urgent else min(pause_s, _MET_S)))
+        return self._is_urgent
 
     def _own(self) -> tuple[Address, ...]:
         """The addresses that this node has by itself or by its router, without those that it has by this survey."""

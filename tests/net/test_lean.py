@@ -23,6 +23,7 @@ def test_the_daemon_loads_no_transport_but_tcp() -> None:
         "libp2p.kad_dht",
         "libp2p.transport.tcp",
         "libp2p.transport.websocket",
+        "miniupnpc",
         "requests",
         "zeroconf",
     ]

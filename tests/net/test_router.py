@@ -96,8 +96,6 @@ async def test_where_nothing_listens_it_is_known_at_once() -> None:
         port = free.getsockname()[1]
     with trio.fail_after(2), pytest.raises(NetError):
         await NatPmp(port).map("127.0.0.1", "127.0.0.1", 4001, 4001)
-    with pytest.raises(NetError):
-        await NatPmp(port).map(None, "127.0.0.1", 4001, 4001)
 
 
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
@@ -144,7 +142,7 @@ async def test_who_answers_to_a_search_with_something_else_is_no_router(
 ) -> None:
     monkeypatch.setattr("p2pchat.net.upnp.miniupnpc.UPnP", lambda: Loud(host))
     with pytest.raises(NetError):
-        await Upnp().map(None, "192.168.1.2", 4001, 4001)
+        await Upnp().map("192.168.1.1", "192.168.1.2", 4001, 4001)
 
 
 async def test_who_has_no_file_left_to_open_asks_no_router(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ class Double(Router):
         self.asked: list[tuple[float, int]] = []
         self.ended: list[int] = []
 
-    async def map(self, gateway: str | None, host: str, port: int, wanted: int) -> Mapped:
+    async def map(self, gateway: str, host: str, port: int, wanted: int) -> Mapped:
         self.asked.append((trio.current_time(), wanted))
         assert (gateway, host, port) == ("192.168.1.1", "192.168.1.2", 4001)
         if self.hangs:
@@ -46,7 +46,7 @@ class Double(Router):
             raise PortTakenError("The router has refused to map a port.")
         return Mapped(self.host, wanted, HOUR_S)
 
-    async def unmap(self, gateway: str | None, port: int, external_port: int) -> None:
+    async def unmap(self, gateway: str, port: int, external_port: int) -> None:
         if self.hangs:
             await trio.sleep_forever()
         self.ended.append(external_port)
@@ -54,7 +54,7 @@ class Double(Router):
 
 @asynccontextmanager
 async def mapping(
-    *routers: Router, host: str = "192.168.1.2", gateway: str = "192.168.1.1", allowed: bool = True
+    *routers: Router, host: str = "192.168.1.2", gateway: str | None = "192.168.1.1", allowed: bool = True
 ) -> AsyncGenerator[MemoryNode]:
     async with MemoryNetwork.run(seed=5) as net:
         node = net.node(host=host)
@@ -87,6 +87,7 @@ async def test_nobody_is_asked_where_there_is_no_reason(autojump_clock: MockCloc
         ("12.0.0.1", inside, True),
         ("127.0.0.1", inside, True),
         (home, "12.0.0.254", True),
+        (home, None, True),
     ):
         router = Double()
         async with mapping(router, host=host, gateway=gateway, allowed=allowed) as node:

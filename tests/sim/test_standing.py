@@ -212,3 +212,13 @@ async def test_a_node_among_neighbours_asks_nobody(autojump_clock: MockClock) ->
         await trio.sleep(QUARTER_S)
         assert w.standing() == "unknown"
     assert asked == []
+
+
+async def test_a_node_that_nobody_can_tell_anything_goes_on_for_weeks(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        await trio.sleep(14 * 86_400)
+        assert w.standing() == "unknown"
+        for _ in range(2):
+            await w.add()
+        await trio.sleep(60)
+        assert w.standing() == "public"
