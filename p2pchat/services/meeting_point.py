@@ -35,6 +35,7 @@ _LOOK_MIN_S: Final = 60.0
 _LOOK_MAX_S: Final = 3_600.0
 _AGAIN_S: Final = 600.0
 _CHECK_S: Final = 60.0
+_UNWANTED_S: Final = 600.0  # where nobody wants it: the setting is read anew
 
 log = structlog.get_logger()
 
@@ -90,7 +91,7 @@ async def announce(context: Context) -> None:
             if not await _announce(context, own):
                 said = ()
                 await trio.sleep(_AGAIN_S)
-        await trio.sleep(_CHECK_S)
+        await trio.sleep(_CHECK_S if context.reach.announce else _UNWANTED_S)
 
 
 async def _announce(context: Context, addresses: tuple[Address, ...]) -> bool:

@@ -92,11 +92,11 @@ class Reservations:
         """How long there is nothing to do, unless somebody comes or goes, of which this is told."""
         now = trio.current_time()
         if not self._is_wanted():
-            return max(self._hoped_until - now, 0.0) if now < self._hoped_until else limits.RELAY_RETRY_S
+            return max(self._hoped_until - now, 0.0) if now < self._hoped_until else limits.RELAY_LOOK_S
         # without internet there is nobody to ask, and whoever comes is told of
         is_on_internet = any(link.path == "direct" for link in self._network.links()) or now < self._missed_until
         if self._is_enough() or not is_on_internet:
-            return limits.RELAY_RETRY_S
+            return limits.RELAY_LOOK_S
         again = (until for until, _ in self._tried.values() if until > now)
         return min(max(min(again, default=float("inf")) - now, limits.RELAY_CHECK_S), limits.RELAY_RETRY_S)
 

@@ -140,7 +140,7 @@ class Loud:
 async def test_who_answers_to_a_search_with_something_else_is_no_router(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("p2pchat.net.upnp.miniupnpc.UPnP", lambda: Loud(host))
+    monkeypatch.setattr("miniupnpc.UPnP", lambda: Loud(host))
     with pytest.raises(NetError):
         await Upnp().map("192.168.1.1", "192.168.1.2", 4001, 4001)
 
