@@ -199,6 +199,7 @@ RELAY_ASKS: Final = 64.0  # of one prefix
 RELAY_ASKS_PER_S: Final = 1.0
 OWN_RELAYS: Final = 2  # as many circuits as a presence tells of
 RELAY_HOPE_S: Final = 30.0  # for which a node with a global address waits to be told that it is reached
+RELAY_TOGETHER_S: Final = 0.25  # who comes or goes within this time is looked at together
 RELAY_LOOK_S: Final = 300.0  # where there is nothing to do and nobody has told of anything
 RELAY_CHECK_S: Final = 5.0
 RELAYS_TRIED: Final = 8  # at the same time

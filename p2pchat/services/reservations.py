@@ -83,6 +83,8 @@ class Reservations:
                         nursery.start_soon(self._ask, peer, addresses, nursery)
                 with trio.move_on_after(self._pause_s()):
                     await self._wake.wait()
+                    if not self._is_wanted() or self._is_enough():
+                        await trio.sleep(limits.RELAY_TOGETHER_S)
 
     def look(self) -> None:
         """Others have said, or say no longer, that they reach this node."""

@@ -33,7 +33,8 @@ _LEFT_TO_OTHER_S: Final = 15.0
 _PAUSE_S: Final = 2.0
 _SETTLE_S: Final = 0.5  # for the contact's first words, by which it is known
 _LOOK_S: Final = 5.0
-_IDLE_S: Final = 60.0
+_IDLE_S: Final = 300.0
+_TOGETHER_S: Final = 0.25  # who comes within this time is looked at together
 _AT_ONCE: Final = 4
 
 log = structlog.get_logger()
@@ -88,6 +89,8 @@ class Upgrader:
                 look_s = _LOOK_S if self._plans else _IDLE_S
                 with trio.move_on_at(min(due, trio.current_time() + look_s)):
                     await self._change.wait()
+                    if not self._plans:
+                        await trio.sleep(_TOGETHER_S)
 
     def _replan(self) -> float:
         """Forget who is gone or met, note who is new; when the next one is due."""

@@ -174,7 +174,7 @@ async def test_what_is_left_of_a_direct_connection_is_tried_again(autojump_clock
         direct = next(c for c in w.a.node.connections_to(w.b.node.peer_id) if not c.carriers)
         w.net.break_connection(direct)
         assert w.paths() == ("relayed", "relayed")
-        await trio.sleep(90)
+        await trio.sleep(330)
         assert w.paths() == ("direct", "direct")
 
 
