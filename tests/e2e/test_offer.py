@@ -1,4 +1,4 @@
-"""What a stranger is offered by a running daemon: five protocols over TCP, and nothing that libp2p would add."""
+"""What a stranger is offered by a running daemon: eight protocols over TCP, and nothing that libp2p would add."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sockets(daemon: Daemon) -> set[str]:
     }
 
 
-async def test_a_stranger_is_offered_five_protocols_and_tcp_alone(tmp_path: Path) -> None:
+async def test_a_stranger_is_offered_eight_protocols_and_tcp_alone(tmp_path: Path) -> None:
     with daemons(tmp_path, ALICE) as (alice,):
         alice.start()
         assert sockets(alice) == {"tcp"}
@@ -44,6 +44,9 @@ async def test_a_stranger_is_offered_five_protocols_and_tcp_alone(tmp_path: Path
         assert protocols == {
             "/ipfs/id/1.0.0",
             "/ipfs/ping/1.0.0",
+            "/libp2p/autonat/1.0.0",
+            "/libp2p/circuit/relay/0.2.0/stop",
+            "/libp2p/dcutr",
             "/p2pchat/kad/1.0.0",
             "/p2pchat/msg/1",
             "/p2pchat/records/1",

@@ -169,6 +169,7 @@ async def test_an_interface_that_flaps_has_connections_looked_through_no_oftener
 async def test_a_node_that_stood_alone_joins_again_at_once(autojump_clock: MockClock) -> None:
     async with world(lan=False) as made:
         alice, bob = await acquainted(made)
+        await trio.sleep(60)  # whom she has met is written down by then
         made.unplug(alice)
         await trio.sleep(4 * HOUR_S)
         assert context_of(alice).dht.peers() == 0

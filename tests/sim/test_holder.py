@@ -626,7 +626,7 @@ async def test_one_peer_has_two_large_requests_unfinished(autojump_clock: MockCl
         async with trio.open_nursery() as nursery:
             for at, frame in zip(talks, frames, strict=True):
                 nursery.start_soon(at.stream.write, frame[:-1])
-            await trio.sleep(5)
+                await trio.sleep(2)  # the last one finds no room
             await talks[0].stream.write(frames[0][-1:])
             assert isinstance(await talks[0].answer(), Custody)
         for at, frame in zip(talks[1:], frames[1:], strict=True):

@@ -169,7 +169,8 @@ async def test_a_holder_makes_the_owner_fetch_so_much_of_no_use_in_a_day_and_lit
         tracemalloc.stop()
         assert peak_bytes < 8 * 1024 * 1024  # the holder's share, and what is on the wire, included
         await trio.sleep(22 * HOUR_S)
-        assert 60 << 20 < holder.given <= 64 << 20
+        # a fetch that the end of a visit cuts off is given and not counted
+        assert 60 << 20 < holder.given <= (64 << 20) + 4 * len(holder.junk)
         (mailbox,) = await bob.database.run(own_mailbox.in_use)
         assert mailbox.failed_s >= 12 * HOUR_S  # as if it were gone
         await trio.sleep(24 * HOUR_S)
