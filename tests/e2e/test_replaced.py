@@ -43,7 +43,9 @@ def test_the_old_device_says_why_and_leaves_the_network(tmp_path: Path) -> None:
             until(lambda: alice.call("node.status")["replaced_ms"], "nobody tells it")
             until(lambda: sockets_of(alice) == 0, "it is still in the network")
             assert sockets_of(again) > 0
-            shown = p2pchat(alice.home, "status").stdout.decode()
+            done = p2pchat(alice.home, "status")
+            assert done.returncode == 0, (done.stderr, alice.log.read_text()[-2000:])
+            shown = done.stdout.decode()
             (line,) = [line for line in shown.splitlines() if line.startswith("replaced: ")]
             assert "newer device of yours is in use since" in line
             assert "backup restore" in line
