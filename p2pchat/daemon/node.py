@@ -61,7 +61,16 @@ def parse(config: Config) -> Settings:
     bootstrap = tuple(_entry(text, "bootstrap") for text in config.bootstrap)
     public_entry = tuple(_entry(text, "bootstrap.public_entry") for text in config.public_entry)
     listen = tuple(parse_address(text)[0] for text in config.listen)
-    reach = Reach(config.lan, config.relay_offer, config.public_dht, config.announce, config.mapping, public_entry)
+    reach = Reach(
+        lan=config.lan,
+        relay_offer=config.relay_offer,
+        public_dht=config.public_dht,
+        announce=config.announce,
+        mapping=config.mapping,
+        public_entry=public_entry,
+        relay_use=config.relay_use,
+        mode=config.mode,
+    )
     return Settings(listen, bootstrap, config.mailbox_ttl_hours * HOUR_S, reach)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -13,12 +13,14 @@ from p2pchat.base.errors import UsageError
 from p2pchat.core.params import PRODUCTION
 
 RelayOffer = Literal["auto", "on", "off"]
+Mode = Literal["open", "contacts", "lan"]
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
 HOUR_S: Final = 3600
 _TTL_HOURS: Final = range(1, PRODUCTION.mailbox_ttl_max_s // HOUR_S + 1)
 OFFERS: Final = ("auto", "on", "off")
+MODES: Final = ("open", "contacts", "lan")
 _IN_TABLES: Final = {
     "mailbox_ttl_hours": "mailbox.ttl_hours",
     "relay_offer": "relay.offer",
@@ -26,11 +28,14 @@ _IN_TABLES: Final = {
     "announce": "bootstrap.announce",
     "public_entry": "bootstrap.public_entry",
     "mapping": "nat.mapping",
+    "relay_use": "relay.use",
+    "mode": "net.mode",
+    "proxy": "net.proxy",
 }
-_SWITCHES: Final = ("lan", "bootstrap.public_dht", "bootstrap.announce", "nat.mapping")
+_SWITCHES: Final = ("lan", "bootstrap.public_dht", "bootstrap.announce", "nat.mapping", "relay.use")
 _NODES: Final = "bootstrap"
 _LISTS: Final = ("listen", "bootstrap", "bootstrap.public_entry")
-_WORDS: Final = {"log_level": LEVELS, "log_format": FORMATS, "relay.offer": OFFERS}
+_WORDS: Final = {"log_level": LEVELS, "log_format": FORMATS, "relay.offer": OFFERS, "net.mode": MODES}
 _ENVIRONMENT: Final = {
     "P2PCHAT_LISTEN": "listen",
     "P2PCHAT_BOOTSTRAP": "bootstrap",
@@ -40,6 +45,8 @@ _ENVIRONMENT: Final = {
     "P2PCHAT_RELAY_OFFER": "relay.offer",
     "P2PCHAT_PUBLIC_DHT": "bootstrap.public_dht",
     "P2PCHAT_NAT_MAPPING": "nat.mapping",
+    "P2PCHAT_RELAY_USE": "relay.use",
+    "P2PCHAT_NET_MODE": "net.mode",
 }
 
 
@@ -62,6 +69,12 @@ class Config:
         announce: in the file ``announce`` of the same: whether this node is named there, once it is known to be
             reachable.
         mapping: in the file ``mapping`` of the table ``nat``: whether the router is asked for a port.
+        relay_use: in the file ``use`` of the table ``relay``: whether this node is reached, and reaches others, through
+            relays.
+        mode: in the file ``mode`` of the table ``net``: open, contacts (strangers get no more than the DHT and relays)
+            or lan (nothing beyond the local network).
+        proxy: in the file ``proxy`` of the same: ``socks5://[USER:PASSWORD@]HOST:PORT`` through which every connection
+            leaves; empty: none. In no environment, since it may hold a password.
         public_entry: in the file ``public_entry`` of the table ``bootstrap``: where the public DHT is entered.
     """
 
@@ -76,6 +89,9 @@ class Config:
     announce: bool = False
     mapping: bool = True
     public_entry: tuple[str, ...] = ("/dnsaddr/bootstrap.libp2p.io",)
+    relay_use: bool = True
+    mode: Mode = "open"
+    proxy: str = field(default="", repr=False)
 
 
 def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]) -> Config:
@@ -144,7 +160,7 @@ def _flattened(key: str, value: object) -> dict[str, object]:
 
 
 def _merged(config: Config, values: Mapping[str, object], where: str) -> Config:
-    known = {_IN_TABLES.get(field.name, field.name): field.name for field in fields(Config)}
+    known = {_IN_TABLES.get(each.name, each.name): each.name for each in fields(Config)}
     changes: dict[str, object] = {}
     for key, value in values.items():
         if key not in known:
@@ -168,6 +184,10 @@ def _checked(key: str, value: object, where: str) -> object:
     if key == "mailbox.ttl_hours":
         if not isinstance(value, int) or isinstance(value, bool) or value not in _TTL_HOURS:
             raise UsageError(f"{where}: {key} is a number from 1 to {_TTL_HOURS[-1]}.", data={"param": key})
+        return value
+    if key == "net.proxy":
+        if not isinstance(value, str):
+            raise UsageError(f"{where}: {key} is a text.", data={"param": key})
         return value
     allowed = _WORDS[key]
     if value not in allowed:

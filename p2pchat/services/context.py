@@ -22,7 +22,7 @@ from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
 from p2pchat.services.changes import Changes
 from p2pchat.services.charges import Charges
-from p2pchat.services.config import RelayOffer
+from p2pchat.services.config import Mode, RelayOffer
 from p2pchat.store.db import Database, Tx
 from p2pchat.store.meta import Profile
 
@@ -120,6 +120,8 @@ class Reach:
     announce: bool = False
     mapping: bool = False
     public_entry: tuple[Entry, ...] = field(default=(), repr=False)
+    relay_use: bool = True
+    mode: Mode = "open"
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ LEFT_OUT: Final[Columns] = {
     "contact": ("id", "flight_after_s", "acked_n", "cert", "read_position", "read_n", "order_ms", "order_n"),
     "claimant": ("contact",),
     "contact_presence": ("contact", "said_s", "mailbox_key", "bundle_key", "mailboxes"),
-    "contact_peer": ("contact",),
+    "contact_peer": ("contact", "met"),
     "meeting": ("contact",),
     "message": ("id", "live", "held_ms"),
     "invite": ("id",),
@@ -106,6 +106,7 @@ LEFT_OUT: Final[Columns] = {
     "late": ("message", "contact"),
     "event": ("seq", "ts_ms", "kind", "subject", "detail", "more"),
     "idempotency": ("key", "digest", "result", "at_s"),
+    "rule": ("id", "contact", "peer", "network", "allow", "made_ms"),
 }
 """Columns that no backup holds, and the ids by which rows of one database name each other."""
 

@@ -52,6 +52,7 @@ _idsec, _root = ENTROPY.bytes(32), ENTROPY.bytes(32)
 _peer = b"\0\x24\x08\1\x12\x20" + ENTROPY.bytes(32)
 _holder = b"\0\x24\x08\1\x12\x20" + ENTROPY.bytes(32)
 _addresses = encode_addresses((Address(b"\4\x0a\0\0\1\6\x0f\xa1"),))
+_met = b"\4\xcb\0\x71\1\6\x0f\xa1"
 PAIR: Final = PairState(0, _root, 229, 2976, _idsec)
 
 ROWS: Final[dict[str, Row]] = {
@@ -102,6 +103,7 @@ ROWS: Final[dict[str, Row]] = {
         "ask": ENTROPY.bytes(32),
         "published": 1,
         "proven": 1,
+        "met": _met,
         "seq": NOW_S,
     },
     "pair_root": {"contact": 9, "own": PROFILE.number, "number": "+821098765432", "era": 229, "root": _root},
@@ -186,6 +188,7 @@ ROWS: Final[dict[str, Row]] = {
         "live": None,
     },
     "event": {"seq": 21, "ts_ms": NOW_MS, "kind": "message.sent", "subject": 11, "detail": b"detail", "more": 0},
+    "rule": {"id": 71, "contact": 9, "peer": None, "network": None, "allow": 0, "made_ms": NOW_MS},
     "idempotency": {"key": "a key", "digest": b"digest", "result": b"result", "at_s": NOW_S},
     "known_peer": {
         "peer": _peer,
