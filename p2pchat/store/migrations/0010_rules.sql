@@ -6,8 +6,7 @@ CREATE TABLE rule (            -- one of contact, peer and network stands in eac
     peer BLOB UNIQUE,
     network TEXT UNIQUE,       -- CIDR, in its shortest form
     allow INTEGER NOT NULL,    -- 1: let near, 0: not
-    made_ms INTEGER NOT NULL,
-    CHECK ((contact IS NOT NULL) + (peer IS NOT NULL) + (network IS NOT NULL) = 1)
+    made_ms INTEGER NOT NULL
 );
 
 ALTER TABLE contact_peer ADD COLUMN met BLOB;  -- where the last connection led that both had opened from their ports
