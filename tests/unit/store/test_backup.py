@@ -117,7 +117,7 @@ def fill(tx: Tx) -> dict[str, bytes]:
                 canary = hashlib.blake2b(name.encode(), digest_size=SIZES.get(column, 40)).digest()
                 values[column] = canaries[name] = canary
         # what has to have a form
-        if "peer" in values and table not in ("own_mailbox", "blocked_peer"):
+        if "peer" in values and table not in ("own_mailbox", "blocked_peer", "rule"):
             values["peer"] = canaries[f"{table}.peer"] = PEER
         if "addresses" in values:
             address = canaries[f"{table}.addresses"]
