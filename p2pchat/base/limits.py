@@ -107,6 +107,7 @@ PROTOCOL_ID_CHARS: Final = 128
 PEERS_REMEMBERED: Final = 4_096
 PEERS_CACHED: Final = 256  # handed to the daemon for the next start
 CACHED_PER_PREFIX: Final = 4  # of one /24 or /48 among them
+EXPORTED_PER_PREFIX: Final = 2  # of those that are handed over
 WALKS: Final = 32  # under way at the same time
 PEERS_ASKED: Final = 150  # in one walk
 CLIENT_STREAMS: Final = 256  # of one protocol; beyond it the least recently used is closed
