@@ -50,6 +50,7 @@ class FakeApi:
         self.told: Callable[[], None] = lambda: None
         self.added: Callable[[objects.Contact], None] = lambda contact: None
         self.addresses = ["/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWFake"]
+        self.links: list[str] = []
         self.stop = trio.Event()
         self._news = trio.Event()
 
@@ -123,6 +124,10 @@ class FakeApi:
                 self.emit("contact.added", contact)
                 self.added(contact)
                 return contact
+            case calls.NetExport():
+                return objects.NodeLinks(links=self.links)
+            case calls.NetImport():
+                return objects.NodesTaken(nodes=len(checked.links), new=1)
             case calls.ContactsList():
                 state = checked.state
                 return objects.Contacts(contacts=[each for each in self.contacts if state in (None, each.state)])

@@ -56,6 +56,8 @@ from p2pchat.api.calls import (
     MessageSearch,
     MessageSend,
     NetDial,
+    NetExport,
+    NetImport,
     NodeHello,
     NodeUnlock,
     NoParams,
@@ -81,6 +83,8 @@ from p2pchat.api.objects import (
     Invites,
     Message,
     Messages,
+    NodeLinks,
+    NodesTaken,
     Peer,
     Peers,
     Qr,
@@ -160,6 +164,8 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "net.addrs": MethodSpec(NoParams, Addresses, False, "Lists the addresses at which others can reach this node."),
     "net.dial": MethodSpec(NetDial, Peer, False, "Connects to a node."),
     "net.bootstrap": MethodSpec(NetDial, Peer, False, "Connects to a node and joins the DHT through it."),
+    "net.export": MethodSpec(NetExport, NodeLinks, False, "Writes links of nodes for others to start from."),
+    "net.import": MethodSpec(NetImport, NodesTaken, True, "Takes nodes to start from out of such links."),
     "mailbox.offer": MethodSpec(
         MailboxOffer, mailbox_objects.MailboxOffer, True, "Says for whom this node holds mailboxes, or shows it."
     ),

@@ -33,7 +33,7 @@ def export(invocation: Invocation, file: str) -> None:
     it or not.
     """
     note(_OPEN)
-    with invocation.client() as client, _output(file) as out:
+    with invocation.client() as client, new_file(file) as out:
         count = 0
         for kind, data in _everything(client):
             row = {"type": kind, "data": data}
@@ -74,7 +74,7 @@ def _conversation(client: Client, contact: str) -> Iterator[dict[str, object]]:
 
 
 @contextmanager
-def _output(file: str) -> Iterator[BinaryIO]:
+def new_file(file: str) -> Iterator[BinaryIO]:
     """Stdout, or a new file of this user alone, which is there only if the block ends well."""
     if file == "-":
         yield sys.stdout.buffer

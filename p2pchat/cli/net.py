@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import click
 
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
+from p2pchat.cli.nodes import export, import_
 from p2pchat.cli.output import emit, line, note, table
 from p2pchat.cli.reading import clock, objects, text, texts
 
@@ -59,6 +60,10 @@ def dial(invocation: Invocation, address: str) -> None:
 def bootstrap(invocation: Invocation, address: str) -> None:
     """Connect to a node and join the DHT through it."""
     _connect(invocation, "net.bootstrap", address)
+
+
+net.add_command(export)
+net.add_command(import_)
 
 
 def _connect(invocation: Invocation, method: str, address: str) -> None:

@@ -11,12 +11,15 @@ from p2pchat.api import calls, objects
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UsageError
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.control.once import once
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_address, format_peer_id
 from p2pchat.net.dnsaddr import parse_entry, resolved
 from p2pchat.net.transport import Link
+from p2pchat.services import nodes
 from p2pchat.services.context import Context
+from p2pchat.store.db import Tx
 
 _RTT_S: Final = 1.0  # for the slowest of them to answer
 
@@ -66,13 +69,27 @@ class NetMethods:
             raise UsageError("The node answers, but takes no part in the DHT.", name="PEER_OFFLINE") from error
         return shown
 
+    async def export(self, params: calls.NetExport, _: Connection) -> objects.NodeLinks:
+        links = await nodes.export(self._context, params.nodes, own=params.own, lan=params.lan)
+        return objects.NodeLinks(links=links)
+
+    async def import_(self, params: calls.NetImport, _: Connection) -> objects.NodesTaken:
+        found = nodes.read(params.links)
+
+        def take(tx: Tx) -> objects.NodesTaken:
+            return objects.NodesTaken(nodes=len(found), new=nodes.take(tx, self._context, found))
+
+        taken = await once(self._context, "net.import", params, objects.NodesTaken, take)
+        self._context.nodes_named(found)
+        return taken
+
     async def _dial(self, text: str) -> tuple[objects.Peer, PeerId, tuple[Address, ...]]:
         """Connect to a node, or to the first that answers of those of whom a name tells."""
         refuse_if_replaced(self._context.replaced_ms)
         entry = parse_entry(text)
-        nodes = await resolved([entry], self._context.texts)
+        named = await resolved([entry], self._context.texts)
         why = "No name server tells of a node under that name."
-        for peer, addresses in nodes[: limits.BOOTSTRAP_WAVES]:
+        for peer, addresses in named[: limits.BOOTSTRAP_WAVES]:
             try:
                 await self._context.network.dial(peer, addresses)
             except NetError as error:

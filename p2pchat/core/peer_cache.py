@@ -85,6 +85,41 @@ def in_order(peers: Sequence[CachedPeer]) -> list[CachedPeer]:
     return list({peer.peer: peer for peer in mixed if peer is not None}.values())
 
 
+def handed_over(peers: Sequence[CachedPeer], prefix: Prefix, count: int) -> list[CachedPeer]:
+    """``count`` of them at most, in the order in which they would be asked, a few of each prefix."""
+    tally = Counter[bytes | None]()
+    chosen: list[CachedPeer] = []
+    for peer in in_order(peers):
+        network = prefix(peer.addresses)
+        tally[network] += network is not None
+        if tally[network] <= limits.EXPORTED_PER_PREFIX:
+            chosen.append(peer)
+    return chosen[:count]
+
+
+def with_named(
+    peers: Iterable[CachedPeer],
+    named: Iterable[tuple[PeerId, tuple[Address, ...]]],
+    prefix: Prefix,
+    now_s: int,
+    places: int = limits.PEERS_CACHED,
+) -> list[CachedPeer]:
+    """Those of ``peers`` that have a place, as they are, and of those that somebody has named who still finds one.
+
+    Whoever is named counts as heard before the one that was heard longest ago: later, too, nobody makes room for it.
+    """
+    chosen = {peer.peer: peer for peer in kept(peers, prefix, now_s, places)}
+    tally = Counter(prefix(peer.addresses) for peer in chosen.values())
+    heard_s = min((peer.heard_s - 1 for peer in chosen.values()), default=now_s)
+    for each, addresses in named:
+        network = prefix(addresses)
+        has_room = tally[network] < (places // 2 if network is None else limits.CACHED_PER_PREFIX)
+        if each not in chosen and has_room and len(chosen) < places:
+            tally[network] += 1
+            chosen[each] = CachedPeer(each, addresses, heard_s, heard_s)
+    return list(chosen.values())
+
+
 def _worth(peer: CachedPeer) -> tuple[int, int, int, bytes]:
     return -peer.failures, peer.tenure, peer.heard_s, _lot(peer)
 

@@ -2,8 +2,8 @@
 
 Rules:
 
-- The form is ``(ip4 | ip6 | dns4 | dns6) tcp [p2p RELAY p2p-circuit]``; in text a final ``/p2p/PEERID`` may follow,
-  which is split off and never part of an :class:`Address`.
+- The form is ``(ip4 | ip6 | dns4 | dns6) tcp [ws] [p2p RELAY p2p-circuit]``; in text a final ``/p2p/PEERID`` may
+  follow, which is split off and never part of an :class:`Address`.
 - Every byte string that comes from a peer passes :func:`decode_address`; one value has one encoding.
 - An address is told only to a peer for whom it means something: a loopback address to this machine, a private one to
   private networks. What a stranger on the internet gets names no interface of the home network.
@@ -35,6 +35,7 @@ _KINDS: Final[dict[int, Kind]] = {code: kind for kind, code in _CODES.items()}
 _TCP: Final = 6
 _CIRCUIT: Final = 290
 _P2P: Final = 421
+_WS: Final = 477
 
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104  every interface
@@ -54,12 +55,14 @@ class Scope(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What an :class:`Address` says: ``host`` is an IP literal or a DNS name, ``relay`` the peer to go through."""
+    """What an :class:`Address` says: ``host`` is an IP literal or a DNS name, ``relay`` the peer to go through; ``ws``:
+    WebSocket is spoken there."""
 
     kind: Kind
     host: str = field(repr=False)
     port: int
     relay: PeerId | None = None
+    ws: bool = False
 
 
 def peer_id_from_key(public_key: bytes) -> PeerId:
@@ -109,6 +112,8 @@ def parse_address(text: str) -> tuple[Address, PeerId | None]:
     if not re.fullmatch(r"0|[1-9][0-9]{0,4}", parts[4]) or int(parts[4]) > 65535:
         raise UsageError(_BAD_TEXT)
     relay, peer, rest = None, None, parts[5:]
+    ws = rest[:1] == ["ws"]
+    rest = rest[ws:]
     if len(rest) >= 3 and rest[0] == "p2p" and rest[2] == "p2p-circuit":
         relay, rest = parse_peer_id(rest[1]), rest[3:]
     if len(rest) == 2 and rest[0] == "p2p":
@@ -116,7 +121,7 @@ def parse_address(text: str) -> tuple[Address, PeerId | None]:
     if rest:
         raise UsageError(_BAD_TEXT)
     try:
-        return encode_endpoint(Endpoint(kind, parts[2], int(parts[4]), relay)), peer
+        return encode_endpoint(Endpoint(kind, parts[2], int(parts[4]), relay, ws)), peer
     except ValueError:
         raise UsageError(_BAD_TEXT) from None
 
@@ -124,7 +129,7 @@ def parse_address(text: str) -> tuple[Address, PeerId | None]:
 def format_address(address: Address, peer: PeerId | None = None) -> str:
     """The text form, with ``/p2p/PEERID`` at its end where ``peer`` is given. For the user's eyes, not for logs."""
     end = endpoint(address)
-    text = f"/{end.kind}/{end.host}/tcp/{end.port}"
+    text = f"/{end.kind}/{end.host}/tcp/{end.port}{'/ws' if end.ws else ''}"
     if end.relay is not None:
         text += f"/p2p/{format_peer_id(end.relay)}/p2p-circuit"
     return text if peer is None else f"{text}/p2p/{format_peer_id(peer)}"
@@ -147,19 +152,21 @@ def encode_endpoint(end: Endpoint) -> Address:
             raise ValueError("not a DNS name")
         host = _varint(len(end.host)) + end.host.encode("ascii")
     data = _varint(_CODES[end.kind]) + host + _varint(_TCP) + end.port.to_bytes(2, "big")
+    if end.ws:
+        data += _varint(_WS)
     if end.relay is not None:
         data += _varint(_P2P) + _varint(len(end.relay)) + bytes(end.relay) + _varint(_CIRCUIT)
     return Address(data)
 
 
-def from_socket(host: str, port: int) -> Address:
-    """The address of a socket name; an IPv4-mapped IPv6 host counts as IPv4.
+def from_socket(host: str, port: int, *, ws: bool = False) -> Address:
+    """The address of a socket name; an IPv4-mapped IPv6 host counts as IPv4. ``ws``: WebSocket is spoken there.
 
     Raises:
         ValueError: ``host`` is no IP literal.
     """
     ip = _ip(host)
-    return encode_endpoint(Endpoint("ip4" if ip.version == 4 else "ip6", str(ip), port))
+    return encode_endpoint(Endpoint("ip4" if ip.version == 4 else "ip6", str(ip), port, ws=ws))
 
 
 def decode_address(data: bytes) -> Address:
@@ -242,22 +249,28 @@ def dialable(address: Address) -> bool:
 
 
 def dial_order(addresses: Iterable[Address]) -> list[Address]:
-    """Each dialable address once: LAN first, the wide net, loopback (usually a peer's is not ours), relays last."""
+    """Each dialable address once: LAN first, the wide net, loopback (usually a peer's is not ours), WebSocket ones,
+    which cost more and are of use where nothing else gets through, relays last."""
     rank = {Scope.PRIVATE: 0, Scope.GLOBAL: 1, Scope.LOOPBACK: 2}
 
-    def order(address: Address) -> tuple[bool, int]:
+    def order(address: Address) -> tuple[bool, bool, int]:
         end = endpoint(address)
-        return end.relay is not None, rank[scope_of(end.host)]
+        return end.relay is not None, end.ws, rank[scope_of(end.host)]
 
     return sorted(filter(dialable, dict.fromkeys(addresses)), key=order)
 
 
 def varied(addresses: Iterable[Address], count: int) -> tuple[Address, ...]:
-    """``count`` addresses at most, in their order, of every kind and reach the first before any second."""
+    """``count`` addresses at most, in their order, of every kind and reach the first before any second; the WebSocket
+    ones are one kind more, whatever their reach."""
     known = tuple(addresses)
-    first = {(end.kind, scope_of(end.host)): address for address in reversed(known) for end in (endpoint(address),)}
+    first = {_sort(endpoint(address)): address for address in reversed(known)}
     chosen = sorted(known, key=lambda address: address not in first.values())[:count]
     return tuple(address for address in known if address in chosen)
+
+
+def _sort(end: Endpoint) -> tuple[Kind, Scope] | Literal["ws"]:
+    return "ws" if end.ws else (end.kind, scope_of(end.host))
 
 
 def visible_to(host: str, addresses: Iterable[Address]) -> tuple[Address, ...]:
@@ -277,15 +290,20 @@ def concrete(bound: Sequence[Address]) -> tuple[Address, ...]:
         end = endpoint(address)
         if end.host in _ANY:
             hosts = hosts or _interface_hosts()  # a millisecond and more: once for both families
-            found.update(dict.fromkeys(from_socket(host, end.port) for host in hosts[end.kind]))
+            found.update(dict.fromkeys(from_socket(host, end.port, ws=end.ws) for host in hosts[end.kind]))
         else:
             found[address] = None
     return farthest_first(found)
 
 
 def farthest_first(addresses: Iterable[Address]) -> tuple[Address, ...]:
-    """Each once, global ones first, loopback last, among equals in their order."""
-    return tuple(sorted(dict.fromkeys(addresses), key=lambda a: -scope_of(endpoint(a).host)))
+    """Each once, global ones first, loopback last; of one reach WebSocket ones last, among equals in their order."""
+
+    def order(address: Address) -> tuple[int, bool]:
+        end = endpoint(address)
+        return -scope_of(end.host), end.ws
+
+    return tuple(sorted(dict.fromkeys(addresses), key=order))
 
 
 def _interface_hosts() -> dict[Kind, list[str]]:
@@ -322,8 +340,9 @@ def _read_endpoint(data: bytes) -> tuple[Endpoint, bytes]:
     if code != _TCP:
         raise DecodeError("An address is of an unknown transport.")
     raw, rest = _take(rest, 2)
-    relay, rest = _read_relay(rest)
-    return Endpoint(kind, host, int.from_bytes(raw, "big"), relay), rest
+    ws = rest[:2] == _varint(_WS)
+    relay, rest = _read_relay(rest[2 * ws :])
+    return Endpoint(kind, host, int.from_bytes(raw, "big"), relay, ws), rest
 
 
 def _read_relay(data: bytes) -> tuple[PeerId | None, bytes]:

@@ -6,7 +6,7 @@ Rules:
 - Both tell the other where they are. That is for those whom the user wants to reach: a stranger who came through a
   relay learns nothing here.
 - Such a peer may have this node knock at a few addresses: of each kind those of one host, two ports of it, global ones
-  alone. Whether they are its own is not known, so it may do that seldom, whoever of the two began.
+  alone, none of WebSocket. Whether they are its own is not known, so it may do that seldom, whoever of the two began.
 - Nothing is given up for an attempt: the relayed connection stays as it was.
 """
 
@@ -40,6 +40,8 @@ def believed(told: Iterable[bytes]) -> tuple[Address, ...]:
     chosen: list[Address] = []
     for address in passing(None, told):
         end = endpoint(address)
+        if end.ws:
+            continue
         of_kind = sum(endpoint(each).kind == end.kind for each in chosen)
         if hosts.setdefault(end.kind, end.host) == end.host and of_kind < limits.PUNCH_PORTS and address not in chosen:
             chosen.append(address)
@@ -105,12 +107,15 @@ class Dcutr:
         finally:
             self._inviting.discard(peer)
 
+    def _met_at(self) -> list[Address]:
+        return [address for address in self._own() if not endpoint(address).ws][:ADDRESSES]
+
     def _spend(self, peer: PeerId) -> None:
         if not self._of_own.spend(peer, 1.0, trio.current_time()):
             raise NetError("It was tried too often.")
 
     async def _agree(self, peer: PeerId) -> tuple[tuple[Address, ...], float]:
-        own = self._own()[:ADDRESSES]
+        own = self._met_at()
         if not own:
             raise NetError("It is not known where this node could be met.")
         stream = await self._network.open(peer, DCUTR)
@@ -155,7 +160,7 @@ class Dcutr:
     async def _join(self, stream: Stream) -> None:
         with trio.fail_after(limits.STREAM_OPEN_S):
             addresses = self._believe(await _read(stream, CONNECT))
-            own = self._own()[:ADDRESSES]
+            own = self._met_at()
             if not addresses or not own or not self._of_peer.spend(stream.peer, 1.0, trio.current_time()):
                 raise NetError("There is no way to meet half way.")
             await stream.write(with_length(encode(CONNECT, list(map(bytes, own)))))

@@ -5,8 +5,8 @@ between them.** Over the internet only global addresses pass; over a private net
 also loopback. So nobody on the internet can send this node knocking at ports of its own machine or home network, and
 nothing of these is told to the internet.
 
-Of what is told, only ``ip4``/``ip6`` + TCP is believed: a name could lead anywhere once it is resolved, and relayed
-addresses are reserved. Global means a unicast address that says itself where it leads.
+Of what is told, only ``ip4``/``ip6`` + TCP, with or without WebSocket, is believed: a name could lead anywhere once it
+is resolved, and relayed addresses are reserved. Global means a unicast address that says itself where it leads.
 """
 
 from __future__ import annotations
@@ -112,7 +112,10 @@ def network_to_dial(addresses: Iterable[Address]) -> bytes | None:
 
 @lru_cache(maxsize=4_096)
 def _network_of_address(address: Address) -> bytes | None:
-    end = endpoint(address)
+    try:
+        end = endpoint(address)
+    except DecodeError:
+        return None  # an invite or a link holds any bytes at all
     return network_of(end.host) if end.relay is None and end.kind in ("ip4", "ip6") else None
 
 

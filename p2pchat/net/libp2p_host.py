@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -66,7 +67,7 @@ class Libp2pHost(Network):
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
         self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
         self._connections = Connections(nursery, now)
-        self._outgoing = Outgoing(self._swarm, self._whereabouts)
+        self._outgoing = Outgoing(self._swarm, self._whereabouts, refusals)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
         self._adoption = Adoption(nursery, self._swarm, self._delays)
         self._handlers = Handlers(self._whereabouts.is_on_internet)
@@ -83,7 +84,8 @@ class Libp2pHost(Network):
 
         Args:
             seed: 32-byte Ed25519 seed of the node key. PROTOCOL.md 1.
-            listen: ip4 and ip6 addresses; 0.0.0.0 and :: for all interfaces, port 0 for any. May be empty.
+            listen: ip4 and ip6 addresses, WebSocket ones too; 0.0.0.0 and :: for all interfaces, port 0 for any. May be
+                empty.
             now: the node's clock in unix seconds, for :attr:`Link.since_s`.
             refusals: where it is counted what peers were refused.
 
@@ -99,9 +101,9 @@ class Libp2pHost(Network):
         try:
             async with trio.open_nursery() as nursery:
                 host = cls(seed, now, nursery, refusals or Refusals())
-                host._whereabouts.bound = tuple(map(tcp.bound_address, listeners))
+                host._whereabouts.bound = tuple(map(tcp.bound_address, listeners, listen))
                 async with background_trio_service(host._swarm):
-                    nursery.start_soon(host._accept_all, listeners, name="listen")
+                    nursery.start_soon(host._accept_all, listeners, listen, name="listen")
                     nursery.start_soon(host._connections.close_surplus, host.peer_id, name="surplus")
                     try:
                         yield host
@@ -291,16 +293,23 @@ class Libp2pHost(Network):
 
     # connections
 
-    async def _accept_all(self, listeners: list[trio.SocketListener]) -> None:
+    async def _accept_all(self, listeners: list[trio.SocketListener], asked: Sequence[Address]) -> None:
         with self._accepting:
-            if listeners:
-                await trio.serve_listeners(self._accept, listeners)
+            async with trio.open_nursery() as nursery:
+                for listener, address in zip(listeners, asked, strict=True):
+                    make = self._websocket() if endpoint(address).ws else tcp.TcpStream
+                    nursery.start_soon(trio.serve_listeners, partial(self._accept, make), [listener])
 
-    async def _accept(self, stream: trio.SocketStream) -> None:
+    def _websocket(self) -> Callable[[trio.SocketStream], tcp.TcpStream]:
+        from p2pchat.net.websocket import WsStream  # 20 ms and two libraries, for those who listen there
+
+        return partial(WsStream, refusals=self.refusals, is_client=False)
+
+    async def _accept(self, make: Callable[[trio.SocketStream], tcp.TcpStream], stream: trio.SocketStream) -> None:
         """Admit a stranger, or not; the slot is given back when the connection ends (guard 2)."""
         async with stream:
             try:
-                link = tcp.TcpStream(stream)
+                link = make(stream)
             except OSError:
                 return  # gone before it was looked at
             slot = self._gate.enter(link.remote_host)

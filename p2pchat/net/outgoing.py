@@ -9,6 +9,7 @@ Rules:
 - Who *leads* begins the handshake, whichever end of TCP it is. Where both have opened the connection that is agreed on
   before; where the other's attempt reaches the listening socket instead, it is known by where it comes from.
 - Who looks whether an address is reached authenticates who answers there, and closes.
+- None of this is for WebSocket: nobody meets there half way, and no NAT is learnt about by it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from multiaddr import Multiaddr  # type: ignore[import-untyped]
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.refusals import Refusals
 from p2pchat.net import addresses as addr
 from p2pchat.net import tcp
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux
@@ -53,10 +55,12 @@ class Outgoing:
     Args:
         swarm: what shakes hands, and is given the connections.
         whereabouts: the listening sockets.
+        refusals: what peers were refused.
     """
 
-    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts) -> None:
+    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts, refusals: Refusals) -> None:
         self._swarm = swarm
+        self._refusals = refusals
         self._whereabouts = whereabouts
         self._from_port: Counter[PeerId] = Counter()
         self._awaited: dict[tuple[str, int], Meeting] = {}
@@ -69,11 +73,11 @@ class Outgoing:
         """
         end = _direct(address)
         with library_errors(_NOT_THE_PEER):
-            own = self._own(end) if peer in self._from_port and addr.is_global(address) else None
+            own = self._own(end) if peer in self._from_port and addr.is_global(address) and not end.ws else None
             if own is not None and end.kind in ("ip4", "ip6"):
-                stream = await tcp.connect_from(own, end.host, end.port, must=False)
+                stream = tcp.TcpStream(await tcp.connect_from(own, end.host, end.port, must=False))
             else:
-                stream = await tcp.connect(end.host, end.port)
+                stream = await self._stream(end)
             return await self._lead(stream, ANYBODY if peer is None else ID(bytes(peer)))
 
     @contextmanager
@@ -111,7 +115,7 @@ class Outgoing:
             return
         with suppress(NetError):  # another address may do, or the other end's attempt: done says so
             with library_errors(_NOT_THE_PEER):
-                stream = await tcp.connect_from(own, end.host, end.port, must=not meeting.leads)
+                stream = tcp.TcpStream(await tcp.connect_from(own, end.host, end.port, must=not meeting.leads))
                 if meeting.leads:
                     await self._lead(stream, ID(bytes(meeting.peer)))
                 else:
@@ -122,13 +126,12 @@ class Outgoing:
         """See :meth:`~p2pchat.net.transport.Network.confirm`."""
         end = _direct(address)
         with trio.move_on_after(limits.CONFIRM_S), library_errors(_NOT_THE_PEER):
-            stream = await tcp.connect(end.host, end.port)
+            stream = await self._stream(end)
             try:
-                raw = RawConnection(tcp.TcpStream(stream), True)
-                await self._swarm.upgrader.upgrade_security(raw, True, ID(bytes(peer)))
+                await self._swarm.upgrader.upgrade_security(RawConnection(stream, True), True, ID(bytes(peer)))
                 return
             finally:
-                stream.socket.close()
+                stream.abort()
         raise NetError("The address did not answer in time.")
 
     async def admit(self, stream: tcp.TcpStream) -> GuardedYamux:
@@ -138,12 +141,14 @@ class Outgoing:
         """
         remote = stream.get_remote_address()
         meeting = None if remote is None else self._awaited.get(remote)
-        if meeting is not None and meeting.leads:
-            conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(stream, True), ID(bytes(meeting.peer)))
-            mux = cast(GuardedYamux, conn.muxed_conn)
-        else:
-            raw = RawConnection(stream, False)
-            mux = cast(GuardedYamux, await self._swarm.upgrade_inbound_raw_conn(raw, _NOWHERE))
+        with trio.fail_after(limits.HANDSHAKE_S):
+            await stream.follow()
+            if meeting is not None and meeting.leads:
+                conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(stream, True), ID(bytes(meeting.peer)))
+                mux = cast(GuardedYamux, conn.muxed_conn)
+            else:
+                raw = RawConnection(stream, False)
+                mux = cast(GuardedYamux, await self._swarm.upgrade_inbound_raw_conn(raw, _NOWHERE))
         if meeting is None:
             self._whereabouts.reached_by(stream.remote_host)
         elif mux.peer_id.to_bytes() == meeting.peer:
@@ -157,37 +162,56 @@ class Outgoing:
         listens. Otherwise the one that it listens on stands in its place: many routers leave it as it is, and some were
         told to. None: it listens on none of that kind.
         """
-        end = addr.endpoint(seen)
-        own = self._own(end)
-        if own is None or end.relay is not None:
+        end, local_port = addr.endpoint(seen), cast(LeanSession, mux.secured_conn).local_port
+        own = self._listening(end.kind)
+        if not own or end.relay is not None:
             return None
-        local_port = cast(LeanSession, mux.secured_conn).local_port
-        is_listening = any(local_port == addr.endpoint(each).port for each in self._whereabouts.bound)
-        return seen if is_listening else addr.from_socket(end.host, own[1])
+        come_to = next((each for each in own if each.port == local_port), None)
+        there, port = (own[0], own[0].port) if come_to is None else (come_to, end.port)
+        return addr.from_socket(end.host, port, ws=there.ws)
 
-    async def _lead(self, stream: trio.SocketStream, peer: ID) -> GuardedYamux:
+    async def _stream(self, end: addr.Endpoint) -> tcp.TcpStream:
+        """Connect to ``end``, as far as bytes go both ways."""
+        connected = await tcp.connect(end.host, end.port)
+        if not end.ws:
+            return tcp.TcpStream(connected)
+        from p2pchat.net.websocket import WsStream
+
+        stream = WsStream(connected, self._refusals, is_client=True)
         try:
-            conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(tcp.TcpStream(stream), True), peer)
+            await stream.lead(end)
         except BaseException:
-            stream.socket.close()
+            stream.abort()
+            raise
+        return stream
+
+    async def _lead(self, stream: tcp.TcpStream, peer: ID) -> GuardedYamux:
+        try:
+            conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(stream, True), peer)
+        except BaseException:
+            stream.abort()
             raise
         return cast(GuardedYamux, conn.muxed_conn)
 
-    async def _follow(self, stream: trio.SocketStream, peer: PeerId) -> None:
+    async def _follow(self, stream: tcp.TcpStream, peer: PeerId) -> None:
         try:
-            raw = RawConnection(tcp.TcpStream(stream), False)
+            raw = RawConnection(stream, False)
             mux = cast(GuardedYamux, await self._swarm.upgrade_inbound_raw_conn(raw, _NOWHERE))
         except BaseException:
-            stream.socket.close()
+            stream.abort()
             raise
         if mux.peer_id.to_bytes() != peer:
             await mux.abort()
             raise NetError(_NOT_THE_PEER)
 
     def _own(self, end: addr.Endpoint) -> tcp.Own | None:
-        """What a listening socket of the kind of ``end`` is bound to; None: there is none."""
-        own = (own for own in map(addr.endpoint, self._whereabouts.bound) if own.kind == end.kind)
-        return next(((each.host, each.port) for each in own), None)
+        """What a listening socket of the kind of ``end`` is bound to, without WebSocket; None: there is none."""
+        return next(((own.host, own.port) for own in self._listening(end.kind) if not own.ws), None)
+
+    def _listening(self, kind: addr.Kind) -> list[addr.Endpoint]:
+        """Those of a kind that are listened on, WebSocket ones last."""
+        own = (own for own in map(addr.endpoint, self._whereabouts.bound) if own.kind == kind)
+        return sorted(own, key=lambda each: each.ws)
 
 
 def _direct(address: Address) -> addr.Endpoint:

@@ -56,6 +56,9 @@ class TcpStream(TrioTCPStream):
         self._cached_remote_address = (str(host), int(port))
         _keep_alive(stream)
 
+    async def follow(self) -> None:
+        """What whoever was connected to does before Noise: nothing here."""
+
     async def read(self, n: int | None = None) -> bytes:
         """Exactly ``n`` bytes (up to 65,535), or what is there if ``n`` is None.
 
@@ -147,16 +150,16 @@ async def bind(addresses: Sequence[Address]) -> list[trio.SocketListener]:
     return listeners
 
 
-def bound_address(listener: trio.SocketListener) -> Address:
-    """What a listening socket is bound to, with the port that the system chose."""
+def bound_address(listener: trio.SocketListener, asked: Address) -> Address:
+    """What a listening socket is bound to, with the port that the system chose where it was ``asked`` for any."""
     host, port = listener.socket.getsockname()[:2]
-    return from_socket(host, port)
+    return from_socket(host, port, ws=endpoint(asked).ws)
 
 
 async def _bind_one(address: Address) -> trio.SocketListener:
     end = endpoint(address)
     if end.kind not in ("ip4", "ip6") or end.relay is not None:
-        raise UsageError("Only /ip4/…/tcp/… and /ip6/…/tcp/… addresses can be listened on.")
+        raise UsageError("Only /ip4/…/tcp/… and /ip6/…/tcp/… addresses can be listened on, with or without /ws.")
     sock = trio.socket.socket(socket.AF_INET if end.kind == "ip4" else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for TIME_WAIT
@@ -245,7 +248,10 @@ def _bind_error(error: OSError, port: int) -> NetError:
     if error.errno == errno.EADDRINUSE:
         return NetError(f"Port {port} is in use by another program; choose another or stop it.", name="ADDRESS_IN_USE")
     if error.errno == errno.EACCES:
-        return NetError(f"Port {port} needs rights that this user does not have; choose one above 1023.")
+        return NetError(
+            f"Port {port} needs rights that this user does not have: give the program CAP_NET_BIND_SERVICE, or set "
+            f"`sysctl net.ipv4.ip_unprivileged_port_start={port}`; or choose a port above 1023."
+        )
     return NetError("An address to listen on is not one of this machine.")
 
 

@@ -17,7 +17,7 @@ from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import Identity
 from p2pchat.core.params import PRODUCTION, Params
 from p2pchat.net.dht import Dht
-from p2pchat.net.dnsaddr import Entry, Texts
+from p2pchat.net.dnsaddr import Entry, NodeAddress, Texts
 from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
 from p2pchat.services.changes import Changes
@@ -141,6 +141,10 @@ async def at_once(_: int) -> None:
     """There is room for a contact to whom nothing goes."""
 
 
+def nobody_looks(_: Sequence[NodeAddress]) -> None:
+    """No node runs that could ask anybody."""
+
+
 async def nobody_holds() -> None:
     """No holder runs that would have to hear of an offer."""
 
@@ -179,6 +183,7 @@ class Context:
         stranger: as whom the public DHT is asked; None: it never is, as in a simulation.
         box_ttl_s: for how long boxes are left at mailboxes (PROTOCOL.md 6.3).
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
+        nodes_named: tells of nodes that were handed over: whoever stands alone asks them. Set by :mod:`join` alone.
         offered: has what the user has said of mailboxes for others, and committed, take effect. Set by :mod:`holder`
             alone.
         tell_mailboxes: the own mailboxes were changed; waits until the presence says so, and returns whether it does.
@@ -208,6 +213,7 @@ class Context:
     box_ttl_s: int = PRODUCTION.mailbox_ttl_s
     addressed: set[int] = field(default_factory=set[int])
     has_room: Callable[[int], Awaitable[None]] = at_once
+    nodes_named: Callable[[Sequence[NodeAddress]], None] = nobody_looks
     offered: Callable[[], Awaitable[None]] = nobody_holds
     tell_mailboxes: Callable[[], Awaitable[bool]] = nothing_to_tell
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))

@@ -27,7 +27,7 @@ from p2pchat.core.peer_cache import in_order
 from p2pchat.net.dnsaddr import DnsName, Entry, NodeAddress, resolved
 from p2pchat.services import meeting_point, peer_cache
 from p2pchat.services.changes import Change
-from p2pchat.services.context import Context
+from p2pchat.services.context import Context, nobody_looks
 from p2pchat.services.defects import cause
 from p2pchat.services.meeting_point import Backoff
 from p2pchat.store import known_peers
@@ -46,11 +46,13 @@ async def join(context: Context, configured: Sequence[Entry], joined: Callable[[
         joined: called whenever a node answered while this one stood alone.
     """
     bell = _Bell()
+    context.nodes_named = bell.name
     unhook = context.bus.hook(bell.hear)
     try:
         with context.changes.hooked(bell.change):
             await _until_cancelled(context, configured, joined, bell)
     finally:
+        context.nodes_named = nobody_looks
         unhook()
 
 
@@ -63,6 +65,7 @@ async def _until_cancelled(
         pause = ALONE_CHECK_S
         if bell.has_changed():
             loneliness, tries = _Loneliness(context, configured), 0
+        loneliness.first = bell.named()
         if context.dht.peers() > 0:
             if not is_remembered:  # what has just begun may be killed before its next upkeep
                 await peer_cache.remember(context)
@@ -82,16 +85,28 @@ async def _until_cancelled(
 
 
 class _Bell:
-    """Rings when the user has added somebody, since an invite names a node, and when the network has changed."""
+    """Rings when the user has added somebody, since an invite names a node, when nodes were handed over, and when the
+    network has changed.
+    """
 
     def __init__(self) -> None:
         self._rung = trio.Event()
         self._has_changed = False
+        self._named: list[NodeAddress] = []
 
     def has_changed(self) -> bool:
         """Whether the network has changed since this was asked."""
         changed, self._has_changed = self._has_changed, False
         return changed
+
+    def named(self) -> list[NodeAddress]:
+        """The nodes that were handed over since this was asked."""
+        named, self._named = self._named, []
+        return named
+
+    def name(self, nodes: Sequence[NodeAddress]) -> None:
+        self._named = list(nodes)
+        self._rung.set()
 
     def change(self, _: Change) -> None:
         self._has_changed = True
@@ -110,11 +125,13 @@ class _Bell:
 class _Loneliness:
     """The attempts from when a node stands alone until it does not.
 
-    ``has_asked``: whether there was somebody to ask in the last of them.
+    ``has_asked``: whether there was somebody to ask in the last of them. ``first``: who is asked before all others in
+    the next one.
     """
 
     def __init__(self, context: Context, configured: Sequence[Entry]) -> None:
         self.has_asked = False
+        self.first: list[NodeAddress] = []
         self._context = context
         own = context.network.peer_id
         self._nodes = [each for each in configured if not isinstance(each, DnsName) and each[0] != own]
@@ -165,11 +182,12 @@ class _Loneliness:
             self._asked.clear()
             fresh = cached
         named, places = self._nodes, max(limits.BOOTSTRAP_WAVE - len(self._nodes), _PLACES)
+        first = dict(self.first)
+        waiting = [*self.first, *((each.peer, each.addresses) for each in fresh if each.peer not in first)]
         for _ in range(limits.BOOTSTRAP_WAVES):
-            wave, fresh = fresh[:places], fresh[places:]
-            self._asked.update(each.peer for each in wave)
-            nodes = [*named, *((each.peer, each.addresses) for each in wave)]
-            if await self._ask(nodes) or self._context.dht.peers() > 0:
+            wave, waiting = waiting[:places], waiting[places:]
+            self._asked.update(peer for peer, _ in wave)
+            if await self._ask([*named, *wave]) or self._context.dht.peers() > 0:
                 return True
             named, places = [], limits.BOOTSTRAP_WAVE
         return False

@@ -42,11 +42,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where this node listens, and the router before it."""
+    """Where this node listens, and the router before it; ``ws``: for WebSocket, since nothing else is."""
 
     gateway: str = field(repr=False)
     host: str = field(repr=False)
     port: int
+    ws: bool
 
 
 class Mapper:
@@ -103,7 +104,7 @@ class Mapper:
                 if renewed is None:
                     return
                 mapped = renewed
-                address = from_socket(mapped.host, mapped.port)
+                address = from_socket(mapped.host, mapped.port, ws=place.ws)
                 if fit_to_dial([bytes(address)]) != (address,) or not is_global(address):
                     return
                 self._tell(address)
@@ -134,7 +135,7 @@ class Mapper:
             return None
         for end in map(endpoint, self._context.network.addresses()):
             if end.kind == "ip4" and scope_of(end.host) is Scope.PRIVATE:
-                return _Place(gateway, end.host, end.port)
+                return _Place(gateway, end.host, end.port, end.ws)
         return None
 
     async def _until_moved(self, place: _Place | None, pause_s: float) -> bool:

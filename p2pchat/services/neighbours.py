@@ -203,9 +203,12 @@ class Neighbours:
 
 
 def announced(attachment: Attachment, addresses: Sequence[Address]) -> list[Announcement]:
-    """What is announced of ``addresses``: those that stand on an interface and reach no farther than its network."""
+    """What is announced of ``addresses``: those that stand on an interface and reach no farther than its network.
+
+    None of WebSocket: whoever hears of a port speaks there what everybody does.
+    """
     found: dict[tuple[int, int], list[str]] = {}
-    ends = [endpoint(address) for address in addresses if _is_local(address)]
+    ends = [end for address in addresses if _is_local(address) for end in (endpoint(address),) if not end.ws]
     for own in sorted(attachment.addresses, key=lambda own: (own.interface, own.ip.version, int(own.ip))):
         for end in ends:
             if end.host == str(own.ip.ip):

@@ -54,7 +54,7 @@ async def test_a_stranger_is_offered_eight_protocols_and_tcp_alone(tmp_path: Pat
         assert alice.stop() == 0
 
 
-@pytest.mark.parametrize("listen", ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0/ws"])
+@pytest.mark.parametrize("listen", ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0/wss"])
 def test_other_transports_are_refused_in_one_sentence(tmp_path: Path, listen: str) -> None:
     with daemons(tmp_path, ALICE) as (alice,):
         with pytest.raises(AssertionError, match="INVALID_PARAMS: This is not an address"):

@@ -37,6 +37,7 @@ _ALL: Final = (
     Subject("discovery", (f"{_CORE}_discovery.py", f"{_CORE}_mutants_discovery.py", "tests/vectors/test_discovery.py")),
     Subject("mailbox", (f"{_CORE}_mailbox.py", "tests/vectors/test_mailbox.py")),
     Subject("mailbox_link", (f"{_CORE}_mailbox_link.py", "tests/vectors/test_mailbox.py")),
+    Subject("nodes_link", (f"{_CORE}_nodes_link.py", "tests/vectors/test_nodes.py")),
     Subject("presence", (f"{_CORE}_mutants_presence.py", "tests/vectors/test_presence.py")),
 )
 

@@ -184,6 +184,7 @@ def test_at_which_addresses_it_knocks() -> None:
         from_socket("2a00::1", 1),
         from_socket("2a00::1", 2),
     )
+    assert believed([bytes(from_socket("11.1.1.1", 443, ws=True)), bytes(told[1])]) == (told[1],)
 
 
 async def test_strangers_who_say_nothing_keep_no_friend_out(monkeypatch: pytest.MonkeyPatch) -> None:

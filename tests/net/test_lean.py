@@ -25,6 +25,7 @@ def test_the_daemon_loads_no_transport_but_tcp() -> None:
         "libp2p.transport.websocket",
         "miniupnpc",
         "requests",
+        "wsproto",
         "zeroconf",
     ]
     program = f"""

@@ -21,10 +21,11 @@ HOSTS = st.one_of(
     ),
 )
 ENDPOINTS = st.builds(
-    lambda host, port, relay: addr.Endpoint(host[0], host[1], port, relay),
+    lambda host, port, relay, ws: addr.Endpoint(host[0], host[1], port, relay, ws),
     HOSTS,
     st.integers(0, 65535),
     st.none() | PEERS,
+    st.booleans(),
 )
 
 
@@ -38,7 +39,10 @@ def test_any_bytes(data: bytes) -> None:
     assert addr.decode_address(address) == address
 
 
-@given(st.text(max_size=80) | st.from_regex(r"/(ip4|ip6|dns4)/[^/]{0,20}/tcp/[0-9]{0,6}(/p2p/[^/]*)?", fullmatch=True))
+@given(
+    st.text(max_size=80)
+    | st.from_regex(r"/(ip4|ip6|dns4)/[^/]{0,20}/tcp/[0-9]{0,6}(/ws)?(/p2p/[^/]*)?", fullmatch=True)
+)
 def test_any_text(text: str) -> None:
     try:
         address, peer = addr.parse_address(text)

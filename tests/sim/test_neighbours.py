@@ -222,6 +222,7 @@ def test_what_is_announced_stands_on_an_interface_and_reaches_no_farther_than_it
     hosts = ("127.0.0.1", "192.168.1.7", "8.8.8.8", "10.9.9.9", "100.64.0.7")
     addresses = [from_socket(host, 4001) for host in hosts]
     addresses += [from_socket(host, 4002) for host in ("fd00::7", "2606:4700::7", "::1")]
+    addresses += [from_socket("192.168.1.7", 443, ws=True)]  # whoever hears of a port speaks plainly there
     assert announced(attachment, addresses) == [
         Announcement(2, 4001, ("192.168.1.7",)),
         Announcement(4, 4002, ("fd00::7",)),

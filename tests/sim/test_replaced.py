@@ -11,10 +11,13 @@ from trio.testing import MockClock
 from p2pchat.api import objects
 from p2pchat.api.schema import METHODS
 from p2pchat.base.errors import NetError, UsageError
+from p2pchat.base.ids import Address, PeerId
 from p2pchat.control import render
 from p2pchat.core.crypto import ed25519_pair
+from p2pchat.core.discovery import PEER_ID_PREFIX
 from p2pchat.core.events import EventKind
 from p2pchat.core.keys import create_device, create_identity
+from p2pchat.core.nodes_link import NamedNode, encode_nodes
 from p2pchat.core.params import DAY_S
 from p2pchat.core.prekeys import ask_proof
 from p2pchat.core.wire import FEATURES, TAKES_DEVICE, Device, Hello, Nack, Ping, Pong, eid
@@ -272,6 +275,9 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "mailbox.offer": {"for": "anyone"},
                 "net.dial": {"address": "/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"},
                 "net.bootstrap": {"address": "/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"},
+                "net.import": {
+                    "links": encode_nodes([NamedNode(PeerId(PEER_ID_PREFIX + bytes(32)), (Address(b"x"),))])
+                },
             }
             before = await alice.database.run(lambda tx: tx.all("SELECT * FROM message"))
             for method, spec in METHODS.items():
@@ -297,6 +303,7 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "events.fetch": {"since": 0},
                 "net.peers": {},
                 "net.addrs": {},
+                "net.export": {},
             }
             for method, found in works.items():
                 await methods(method, found, CONNECTION)

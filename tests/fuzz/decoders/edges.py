@@ -148,7 +148,8 @@ def _address_text(data: bytes) -> None:
 
 def _texts() -> list[bytes]:
     relay = b"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
-    return [b"/ip4/192.0.2.1/tcp/4001", b"/ip6/2001:db8::1/tcp/1", b"/dns4/example.org/tcp/65535",
+    return [b"/ip4/192.0.2.1/tcp/4001", b"/ip4/192.0.2.1/tcp/443/ws", b"/ip6/2001:db8::1/tcp/1",
+            b"/dns4/example.org/tcp/65535",
             b"/ip4/192.0.2.1/tcp/4001/p2p/" + relay + b"/p2p-circuit"]  # fmt: skip
 
 

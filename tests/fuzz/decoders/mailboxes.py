@@ -17,6 +17,7 @@ from p2pchat.core.crypto import KeyPair, ed25519_pair, sign, x25519_pair
 from p2pchat.core.discovery import PEER_ID_PREFIX
 from p2pchat.core.links import decode_link, encode_link
 from p2pchat.core.mailbox_link import Holder, decode_mailbox_link, encode_mailbox_link
+from p2pchat.core.nodes_link import NamedNode, decode_nodes, encode_nodes
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.prekeys import make_bundle, make_signed_prekey, open_bundle
 from p2pchat.core.presence import Mailbox, Presence, decode_presence, encode_presence
@@ -186,11 +187,28 @@ def _links() -> list[bytes]:
     return [decode_link(encode_mailbox_link(Holder(_PEER, addresses))) for addresses in given]
 
 
+def _nodes(data: bytes) -> None:
+    link = encode_link(data) if 1 <= len(data) <= 512 else text_of(data)
+    exactly(link.encode("utf-8", "surrogateescape"), encode_nodes(decode_nodes(link, "links"))[0].encode())
+
+
+def _node_links() -> list[bytes]:
+    given: list[list[tuple[Address, ...]]] = [
+        [(_ADDRESS,)],
+        [(_ADDRESS,) * 4] * 2,
+        [(_ADDRESS,)] * 8,
+        [(Address(b"a" * 128),) * 3],
+    ]
+    named = ([NamedNode(_PEER, addresses) for addresses in nodes] for nodes in given)
+    return [decode_link(link) for nodes in named for link in encode_nodes(nodes)]
+
+
 TARGETS: Final = (
     Target("mailbox-request", _request, (DecodeError,), _requests),
     Target("mailbox-answer", _answer, (DecodeError,), _answers),
     Target("mailbox-challenge", _challenge, (DecodeError,), lambda: [codec.encode(mailbox.Challenge(_ID32))], 128),
     Target("mailbox-link", _link, (UsageError,), _links, 512),
+    Target("nodes-link", _nodes, (UsageError,), _node_links, 512),
     Target("mailbox-presence", _presence, (DecodeError,), _presences, 1_024),
     Target("box", _box, (DecodeError, DecryptionError), _boxes, 2_100),
     Target("kept-bundle", _kept_bundle, (DecodeError, DecryptionError, HandshakeError), _kept_bundles),

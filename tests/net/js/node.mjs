@@ -8,6 +8,7 @@ import { identify } from '@libp2p/identify'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
+import { webSockets } from '@libp2p/websockets'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { createInterface } from 'node:readline'
@@ -15,7 +16,7 @@ import { createInterface } from 'node:readline'
 const anything = { test: async () => {} }
 const node = await createLibp2p({
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0', ...process.argv.slice(2)] },
-  transports: [tcp(), circuitRelayTransport()],
+  transports: [tcp(), webSockets(), circuitRelayTransport()],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   services: {

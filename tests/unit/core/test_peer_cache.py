@@ -10,7 +10,7 @@ import pytest
 from p2pchat.base import limits
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.params import DAY_S
-from p2pchat.core.peer_cache import GIVEN_UP_AFTER, UNHEARD_S, CachedPeer, in_order, kept
+from p2pchat.core.peer_cache import GIVEN_UP_AFTER, UNHEARD_S, CachedPeer, handed_over, in_order, kept, with_named
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.hearsay import network_to_dial
 
@@ -109,3 +109,46 @@ def test_the_order_leaves_out_nobody(number: int) -> None:
     rows = [peer(each, tenure_s=each * DAY_S, failures=each % 3) for each in range(number)]
     assert names(in_order(rows)) == names(rows)
     assert len(in_order(rows)) == number
+
+
+def test_handed_over_are_two_of_a_prefix_at_most_and_all_that_count_singly() -> None:
+    near = [peer(number, f"8.8.8.{number}", heard_s=NOW_S, tenure_s=number * DAY_S) for number in range(1, 6)]
+    far = peer(9, "9.9.9.9", heard_s=NOW_S - DAY_S)
+    private = [peer(20 + number, f"10.0.0.{number + 1}", heard_s=NOW_S - 2 * DAY_S) for number in range(3)]
+    chosen = handed_over([*near, far, *private], network_to_dial, 10)
+    assert len(names(chosen) & names(near)) == 2
+    assert names([far, *private]) <= names(chosen)
+    assert chosen[0] in in_order(near)[:1]
+    assert len(handed_over([*near, far, *private], network_to_dial, 3)) == 3
+    assert handed_over([far], network_to_dial, 0) == []
+
+
+def named(*peers: CachedPeer) -> list[tuple[PeerId, tuple[Address, ...]]]:
+    return [(each.peer, each.addresses) for each in peers]
+
+
+def test_who_is_named_pushes_out_nobody_now_or_later() -> None:
+    known = [peer(number, heard_s=NOW_S - number * 3_600) for number in range(PLACES - 5)]
+    flood = [peer(number, heard_s=0) for number in range(1_000, 1_100)]
+    together = with_named(known, named(*flood), network_to_dial, NOW_S, PLACES)
+    assert set(known) <= set(together)
+    assert len(together) == PLACES
+    fresh = [peer(number, heard_s=NOW_S) for number in range(2_000, 2_005)]
+    later = kept([*together, *fresh], network_to_dial, NOW_S, PLACES)
+    assert names(known + fresh) == names(later)
+
+
+def test_who_is_named_and_known_stays_as_it_is() -> None:
+    known = peer(1, "8.8.8.8", heard_s=NOW_S - DAY_S, tenure_s=5 * DAY_S)
+    elsewhere = peer(1, "9.9.9.9")
+    assert with_named([known], named(elsewhere, elsewhere), network_to_dial, NOW_S) == [known]
+
+
+def test_of_those_that_are_named_a_few_of_a_prefix_find_room() -> None:
+    crowd = [peer(number, f"8.8.8.{number}") for number in range(1, 20)]
+    assert len(with_named([], named(*crowd), network_to_dial, NOW_S)) == limits.CACHED_PER_PREFIX
+    assert {(each.heard_s, each.since_s) for each in with_named([], named(*crowd), network_to_dial, NOW_S)} == {
+        (NOW_S, NOW_S)
+    }
+    singly = [peer(number, f"10.0.{number >> 8}.{number & 255}") for number in range(1, 400)]
+    assert len(with_named([], named(*singly), network_to_dial, NOW_S, PLACES)) == PLACES // 2

@@ -30,6 +30,10 @@ TEXTS = [
     "/ip6/::/tcp/1",
     "/dns4/example.org/tcp/4001",
     "/dns6/a-b.example.org/tcp/4001",
+    "/ip4/192.0.2.1/tcp/443/ws",
+    "/ip6/2001:db8::1/tcp/80/ws",
+    "/dns4/example.org/tcp/443/ws",
+    f"/ip6/2001:db8::1/tcp/443/ws/p2p/{addr.format_peer_id(RELAY)}/p2p-circuit",
     f"/ip4/192.0.2.1/tcp/4001/p2p/{addr.format_peer_id(RELAY)}/p2p-circuit",
 ]
 
@@ -64,7 +68,12 @@ def test_a_final_peer_id_is_split_off(text: str, peer: PeerId) -> None:
         "/ip4/198.51.100.9/tcp/-1",
         "/ip4/198.51.100.9/tcp/4001/",
         "/ip4/198.51.100.9/tcp/04001",
-        "/ip4/198.51.100.9/tcp/4001/ws",
+        "/ip4/198.51.100.9/tcp/4001/wss",
+        "/ip4/198.51.100.9/tcp/4001/tls/ws",
+        "/ip4/198.51.100.9/tcp/4001/ws/",
+        "/ip4/198.51.100.9/tcp/4001/ws/ws",
+        "/ip4/198.51.100.9/ws/tcp/4001",
+        f"/ip4/198.51.100.9/tcp/4001/p2p/{addr.format_peer_id(RELAY)}/ws/p2p-circuit",
         "/ip4/198.51.100.9/udp/4001/quic-v1",
         "/ip4/192.0.2.256/tcp/1",
         "/ip4/2001:db8::1/tcp/1",
@@ -105,6 +114,10 @@ def test_a_bad_text_is_the_callers_error_and_not_repeated(text: str) -> None:
         bytes.fromhex("36ff01616161"),
         bytes.fromhex("04c0000201060fa1a503022041"),
         bytes.fromhex("04c0000201060fa1a202"),  # a circuit through nobody
+        bytes.fromhex("04c0000201060fa1dd"),
+        bytes.fromhex("04c0000201060fa1dd8300"),  # 477 in three bytes
+        bytes.fromhex("04c0000201060fa1dd03dd03"),
+        bytes.fromhex("04c0000201060fa1de03"),  # wss
         bytes(parsed(TEXTS[0])) + b"\xa5\x03\x26" + bytes(PEER) + b"\x00",
     ],
 )
@@ -136,6 +149,8 @@ def test_a_peer_id_has_a_known_form(data: bytes) -> None:
         ("/ip4/100.64.0.1/tcp/1", "direct"),  # carrier-grade NAT is nobody's LAN
         ("/ip6/2606:4700::1/tcp/1", "direct"),
         ("/dns4/example.org/tcp/1", "direct"),
+        ("/ip4/8.8.8.8/tcp/443/ws", "direct"),
+        (TEXTS[-2], "relayed"),
         (TEXTS[-1], "relayed"),
     ],
 )
@@ -149,6 +164,10 @@ def test_dial_order_is_lan_first_loopback_last_and_only_what_can_be_dialled() ->
         "/ip4/8.8.8.8/tcp/1",
         "/dns4/example.org/tcp/1",
         "/ip4/127.0.0.1/tcp/1",
+        "/ip4/192.168.1.1/tcp/1/ws",
+        "/ip4/8.8.8.8/tcp/1/ws",
+        TEXTS[-1],
+        TEXTS[-2],
     ]
     refused = [
         "/ip4/8.8.8.8/tcp/0",
@@ -158,7 +177,7 @@ def test_dial_order_is_lan_first_loopback_last_and_only_what_can_be_dialled() ->
         "/ip6/ff02::1/tcp/1",
         "/ip4/255.255.255.255/tcp/1",
     ]
-    given = [order[3], order[1], *refused, order[0], order[2], order[1]]
+    given = [order[7], order[3], order[5], order[4], order[6], order[1], *refused, order[0], order[2], order[1]]
     assert [addr.format_address(a) for a in addr.dial_order(map(parsed, given))] == order
 
 
@@ -186,6 +205,25 @@ class Adapter:
     index: int = 1
 
 
+def plain_and_ws(host: str) -> tuple[str, str]:
+    return f"/ip4/{host}/tcp/4001", f"/ip4/{host}/tcp/443/ws"
+
+
+def test_of_many_addresses_one_of_each_sort_is_chosen_and_one_of_websocket() -> None:
+    hosts = ("/ip4/8.8.8.8", "/ip6/2606:4700::7", "/ip4/192.168.1.7", "/ip6/fd00::7", "/ip4/127.0.0.1")
+    known = addr.farthest_first(parsed(f"{host}/tcp/{rest}") for rest in ("443/ws", "4001") for host in hosts)
+
+    def chosen(count: int) -> list[str]:
+        return [addr.format_address(address) for address in addr.varied(known, count)]
+
+    plain = [f"{host}/tcp/4001" for host in hosts]
+    assert chosen(2) == plain[:2]
+    assert chosen(3) == [*plain[:2], "/ip4/8.8.8.8/tcp/443/ws"]
+    assert chosen(6) == [*plain[:2], "/ip4/8.8.8.8/tcp/443/ws", *plain[2:]]
+    assert chosen(7) == [*plain[:2], "/ip4/8.8.8.8/tcp/443/ws", "/ip6/2606:4700::7/tcp/443/ws", *plain[2:]]
+    assert chosen(20) == [addr.format_address(address) for address in known]
+
+
 def test_all_interfaces_become_concrete_most_local_last(monkeypatch: pytest.MonkeyPatch) -> None:
     adapters = [
         Adapter([Entry("127.0.0.1"), Entry(("::1", 0, 0))]),
@@ -202,6 +240,10 @@ def test_all_interfaces_become_concrete_most_local_last(monkeypatch: pytest.Monk
     assert texts(six) == ["/ip6/2606:4700::7/tcp/4002", "/ip6/fd00::7/tcp/4002", "/ip6/::1/tcp/4002"]
     assert texts(one, four) == ["/ip4/8.8.8.8/tcp/4001", "/ip4/192.168.1.7/tcp/4001", "/ip4/127.0.0.1/tcp/4001"]
     assert texts(one) == ["/ip4/192.168.1.7/tcp/4001"]
+    ws = parsed("/ip4/0.0.0.0/tcp/443/ws")
+    told = [text for host in ("8.8.8.8", "192.168.1.7", "127.0.0.1") for text in plain_and_ws(host)]
+    assert texts(ws, four) == told  # of one reach the plain ones first
+    assert texts(ws) == told[1::2]
     assert texts() == []
 
 

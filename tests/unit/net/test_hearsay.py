@@ -123,3 +123,9 @@ def test_of_a_peer_nobody_is_told_where_no_address_may_pass() -> None:
     assert telling("9.9.9.9", PEER, (LOOPBACK, *PRIVATE)) is None
     assert telling("9.9.9.9", PEER, (LOOPBACK, *GLOBAL)) == ToldPeer(bytes(PEER), tuple(map(bytes, GLOBAL)))
     assert telling("127.0.0.1", PEER, (LOOPBACK,)) == ToldPeer(bytes(PEER), (bytes(LOOPBACK),))
+
+
+def test_what_is_no_address_has_no_prefix_and_does_not_matter() -> None:
+    """An invite, and so the cache of nodes that is made of them, holds any bytes at all."""
+    assert network_to_dial([Address(b"junk"), GLOBAL[0]]) == b"ip4\x08\x08\x08"
+    assert network_to_dial([Address(b"\x04")]) is None
