@@ -32,16 +32,21 @@ from p2pchat.daemon.miner import ChildMiner
 from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.system import SystemEntropy, sd_notify
 from p2pchat.net.addresses import parse_address
-from p2pchat.net.dnsaddr import Entry, system_texts
+from p2pchat.net.dnsaddr import DnsName, Entry, system_texts
 from p2pchat.net.libp2p_host import Libp2pHost
+from p2pchat.net.socks import Proxy, Socks
+from p2pchat.net.way import Straight, Way
 from p2pchat.services import index
-from p2pchat.services.context import Bus, Context, Reach
+from p2pchat.services.context import Bus, Context, Reach, no_names
 from p2pchat.services.device import replaced_by
 from p2pchat.services.life import Life
 from p2pchat.services.surroundings import Surroundings
 from p2pchat.store import meta
 from p2pchat.store.db import Database
 
+_NO_WAY: Final = (
+    ", and nothing goes around it; is it running, and does net.proxy say where? It is asked again and again"
+)
 _ANYWHERE: Final = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
 
 log = structlog.get_logger()
@@ -50,12 +55,13 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The configuration with its addresses parsed. ``listen`` is empty where the user named none; ``box_ttl_s``: for
-    how long boxes are left at mailboxes."""
+    how long boxes are left at mailboxes; ``proxy``: None: there is none."""
 
     listen: tuple[Address, ...]
     bootstrap: tuple[Entry, ...]
     box_ttl_s: int
     reach: Reach
+    proxy: Proxy | None = None
 
 
 @dataclass(slots=True)
@@ -121,6 +127,7 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
     bus = Bus()
     database.listen(bus.committed)
     entropy = SystemEntropy()
+    is_straight = settings.proxy is None
     return Context(
         db=database,
         miner=miner,
@@ -132,15 +139,16 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
         bus=bus,
         message_prefix=entropy.bytes(8),
         reach=settings.reach,
-        texts=system_texts,
-        stranger=_stranger,
+        texts=system_texts if is_straight else no_names,
+        stranger=_stranger if is_straight else None,
         box_ttl_s=settings.box_ttl_s,
     )
 
 
 @asynccontextmanager
 async def _living(context: Context, paths: ProfilePaths, settings: Settings, started: float) -> AsyncIterator[Unlocked]:
-    life = Life(context, partial(_listening, settings, context), lambda: settings.bootstrap, Surroundings())
+    bootstrap = _askable(settings)
+    life = Life(context, partial(_listening, settings, context), lambda: bootstrap, Surroundings())
     methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
     half = Unlocked(context, methods)
     async with trio.open_nursery() as network:
@@ -161,21 +169,33 @@ def _tell_systemd(event: DomainEvent) -> None:
         sd_notify("STATUS=replaced")
 
 
+def _askable(settings: Settings) -> tuple[Entry, ...]:
+    """Without the names of which a name server would have to tell: none is asked where there is a proxy."""
+    entries = settings.bootstrap
+    if settings.proxy is not None:
+        entries = tuple(each for each in entries if not isinstance(each, DnsName))
+        if len(entries) < len(settings.bootstrap):
+            log.warning("bootstrap.names_passed_over", count=len(settings.bootstrap) - len(entries))
+    return entries
+
+
 @asynccontextmanager
 async def _listening(settings: Settings, context: Context, seed: bytes) -> AsyncIterator[Libp2pHost]:
     """The host, on the addresses asked for; a port that the system chose once is asked for again.
 
     Contacts remember the port (Reach). Where it was taken meanwhile and the user had named none, another one is better
-    than no node; a port that the user named and that is busy is an error.
+    than no node; a port that the user named and that is busy is an error. Behind a proxy nothing is listened on but
+    what the user named.
     """
     asked = settings.listen or tuple(parse_address(text)[0] for text in _ANYWHERE)
+    if settings.proxy is not None:
+        asked = settings.listen
     database, refusals = context.db, context.charges.refusals
     remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
-    for addresses in (remembered, asked):
-        if not addresses:
-            continue
+    for addresses in (remembered, asked) if remembered else (asked,):
         try:
-            async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals) as host:
+            way = _way(settings, context)
+            async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals, way=way) as host:
                 await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
                 yield host
                 return
@@ -183,6 +203,16 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
             if error.error_name != "ADDRESS_IN_USE" or addresses is asked:
                 raise
             log.warning("listen.port_was_taken")
+
+
+def _way(settings: Settings, context: Context) -> Way:
+    if settings.proxy is None:
+        return Straight()
+
+    def told(trouble: str) -> None:
+        context.health.proxy = f"{trouble[0].lower()}{trouble[1:].rstrip('.')}{_NO_WAY}" if trouble else ""
+
+    return Socks(settings.proxy, context.entropy.bytes(32), told)
 
 
 @asynccontextmanager

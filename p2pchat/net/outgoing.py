@@ -32,6 +32,7 @@ from p2pchat.net import tcp
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux
 from p2pchat.net.secured import LeanSession
 from p2pchat.net.stream import library_errors
+from p2pchat.net.way import Way
 from p2pchat.net.whereabouts import Whereabouts
 
 _NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
@@ -53,10 +54,12 @@ class Outgoing:
     Args:
         swarm: what shakes hands, and is given the connections.
         whereabouts: the listening sockets.
+        way: how connections leave.
     """
 
-    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts) -> None:
+    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts, way: Way) -> None:
         self._swarm = swarm
+        self._way = way
         self._whereabouts = whereabouts
         self._from_port: Counter[PeerId] = Counter()
         self._awaited: dict[tuple[str, int], Meeting] = {}
@@ -71,10 +74,10 @@ class Outgoing:
         with library_errors(_NOT_THE_PEER):
             own = self._own(end) if peer in self._from_port and addr.is_global(address) else None
             if own is not None and end.kind in ("ip4", "ip6"):
-                stream = await tcp.connect_from(own, end.host, end.port, must=False)
+                stream = await self._way.connect_from(own, end, must=False)
             else:
-                stream = await tcp.connect(end.host, end.port)
-            return await self._lead(stream, ANYBODY if peer is None else ID(bytes(peer)))
+                stream = await self._way.connect(peer, end)
+            return await self._lead(stream, end, ANYBODY if peer is None else ID(bytes(peer)))
 
     @contextmanager
     def prefer_port(self, peer: PeerId) -> Iterator[None]:
@@ -89,6 +92,8 @@ class Outgoing:
 
     async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
         """See :meth:`~p2pchat.net.transport.Network.punch`."""
+        if self._way.is_hidden:
+            raise NetError("Through a proxy nobody is met half way.")
         ends = [_direct(address) for address in addresses]
         meeting = Meeting(peer, leads)
         self._awaited.update({(end.host, end.port): meeting for end in ends})
@@ -111,9 +116,9 @@ class Outgoing:
             return
         with suppress(NetError):  # another address may do, or the other end's attempt: done says so
             with library_errors(_NOT_THE_PEER):
-                stream = await tcp.connect_from(own, end.host, end.port, must=not meeting.leads)
+                stream = await self._way.connect_from(own, end, must=not meeting.leads)
                 if meeting.leads:
-                    await self._lead(stream, ID(bytes(meeting.peer)))
+                    await self._lead(stream, end, ID(bytes(meeting.peer)))
                 else:
                     await self._follow(stream, meeting.peer)
             meeting.done.set()
@@ -122,9 +127,9 @@ class Outgoing:
         """See :meth:`~p2pchat.net.transport.Network.confirm`."""
         end = _direct(address)
         with trio.move_on_after(limits.CONFIRM_S), library_errors(_NOT_THE_PEER):
-            stream = await tcp.connect(end.host, end.port)
+            stream = await self._way.connect(peer, end)
             try:
-                raw = RawConnection(tcp.TcpStream(stream), True)
+                raw = RawConnection(self._way.stream(stream, end), True)
                 await self._swarm.upgrader.upgrade_security(raw, True, ID(bytes(peer)))
                 return
             finally:
@@ -136,6 +141,8 @@ class Outgoing:
 
         Raises what the library does.
         """
+        if self._way.is_hidden:
+            stream.conceal()
         remote = stream.get_remote_address()
         meeting = None if remote is None else self._awaited.get(remote)
         if meeting is not None and meeting.leads:
@@ -165,9 +172,10 @@ class Outgoing:
         is_listening = any(local_port == addr.endpoint(each).port for each in self._whereabouts.bound)
         return seen if is_listening else addr.from_socket(end.host, own[1])
 
-    async def _lead(self, stream: trio.SocketStream, peer: ID) -> GuardedYamux:
+    async def _lead(self, stream: trio.SocketStream, end: addr.Endpoint, peer: ID) -> GuardedYamux:
         try:
-            conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(tcp.TcpStream(stream), True), peer)
+            raw = RawConnection(self._way.stream(stream, end), True)
+            conn = await self._swarm.upgrade_outbound_raw_conn(raw, peer)
         except BaseException:
             stream.socket.close()
             raise
@@ -185,7 +193,11 @@ class Outgoing:
             raise NetError(_NOT_THE_PEER)
 
     def _own(self, end: addr.Endpoint) -> tcp.Own | None:
-        """What a listening socket of the kind of ``end`` is bound to; None: there is none."""
+        """What a listening socket of the kind of ``end`` is bound to, for connections to leave from; None: there is
+        none, or they may not.
+        """
+        if self._way.is_hidden:
+            return None
         own = (own for own in map(addr.endpoint, self._whereabouts.bound) if own.kind == end.kind)
         return next(((each.host, each.port) for each in own), None)
 

@@ -35,6 +35,7 @@ _IN_TABLES: Final = {
 _SWITCHES: Final = ("lan", "bootstrap.public_dht", "bootstrap.announce", "nat.mapping", "relay.use")
 _NODES: Final = "bootstrap"
 _LISTS: Final = ("listen", "bootstrap", "bootstrap.public_entry")
+_CREDENTIALS_END: Final = "@"  # in the address of a proxy
 _WORDS: Final = {"log_level": LEVELS, "log_format": FORMATS, "relay.offer": OFFERS, "net.mode": MODES}
 _ENVIRONMENT: Final = {
     "P2PCHAT_LISTEN": "listen",
@@ -102,9 +103,21 @@ def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]
         flags: what was given on the command line; None and () stand for "not given".
 
     Raises:
-        UsageError: an unknown key (the nearest is named), a wrong type or value, or a file that is not TOML.
+        UsageError: an unknown key (the nearest is named), a wrong type or value, or a file that is not TOML; a proxy's
+            password where others may read it.
     """
     config = _merged(Config(), _file(path), "The configuration file")
+    if _CREDENTIALS_END in config.proxy and path.stat().st_mode & 0o077:
+        raise UsageError(
+            "The configuration file holds the proxy's password, and others may read it: chmod 600 it.",
+            data={"param": "net.proxy"},
+        )
+    if _CREDENTIALS_END in str(flags.get("net.proxy") or ""):
+        raise UsageError(
+            "A user name or password of the proxy on the command line is shown to everybody on this machine: put "
+            "net.proxy into the configuration file.",
+            data={"param": "net.proxy"},
+        )
     from_environment: dict[str, object] = {}
     for variable, key in _ENVIRONMENT.items():
         if variable in environment:
