@@ -24,6 +24,7 @@ from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address
 from p2pchat.control.dispatch import Methods
+from p2pchat.core.crypto import Entropy
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import load_identity
 from p2pchat.core.params import PRODUCTION
@@ -32,12 +33,12 @@ from p2pchat.daemon.miner import ChildMiner
 from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.system import SystemEntropy, sd_notify
 from p2pchat.net.addresses import parse_address
-from p2pchat.net.dnsaddr import DnsName, Entry, system_texts
+from p2pchat.net.dnsaddr import DnsName, Entry, Texts, system_texts
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.socks import Proxy, Socks
 from p2pchat.net.way import Straight, Way
 from p2pchat.services import index
-from p2pchat.services.context import Bus, Context, Reach, no_names
+from p2pchat.services.context import Bus, Context, Health, Reach, Stranger, no_names
 from p2pchat.services.device import replaced_by
 from p2pchat.services.life import Life
 from p2pchat.services.surroundings import Surroundings
@@ -127,7 +128,7 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
     bus = Bus()
     database.listen(bus.committed)
     entropy = SystemEntropy()
-    is_straight = settings.proxy is None
+    texts, stranger = _strangers(settings.proxy)
     return Context(
         db=database,
         miner=miner,
@@ -139,8 +140,8 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
         bus=bus,
         message_prefix=entropy.bytes(8),
         reach=settings.reach,
-        texts=system_texts if is_straight else no_names,
-        stranger=_stranger if is_straight else None,
+        texts=texts,
+        stranger=stranger,
         box_ttl_s=settings.box_ttl_s,
     )
 
@@ -194,9 +195,10 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
     remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
     for addresses in (remembered, asked) if remembered else (asked,):
         try:
-            way = _way(settings, context)
+            way = _way(settings.proxy, context.health, context.entropy)
             async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals, way=way) as host:
-                await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
+                if asked:  # else what was, without a proxy, is asked for again without one
+                    await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
                 yield host
                 return
         except NetError as error:
@@ -205,14 +207,19 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
             log.warning("listen.port_was_taken")
 
 
-def _way(settings: Settings, context: Context) -> Way:
-    if settings.proxy is None:
+def _strangers(proxy: Proxy | None) -> tuple[Texts, Stranger | None]:
+    """Who tells of names, and as whom the public DHT is asked: nobody where there is a proxy."""
+    return (system_texts, _stranger) if proxy is None else (no_names, None)
+
+
+def _way(proxy: Proxy | None, health: Health, entropy: Entropy) -> Way:
+    if proxy is None:
         return Straight()
 
     def told(trouble: str) -> None:
-        context.health.proxy = f"{trouble[0].lower()}{trouble[1:].rstrip('.')}{_NO_WAY}" if trouble else ""
+        health.proxy = f"{trouble[0].lower()}{trouble[1:].rstrip('.')}{_NO_WAY}" if trouble else ""
 
-    return Socks(settings.proxy, context.entropy.bytes(32), told)
+    return Socks(proxy, entropy.bytes(32), told)
 
 
 @asynccontextmanager
