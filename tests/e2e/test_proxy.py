@@ -14,6 +14,7 @@ import pytest
 from netlab.lab import Lab
 from netlab.packets import ICMPV6, TCP, destination, flow_of, read_pcap, transport_of
 from netlab.topology import Options
+from p2pchat.api.errors import ApiError
 from tests.e2e.daemons import ALICE, BOB, environment, p2pchat, until
 from tests.e2e.netlabs import PORT, needs_lab
 from tests.e2e.test_reach import Settler, say
@@ -25,6 +26,7 @@ TEMPTED = {"P2PCHAT_LAN": "on", "P2PCHAT_PUBLIC_DHT": "on", "P2PCHAT_NAT_MAPPING
 _IGMP, _REPORT, _LEAVES = 2, 0x22, 3  # RFC 3376
 _ROUTER_SOLICITATION = 133
 _RST = 4
+NAME_SERVER = "45.77.100.53"
 NAME = "node.p2pchat-example.net"
 
 
@@ -32,10 +34,14 @@ class Hidden(Settler):
     """May do whatever it likes but for its proxy."""
 
     def launch(self, *arguments: str) -> None:
+        # its name server is on the internet, whatever this machine's is; where nothing may be mounted, this machine's
+        conf = self.home / "resolv.conf"
+        conf.write_text(f"nameserver {NAME_SERVER}\n")
+        script = f'mount --bind {conf} /etc/resolv.conf 2>/dev/null; exec "$@"'
         with self.log.open("ab") as log:
             self.process = self._lab.popen(
                 self._host,
-                [sys.executable, "-m", "p2pchat.daemon", "run", *arguments],
+                ["unshare", "-m", "sh", "-c", script, "sh", sys.executable, "-m", "p2pchat.daemon", "run", *arguments],
                 env=environment(self.home) | TEMPTED,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -87,14 +93,21 @@ def test_no_packet_goes_around_the_proxy(tmp_path: Path) -> None:
                 command = ["-m", "tests.net.socks5", host, str(PROXY_PORT), f"{NAME}={public}"]
                 return lab.popen("relay2", [sys.executable, *command], env=environment(tmp_path), stdout=told)
 
-        proxy = serve()
+        invite = neighbour.call("identity.invite")["invite"]
         file = lab.capture("alice")
         names = [f"/dns4/{NAME}/tcp/{PORT}/p2p/{peer}", f"/dnsaddr/{NAME}", neighbour.entrance(4)]
         alice.start(f"--proxy=socks5://{host}:{PROXY_PORT}", *(f"--bootstrap={each}" for each in names))
-        status = alice.call("node.status")
-        assert (status["proxy"], status["reachability"] in ("none", "relayed")) == (True, True)
-        assert "through a proxy" in p2pchat(alice.home, "status").stdout.decode()
+        alice.call("contacts.add", invite=invite, name="Neighbour")
         alice.call("contacts.add", number=BOB, name="Bob")
+        until(lambda: "nothing goes around" in str(alice.call("node.status")["alone"]), "nobody is told")
+        for each in (neighbour.entrance(4), f"/dnsaddr/{NAME}"):
+            with pytest.raises(ApiError):
+                alice.call("net.bootstrap", address=each)
+        status = alice.call("node.status")
+        assert (status["proxy"], status["addresses"], status["reachability"]) == (True, [], "none")
+        assert "through a proxy" in p2pchat(alice.home, "status").stdout.decode()
+
+        proxy = serve()
         bob.call("contacts.add", number=ALICE, name="Alice")
         until(lambda: alice.state_of("Bob") == bob.state_of("Alice") == "matched", "no match")
         say(alice, "Bob", "to Bob")
