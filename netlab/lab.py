@@ -202,6 +202,10 @@ class Lab:
         """Have a box (``alice-home``, ``bob-home``, ``carrier``) forget all mappings and flows."""
         self._ask("restart", box=box)
 
+    def capture(self, host: str) -> Path:
+        """Have whatever a host sends from now on written into a file, as tcpdump would; removed at the end."""
+        return Path(self._ask("capture", host=host))
+
     def status(self) -> dict[str, Any]:
         """Hosts with addresses, lines and counts; boxes with mappings; cuts."""
         return dict(self._ask("status"))

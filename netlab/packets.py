@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import struct
 from typing import Final, NamedTuple
 
 ICMP: Final = 1
@@ -157,3 +158,28 @@ def _difference(old: bytes, new: bytes) -> int:
 def _adjust(packet: bytearray, at: int, difference: int) -> None:
     total = (~int.from_bytes(packet[at : at + 2], "big") & _ONES) + difference
     packet[at : at + 2] = (_ONES - (total % _ONES or _ONES)).to_bytes(2, "big")
+
+
+_PCAP_RAW: Final = 101
+"""The link layer is none: https://www.tcpdump.org/linktypes.html."""
+
+_PCAP_BYTES: Final = 65_535
+_RECORD: Final = struct.Struct("<IIII")
+PCAP_HEAD: Final = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, _PCAP_BYTES, _PCAP_RAW)
+
+
+def pcap_record(packet: bytes, at_unix_s: float) -> bytes:
+    """A packet as it stands in a file behind :data:`PCAP_HEAD`."""
+    return _RECORD.pack(int(at_unix_s), int(at_unix_s % 1 * 1e6), len(packet), len(packet)) + packet
+
+
+def read_pcap(data: bytes) -> list[bytes]:
+    """The packets of such a file; one that is still being written is left out."""
+    packets: list[bytes] = []
+    rest = data[len(PCAP_HEAD) :]
+    while len(rest) >= _RECORD.size:
+        length = _RECORD.unpack_from(rest)[2]
+        packet, rest = rest[_RECORD.size : _RECORD.size + length], rest[_RECORD.size + length :]
+        if len(packet) == length:
+            packets.append(packet)
+    return packets

@@ -23,7 +23,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Final, NoReturn
+from typing import Any, BinaryIO, Final, NoReturn
 
 import msgspec
 
@@ -32,6 +32,7 @@ from netlab.control import LabError
 from netlab.fabric import Fabric, Parcel
 from netlab.link import Counts, Link
 from netlab.nat import Lifetimes
+from netlab.packets import PCAP_HEAD, pcap_record
 from netlab.router import Router
 from netlab.spaces import Space
 from netlab.topology import Options, build, moved
@@ -71,6 +72,7 @@ class Wire:
         self._spaces: dict[str, Space] = {}
         self._devices: dict[str, int] = {}
         self._cut: set[frozenset[str]] = set()
+        self._captures: dict[str, BinaryIO] = {}
         self._unplugged: set[str] = set()
         self._waiting: list[tuple[float, int, float, Parcel]] = []
         self._number = 0
@@ -209,6 +211,15 @@ class Wire:
             "cut": sorted(sorted(pair) for pair in self._cut),
         }
 
+    def _do_capture(self, host: str) -> str:
+        """Write down whatever a host sends from now on, cut or lost or not; the file."""
+        self._link(host)
+        path = self._homes / f"{host}.pcap"
+        if host not in self._captures:
+            self._captures[host] = path.open("wb", buffering=0)
+            self._captures[host].write(PCAP_HEAD)
+        return str(path)
+
     def _do_stay(self) -> None:
         """Outlive the owner."""
         self._stays = True
@@ -258,6 +269,8 @@ class Wire:
             except OSError:  # nothing more to read, or the interface is down
                 return
             now = time.monotonic()
+            if host in self._captures:
+                self._captures[host].write(pcap_record(packet, time.time()))
             if frozenset((host,)) in self._cut:
                 link.counts.sent += 1
                 link.counts.cut += 1

@@ -170,7 +170,7 @@ class ContactCounts(Silent, Struct, kw_only=True):
 class Status(Silent, Struct, kw_only=True):
     """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded. ``replaced_ms``:
     when the newer device was made that has replaced this one; ``alone``: what was tried to find other nodes, where none
-    is there, and what the user can do."""
+    is there, and what the user can do; ``proxy``: whether all connections leave through one."""
 
     profile: str
     number: str | None
@@ -188,6 +188,7 @@ class Status(Silent, Struct, kw_only=True):
     version: str
     replaced_ms: int | None
     alone: str | None
+    proxy: bool
 
 
 class Identity(Silent, Struct, kw_only=True):

@@ -30,6 +30,8 @@ DIAL_RELAYED_AGAIN_S: Final = (1.0, 2.0, 4.0)  # after each refusal through a re
 ADDRESSES_PER_PEER: Final = 16
 PUNCH_S: Final = 5.0  # for an attempt to meet half way, handshake included
 CONFIRM_S: Final = 8.0  # for one to reach a peer that asks whether it is reached
+PROXY_S: Final = 5.0  # for a proxy to be reached and to agree to serve; below DIAL_TOTAL_S, so that the user is told
+PROXY_LEADS_S: Final = 30.0  # for it to lead to a destination, where whoever dials waits for so long
 
 # meeting half way, PROTOCOL.md 7.4
 PUNCH_PORTS: Final = 2  # of one host, at which a peer has this node knock

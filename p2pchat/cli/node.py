@@ -60,6 +60,7 @@ def init(
 @click.option("--listen", multiple=True, metavar="MULTIADDR", help="Where to listen, such as /ip4/0.0.0.0/tcp/4001.")
 @click.option("--bootstrap", multiple=True, metavar="MULTIADDR", help="A node to start from: its `p2pchat net addrs`.")
 @click.option("--no-lan", is_flag=True, help="Neither look for nodes of the local network nor be found there.")
+@click.option("--proxy", metavar="URL", help="A SOCKS5 proxy for all connections, such as socks5://127.0.0.1:9050.")
 @click.option("--passphrase-file", metavar="F", help="A file that holds the passphrase.")
 @click.option("--locked", is_flag=True, help="Start locked, until `p2pchat unlock`: for a machine that starts alone.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What is logged to stderr.")
@@ -69,6 +70,7 @@ def daemon(
     listen: Sequence[str],
     bootstrap: Sequence[str],
     no_lan: bool,
+    proxy: str | None,
     passphrase_file: str | None,
     locked: bool,
     log_level: str | None,
@@ -86,8 +88,9 @@ def daemon(
     arguments.append("run")
     arguments += [f"--listen={address}" for address in listen]
     arguments += [f"--bootstrap={address}" for address in bootstrap]
-    if passphrase_file is not None:
-        arguments.append(f"--passphrase-file={passphrase_file}")
+    for option, value in (("--proxy", proxy), ("--passphrase-file", passphrase_file)):
+        if value is not None:
+            arguments.append(f"{option}={value}")
     for option, on in (("--no-lan", no_lan), ("--locked", locked)):
         if on:
             arguments.append(option)
@@ -119,7 +122,8 @@ def status(invocation: Invocation) -> None:
     counts = fields(shown, "contacts")
     line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
     line(_running(shown))
-    line(f"{text(shown, 'peers')} peers, reachability {text(shown, 'reachability')}")
+    through = ", through a proxy" if shown.get("proxy") else ""
+    line(f"{text(shown, 'peers')} peers, reachability {text(shown, 'reachability')}{through}")
     line(f"{text(counts, 'matched')} contacts matched, {text(counts, 'pending')} pending")
     held = f", {number(shown, 'held')} of them held in mailboxes" if number(shown, "held") else ""
     what = "message" if number(shown, "outbox") == 1 else "messages"

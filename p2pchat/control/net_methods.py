@@ -15,7 +15,7 @@ from p2pchat.control.once import once
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_address, format_peer_id
-from p2pchat.net.dnsaddr import parse_entry, resolved
+from p2pchat.net.dnsaddr import DnsName, parse_entry, resolved
 from p2pchat.net.transport import Link
 from p2pchat.services import nodes
 from p2pchat.services.context import Context
@@ -87,6 +87,8 @@ class NetMethods:
         """Connect to a node, or to the first that answers of those of whom a name tells."""
         refuse_if_replaced(self._context.replaced_ms)
         entry = parse_entry(text)
+        if self._context.reach.proxy and isinstance(entry, DnsName):
+            raise UsageError("Through a proxy no name server is asked; /dns4/… names of nodes work, and addresses.")
         named = await resolved([entry], self._context.texts)
         why = "No name server tells of a node under that name."
         for peer, addresses in named[: limits.BOOTSTRAP_WAVES]:

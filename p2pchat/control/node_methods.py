@@ -56,7 +56,8 @@ class NodeMethods:
             clock_ok=context.health.clock_ok,
             version=p2pchat.__version__,
             replaced_ms=context.replaced_ms,
-            alone=None if context.network.links() else context.health.alone or None,
+            alone=None if context.network.links() else context.health.proxy or context.health.alone or None,
+            proxy=context.reach.proxy,
         )
 
 

@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     source = run.add_mutually_exclusive_group()
     source.add_argument("--passphrase-file", type=Path)
     run.add_argument("--no-lan", action="store_true", help="neither look for nodes of the local network nor be found")
+    run.add_argument("--proxy", metavar="URL", help="a SOCKS5 proxy for all connections: socks5://HOST:PORT")
     source.add_argument("--locked", action="store_true", help="start locked, until p2pchat unlock")
     run.add_argument("--log-level", choices=configuration.LEVELS)
     run.set_defaults(command=_run)
@@ -176,6 +177,7 @@ def _run(arguments: argparse.Namespace) -> None:
         "bootstrap": tuple(arguments.bootstrap),
         "log_level": arguments.log_level,
         "lan": "off" if arguments.no_lan else None,
+        "net.proxy": arguments.proxy,
     }
     if brought.are_waiting(paths):
         from p2pchat.daemon.system import profile_lock

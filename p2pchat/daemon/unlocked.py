@@ -24,6 +24,7 @@ from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address
 from p2pchat.control.dispatch import Methods
+from p2pchat.core.crypto import Entropy
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import load_identity
 from p2pchat.core.params import PRODUCTION
@@ -32,16 +33,21 @@ from p2pchat.daemon.miner import ChildMiner
 from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.system import SystemEntropy, sd_notify
 from p2pchat.net.addresses import parse_address
-from p2pchat.net.dnsaddr import Entry, system_texts
+from p2pchat.net.dnsaddr import DnsName, Entry, Texts, system_texts
 from p2pchat.net.libp2p_host import Libp2pHost
+from p2pchat.net.socks import Proxy, Socks
+from p2pchat.net.way import Straight, Way
 from p2pchat.services import index
-from p2pchat.services.context import Bus, Context, Reach
+from p2pchat.services.context import Bus, Context, Health, Reach, Stranger, no_names
 from p2pchat.services.device import replaced_by
 from p2pchat.services.life import Life
 from p2pchat.services.surroundings import Surroundings
 from p2pchat.store import meta
 from p2pchat.store.db import Database
 
+_NO_WAY: Final = (
+    ", and nothing goes around it; is it running, and does net.proxy say where? It is asked again and again"
+)
 _ANYWHERE: Final = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
 
 log = structlog.get_logger()
@@ -50,12 +56,13 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The configuration with its addresses parsed. ``listen`` is empty where the user named none; ``box_ttl_s``: for
-    how long boxes are left at mailboxes."""
+    how long boxes are left at mailboxes; ``proxy``: None: there is none."""
 
     listen: tuple[Address, ...]
     bootstrap: tuple[Entry, ...]
     box_ttl_s: int
     reach: Reach
+    proxy: Proxy | None = None
 
 
 @dataclass(slots=True)
@@ -121,6 +128,7 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
     bus = Bus()
     database.listen(bus.committed)
     entropy = SystemEntropy()
+    texts, stranger = _strangers(settings.proxy)
     return Context(
         db=database,
         miner=miner,
@@ -132,15 +140,16 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
         bus=bus,
         message_prefix=entropy.bytes(8),
         reach=settings.reach,
-        texts=system_texts,
-        stranger=_stranger,
+        texts=texts,
+        stranger=stranger,
         box_ttl_s=settings.box_ttl_s,
     )
 
 
 @asynccontextmanager
 async def _living(context: Context, paths: ProfilePaths, settings: Settings, started: float) -> AsyncIterator[Unlocked]:
-    life = Life(context, partial(_listening, settings, context), lambda: settings.bootstrap, Surroundings())
+    bootstrap = _askable(settings)
+    life = Life(context, partial(_listening, settings, context), lambda: bootstrap, Surroundings())
     methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
     half = Unlocked(context, methods)
     async with trio.open_nursery() as network:
@@ -161,28 +170,56 @@ def _tell_systemd(event: DomainEvent) -> None:
         sd_notify("STATUS=replaced")
 
 
+def _askable(settings: Settings) -> tuple[Entry, ...]:
+    """Without the names of which a name server would have to tell: none is asked where there is a proxy."""
+    entries = settings.bootstrap
+    if settings.proxy is not None:
+        entries = tuple(each for each in entries if not isinstance(each, DnsName))
+        if len(entries) < len(settings.bootstrap):
+            log.warning("bootstrap.names_passed_over", count=len(settings.bootstrap) - len(entries))
+    return entries
+
+
 @asynccontextmanager
 async def _listening(settings: Settings, context: Context, seed: bytes) -> AsyncIterator[Libp2pHost]:
     """The host, on the addresses asked for; a port that the system chose once is asked for again.
 
     Contacts remember the port (Reach). Where it was taken meanwhile and the user had named none, another one is better
-    than no node; a port that the user named and that is busy is an error.
+    than no node; a port that the user named and that is busy is an error. Behind a proxy nothing is listened on but
+    what the user named.
     """
     asked = settings.listen or tuple(parse_address(text)[0] for text in _ANYWHERE)
+    if settings.proxy is not None:
+        asked = settings.listen
     database, refusals = context.db, context.charges.refusals
     remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
-    for addresses in (remembered, asked):
-        if not addresses:
-            continue
+    for addresses in (remembered, asked) if remembered else (asked,):
         try:
-            async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals) as host:
-                await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
+            way = _way(settings.proxy, context.health, context.entropy)
+            async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals, way=way) as host:
+                if asked:  # else what was, without a proxy, is asked for again without one
+                    await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
                 yield host
                 return
         except NetError as error:
             if error.error_name != "ADDRESS_IN_USE" or addresses is asked:
                 raise
             log.warning("listen.port_was_taken")
+
+
+def _strangers(proxy: Proxy | None) -> tuple[Texts, Stranger | None]:
+    """Who tells of names, and as whom the public DHT is asked: nobody where there is a proxy."""
+    return (system_texts, _stranger) if proxy is None else (no_names, None)
+
+
+def _way(proxy: Proxy | None, health: Health, entropy: Entropy) -> Way:
+    if proxy is None:
+        return Straight()
+
+    def told(trouble: str) -> None:
+        health.proxy = f"{trouble[0].lower()}{trouble[1:].rstrip('.')}{_NO_WAY}" if trouble else ""
+
+    return Socks(proxy, entropy.bytes(32), told)
 
 
 @asynccontextmanager

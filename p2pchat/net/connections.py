@@ -151,4 +151,9 @@ async def abort(connections: Iterable[Connection]) -> None:
 
 def _path(mux: GuardedYamux) -> Path:
     remote = mux.get_remote_address()
-    return "relayed" if remote is None else classify(from_socket(*remote))
+    if remote is None:
+        return "relayed"
+    try:
+        return classify(from_socket(*remote))
+    except ValueError:
+        return "direct"  # a name, which a proxy has resolved

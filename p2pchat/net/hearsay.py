@@ -94,11 +94,15 @@ def prefix_of_putter(host: str | None, peer: PeerId) -> bytes:
 
 
 def network_of(host: str | None) -> bytes | None:
-    """The prefix that an IP literal shares with others of its owner; None where it counts singly: not global, relayed.
+    """The prefix that an IP literal shares with others of its owner; None where it counts singly: not global, relayed,
+    or a name that a proxy has resolved.
 
     Source: PROTOCOL.md 3.2.
     """
-    ip = None if host is None else _ip(host)
+    try:
+        ip = None if host is None else _ip(host)
+    except ValueError:
+        return None
     if ip is None or not _is_global(ip):
         return None
     return b"ip4" + ip.packed[:3] if ip.version == 4 else b"ip6" + ip.packed[:6]

@@ -45,6 +45,7 @@ from p2pchat.net.transport import (
     StreamHandler,
     Told,
 )
+from p2pchat.net.way import Straight, Way
 from p2pchat.net.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
@@ -59,15 +60,17 @@ class Libp2pHost(Network):
     ``refusals``: what peers were refused.
     """
 
-    def __init__(self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery, refusals: Refusals) -> None:
+    def __init__(
+        self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery, refusals: Refusals, way: Way
+    ) -> None:
         self.refusals = refusals
         self._swarm = GuardedSwarm(seed, self._on_connection, refusals)
-        self._whereabouts = Whereabouts()
+        self._whereabouts = Whereabouts(is_hidden=way.is_hidden)
         self._accepting = trio.CancelScope()
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
         self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
         self._connections = Connections(nursery, now)
-        self._outgoing = Outgoing(self._swarm, self._whereabouts, refusals)
+        self._outgoing = Outgoing(self._swarm, self._whereabouts, way, refusals)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
         self._adoption = Adoption(nursery, self._swarm, self._delays)
         self._handlers = Handlers(self._whereabouts.is_on_internet)
@@ -78,7 +81,13 @@ class Libp2pHost(Network):
     @classmethod
     @asynccontextmanager
     async def listen(
-        cls, seed: bytes, listen: Sequence[Address], *, now: Callable[[], float], refusals: Refusals | None = None
+        cls,
+        seed: bytes,
+        listen: Sequence[Address],
+        *,
+        now: Callable[[], float],
+        refusals: Refusals | None = None,
+        way: Way | None = None,
     ) -> AsyncIterator[Libp2pHost]:
         """Run a node that listens on ``listen`` for the life of the context.
 
@@ -88,6 +97,7 @@ class Libp2pHost(Network):
                 empty.
             now: the node's clock in unix seconds, for :attr:`Link.since_s`.
             refusals: where it is counted what peers were refused.
+            way: how connections leave; None: by themselves.
 
         Raises:
             NetError: ``ADDRESS_IN_USE`` or another reason why it cannot listen; nothing is left running.
@@ -100,7 +110,7 @@ class Libp2pHost(Network):
         failure: Exception | None = None
         try:
             async with trio.open_nursery() as nursery:
-                host = cls(seed, now, nursery, refusals or Refusals())
+                host = cls(seed, now, nursery, refusals or Refusals(), way or Straight())
                 host._whereabouts.bound = tuple(map(tcp.bound_address, listeners, listen))
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, listen, name="listen")
@@ -355,7 +365,7 @@ class Libp2pHost(Network):
                 public_key=self._swarm.peerstore.pubkey(self._swarm.get_peer_id()).serialize(),
                 protocols=self._handlers.protocols(stream.remote_host),
                 addresses=self._whereabouts.shown_to(_remote(stream)),
-                remote=_remote(stream),
+                remote=None if self._whereabouts.is_hidden else _remote(stream),
             )
         )
 

@@ -34,6 +34,7 @@ from p2pchat.net import tcp
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux
 from p2pchat.net.secured import LeanSession
 from p2pchat.net.stream import library_errors
+from p2pchat.net.way import Way
 from p2pchat.net.whereabouts import Whereabouts
 
 _NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
@@ -55,11 +56,13 @@ class Outgoing:
     Args:
         swarm: what shakes hands, and is given the connections.
         whereabouts: the listening sockets.
+        way: how connections leave.
         refusals: what peers were refused.
     """
 
-    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts, refusals: Refusals) -> None:
+    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts, way: Way, refusals: Refusals) -> None:
         self._swarm = swarm
+        self._way = way
         self._refusals = refusals
         self._whereabouts = whereabouts
         self._from_port: Counter[PeerId] = Counter()
@@ -75,9 +78,9 @@ class Outgoing:
         with library_errors(_NOT_THE_PEER):
             own = self._own(end) if peer in self._from_port and addr.is_global(address) and not end.ws else None
             if own is not None and end.kind in ("ip4", "ip6"):
-                stream = tcp.TcpStream(await tcp.connect_from(own, end.host, end.port, must=False))
+                stream = tcp.TcpStream(await self._way.connect_from(own, end, must=False))
             else:
-                stream = await self._stream(end)
+                stream = await self._stream(peer, end)
             return await self._lead(stream, ANYBODY if peer is None else ID(bytes(peer)))
 
     @contextmanager
@@ -93,6 +96,8 @@ class Outgoing:
 
     async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
         """See :meth:`~p2pchat.net.transport.Network.punch`."""
+        if self._way.is_hidden:
+            raise NetError("Through a proxy nobody is met half way.")
         ends = [_direct(address) for address in addresses]
         meeting = Meeting(peer, leads)
         self._awaited.update({(end.host, end.port): meeting for end in ends})
@@ -115,7 +120,7 @@ class Outgoing:
             return
         with suppress(NetError):  # another address may do, or the other end's attempt: done says so
             with library_errors(_NOT_THE_PEER):
-                stream = tcp.TcpStream(await tcp.connect_from(own, end.host, end.port, must=not meeting.leads))
+                stream = tcp.TcpStream(await self._way.connect_from(own, end, must=not meeting.leads))
                 if meeting.leads:
                     await self._lead(stream, ID(bytes(meeting.peer)))
                 else:
@@ -126,7 +131,7 @@ class Outgoing:
         """See :meth:`~p2pchat.net.transport.Network.confirm`."""
         end = _direct(address)
         with trio.move_on_after(limits.CONFIRM_S), library_errors(_NOT_THE_PEER):
-            stream = await self._stream(end)
+            stream = await self._stream(peer, end)
             try:
                 await self._swarm.upgrader.upgrade_security(RawConnection(stream, True), True, ID(bytes(peer)))
                 return
@@ -139,6 +144,8 @@ class Outgoing:
 
         Raises what the library does.
         """
+        if self._way.is_hidden:
+            stream.conceal()
         remote = stream.get_remote_address()
         meeting = None if remote is None else self._awaited.get(remote)
         with trio.fail_after(limits.HANDSHAKE_S):
@@ -170,14 +177,14 @@ class Outgoing:
         there, port = (own[0], own[0].port) if come_to is None else (come_to, end.port)
         return addr.from_socket(end.host, port, ws=there.ws)
 
-    async def _stream(self, end: addr.Endpoint) -> tcp.TcpStream:
+    async def _stream(self, peer: PeerId | None, end: addr.Endpoint) -> tcp.TcpStream:
         """Connect to ``end``, as far as bytes go both ways."""
-        connected = await tcp.connect(end.host, end.port)
+        connected, far_end = await self._way.connect(peer, end), self._way.far_end(end)
         if not end.ws:
-            return tcp.TcpStream(connected)
+            return tcp.TcpStream(connected, far_end=far_end)
         from p2pchat.net.websocket import WsStream
 
-        stream = WsStream(connected, self._refusals, is_client=True)
+        stream = WsStream(connected, self._refusals, is_client=True, far_end=far_end)
         try:
             await stream.lead(end)
         except BaseException:
@@ -205,11 +212,15 @@ class Outgoing:
             raise NetError(_NOT_THE_PEER)
 
     def _own(self, end: addr.Endpoint) -> tcp.Own | None:
-        """What a listening socket of the kind of ``end`` is bound to, without WebSocket; None: there is none."""
+        """What a listening socket of the kind of ``end`` is bound to, without WebSocket; None: there is none, or nothing
+        may leave from there.
+        """
         return next(((own.host, own.port) for own in self._listening(end.kind) if not own.ws), None)
 
     def _listening(self, kind: addr.Kind) -> list[addr.Endpoint]:
-        """Those of a kind that are listened on, WebSocket ones last."""
+        """Those of a kind that are listened on, WebSocket ones last; none where nobody may learn of them."""
+        if self._way.is_hidden:
+            return []
         own = (own for own in map(addr.endpoint, self._whereabouts.bound) if own.kind == kind)
         return sorted(own, key=lambda each: each.ws)
 

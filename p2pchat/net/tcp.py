@@ -33,6 +33,9 @@ _BACKLOG: Final = 1_024  # a flood of strangers must not push a connection into 
 Own = tuple[str, int]
 """The IP literal and port that a listening socket of this process is bound to."""
 
+FarEnd = tuple[str, int]
+"""Host and port at the other end: an IP literal, or behind a proxy perhaps a name."""
+
 # A vanished machine is noticed by the kernel, without a task and a ping a connection; a stopped process is not, which
 # is what net.heartbeat is for (guard 5).
 _SHARED: Final = tuple(getattr(socket, name) for name in ("SO_REUSEADDR", "SO_REUSEPORT") if hasattr(socket, name))
@@ -44,20 +47,30 @@ class TcpStream(TrioTCPStream):
 
     Concurrency: a ``write`` that is cancelled is finished nevertheless, within ``limits.FRAME_GRACE_S``, and returns;
     ``Cancelled`` comes at the caller's next checkpoint. If the peer does not take the rest the connection is closed.
+
+    Args:
+        far_end: where the proxy at the socket's other end leads; None: there is none.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, *, far_end: FarEnd | None = None) -> None:
         super().__init__(stream)
         self._buffer = bytearray()
         host, port = stream.socket.getpeername()[:2]
-        self.remote_host = str(host)
+        self._far_end: FarEnd | None = far_end or (str(host), int(port))
+        self.remote_host = self._far_end[0]
         self.local_port = int(stream.socket.getsockname()[1])
-        # TrioTCPStream takes two-tuples only and knows no remote address on IPv6 (guard 18). What is cached it returns.
-        self._cached_remote_address = (str(host), int(port))
         _keep_alive(stream)
 
     async def follow(self) -> None:
         """What whoever was connected to does before Noise: nothing here."""
+
+    def get_remote_address(self) -> FarEnd | None:
+        """Upstream takes two-tuples only and knows no remote address on IPv6 (guard 18)."""
+        return self._far_end
+
+    def conceal(self) -> None:
+        """A program of this machine has forwarded it: where the peer is nobody here sees, as behind a relay."""
+        self._far_end = None
 
     async def read(self, n: int | None = None) -> bytes:
         """Exactly ``n`` bytes (up to 65,535), or what is there if ``n`` is None.

@@ -30,7 +30,7 @@ from p2pchat.base.errors import NetError
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core.allowance import Allowance
 from p2pchat.net.addresses import Endpoint
-from p2pchat.net.tcp import TcpStream
+from p2pchat.net.tcp import FarEnd, TcpStream
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _GET: Final = b"GET "
@@ -59,10 +59,13 @@ class WsStream(TcpStream):
     Args:
         stream: connected; it belongs to this one.
         refusals: where it is counted that the peer's frames cost too much.
+        far_end: as :class:`~.tcp.TcpStream` has it.
     """
 
-    def __init__(self, stream: trio.SocketStream, refusals: Refusals, *, is_client: bool) -> None:
-        super().__init__(stream)
+    def __init__(
+        self, stream: trio.SocketStream, refusals: Refusals, *, is_client: bool, far_end: FarEnd | None = None
+    ) -> None:
+        super().__init__(stream, far_end=far_end)
         self._ws = WSConnection(ConnectionType.CLIENT if is_client else ConnectionType.SERVER)
         self._refusals = refusals
         self._allowance = Allowance(limits.WS_BURST_US, limits.WS_US_PER_S, trio.current_time())

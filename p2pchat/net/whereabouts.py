@@ -28,9 +28,14 @@ def reached_at(network: Network, count: int) -> tuple[Address, ...]:
 
 
 class Whereabouts:
-    """Those of one node. ``bound``: the sockets, with the ports that the system chose for port 0."""
+    """Those of one node. ``bound``: the sockets, with the ports that the system chose for port 0.
 
-    def __init__(self) -> None:
+    Args:
+        is_hidden: whatever is known of where it is without a relay, nobody is told.
+    """
+
+    def __init__(self, *, is_hidden: bool = False) -> None:
+        self.is_hidden = is_hidden
         self.bound: tuple[Address, ...] = ()
         self.standing: Standing = "unknown"
         self._was_reached = False
@@ -38,6 +43,8 @@ class Whereabouts:
 
     def addresses(self) -> tuple[Address, ...]:
         """Where it is reached without a relay, farthest first; a socket bound to all interfaces is on each of them."""
+        if self.is_hidden:
+            return ()
         own = concrete(self.bound)
         told = (*self._told.get("mapped", ()), *self._told.get("observed", ()))
         return farthest_first((*own, *told)) if told else own

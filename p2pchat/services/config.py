@@ -35,6 +35,8 @@ _IN_TABLES: Final = {
 _SWITCHES: Final = ("lan", "bootstrap.public_dht", "bootstrap.announce", "nat.mapping", "relay.use")
 _NODES: Final = "bootstrap"
 _LISTS: Final = ("listen", "bootstrap", "bootstrap.public_entry")
+_NOT_TAKEN: Final = ("P2PCHAT_PROXY", "P2PCHAT_NET_PROXY")  # whoever sets it counts on a proxy
+_CREDENTIALS_END: Final = "@"  # in the address of a proxy
 _WORDS: Final = {"log_level": LEVELS, "log_format": FORMATS, "relay.offer": OFFERS, "net.mode": MODES}
 _ENVIRONMENT: Final = {
     "P2PCHAT_LISTEN": "listen",
@@ -102,9 +104,28 @@ def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]
         flags: what was given on the command line; None and () stand for "not given".
 
     Raises:
-        UsageError: an unknown key (the nearest is named), a wrong type or value, or a file that is not TOML.
+        UsageError: an unknown key (the nearest is named), a wrong type or value, or a file that is not TOML; a proxy's
+            password where others may read it.
     """
     config = _merged(Config(), _file(path), "The configuration file")
+    if _CREDENTIALS_END in config.proxy and path.stat().st_mode & 0o077:
+        raise UsageError(
+            "The configuration file holds the proxy's password, and others may read it: chmod 600 it.",
+            data={"param": "net.proxy"},
+        )
+    if _CREDENTIALS_END in str(flags.get("net.proxy") or ""):
+        raise UsageError(
+            "A user name or password of the proxy on the command line is shown to everybody on this machine: put "
+            "net.proxy into the configuration file.",
+            data={"param": "net.proxy"},
+        )
+    for variable in _NOT_TAKEN:
+        if variable in environment:
+            raise UsageError(
+                f"{variable} is not taken from the environment, which other programs see: put net.proxy into the "
+                "configuration file, or give --proxy.",
+                data={"param": "net.proxy"},
+            )
     from_environment: dict[str, object] = {}
     for variable, key in _ENVIRONMENT.items():
         if variable in environment:
@@ -188,6 +209,8 @@ def _checked(key: str, value: object, where: str) -> object:
     if key == "net.proxy":
         if not isinstance(value, str):
             raise UsageError(f"{where}: {key} is a text.", data={"param": key})
+        if not value:  # of a variable that was never set, say: no reason to go without
+            raise UsageError(f"{where}: {key} is empty; name a proxy or take it away.", data={"param": key})
         return value
     allowed = _WORDS[key]
     if value not in allowed:

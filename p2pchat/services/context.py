@@ -111,7 +111,8 @@ class Bus:
 class Reach:
     """What the user allows, as :class:`~p2pchat.services.config.Config` has it; here nothing that others notice.
 
-    ``public_entry``: where the public DHT is entered.
+    ``public_entry``: where the public DHT is entered; ``proxy``: whether connections leave through one, and nobody may
+    learn where this node is.
     """
 
     lan: bool = False
@@ -122,6 +123,7 @@ class Reach:
     public_entry: tuple[Entry, ...] = field(default=(), repr=False)
     relay_use: bool = True
     mode: Mode = "open"
+    proxy: bool = False
 
 
 @dataclass(slots=True)
@@ -131,9 +133,12 @@ class Health:
     Attributes:
         clock_ok: other storers take our records (PROTOCOL.md 8).
         alone: in a sentence, what was tried to find other nodes, and what the user can do; empty where some are there.
+        proxy: in a sentence, why the proxy cannot be used, and what the user can do; empty where it can be, or there is
+            none.
     """
 
     clock_ok: bool = True
+    proxy: str = field(default="", repr=False)
     alone: str = field(default="", repr=False)
 
 

@@ -162,6 +162,8 @@ class _Loneliness:
 
     def report(self) -> str:
         """What was tried, and what the user can do; empty where nothing was."""
+        if self._context.health.proxy:
+            return self._context.health.proxy
         tried = [
             *([f"{self._known} known from before or named by an invite"] if self._known else []),
             *([f"{len(self._nodes)} named by the user"] if self._nodes else []),
@@ -171,7 +173,8 @@ class _Loneliness:
         if not tried:
             return ""
         advice = "name a node that runs (`p2pchat net bootstrap ADDRESS`, which its `p2pchat net addrs` prints)"
-        return f"no other node answered; asked were {', '.join(tried)}; {advice}, or add a contact by an invite"
+        how = " through the proxy" if self._context.reach.proxy else ""
+        return f"no other node answered{how}; asked were {', '.join(tried)}; {advice}, or add a contact by an invite"
 
     async def _ask_known(self) -> bool:
         own = self._context.network.peer_id

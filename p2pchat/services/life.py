@@ -188,7 +188,8 @@ class Life:
                 await nursery.start(herald.run)
                 await nursery.start(Holder(context).run)
                 await nursery.start(collector.run)
-                nursery.start_soon(reachability.run)
+                if not context.reach.proxy:  # nobody is asked where this node is, or told, or met half way
+                    nursery.start_soon(reachability.run)
                 nursery.start_soon(rendezvous.run)
                 nursery.start_soon(hold.run)
                 nursery.start_soon(upkeep.run, context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from p2pchat.base.errors import UsageError
@@ -36,3 +38,38 @@ def test_what_is_neither_is_refused_in_a_sentence(text: str, said: str, key: str
         parse(Config(bootstrap=(text,)) if key == "bootstrap" else Config(public_entry=(text,)))
     assert refused.value.data == {"param": key if key == "bootstrap" else "bootstrap.public_entry"}
     assert text not in refused.value.message
+
+
+PROXY = "socks5://127.0.0.1:9050"
+
+
+def test_behind_a_proxy_whatever_goes_around_it_is_off() -> None:
+    """As delivered, and where the user has said otherwise; each of these sends something beside connections."""
+    eager = Config(lan=True, relay_offer="on", public_dht=True, announce=True, mapping=True)
+    for config in (Config(), eager):
+        reach = parse(replace(config, proxy=PROXY)).reach
+        assert (reach.lan, reach.mapping, reach.public_dht, reach.announce) == (False,) * 4
+        assert (reach.relay_offer, reach.proxy) == ("off", True)
+    assert parse(eager).reach.relay_offer == "on"
+    assert (parse(eager).reach.proxy, parse(eager).proxy) == (False, None)
+
+
+@pytest.mark.parametrize("text", ["/ip4/127.0.0.1/tcp/4001", "/ip4/127.3.2.1/tcp/0", "/ip6/::1/tcp/1"])
+def test_behind_a_proxy_it_may_listen_on_loopback(text: str) -> None:
+    assert parse(Config(proxy=PROXY, listen=(text,))).listen == (parse_address(text)[0],)
+    assert parse(Config(proxy=PROXY)).listen == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["/ip4/0.0.0.0/tcp/1", "/ip6/::/tcp/1", "/ip4/192.168.1.2/tcp/1", "/ip4/8.8.8.8/tcp/1"]
+)
+def test_behind_a_proxy_it_listens_nowhere_else(text: str) -> None:
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1") as refused:
+        parse(Config(proxy=PROXY, listen=("/ip4/127.0.0.1/tcp/1", text)))
+    assert refused.value.data == {"param": "listen"}
+    assert text not in refused.value.message
+
+
+def test_a_local_network_alone_and_a_proxy_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match=r"net\.mode is lan"):
+        parse(Config(proxy=PROXY, mode="lan"))

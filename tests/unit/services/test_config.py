@@ -79,3 +79,43 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) ->
 def test_a_mistake_in_the_environment_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="The environment"):
         load(tmp_path / "none", {"P2PCHAT_LOG_FORMAT": "xml"}, {})
+
+
+OPEN_PROXY, SECRET_PROXY = "socks5://127.0.0.1:9050", "socks5://me:canary@127.0.0.1:9050"
+
+
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o600, True), (0o400, True), (0o640, False), (0o604, False)])
+def test_a_proxys_password_stands_where_nobody_else_reads_it(tmp_path: Path, mode: int, is_taken: bool) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f'[net]\nproxy = "{SECRET_PROXY}"\n')
+    path.chmod(mode)
+    if is_taken:
+        assert load(path, {}, {}).proxy == SECRET_PROXY
+        assert "canary" not in repr(load(path, {}, {}))
+        return
+    with pytest.raises(UsageError, match="chmod 600") as refused:
+        load(path, {}, {})
+    assert "canary" not in refused.value.message
+
+
+def test_a_proxy_without_a_password_is_no_secret(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f'[net]\nproxy = "{OPEN_PROXY}"\n')
+    path.chmod(0o644)
+    assert load(path, {}, {}).proxy == OPEN_PROXY
+    assert load(path, {}, {"net.proxy": "socks5://[::1]:1"}).proxy == "socks5://[::1]:1"
+    with pytest.raises(UsageError, match="shown to everybody") as refused:
+        load(path, {}, {"net.proxy": SECRET_PROXY})
+    assert "canary" not in refused.value.message
+
+
+def test_whoever_counts_on_a_proxy_does_not_go_without(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    with pytest.raises(UsageError, match=r"net\.proxy is empty"):
+        load(path, {}, {"net.proxy": ""})
+    for variable in ("P2PCHAT_PROXY", "P2PCHAT_NET_PROXY"):
+        with pytest.raises(UsageError, match="not taken from the environment"):
+            load(path, {variable: OPEN_PROXY}, {})
+    path.write_text('[net]\nproxy = ""\n')
+    with pytest.raises(UsageError, match=r"net\.proxy is empty"):
+        load(path, {}, {})
