@@ -22,11 +22,13 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.refusals import Refusals
+from p2pchat.core.access import Access
 from p2pchat.net import identify, multistream, ping, tcp
 from p2pchat.net.addresses import endpoint
 from p2pchat.net.admission import Delays, InboundGate
 from p2pchat.net.connections import Connection, Connections, abort
 from p2pchat.net.dialer import Dialer
+from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux, quiet_library_logs
 from p2pchat.net.handlers import Handlers
 from p2pchat.net.inbound import Inbound
@@ -58,18 +60,22 @@ class Libp2pHost(Network):
     ``refusals``: what peers were refused.
     """
 
-    def __init__(self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery, refusals: Refusals) -> None:
+    def __init__(
+        self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery, refusals: Refusals, access: Access
+    ) -> None:
         self.refusals = refusals
-        self._swarm = GuardedSwarm(seed, self._on_connection, refusals)
+        self._door = Doorkeeper(access, refusals)
+        self._nursery = nursery
+        self._swarm = GuardedSwarm(seed, self._on_connection, refusals, self._door.lets_stay)
         self._whereabouts = Whereabouts()
         self._accepting = trio.CancelScope()
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
         self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
         self._connections = Connections(nursery, now)
-        self._outgoing = Outgoing(self._swarm, self._whereabouts)
+        self._outgoing = Outgoing(self._swarm, self._whereabouts, self._door)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
-        self._adoption = Adoption(nursery, self._swarm, self._delays)
-        self._handlers = Handlers(self._whereabouts.is_on_internet)
+        self._adoption = Adoption(nursery, self._swarm, self._delays, self._door)
+        self._handlers = Handlers(self._whereabouts.is_on_internet, self._door)
         self._swarm.set_stream_handler(Inbound(self._connections, self._handlers, refusals).serve)
         self.handle(identify.IDENTIFY, self._answer_identify)
         self.handle(ping.PING, ping.answer)
@@ -77,7 +83,13 @@ class Libp2pHost(Network):
     @classmethod
     @asynccontextmanager
     async def listen(
-        cls, seed: bytes, listen: Sequence[Address], *, now: Callable[[], float], refusals: Refusals | None = None
+        cls,
+        seed: bytes,
+        listen: Sequence[Address],
+        *,
+        now: Callable[[], float],
+        refusals: Refusals | None = None,
+        access: Access | None = None,
     ) -> AsyncIterator[Libp2pHost]:
         """Run a node that listens on ``listen`` for the life of the context.
 
@@ -86,6 +98,7 @@ class Libp2pHost(Network):
             listen: ip4 and ip6 addresses; 0.0.0.0 and :: for all interfaces, port 0 for any. May be empty.
             now: the node's clock in unix seconds, for :attr:`Link.since_s`.
             refusals: where it is counted what peers were refused.
+            access: who may come near from the first moment on; everybody, where omitted.
 
         Raises:
             NetError: ``ADDRESS_IN_USE`` or another reason why it cannot listen; nothing is left running.
@@ -98,7 +111,7 @@ class Libp2pHost(Network):
         failure: Exception | None = None
         try:
             async with trio.open_nursery() as nursery:
-                host = cls(seed, now, nursery, refusals or Refusals())
+                host = cls(seed, now, nursery, refusals or Refusals(), access or Access())
                 host._whereabouts.bound = tuple(map(tcp.bound_address, listeners))
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, name="listen")
@@ -137,9 +150,14 @@ class Libp2pHost(Network):
         """What the sockets are bound to, in the order asked for, with the ports that the system chose for port 0."""
         return self._whereabouts.bound
 
+    async def restrict(self, access: Access) -> None:
+        """As :func:`~.connections.abort` closes them."""
+        self._door.access = access
+        await abort([each for each in self._connections.all() if not access.may_meet(each.peer, _host(each.mux))])
+
     def addresses(self) -> tuple[Address, ...]:
         """The interfaces' addresses for a socket bound to all of them."""
-        return self._whereabouts.addresses()
+        return self._door.shown(self._whereabouts.addresses())
 
     def circuits(self) -> tuple[Address, ...]:
         """In the order in which they were told."""
@@ -175,7 +193,7 @@ class Libp2pHost(Network):
             return
         try:
             with self._outgoing.prefer_port(peer) if from_port else nullcontext():
-                await self._dialer.dial(peer, addresses, told)
+                await self._dialer.dial(peer, self._door.permitted(peer, addresses, told), told)
         except NetError:
             if not self._connections.alive(peer):  # it may have come to us meanwhile
                 raise
@@ -272,7 +290,8 @@ class Libp2pHost(Network):
         with trio.move_on_after(limits.STREAM_OPEN_S):
             stream = await self.open(peer, identify.IDENTIFY)
             try:
-                return await identify.ask(stream, _remote(stream))
+                addresses, protocols = await identify.ask(stream, _remote(stream))
+                return self._door.learnt(peer, addresses), protocols
             finally:
                 await stream.reset()
         raise NetError("The peer did not say what it serves in time.")
@@ -303,7 +322,7 @@ class Libp2pHost(Network):
                 link = tcp.TcpStream(stream)
             except OSError:
                 return  # gone before it was looked at
-            slot = self._gate.enter(link.remote_host)
+            slot = self._gate.enter(link.remote_host) if self._door.lets_in(link.remote_host) else None
             if slot is None:
                 return
             try:
@@ -325,7 +344,11 @@ class Libp2pHost(Network):
         return await self._outgoing.connect(peer, address)
 
     def _on_connection(self, conn: SwarmConn) -> None:
-        self._connections.register(cast(GuardedYamux, conn.muxed_conn))
+        mux = cast(GuardedYamux, conn.muxed_conn)
+        known = self._connections.register(mux)
+        # what it was let in by may have changed since its handshake
+        if known is not None and not self._door.access.may_meet(known[1].peer, _host(mux)):
+            self._nursery.start_soon(mux.abort, name="denied")
 
     # streams
 
@@ -344,11 +367,16 @@ class Libp2pHost(Network):
         await stream.write(
             identify.describe(
                 public_key=self._swarm.peerstore.pubkey(self._swarm.get_peer_id()).serialize(),
-                protocols=self._handlers.protocols(stream.remote_host),
-                addresses=self._whereabouts.shown_to(_remote(stream)),
+                protocols=self._handlers.protocols(stream.peer, stream.remote_host),
+                addresses=self._door.shown(self._whereabouts.shown_to(_remote(stream))),
                 remote=_remote(stream),
             )
         )
+
+
+def _host(mux: GuardedYamux) -> str | None:
+    remote = mux.get_remote_address()
+    return None if remote is None else remote[0]
 
 
 def _remote(stream: Stream) -> tuple[str, int] | None:

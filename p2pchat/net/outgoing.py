@@ -9,6 +9,8 @@ Rules:
 - Who *leads* begins the handshake, whichever end of TCP it is. Where both have opened the connection that is agreed on
   before; where the other's attempt reaches the listening socket instead, it is known by where it comes from.
 - Who looks whether an address is reached authenticates who answers there, and closes.
+- Nothing is dialled that the :class:`~.doorkeeper.Doorkeeper` forbids. A name is resolved before it is asked, where it
+  matters to which network it leads.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net import addresses as addr
 from p2pchat.net import tcp
+from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux
 from p2pchat.net.secured import LeanSession
 from p2pchat.net.stream import library_errors
@@ -53,10 +56,12 @@ class Outgoing:
     Args:
         swarm: what shakes hands, and is given the connections.
         whereabouts: the listening sockets.
+        door: what may be dialled.
     """
 
-    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts) -> None:
+    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts, door: Doorkeeper) -> None:
         self._swarm = swarm
+        self._door = door
         self._whereabouts = whereabouts
         self._from_port: Counter[PeerId] = Counter()
         self._awaited: dict[tuple[str, int], Meeting] = {}
@@ -68,13 +73,26 @@ class Outgoing:
             NetError: nobody did, or somebody else.
         """
         end = _direct(address)
+        self._door.check_dial(peer, end)
         with library_errors(_NOT_THE_PEER):
             own = self._own(end) if peer in self._from_port and addr.is_global(address) else None
             if own is not None and end.kind in ("ip4", "ip6"):
                 stream = await tcp.connect_from(own, end.host, end.port, must=False)
             else:
-                stream = await tcp.connect(end.host, end.port)
+                stream = await self._reach(peer, end)
             return await self._lead(stream, ANYBODY if peer is None else ID(bytes(peer)))
+
+    async def _reach(self, peer: PeerId | None, end: addr.Endpoint) -> trio.SocketStream:
+        if end.kind in ("ip4", "ip6") or not self._door.access.knows_networks:
+            return await tcp.connect(end.host, end.port)
+        failure = NetError(_NOT_THE_PEER)
+        for host in await tcp.resolve(end.host, end.port):
+            try:
+                self._door.check_host(peer, host)
+                return await tcp.connect(host, end.port)
+            except NetError as error:
+                failure = error
+        raise failure
 
     @contextmanager
     def prefer_port(self, peer: PeerId) -> Iterator[None]:
@@ -89,7 +107,7 @@ class Outgoing:
 
     async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
         """See :meth:`~p2pchat.net.transport.Network.punch`."""
-        ends = [_direct(address) for address in addresses]
+        ends = [_direct(address) for address in self._door.permitted(peer, addresses)]
         meeting = Meeting(peer, leads)
         self._awaited.update({(end.host, end.port): meeting for end in ends})
         try:
@@ -121,8 +139,9 @@ class Outgoing:
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """See :meth:`~p2pchat.net.transport.Network.confirm`."""
         end = _direct(address)
+        self._door.check_dial(peer, end)
         with trio.move_on_after(limits.CONFIRM_S), library_errors(_NOT_THE_PEER):
-            stream = await tcp.connect(end.host, end.port)
+            stream = await self._reach(peer, end)
             try:
                 raw = RawConnection(tcp.TcpStream(stream), True)
                 await self._swarm.upgrader.upgrade_security(raw, True, ID(bytes(peer)))
