@@ -57,6 +57,7 @@ class NodeMethods:
             version=p2pchat.__version__,
             replaced_ms=context.replaced_ms,
             alone=None if context.network.links() else context.health.alone or None,
+            mode=context.reach.mode,
         )
 
 

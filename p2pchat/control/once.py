@@ -28,6 +28,7 @@ R = TypeVar(
     mailbox_objects.MailboxOffer,
     mailbox_objects.Mailboxes,
     objects.Message,
+    objects.Rule,
     objects.SmsProof,
 )
 

@@ -86,6 +86,11 @@ class Access:
             of_length[int(network.network_address)] = bool(networks and networks[network])
 
     @property
+    def lets_all(self) -> bool:
+        """Whether everybody may be met, wherever they are."""
+        return self.mode != "lan" and self.relays and not self._peers and not self._networks
+
+    @property
     def knows_networks(self) -> bool:
         """Whether where somebody is matters: a name has to be resolved before it is dialled."""
         return bool(self._networks) or self.mode == "lan"

@@ -31,6 +31,7 @@ from p2pchat.base.errors import InternalError, P2PChatError, UsageError, WrongPa
 from p2pchat.control.dispatch import Dispatch, Methods
 from p2pchat.control.locked import locked
 from p2pchat.control.server import Server
+from p2pchat.core.access import Mode
 from p2pchat.core.events import EventKind
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon.profile import Handover
@@ -58,6 +59,9 @@ class Start:
 
 def parse(config: Config) -> Settings:
     """Raises: UsageError: an address that cannot be parsed, or a bootstrap node without its ``/p2p/…``."""
+    if config.proxy and config.mode == "lan":
+        sentence = "net.proxy leads out of the local network, which net.mode = lan forbids; leave one of them out"
+        raise UsageError(sentence, data={"param": "net.proxy"})
     bootstrap = tuple(_entry(text, "bootstrap") for text in config.bootstrap)
     public_entry = tuple(_entry(text, "bootstrap.public_entry") for text in config.public_entry)
     listen = tuple(parse_address(text)[0] for text in config.listen)
@@ -144,6 +148,10 @@ class Node:
     def state(self) -> str:
         """``locked``, ``running`` or ``replaced``, as systemd shows it."""
         return "locked" if self._half is None else self._half.state
+
+    @property
+    def mode(self) -> Mode:
+        return self._start.settings.reach.mode
 
     def methods(self) -> Methods | None:
         """What an unlocked node answers; None while it is locked, and from when that begins."""

@@ -34,8 +34,8 @@ from p2pchat.daemon.system import SystemEntropy, sd_notify
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.dnsaddr import Entry, system_texts
 from p2pchat.net.libp2p_host import Libp2pHost
-from p2pchat.services import index
-from p2pchat.services.context import Bus, Context, Reach
+from p2pchat.services import access, index
+from p2pchat.services.context import Bus, Context, Reach, no_names
 from p2pchat.services.device import replaced_by
 from p2pchat.services.life import Life
 from p2pchat.services.surroundings import Surroundings
@@ -121,7 +121,7 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
     bus = Bus()
     database.listen(bus.committed)
     entropy = SystemEntropy()
-    return Context(
+    context = Context(
         db=database,
         miner=miner,
         deriver=deriver,
@@ -132,10 +132,11 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
         bus=bus,
         message_prefix=entropy.bytes(8),
         reach=settings.reach,
-        texts=system_texts,
-        stranger=_stranger,
+        texts=no_names if settings.reach.is_local else system_texts,
         box_ttl_s=settings.box_ttl_s,
     )
+    context.stranger = partial(_stranger, context)
+    return context
 
 
 @asynccontextmanager
@@ -171,11 +172,12 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
     asked = settings.listen or tuple(parse_address(text)[0] for text in _ANYWHERE)
     database, refusals = context.db, context.charges.refusals
     remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
+    allowed = await database.run(lambda tx: access.load(tx, settings.reach))
     for addresses in (remembered, asked):
         if not addresses:
             continue
         try:
-            async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals) as host:
+            async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals, access=allowed) as host:
                 await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
                 yield host
                 return
@@ -186,7 +188,7 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
 
 
 @asynccontextmanager
-async def _stranger() -> AsyncIterator[Libp2pHost]:
-    """A host that nobody can tell from any other: a key of its own, and no listener."""
-    async with Libp2pHost.listen(SystemEntropy().bytes(32), (), now=time.time) as host:
+async def _stranger(context: Context) -> AsyncIterator[Libp2pHost]:
+    """A host that nobody can tell from any other: a key of its own, and no listener. The user's rules are its, too."""
+    async with Libp2pHost.listen(SystemEntropy().bytes(32), (), now=time.time, access=context.access) as host:
         yield host
