@@ -37,7 +37,7 @@ FOR_STRANGERS: Final = frozenset(
 )
 """What is served to everybody in the mode contacts: identify, ping, the DHT, AutoNAT, and relays."""
 
-_LOCAL: Final = tuple(
+LOCAL: Final = tuple(
     ipaddress.ip_network(text)
     for text in (
         "10.0.0.0/8",
@@ -50,6 +50,7 @@ _LOCAL: Final = tuple(
         "::1/128",
     )
 )
+"""Private, link-local and loopback addresses."""
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")  # IPv4 addresses as IPv6 sockets show them
 _MAPPED_BITS: Final = 96
 
@@ -80,6 +81,8 @@ class Access:
         self._peers = {**(nodes or {}), **(peers or {})}
         self._friends = friends
         self._has_exceptions = True in self._peers.values()
+        allowed = [network for network, allow in (networks or {}).items() if allow]
+        self._allows_beyond = self._has_exceptions or not all(map(_is_local_network, allowed))
         self._networks: dict[tuple[int, int], dict[int, bool]] = {}
         for network in sorted(networks or (), key=lambda each: each.prefixlen, reverse=True):
             of_length = self._networks.setdefault((network.version, network.prefixlen), {})
@@ -94,6 +97,11 @@ class Access:
     def knows_networks(self) -> bool:
         """Whether where somebody is matters: a name has to be resolved before it is dialled."""
         return bool(self._networks) or self.mode == "lan"
+
+    @property
+    def is_all_local(self) -> bool:
+        """Whether nobody beyond the local network may come, by the mode, and no rule makes an exception."""
+        return self.mode == "lan" and not self._allows_beyond
 
     @property
     def resolves_names(self) -> bool:
@@ -145,7 +153,16 @@ class Access:
 def is_local(host: str) -> bool:
     """Whether an IP literal is private, link-local or loopback; no name is."""
     ip = _ip(host)
-    return ip is not None and any(ip in network for network in _LOCAL if network.version == ip.version)
+    return ip is not None and any(ip in network for network in LOCAL if network.version == ip.version)
+
+
+def _is_local_network(network: Network) -> bool:
+    return any(
+        isinstance(network, ipaddress.IPv4Network) and network.subnet_of(local)
+        if isinstance(local, ipaddress.IPv4Network)
+        else isinstance(network, ipaddress.IPv6Network) and network.subnet_of(local)
+        for local in LOCAL
+    )
 
 
 def parse_network(text: str) -> Network:

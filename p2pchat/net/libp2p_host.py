@@ -32,6 +32,7 @@ from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux, quiet_library_logs
 from p2pchat.net.handlers import Handlers
 from p2pchat.net.inbound import Inbound
+from p2pchat.net.localonly import keep_local
 from p2pchat.net.outgoing import Outgoing
 from p2pchat.net.relayed import Adoption
 from p2pchat.net.stream import MuxStream, library_errors
@@ -66,6 +67,7 @@ class Libp2pHost(Network):
         self.refusals = refusals
         self._door = Doorkeeper(access, refusals)
         self._nursery = nursery
+        self._listeners: tuple[trio.SocketListener, ...] = ()
         self._swarm = GuardedSwarm(seed, self._on_connection, refusals, self._door.lets_stay)
         self._whereabouts = Whereabouts()
         self._accepting = trio.CancelScope()
@@ -113,6 +115,8 @@ class Libp2pHost(Network):
             async with trio.open_nursery() as nursery:
                 host = cls(seed, now, nursery, refusals or Refusals(), access or Access())
                 host._whereabouts.bound = tuple(map(tcp.bound_address, listeners))
+                host._listeners = tuple(listeners)
+                host._filter()
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, name="listen")
                     nursery.start_soon(host._connections.close_surplus, host.peer_id, name="surplus")
@@ -153,6 +157,7 @@ class Libp2pHost(Network):
     async def restrict(self, access: Access) -> None:
         """As :func:`~.connections.abort` closes them."""
         self._door.access = access
+        self._filter()
         await abort([each for each in self._connections.all() if not access.may_meet(each.peer, _host(each.mux))])
 
     def addresses(self) -> tuple[Address, ...]:
@@ -309,6 +314,10 @@ class Libp2pHost(Network):
         raise NetError("The peer did not say where it sees this node.")
 
     # connections
+
+    def _filter(self) -> None:
+        for listener in self._listeners:
+            keep_local(listener, is_on=self._door.access.is_all_local)
 
     async def _accept_all(self, listeners: list[trio.SocketListener]) -> None:
         with self._accepting:

@@ -24,6 +24,7 @@ from p2pchat.net.records import RECORDS
 from p2pchat.services.context import Reach
 from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.store import rules
+from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.calling import call, refused
@@ -197,7 +198,7 @@ async def test_there_is_room_for_so_many_rules(autojump_clock: MockClock) -> Non
     async with Cluster.running() as cluster:
         alice = await cluster.add("Alice", ALICE)
 
-        def fill(tx: rules.Tx) -> None:
+        def fill(tx: Tx) -> None:
             for number in range(RULES):
                 rules.put(tx, rules.Subject(network=f"10.{number >> 8}.{number & 255}.0/24"), allow=False)
 
@@ -225,7 +226,7 @@ async def test_a_rule_goes_with_its_contact_into_another(autojump_clock: MockClo
         alice = await cluster.add("Alice", ALICE)
         bob, other, third = [await alice.add(f"+821{n}12345678", f"Bob {n}") for n in (1, 6, 7)]
 
-        def join(tx: rules.Tx) -> list[tuple[int | None, bool]]:
+        def join(tx: Tx) -> list[tuple[int | None, bool]]:
             rules.put(tx, rules.Subject(contact=other.id), allow=False)
             rules.hand_over(tx, bob.id, other.id)
             rules.put(tx, rules.Subject(contact=third.id), allow=True)

@@ -71,3 +71,13 @@ def test_in_the_mode_lan_there_are_no_names_and_no_relays() -> None:
     assert access.may_meet(PEER, "203.0.113.1")  # the user has said so
     assert not access.is_told("203.0.113.1")
     assert access.is_told("192.168.1.2")
+
+
+def test_whether_anybody_from_beyond_may_come_at_all() -> None:
+    local, beyond = parse_network("192.168.0.0/16"), parse_network("203.0.113.0/24")
+    assert Access("lan").is_all_local
+    assert Access("lan", peers={PEER: False}, networks={local: True, beyond: False}).is_all_local
+    assert not Access("lan", networks={beyond: True}).is_all_local
+    assert not Access("lan", networks={parse_network("192.0.0.0/8"): True}).is_all_local
+    assert not Access("lan", nodes={PEER: True}).is_all_local
+    assert not Access("open").is_all_local
