@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.core.access import Access
 from p2pchat.net.transport import (
     Link,
     Network,
@@ -46,6 +47,9 @@ class CountingNetwork(Network):
     @standing.setter
     def standing(self, standing: Standing) -> None:
         self._network.standing = standing
+
+    async def restrict(self, access: Access) -> None:
+        await self._network.restrict(access)
 
     def addresses(self) -> tuple[Address, ...]:
         return self._network.addresses()

@@ -364,6 +364,16 @@ class NetImport(Mutation, kw_only=True, frozen=True):
             raise invalid("links", "holds half of a surrogate pair, which is no character")
 
 
+class NetRule(Mutation, kw_only=True, frozen=True):
+    """``what``: an IP address or a network in CIDR notation, a peer id, or a contact as in ``contacts.get``."""
+
+    what: Target
+
+    def check(self) -> None:
+        if not is_unicode(self.what):
+            raise invalid("what", "holds half of a surrogate pair, which is no character")
+
+
 class MailboxOffer(Mutation, kw_only=True, frozen=True):
     """``for``: for whom mailboxes are held; ``quota``: bytes of all boxes. What is left out stays as it is."""
 

@@ -24,6 +24,8 @@ MessageState = Literal["queued", "sent", "held", "delivered", "read", "received"
 Reachability = Literal["lan", "public", "relayed", "none"]
 Step = Literal["root", "candidate", "card", "reach"]
 PathKind = Literal["lan", "direct", "relayed"]
+NetMode = Literal["open", "contacts", "lan"]
+RuleKind = Literal["contact", "peer", "network"]
 
 
 class Contact(Silent, Struct, kw_only=True):
@@ -170,7 +172,8 @@ class ContactCounts(Silent, Struct, kw_only=True):
 class Status(Silent, Struct, kw_only=True):
     """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded. ``replaced_ms``:
     when the newer device was made that has replaced this one; ``alone``: what was tried to find other nodes, where none
-    is there, and what the user can do; ``proxy``: whether all connections leave through one."""
+    is there, and what the user can do; ``proxy``: whether all connections leave through one; ``mode``: who
+    may come near where no rule says anything."""
 
     profile: str
     number: str | None
@@ -189,6 +192,7 @@ class Status(Silent, Struct, kw_only=True):
     replaced_ms: int | None
     alone: str | None
     proxy: bool
+    mode: NetMode = "open"
 
 
 class Identity(Silent, Struct, kw_only=True):
@@ -326,6 +330,24 @@ class NodesTaken(Silent, Struct, kw_only=True):
     nodes: int
     new: int
     replayed: bool | UnsetType = UNSET
+
+
+class Rule(Silent, Struct, kw_only=True):
+    """Whom the user lets near, or does not. ``what``: the contact's name, a peer id, or a network in CIDR notation."""
+
+    id: str
+    kind: RuleKind
+    what: str
+    contact_id: str | None
+    allow: bool
+    made_ms: int
+    replayed: bool | UnsetType = UNSET
+
+
+class Rules(Silent, Struct, kw_only=True):
+    """The reply of ``net.rules``, the oldest first."""
+
+    rules: list[Rule]
 
 
 class Backup(Silent, Struct, kw_only=True):

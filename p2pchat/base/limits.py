@@ -53,6 +53,9 @@ AUTONAT_ALL: Final = 120.0
 AUTONAT_ALL_PER_S: Final = 2.0
 AUTONAT_ASKED: Final = 8  # peers that this node asks in one round, each of another prefix
 
+# who may come near
+RULES: Final = 1_000  # of the user's about contacts, peers and networks: all are read whenever one changes
+
 # the local network and changes of it, PROTOCOL.md 7.5 and 7.7
 INTERFACES_POLL_S: Final = 2.0  # where the kernel does not tell of changes
 SETTLE_S: Final = 0.5  # between a first sign of a change and a look at what it was

@@ -40,6 +40,10 @@ class Refusal(StrEnum):
     """A stream was reset, for its peer's network had asked for too much."""
     RELAY_OVERDRAWN = "relay.overdrawn"
     """A circuit was ended at the limits that both of its ends were told."""
+    CONNECTION_DENIED = "connection.denied"
+    """A connection was refused or closed, for a rule of the user's or the mode."""
+    STREAM_DENIED = "stream.denied"
+    """A stream, for its protocol is served to contacts alone."""
     CONNECTION_EXCESSIVE = "connection.excessive"
     """A connection, for streams and control frames of Yamux beyond its allowance."""
 

@@ -62,6 +62,64 @@ def bootstrap(invocation: Invocation, address: str) -> None:
     _connect(invocation, "net.bootstrap", address)
 
 
+@net.command()
+@click.argument("what")
+@click.option("--idempotency-key", metavar="K", help="The same key allows once.")
+@json_option
+@pass_invocation
+def allow(invocation: Invocation, what: str, idempotency_key: str | None) -> None:
+    """Let WHAT come near: a contact, a peer id, an IP address, or a network like 192.0.2.0/24."""
+    _say(invocation, "net.allow", what, idempotency_key, "allowed")
+
+
+@net.command()
+@click.argument("what")
+@click.option("--idempotency-key", metavar="K", help="The same key denies once.")
+@json_option
+@pass_invocation
+def deny(invocation: Invocation, what: str, idempotency_key: str | None) -> None:
+    """Keep WHAT away: a contact, a peer id, an IP address, or a network like 192.0.2.0/24.
+
+    The most specific rule counts: of a peer id before one of a contact, before one of a network, the longest first.
+    """
+    _say(invocation, "net.deny", what, idempotency_key, "denied")
+
+
+@net.command()
+@click.argument("what")
+@click.option("--idempotency-key", metavar="K", help="The same key forgets once.")
+@json_option
+@pass_invocation
+def forget(invocation: Invocation, what: str, idempotency_key: str | None) -> None:
+    """Take back what was said of WHAT by net allow or net deny."""
+    _say(invocation, "net.forget", what, idempotency_key, "no rule any more about")
+
+
+@net.command()
+@json_option
+@pass_invocation
+def rules(invocation: Invocation) -> None:
+    """List the rules about who may come near, the oldest first."""
+    found = objects(invocation.call("net.rules"), "rules")
+    if invocation.as_json:
+        for rule in found:
+            emit(rule)
+        return
+    table([_rule(rule) for rule in found])
+
+
+def _say(invocation: Invocation, method: str, what: str, key: str | None, done: str) -> None:
+    rule = invocation.call(method, what=what, idempotency_key=key)
+    if invocation.as_json:
+        emit(rule)
+    elif not invocation.quiet:
+        note(f"{done} {text(rule, 'what')}")
+
+
+def _rule(rule: Mapping[str, object]) -> list[str]:
+    return ["allow" if rule.get("allow") else "deny", text(rule, "kind"), text(rule, "what"), clock(rule["made_ms"])]
+
+
 net.add_command(export)
 net.add_command(import_)
 

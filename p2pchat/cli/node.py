@@ -20,6 +20,10 @@ from p2pchat.cli.program import daemon_program
 from p2pchat.cli.reading import clock, fields, number, text, texts
 
 STOP_S: Final = 30.0
+_MODES: Final = {
+    "contacts": "contacts only: strangers are served nothing but the network's upkeep",
+    "lan": "local network only: nothing goes beyond it",
+}
 
 
 @click.command()
@@ -118,12 +122,14 @@ def status(invocation: Invocation) -> None:
     if shown.get("locked"):
         line(f"locked, profile {text(shown, 'profile')}; open it with: p2pchat unlock")
         line(_running(shown))
+        _mode(shown)
         return
     counts = fields(shown, "contacts")
     line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
     line(_running(shown))
     through = ", through a proxy" if shown.get("proxy") else ""
     line(f"{text(shown, 'peers')} peers, reachability {text(shown, 'reachability')}{through}")
+    _mode(shown)
     line(f"{text(counts, 'matched')} contacts matched, {text(counts, 'pending')} pending")
     held = f", {number(shown, 'held')} of them held in mailboxes" if number(shown, "held") else ""
     what = "message" if number(shown, "outbox") == 1 else "messages"
@@ -163,6 +169,12 @@ def end_daemon(invocation: Invocation) -> dict[str, object]:
         if not client.wait_closed(STOP_S):
             raise ApiError("TIMEOUT", f"The daemon is still running after {STOP_S:g} seconds.")
     return reply
+
+
+def _mode(status: Mapping[str, object]) -> None:
+    said = _MODES.get(text(status, "mode", "open"))
+    if said is not None:
+        line(said)
 
 
 def _running(status: Mapping[str, object]) -> str:

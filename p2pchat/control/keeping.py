@@ -9,10 +9,16 @@ import trio
 from p2pchat.api import calls, objects
 from p2pchat.control import locked
 from p2pchat.control.server import Connection
+from p2pchat.core.access import Mode
 
 
 class Keeper(Protocol):
     """The daemon as the holder of a profile."""
+
+    @property
+    def mode(self) -> Mode:
+        """Who may come near, as it is configured."""
+        ...
 
     async def lock(self) -> None:
         """Drop the keys and whatever needs them; returns when they are gone.
@@ -61,7 +67,7 @@ class KeeperMethods:
         return locked.hello(self._profile)
 
     async def status(self, _params: calls.NoParams, _: Connection) -> objects.Status:
-        return locked.status(self._profile, self._started)
+        return locked.status(self._profile, self._started, self._keeper.mode)
 
     async def shutdown(self, _params: calls.NoParams, _: Connection) -> objects.Empty:
         self._stop.set()

@@ -11,6 +11,7 @@ from typing import Final
 import p2pchat
 from p2pchat.api import objects, schema
 from p2pchat.base.errors import UsageError
+from p2pchat.core.access import Mode
 
 _FEATURES: Final = ("events.replay", "idempotency")
 
@@ -32,11 +33,12 @@ def hello(profile: str) -> objects.Hello:
     )
 
 
-def status(profile: str, started: float) -> objects.Status:
+def status(profile: str, started: float, mode: Mode) -> objects.Status:
     """``node.status`` without keys, contacts and network.
 
     Args:
         started: when the daemon did, on the monotonic clock.
+        mode: as it is configured.
     """
     return objects.Status(
         profile=profile,
@@ -56,4 +58,5 @@ def status(profile: str, started: float) -> objects.Status:
         replaced_ms=None,
         alone=None,
         proxy=False,
+        mode=mode,
     )

@@ -13,6 +13,7 @@ from p2pchat.base.errors import NetError, UsageError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.control.once import once
 from p2pchat.control.replaced import refuse_if_replaced
+from p2pchat.control.rule_methods import RuleMethods
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_address, format_peer_id
 from p2pchat.net.dnsaddr import DnsName, parse_entry, resolved
@@ -35,11 +36,8 @@ def _shown(link: Link, rtt_ms: float | None) -> objects.Peer:
     return objects.Peer(peer_id=format_peer_id(link.peer), path=link.path, rtt_ms=rtt_ms, since_ms=since_ms)
 
 
-class NetMethods:
+class NetMethods(RuleMethods):
     """One method of the API each."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
 
     async def peers(self, _params: calls.NoParams, _: Connection) -> objects.Peers:
         links = self._context.network.links()

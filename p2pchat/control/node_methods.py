@@ -58,6 +58,7 @@ class NodeMethods:
             replaced_ms=context.replaced_ms,
             alone=None if context.network.links() else context.health.proxy or context.health.alone or None,
             proxy=context.reach.proxy,
+            mode=context.reach.mode,
         )
 
 

@@ -29,6 +29,7 @@ R = TypeVar(
     mailbox_objects.Mailboxes,
     objects.Message,
     objects.NodesTaken,
+    objects.Rule,
     objects.SmsProof,
 )
 

@@ -32,6 +32,7 @@ from p2pchat.base.ids import Address
 from p2pchat.control.dispatch import Dispatch, Methods
 from p2pchat.control.locked import locked
 from p2pchat.control.server import Server
+from p2pchat.core.access import Mode
 from p2pchat.core.events import EventKind
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon.profile import Handover
@@ -171,6 +172,10 @@ class Node:
     def state(self) -> str:
         """``locked``, ``running`` or ``replaced``, as systemd shows it."""
         return "locked" if self._half is None else self._half.state
+
+    @property
+    def mode(self) -> Mode:
+        return self._start.settings.reach.mode
 
     def methods(self) -> Methods | None:
         """What an unlocked node answers; None while it is locked, and from when that begins."""

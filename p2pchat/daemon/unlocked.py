@@ -37,8 +37,8 @@ from p2pchat.net.dnsaddr import DnsName, Entry, Texts, system_texts
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.socks import Proxy, Socks
 from p2pchat.net.way import Straight, Way
-from p2pchat.services import index
-from p2pchat.services.context import Bus, Context, Health, Reach, Stranger, no_names
+from p2pchat.services import access, index
+from p2pchat.services.context import Bus, Context, Health, Reach, no_names
 from p2pchat.services.device import replaced_by
 from p2pchat.services.life import Life
 from p2pchat.services.surroundings import Surroundings
@@ -128,8 +128,7 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
     bus = Bus()
     database.listen(bus.committed)
     entropy = SystemEntropy()
-    texts, stranger = _strangers(settings.proxy)
-    return Context(
+    context = Context(
         db=database,
         miner=miner,
         deriver=deriver,
@@ -140,10 +139,12 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
         bus=bus,
         message_prefix=entropy.bytes(8),
         reach=settings.reach,
-        texts=texts,
-        stranger=stranger,
+        texts=_names(settings),
         box_ttl_s=settings.box_ttl_s,
     )
+    if settings.proxy is None:
+        context.stranger = partial(_stranger, context)
+    return context
 
 
 @asynccontextmanager
@@ -193,10 +194,13 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
         asked = settings.listen
     database, refusals = context.db, context.charges.refusals
     remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
+    allowed = await database.run(lambda tx: access.load(tx, settings.reach))
     for addresses in (remembered, asked) if remembered else (asked,):
         try:
             way = _way(settings.proxy, context.health, context.entropy)
-            async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals, way=way) as host:
+            async with Libp2pHost.listen(
+                seed, addresses, now=time.time, refusals=refusals, way=way, access=allowed
+            ) as host:
                 if asked:  # else what was, without a proxy, is asked for again without one
                     await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
                 yield host
@@ -207,9 +211,9 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
             log.warning("listen.port_was_taken")
 
 
-def _strangers(proxy: Proxy | None) -> tuple[Texts, Stranger | None]:
-    """Who tells of names, and as whom the public DHT is asked: nobody where there is a proxy."""
-    return (system_texts, _stranger) if proxy is None else (no_names, None)
+def _names(settings: Settings) -> Texts:
+    """Who tells of names: nobody beyond the local network, or around a proxy."""
+    return no_names if settings.reach.is_local or settings.proxy is not None else system_texts
 
 
 def _way(proxy: Proxy | None, health: Health, entropy: Entropy) -> Way:
@@ -223,7 +227,7 @@ def _way(proxy: Proxy | None, health: Health, entropy: Entropy) -> Way:
 
 
 @asynccontextmanager
-async def _stranger() -> AsyncIterator[Libp2pHost]:
-    """A host that nobody can tell from any other: a key of its own, and no listener."""
-    async with Libp2pHost.listen(SystemEntropy().bytes(32), (), now=time.time) as host:
+async def _stranger(context: Context) -> AsyncIterator[Libp2pHost]:
+    """A host that nobody can tell from any other: a key of its own, and no listener. The user's rules are its, too."""
+    async with Libp2pHost.listen(SystemEntropy().bytes(32), (), now=time.time, access=context.access) as host:
         yield host

@@ -56,6 +56,8 @@ from libp2p.transport.exceptions import MuxerUpgradeFailure
 from libp2p.transport.upgrader import TransportUpgrader
 
 from p2pchat.base import limits
+from p2pchat.base.errors import NetError
+from p2pchat.base.ids import PeerId
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core.allowance import Allowance
 from p2pchat.net.secured import LeanSession
@@ -291,8 +293,14 @@ class GuardedYamux(yamux.Yamux):
 class Upgrader(TransportUpgrader):
     """Noise and Yamux, nothing else (guard 1). Upstream's makes a plain Yamux whatever class it is given."""
 
-    def __init__(self, keys: KeyPair, refusals: Refusals | None = None) -> None:
+    def __init__(
+        self,
+        keys: KeyPair,
+        refusals: Refusals | None = None,
+        lets_stay: Callable[[PeerId, str | None], bool] = lambda _peer, _host: True,
+    ) -> None:
         self._refusals = refusals
+        self._lets_stay = lets_stay
         noise = NoiseTransport(keys, noise_privkey=create_x25519().private_key)
         super().__init__({NOISE: noise}, {YAMUX: GuardedYamux}, int(limits.HANDSHAKE_S))
 
@@ -301,12 +309,16 @@ class Upgrader(TransportUpgrader):
     ) -> ISecureConn:
         """Shake hands by Noise, over a :class:`~.tcp.TcpStream`; ``peer_id``: :data:`ANYBODY` takes whoever answers.
 
-        Raises what upstream's does.
+        Raises what upstream's does, and:
+            NetError: whoever is at the other end may not be connected.
         """
         if is_initiator and peer_id == ANYBODY:
             session = await self.security_multistream.secure_outbound(raw_conn, cast(ID, None))
         else:
             session = await super().upgrade_security(raw_conn, is_initiator, peer_id)
+        remote = raw_conn.get_remote_address()
+        if not self._lets_stay(PeerId(session.get_remote_peer().to_bytes()), None if remote is None else remote[0]):
+            raise NetError("This node keeps away from the peer.")
         return LeanSession(cast(SecureSession, session))
 
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
@@ -330,9 +342,17 @@ class GuardedSwarm(Swarm):
         seed: 32-byte Ed25519 seed of the node key.
         on_connection: called for each new connection, before ``add_conn`` returns and in the same step.
         refusals: where connections that were cut off are counted.
+        lets_stay: whether the peer of a handshake that is done, at that IP literal or (None) through a relay, may be
+            connected.
     """
 
-    def __init__(self, seed: bytes, on_connection: Callable[[SwarmConn], None], refusals: Refusals) -> None:
+    def __init__(
+        self,
+        seed: bytes,
+        on_connection: Callable[[SwarmConn], None],
+        refusals: Refusals,
+        lets_stay: Callable[[PeerId, str | None], bool],
+    ) -> None:
         keys = create_new_key_pair(seed)
         peer_id = ID.from_pubkey(keys.public_key)
         peerstore = PeerStore()
@@ -346,7 +366,7 @@ class GuardedSwarm(Swarm):
             inbound_upgrade_timeout=limits.HANDSHAKE_S,
             outbound_upgrade_timeout=limits.HANDSHAKE_S,
         )
-        super().__init__(peer_id, peerstore, Upgrader(keys, refusals), connection_config=config)
+        super().__init__(peer_id, peerstore, Upgrader(keys, refusals, lets_stay), connection_config=config)
         self.notifees.clear()
         self._on_connection = on_connection
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from p2pchat.base.ids import PeerId
 from p2pchat.net.addresses import Scope, scope_of
+from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.transport import StreamHandler
 
 
@@ -13,10 +15,12 @@ class Handlers:
 
     Args:
         is_on_internet: whether others on the internet can reach this node.
+        door: what of them each peer may open.
     """
 
-    def __init__(self, is_on_internet: Callable[[], bool]) -> None:
+    def __init__(self, is_on_internet: Callable[[], bool], door: Doorkeeper) -> None:
         self._is_on_internet = is_on_internet
+        self._door = door
         self._handlers: dict[str, StreamHandler] = {}
         self._public_only: set[str] = set()
 
@@ -33,13 +37,18 @@ class Handlers:
     def get(self, protocol: str) -> StreamHandler | None:
         return self._handlers.get(protocol)
 
-    def serves(self, protocol: str, host: str | None) -> bool:
-        """Whether a peer at ``host`` is served; None: it is relayed, which counts as the internet."""
-        return protocol in self._handlers and (protocol not in self._public_only or self._is_served(host))
+    def serves(self, protocol: str, peer: PeerId, host: str | None) -> bool:
+        """Whether ``peer`` at ``host``, which has asked for it, is served; None: it is relayed, which counts as the
+        internet."""
+        return self._is_offered(protocol, host) and self._door.serves(peer, host, protocol)
 
-    def protocols(self, host: str | None) -> list[str]:
-        """All that a peer at ``host`` is served."""
-        return [protocol for protocol in self._handlers if self.serves(protocol, host)]
+    def protocols(self, peer: PeerId, host: str | None) -> list[str]:
+        """All that ``peer`` at ``host`` is served."""
+        access = self._door.access
+        return [each for each in self._handlers if self._is_offered(each, host) and access.serves(peer, host, each)]
+
+    def _is_offered(self, protocol: str, host: str | None) -> bool:
+        return protocol in self._handlers and (protocol not in self._public_only or self._is_served(host))
 
     def _is_served(self, host: str | None) -> bool:
         return (host is not None and scope_of(host) is not Scope.GLOBAL) or self._is_on_internet()

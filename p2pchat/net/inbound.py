@@ -58,7 +58,7 @@ class Inbound:
         taken: list[str] = []
 
         def serves(protocol: str) -> bool:
-            if not self._handlers.serves(protocol, stream.remote_host):
+            if not self._handlers.serves(protocol, stream.peer, stream.remote_host):
                 return False
             if entry.serving[protocol] >= limits.STREAMS_PER_PEER:
                 self._refusals.note(Refusal.STREAM_SURPLUS)

@@ -23,14 +23,17 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.refusals import Refusals
+from p2pchat.core.access import Access
 from p2pchat.net import identify, multistream, ping, tcp
 from p2pchat.net.addresses import endpoint
 from p2pchat.net.admission import Delays, InboundGate
 from p2pchat.net.connections import Connection, Connections, abort
 from p2pchat.net.dialer import Dialer
+from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux, quiet_library_logs
 from p2pchat.net.handlers import Handlers
 from p2pchat.net.inbound import Inbound
+from p2pchat.net.localonly import keep_local
 from p2pchat.net.outgoing import Outgoing
 from p2pchat.net.relayed import Adoption
 from p2pchat.net.stream import MuxStream, library_errors
@@ -61,19 +64,28 @@ class Libp2pHost(Network):
     """
 
     def __init__(
-        self, seed: bytes, now: Callable[[], float], nursery: trio.Nursery, refusals: Refusals, way: Way
+        self,
+        seed: bytes,
+        now: Callable[[], float],
+        nursery: trio.Nursery,
+        refusals: Refusals,
+        way: Way,
+        access: Access,
     ) -> None:
         self.refusals = refusals
-        self._swarm = GuardedSwarm(seed, self._on_connection, refusals)
+        self._door = Doorkeeper(access, refusals)
+        self._nursery = nursery
+        self._listeners: tuple[trio.SocketListener, ...] = ()
+        self._swarm = GuardedSwarm(seed, self._on_connection, refusals, self._door.lets_stay)
         self._whereabouts = Whereabouts(is_hidden=way.is_hidden)
         self._accepting = trio.CancelScope()
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
         self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
         self._connections = Connections(nursery, now)
-        self._outgoing = Outgoing(self._swarm, self._whereabouts, way, refusals)
+        self._outgoing = Outgoing(self._swarm, self._whereabouts, way, self._door, refusals)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
-        self._adoption = Adoption(nursery, self._swarm, self._delays)
-        self._handlers = Handlers(self._whereabouts.is_on_internet)
+        self._adoption = Adoption(nursery, self._swarm, self._delays, self._door)
+        self._handlers = Handlers(self._whereabouts.is_on_internet, self._door)
         self._swarm.set_stream_handler(Inbound(self._connections, self._handlers, refusals).serve)
         self.handle(identify.IDENTIFY, self._answer_identify)
         self.handle(ping.PING, ping.answer)
@@ -88,6 +100,7 @@ class Libp2pHost(Network):
         now: Callable[[], float],
         refusals: Refusals | None = None,
         way: Way | None = None,
+        access: Access | None = None,
     ) -> AsyncIterator[Libp2pHost]:
         """Run a node that listens on ``listen`` for the life of the context.
 
@@ -98,6 +111,7 @@ class Libp2pHost(Network):
             now: the node's clock in unix seconds, for :attr:`Link.since_s`.
             refusals: where it is counted what peers were refused.
             way: how connections leave; None: by themselves.
+            access: who may come near from the first moment on; everybody, where omitted.
 
         Raises:
             NetError: ``ADDRESS_IN_USE`` or another reason why it cannot listen; nothing is left running.
@@ -110,8 +124,10 @@ class Libp2pHost(Network):
         failure: Exception | None = None
         try:
             async with trio.open_nursery() as nursery:
-                host = cls(seed, now, nursery, refusals or Refusals(), way or Straight())
+                host = cls(seed, now, nursery, refusals or Refusals(), way or Straight(), access or Access())
                 host._whereabouts.bound = tuple(map(tcp.bound_address, listeners, listen))
+                host._listeners = tuple(listeners)
+                host._filter()
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, listen, name="listen")
                     nursery.start_soon(host._connections.close_surplus, host.peer_id, name="surplus")
@@ -149,9 +165,15 @@ class Libp2pHost(Network):
         """What the sockets are bound to, in the order asked for, with the ports that the system chose for port 0."""
         return self._whereabouts.bound
 
+    async def restrict(self, access: Access) -> None:
+        """As :func:`~.connections.abort` closes them."""
+        self._door.access = access
+        self._filter()
+        await abort([each for each in self._connections.all() if not access.may_meet(each.peer, _host(each.mux))])
+
     def addresses(self) -> tuple[Address, ...]:
         """The interfaces' addresses for a socket bound to all of them."""
-        return self._whereabouts.addresses()
+        return self._door.shown(self._whereabouts.addresses())
 
     def circuits(self) -> tuple[Address, ...]:
         """In the order in which they were told."""
@@ -187,7 +209,7 @@ class Libp2pHost(Network):
             return
         try:
             with self._outgoing.prefer_port(peer) if from_port else nullcontext():
-                await self._dialer.dial(peer, addresses, told)
+                await self._dialer.dial(peer, self._door.permitted(peer, addresses, told), told)
         except NetError:
             if not self._connections.alive(peer):  # it may have come to us meanwhile
                 raise
@@ -284,7 +306,8 @@ class Libp2pHost(Network):
         with trio.move_on_after(limits.STREAM_OPEN_S):
             stream = await self.open(peer, identify.IDENTIFY)
             try:
-                return await identify.ask(stream, _remote(stream))
+                addresses, protocols = await identify.ask(stream, _remote(stream))
+                return self._door.learnt(peer, addresses), protocols
             finally:
                 await stream.reset()
         raise NetError("The peer did not say what it serves in time.")
@@ -302,6 +325,10 @@ class Libp2pHost(Network):
         raise NetError("The peer did not say where it sees this node.")
 
     # connections
+
+    def _filter(self) -> None:
+        for listener in self._listeners:
+            keep_local(listener, is_on=self._door.access.is_all_local)
 
     async def _accept_all(self, listeners: list[trio.SocketListener], asked: Sequence[Address]) -> None:
         with self._accepting:
@@ -322,7 +349,7 @@ class Libp2pHost(Network):
                 link = make(stream)
             except OSError:
                 return  # gone before it was looked at
-            slot = self._gate.enter(link.remote_host)
+            slot = self._gate.enter(link.remote_host) if self._door.lets_in(link.remote_host) else None
             if slot is None:
                 return
             try:
@@ -344,7 +371,11 @@ class Libp2pHost(Network):
         return await self._outgoing.connect(peer, address)
 
     def _on_connection(self, conn: SwarmConn) -> None:
-        self._connections.register(cast(GuardedYamux, conn.muxed_conn))
+        mux = cast(GuardedYamux, conn.muxed_conn)
+        known = self._connections.register(mux)
+        # what it was let in by may have changed since its handshake
+        if known is not None and not self._door.access.may_meet(known[1].peer, _host(mux)):
+            self._nursery.start_soon(mux.abort, name="denied")
 
     # streams
 
@@ -363,11 +394,16 @@ class Libp2pHost(Network):
         await stream.write(
             identify.describe(
                 public_key=self._swarm.peerstore.pubkey(self._swarm.get_peer_id()).serialize(),
-                protocols=self._handlers.protocols(stream.remote_host),
-                addresses=self._whereabouts.shown_to(_remote(stream)),
+                protocols=self._handlers.protocols(stream.peer, stream.remote_host),
+                addresses=self._door.shown(self._whereabouts.shown_to(_remote(stream))),
                 remote=None if self._whereabouts.is_hidden else _remote(stream),
             )
         )
+
+
+def _host(mux: GuardedYamux) -> str | None:
+    remote = mux.get_remote_address()
+    return None if remote is None else remote[0]
 
 
 def _remote(stream: Stream) -> tuple[str, int] | None:

@@ -10,6 +10,8 @@ Rules:
   before; where the other's attempt reaches the listening socket instead, it is known by where it comes from.
 - Who looks whether an address is reached authenticates who answers there, and closes.
 - None of this is for WebSocket: nobody meets there half way, and no NAT is learnt about by it.
+- Nothing is dialled that the :class:`~.doorkeeper.Doorkeeper` forbids. A name is resolved before it is asked, where it
+  matters to which network it leads; a proxy resolves it unseen.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 import trio
@@ -31,6 +33,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.refusals import Refusals
 from p2pchat.net import addresses as addr
 from p2pchat.net import tcp
+from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux
 from p2pchat.net.secured import LeanSession
 from p2pchat.net.stream import library_errors
@@ -57,12 +60,16 @@ class Outgoing:
         swarm: what shakes hands, and is given the connections.
         whereabouts: the listening sockets.
         way: how connections leave.
+        door: what may be dialled.
         refusals: what peers were refused.
     """
 
-    def __init__(self, swarm: GuardedSwarm, whereabouts: Whereabouts, way: Way, refusals: Refusals) -> None:
+    def __init__(
+        self, swarm: GuardedSwarm, whereabouts: Whereabouts, way: Way, door: Doorkeeper, refusals: Refusals
+    ) -> None:
         self._swarm = swarm
         self._way = way
+        self._door = door
         self._refusals = refusals
         self._whereabouts = whereabouts
         self._from_port: Counter[PeerId] = Counter()
@@ -75,6 +82,7 @@ class Outgoing:
             NetError: nobody did, or somebody else.
         """
         end = _direct(address)
+        self._door.check_dial(peer, end)
         with library_errors(_NOT_THE_PEER):
             own = self._own(end) if peer in self._from_port and addr.is_global(address) and not end.ws else None
             if own is not None and end.kind in ("ip4", "ip6"):
@@ -82,6 +90,18 @@ class Outgoing:
             else:
                 stream = await self._stream(peer, end)
             return await self._lead(stream, ANYBODY if peer is None else ID(bytes(peer)))
+
+    async def _reach(self, peer: PeerId | None, end: addr.Endpoint) -> trio.SocketStream:
+        if end.kind in ("ip4", "ip6") or self._way.is_hidden or not self._door.access.knows_networks:
+            return await self._way.connect(peer, end)
+        failure = NetError(_NOT_THE_PEER)
+        for host in await tcp.resolve(end.host, end.port):
+            try:
+                self._door.check_host(peer, host)
+                return await self._way.connect(peer, replace(end, kind="ip6" if ":" in host else "ip4", host=host))
+            except NetError as error:
+                failure = error
+        raise failure
 
     @contextmanager
     def prefer_port(self, peer: PeerId) -> Iterator[None]:
@@ -98,7 +118,7 @@ class Outgoing:
         """See :meth:`~p2pchat.net.transport.Network.punch`."""
         if self._way.is_hidden:
             raise NetError("Through a proxy nobody is met half way.")
-        ends = [_direct(address) for address in addresses]
+        ends = [_direct(address) for address in self._door.permitted(peer, addresses)]
         meeting = Meeting(peer, leads)
         self._awaited.update({(end.host, end.port): meeting for end in ends})
         try:
@@ -130,6 +150,7 @@ class Outgoing:
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """See :meth:`~p2pchat.net.transport.Network.confirm`."""
         end = _direct(address)
+        self._door.check_dial(peer, end)
         with trio.move_on_after(limits.CONFIRM_S), library_errors(_NOT_THE_PEER):
             stream = await self._stream(peer, end)
             try:
@@ -179,7 +200,7 @@ class Outgoing:
 
     async def _stream(self, peer: PeerId | None, end: addr.Endpoint) -> tcp.TcpStream:
         """Connect to ``end``, as far as bytes go both ways."""
-        connected, far_end = await self._way.connect(peer, end), self._way.far_end(end)
+        connected, far_end = await self._reach(peer, end), self._way.far_end(end)
         if not end.ws:
             return tcp.TcpStream(connected, far_end=far_end)
         from p2pchat.net.websocket import WsStream
@@ -212,8 +233,8 @@ class Outgoing:
             raise NetError(_NOT_THE_PEER)
 
     def _own(self, end: addr.Endpoint) -> tcp.Own | None:
-        """What a listening socket of the kind of ``end`` is bound to, without WebSocket; None: there is none, or nothing
-        may leave from there.
+        """What a listening socket of the kind of ``end`` is bound to, without WebSocket; None: there is none, or
+        nothing may leave from there.
         """
         return next(((own.host, own.port) for own in self._listening(end.kind) if not own.ws), None)
 

@@ -29,6 +29,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.net import circuits
 from p2pchat.net.addresses import endpoint
 from p2pchat.net.admission import Delays, InboundGate, InboundSlot
+from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux
 from p2pchat.net.stream import library_errors
 from p2pchat.net.transport import Network, Stream
@@ -137,10 +138,12 @@ class Adoption:
         nursery: where the connections live.
         swarm: what shakes hands, and is given the connections.
         delays: who has to wait.
+        door: whether there are such connections, and with whom.
     """
 
-    def __init__(self, nursery: trio.Nursery, swarm: GuardedSwarm, delays: Delays) -> None:
+    def __init__(self, nursery: trio.Nursery, swarm: GuardedSwarm, delays: Delays, door: Doorkeeper) -> None:
         self._nursery = nursery
+        self._door = door
         self._delays = delays
         self._swarm = swarm
         self._gate = InboundGate(limits.RELAYED_CONNECTIONS, limits.RELAYED_PER_RELAY, limits.RELAYED_HANDSHAKES)
@@ -159,6 +162,7 @@ class Adoption:
         """
         if peer is None:
             raise NetError("Whoever is reached through a relay has to be known.")
+        self._door.check_relayed(peer)
         relay = endpoint(address).relay
         is_new = relay is not None and all(link.peer != relay for link in network.links())
         try:
@@ -183,6 +187,7 @@ class Adoption:
         self._nursery.start_soon(self._carry, link, stream.peer, name="relayed")
         try:
             with library_errors(_NOT_THE_PEER), trio.fail_after(limits.HANDSHAKE_S):
+                self._door.check_relayed(peer)
                 if peer is None:
                     return await self._accept(link, stream.peer)
                 conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(link, True), ID(bytes(peer)))

@@ -205,6 +205,19 @@ async def connect(host: str, port: int) -> trio.SocketStream:
         raise NetError(_connect_error(error)) from None
 
 
+async def resolve(name: str, port: int) -> list[str]:
+    """The IP literals to which a DNS name leads, each once.
+
+    Raises:
+        NetError: why there are none, in a sentence that names nothing.
+    """
+    try:
+        found = await trio.socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise NetError(_connect_error(error)) from None
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
 async def connect_from(own: Own, host: str, port: int, *, must: bool) -> trio.SocketStream:
     """Connect from the port of a listening socket.
 

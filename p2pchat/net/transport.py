@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.core.access import Access
 
 Path = Literal["lan", "direct", "relayed"]
 PATH_RANK: Final[dict[Path, int]] = {"lan": 2, "direct": 1, "relayed": 0}
@@ -107,6 +108,12 @@ class Network(Protocol):
 
     @standing.setter
     def standing(self, standing: Standing) -> None: ...
+
+    async def restrict(self, access: Access) -> None:
+        """From now on ``access`` says who may come near: whom this end accepts, dials and serves, and where it tells
+        others that it is. Returns when the connections that it forbids are closed, ``limits.CLOSE_S`` at most.
+        """
+        ...
 
     def addresses(self) -> tuple[Address, ...]:
         """Where others can reach this node by itself: concrete interface addresses, never 0.0.0.0 or ::, and those

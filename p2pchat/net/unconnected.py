@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.core.access import Access
 from p2pchat.net.transport import Link, PathWatcher, PeerWatcher, Source, Standing, Stream, StreamHandler, Told
 
 
@@ -20,6 +21,9 @@ class Unconnected:
     def peer_id(self) -> PeerId:
         """Under which the node was known."""
         return self._peer_id
+
+    async def restrict(self, access: Access) -> None:
+        """Nobody comes near."""
 
     def addresses(self) -> tuple[Address, ...]:
         """None."""

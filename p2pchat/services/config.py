@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from p2pchat.base.errors import UsageError
+from p2pchat.core.access import Mode
 from p2pchat.core.params import PRODUCTION
 
 RelayOffer = Literal["auto", "on", "off"]
-Mode = Literal["open", "contacts", "lan"]
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import trio
 
 from p2pchat.base.errors import NetError
+from p2pchat.core.access import Access, Mode
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.keys import Identity
@@ -22,7 +23,7 @@ from p2pchat.net.transport import Network
 from p2pchat.services.attempts import Attempts
 from p2pchat.services.changes import Changes
 from p2pchat.services.charges import Charges
-from p2pchat.services.config import Mode, RelayOffer
+from p2pchat.services.config import RelayOffer
 from p2pchat.store.db import Database, Tx
 from p2pchat.store.meta import Profile
 
@@ -125,6 +126,16 @@ class Reach:
     mode: Mode = "open"
     proxy: bool = False
 
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing may leave the local network."""
+        return self.mode == "lan"
+
+    @property
+    def relays(self) -> bool:
+        """Whether this node is reached, and reaches others, through relays."""
+        return self.relay_use and not self.is_local
+
 
 @dataclass(slots=True)
 class Health:
@@ -167,6 +178,14 @@ Stranger = Callable[[], AbstractAsyncContextManager[Network]]
 """A network end under a key of its own, made for the context, which listens nowhere."""
 
 
+async def keep_access() -> None:
+    """No network runs in which anybody could come near."""
+
+
+def forget_nodes() -> None:
+    """As :func:`keep_access`."""
+
+
 async def nothing_to_tell() -> bool:
     """There is no network in which anything could be told."""
     return False
@@ -191,6 +210,9 @@ class Context:
         nodes_named: tells of nodes that were handed over: whoever stands alone asks them. Set by :mod:`join` alone.
         offered: has what the user has said of mailboxes for others, and committed, take effect. Set by :mod:`holder`
             alone.
+        access: who may come near now. Set by :mod:`access` alone, as the next two.
+        renew_access: the user's rules were changed; waits until they are in effect, and what they forbid is closed.
+        nodes_changed: a contact may have other nodes than before; called after the commit.
         tell_mailboxes: the own mailboxes were changed; waits until the presence says so, and returns whether it does.
             Set by :mod:`collector` alone.
     """
@@ -220,6 +242,9 @@ class Context:
     has_room: Callable[[int], Awaitable[None]] = at_once
     nodes_named: Callable[[Sequence[NodeAddress]], None] = nobody_looks
     offered: Callable[[], Awaitable[None]] = nobody_holds
+    access: Access = field(default_factory=Access, repr=False)
+    renew_access: Callable[[], Awaitable[None]] = keep_access
+    nodes_changed: Callable[[], None] = forget_nodes
     tell_mailboxes: Callable[[], Awaitable[bool]] = nothing_to_tell
     message_count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 

@@ -24,6 +24,7 @@ from p2pchat.net.dnsaddr import Entry
 from p2pchat.net.transport import Network
 from p2pchat.net.unconnected import Unconnected
 from p2pchat.services import custodies, device, meeting_point, peer_cache, upkeep
+from p2pchat.services.access import AccessKeeper
 from p2pchat.services.changes import Change
 from p2pchat.services.collector import Collector
 from p2pchat.services.connect import Connector
@@ -143,7 +144,12 @@ class Life:
             self._hold = hold = Hold(context)
             live = Live(context, self.online, before)
             self.connector = connector = Connector(context, live.parted)
-            seeker = Seeker(context, connector.hurry)
+
+            def led(contact: int) -> None:
+                context.nodes_changed()
+                connector.hurry(contact)
+
+            seeker = Seeker(context, led)
             herald = Herald(context, connector.wake_all)
             rendezvous = Rendezvous(context, connector.hurry)
             collector = Collector(context, connector.acknowledge, herald.put, herald.nudge)
@@ -177,6 +183,7 @@ class Life:
             reachability = Reachability(context, moved)
 
             async with trio.open_nursery() as nursery:
+                await nursery.start(AccessKeeper(context, connector.hurry_all).run)
                 await nursery.start(context.dht.run)
                 await nursery.start(live.run)
                 await nursery.start(connector.run)

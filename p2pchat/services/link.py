@@ -176,6 +176,7 @@ class Link:
 
     def _is(self, contact: int) -> None:
         self.contact = contact
+        self._context.nodes_changed()  # it may be a node that nothing of the contact's has come from before
         self.known.set()
         self.wake()  # what waits for the contact can leave on this stream, too
 

@@ -55,7 +55,7 @@ class Backoff:
 
 def may_look(context: Context) -> bool:
     """Whether the user lets this node look, and it is in any network at all."""
-    if context.stranger is None or not context.reach.public_dht:
+    if context.stranger is None or not context.reach.public_dht or context.reach.is_local:
         return False
     return any(scope_of(endpoint(address).host) is not Scope.LOOPBACK for address in context.network.addresses())
 

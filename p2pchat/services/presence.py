@@ -168,7 +168,10 @@ async def seek(context: Context, contact: int) -> bool | None:
     newest = max(sightings, key=lambda sighting: sighting.seq, default=None)
     if newest is None or newest.seq < held.seq or (newest.seq == held.seq and noted):
         return False if result.answered > 1 else None
-    return await context.db.run(partial(_keep, contact, held, newest))
+    changed = await context.db.run(partial(_keep, contact, held, newest))
+    if changed:
+        context.nodes_changed()
+    return changed
 
 
 def _held(contact: int, tx: Tx) -> tuple[HeldPresence | None, bool]:

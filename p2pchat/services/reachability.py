@@ -20,6 +20,7 @@ class Reachability:
     """
 
     def __init__(self, context: Context, changed: Callable[[], None]) -> None:
+        self._context = context
         self._survey = Survey(context, changed)
         self._mapper = Mapper(context, self._mapped)
         self._upgrader = Upgrader(context, self._survey.candidates)
@@ -32,7 +33,9 @@ class Reachability:
         self._upgrader.hurry()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled, or at once where nobody beyond the local network is to reach this node."""
+        if self._context.reach.is_local:
+            return
         async with trio.open_nursery() as nursery:
             await nursery.start(self._survey.run)
             await nursery.start(self._upgrader.run)

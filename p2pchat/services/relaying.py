@@ -21,7 +21,8 @@ class Relaying:
 
     async def run(self) -> None:
         """Until cancelled, or at once where nothing is to be offered."""
-        while self._context.reach.relay_offer != "off":
+        reach = self._context.reach
+        while reach.relay_offer != "off" and not reach.is_local:
             await self._until(offered=True)
             log.info("relay.offered")
             async with trio.open_nursery() as nursery:

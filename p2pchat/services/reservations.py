@@ -69,7 +69,9 @@ class Reservations:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled, or at once where there are to be no relays."""
+        if not self._context.reach.relays:
+            return
         self._network.handle(STOP, self._stop)
         async with trio.open_nursery() as nursery:
             while True:

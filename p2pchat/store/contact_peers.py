@@ -85,6 +85,15 @@ def of_node(tx: Tx, peer: PeerId) -> list[ContactPeer]:
     return [_peer(row) for row in rows]
 
 
+def owners(tx: Tx) -> dict[PeerId, int]:
+    """Every node of a contact, and whose it is: of several who name it, the one that has proven it.
+
+    A contact that is blocked has none.
+    """
+    rows = tx.all("SELECT peer, contact FROM contact_peer ORDER BY proven, contact DESC")
+    return {PeerId(row[0]): row[1] for row in rows}
+
+
 def is_of_matched(tx: Tx, peer: PeerId) -> bool:
     """Whether something of a matched contact's sessions has come from ``peer``."""
     row = tx.one(

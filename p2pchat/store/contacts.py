@@ -10,7 +10,7 @@ import msgspec
 from p2pchat.base.ids import ContactId, RootKey
 from p2pchat.base.limits import CLAIMANTS_PER_CONTACT
 from p2pchat.base.silent import Silent
-from p2pchat.store import messages, word_index
+from p2pchat.store import messages, rules, word_index
 from p2pchat.store.db import Row, Tx
 
 _SELECT: Final = (
@@ -337,6 +337,7 @@ def merge(tx: Tx, contact: int, other: int, number: str) -> None:
     # what came was of somebody else, whom no receipt goes to; an id that both have used is shown once
     tx.execute("UPDATE OR IGNORE message SET contact = ?, n = 0 WHERE contact = ?", (contact, other))
     _forget_received(tx, other)
+    rules.hand_over(tx, contact, other)
     tx.execute("DELETE FROM contact WHERE id = ?", (other,))
     word_index.put_back(tx, moved)
     tx.execute(

@@ -46,6 +46,7 @@ class Circuits:
         ours = cast(MemoryStream, stream)
         try:
             with trio.move_on_after(limits.HANDSHAKE_S):
+                node.door.check_relayed(peer)
                 return await (self._accept(node, ours) if peer is None else self._connect(node, ours, peer))
             raise NetError(_NOT_THE_PEER)
         except BaseException:
@@ -74,6 +75,8 @@ class Circuits:
     async def _accept(self, node: MemoryNode, stream: MemoryStream) -> PeerId:
         await _name(node, stream)
         peer = await _read_name(stream)
+        if not node.door.lets_stay(peer, None):
+            raise NetError(_NOT_THE_PEER)
         ticket = int.from_bytes(await read_exactly(stream, _TICKET_BYTES), "big")
         connection = self._offered.pop(ticket, None)
         if connection is None or connection.ends[1] is not node:

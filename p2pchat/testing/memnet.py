@@ -22,7 +22,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.net.addresses import from_socket, peer_id_from_key
+from p2pchat.net.addresses import endpoint, from_socket, peer_id_from_key
 from p2pchat.testing.memcircuit import Circuits
 from p2pchat.testing.memnode import LOST, Connection, MemoryNode
 
@@ -197,6 +197,8 @@ class MemoryNetwork:
             raise NetError(_NOT_THE_PEER)  # it has moved meanwhile
         refuses = target.peer_id != peer or _edge(node, target) in self._cut
         if refuses or (target in self._hidden and not punching) or not (node.is_up and target.is_up):
+            raise NetError(_NOT_THE_PEER)
+        if not (target.lets_in(node.peer_id, node.host) and node.door.lets_stay(peer, endpoint(address).host)):
             raise NetError(_NOT_THE_PEER)
         return connection
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -13,9 +14,12 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.refusals import Refusals
+from p2pchat.core.access import Access
 from p2pchat.net import circuits
 from p2pchat.net.addresses import classify, endpoint
 from p2pchat.net.dialer import Dialer
+from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.handlers import Handlers
 from p2pchat.net.serving import run_handler
 from p2pchat.net.transport import (
@@ -95,7 +99,9 @@ class MemoryNode(Network):
         self._whereabouts.bound = (address,)
         self._dialer = Dialer[None](net.nursery, self._connect, _keep)
         self._connections: dict[PeerId, list[Connection]] = {}  # oldest first, one a path
-        self._handlers = Handlers(self._whereabouts.is_on_internet)
+        self.refusals = Refusals()
+        self.door = Doorkeeper(Access(), self.refusals)
+        self._handlers = Handlers(self._whereabouts.is_on_internet, self.door)
         self._watchers: list[PeerWatcher] = []
         self._path_watchers: list[PathWatcher] = []
         self._serving: Counter[tuple[PeerId, str]] = Counter()
@@ -107,7 +113,16 @@ class MemoryNode(Network):
 
     def addresses(self) -> tuple[Address, ...]:
         """The one that the network gave it, and what it was told."""
-        return self._whereabouts.addresses()
+        return self.door.shown(self._whereabouts.addresses())
+
+    async def restrict(self, access: Access) -> None:
+        """Both sides of a connection know at once."""
+        await trio.lowlevel.checkpoint()
+        self.door.access = access
+        for connection in self.connections():
+            other = connection.other(self)
+            if not access.may_meet(other.peer_id, connection.host_of(other)):
+                self._net.break_connection(connection)
 
     @property
     def standing(self) -> Standing:
@@ -161,7 +176,7 @@ class MemoryNode(Network):
         await trio.lowlevel.checkpoint()
         if peer not in self._connections:
             try:
-                await self._dialer.dial(peer, addresses, told)
+                await self._dialer.dial(peer, self.door.permitted(peer, addresses, told), told)
             except NetError:
                 if peer not in self._connections:
                     raise
@@ -172,7 +187,7 @@ class MemoryNode(Network):
 
     async def dial_unknown(self, addresses: Sequence[Address]) -> PeerId:
         """As :meth:`dial`, of whoever has the first address that somebody has."""
-        found = next(filter(None, map(self._net.at, addresses)), None)
+        found = next(filter(None, map(self._net.at, self._knockable(addresses))), None)
         if found is None:
             raise NetError("Nobody answered.")
         await self.dial(found.peer_id, addresses)
@@ -184,10 +199,11 @@ class MemoryNode(Network):
 
     async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
         """Whoever is hidden is found by one who looks for it while it looks for them, and the other way round leads."""
-        await self._net.punch(self, peer, addresses, leads=leads)
+        await self._net.punch(self, peer, self.door.permitted(peer, addresses), leads=leads)
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """Nothing is left of it."""
+        self.door.check_dial(peer, endpoint(address))
         await self._net.reach(self, peer, address)
 
     async def seen_by(self, peer: PeerId) -> Address | None:
@@ -235,8 +251,9 @@ class MemoryNode(Network):
             await self._net.travel(connection)
             if not connection.is_live:
                 raise NetError(LOST)
-            other = connection.other(self)
-            return other.addresses(), frozenset(other._handlers.protocols(connection.host_of(self)))
+            other, host = connection.other(self), connection.host_of(self)
+            addresses = self.door.learnt(peer, other.addresses())
+            return addresses, frozenset(other._handlers.protocols(self._peer_id, host))
         raise NetError("The peer did not say what it serves in time.")
 
     # for the network
@@ -261,6 +278,10 @@ class MemoryNode(Network):
         elif PATH_RANK[connection.path(self)] > best:
             for path_watcher in self._path_watchers:
                 path_watcher(peer)
+
+    def lets_in(self, peer: PeerId, host: str) -> bool:
+        """Whether ``peer``, which comes from ``host``, may: asked twice, as of a handshake."""
+        return self.door.lets_in(host) and self.door.lets_stay(peer, host)
 
     def reached_by(self, node: MemoryNode) -> None:
         """``node`` has dialled this one."""
@@ -287,7 +308,7 @@ class MemoryNode(Network):
         opener = connection.other(self)
         handler = self._handlers.get(protocol)
         host = connection.host_of(opener)
-        if handler is None or not self._handlers.serves(protocol, host):
+        if handler is None or not self._handlers.serves(protocol, opener.peer_id, host):
             raise UnsupportedProtocol("The peer does not speak this protocol.")
         if self._serving[opener.peer_id, protocol] >= limits.STREAMS_PER_PEER:
             raise NetError("The stream was reset or its connection lost.")
@@ -308,6 +329,12 @@ class MemoryNode(Network):
         """The address that the network gave it."""
         return self._whereabouts.bound[0]
 
+    def _knockable(self, addresses: Sequence[Address]) -> Iterator[Address]:
+        for address in addresses:
+            with suppress(NetError):  # it may not be dialled: another may
+                self.door.check_dial(None, endpoint(address))
+                yield address
+
     def _connection(self, peer: PeerId) -> Connection:
         row = self._connections.get(peer)
         if row is None:
@@ -321,6 +348,7 @@ class MemoryNode(Network):
             self._serving[stream.peer, protocol] -= 1
 
     async def _connect(self, peer: PeerId, address: Address) -> None:
+        self.door.check_dial(peer, endpoint(address))
         if endpoint(address).relay is not None:
             await self.adopt(await circuits.lead_to(self, peer, address), peer)
             return

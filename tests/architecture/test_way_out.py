@@ -94,7 +94,7 @@ def test_behind_a_proxy_all_of_them_are_off() -> None:
     eager = Config(lan=True, public_dht=True, announce=True, mapping=True, relay_offer="on")
     for config, is_off in ((eager, False), (replace(eager, proxy="socks5://[::1]:1"), True)):
         settings = parse(config)
-        reach, (texts, stranger) = settings.reach, unlocked._strangers(settings.proxy)
+        reach = settings.reach
         assert {reach.lan, reach.mapping, reach.public_dht, reach.announce} == {not is_off}
         assert isinstance(unlocked._way(settings.proxy, Health(), SeededEntropy(1)), Socks) == is_off
-        assert (texts is no_names, stranger is None) == (is_off, is_off)
+        assert (unlocked._names(settings) is no_names) == is_off

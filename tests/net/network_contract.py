@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +15,9 @@ import trio.testing
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.core.access import Access
+from p2pchat.core.access import Network as AnyNetwork
+from p2pchat.net.addresses import endpoint
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Network, Stream, StreamHandler
 
@@ -526,6 +531,85 @@ class NetworkContract:
             with trio.fail_after(5), pytest.raises(NetError):
                 await lab.a.punch(lab.b.peer_id, addresses, leads=True)
         assert lab.a.links() == lab.c.links() == ()
+
+    # who may come near
+
+    def network_of(self, node: Network) -> AnyNetwork:
+        return ipaddress.ip_network(endpoint(node.addresses()[0]).host)
+
+    async def test_who_is_denied_is_neither_let_in_nor_dialled(self, lab: Lab, clock: object) -> None:
+        await lab.b.restrict(Access(peers={lab.a.peer_id: False}))
+        told: list[str] = []
+        for _ in range(2):
+            with pytest.raises(NetError):
+                await lab.b.dial(lab.a.peer_id, lab.a.addresses(), lambda _, why: told.append(why))
+        assert told == ["The rules or the mode of this node do not allow it."] * 2
+        with suppress(NetError):  # libp2p's initiator is done with its handshake before the other end has looked
+            await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+        await until(lambda: lab.a.links() == lab.b.links() == ())
+        await lab.c.dial(lab.b.peer_id, lab.b.addresses())
+        for refused in (lab.b.dial_unknown(lab.a.addresses()), lab.b.confirm(lab.a.peer_id, lab.a.addresses()[0])):
+            with pytest.raises(NetError):
+                await refused
+        with pytest.raises(NetError):
+            await lab.b.punch(lab.a.peer_id, lab.a.addresses(), leads=True)
+        await lab.b.restrict(Access())
+        await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+
+    async def test_a_network_is_denied_but_for_whom_the_user_names(self, lab: Lab, clock: object) -> None:
+        denied = {self.network_of(node): False for node in (lab.a, lab.c)}
+        await lab.b.restrict(Access(networks=denied))
+        with pytest.raises(NetError):
+            await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+        with pytest.raises(NetError):
+            await lab.b.dial(lab.a.peer_id, lab.a.addresses())
+        await lab.b.restrict(Access(networks=denied, peers={lab.a.peer_id: True}))
+        lab.b.handle(ECHO, echo)
+        await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+        await lab.a.open(lab.b.peer_id, ECHO)
+        with suppress(NetError):
+            await lab.c.dial(lab.b.peer_id, lab.b.addresses())
+        await until(lambda: lab.c.links() == ())
+        assert [link.peer for link in lab.b.links()] == [lab.a.peer_id]
+
+    async def test_what_a_rule_forbids_is_closed_when_it_is_in_effect(self, lab: Lab, clock: object) -> None:
+        stream = await self.connect(lab)
+        await lab.c.dial(lab.b.peer_id, lab.b.addresses())
+        await until(lambda: len(lab.b.links()) == 2)
+        await lab.b.restrict(Access(peers={lab.a.peer_id: False}))
+        assert [link.peer for link in lab.b.links()] == [lab.c.peer_id]
+        with pytest.raises(NetError):
+            await stream.read(1)
+
+    async def test_strangers_are_not_served_what_is_for_contacts(self, lab: Lab, clock: object) -> None:
+        await lab.b.restrict(Access("contacts", friends={lab.a.peer_id}))
+        await self.connect(lab)
+        await lab.c.dial(lab.b.peer_id, lab.b.addresses())
+        with pytest.raises(UnsupportedProtocol):
+            await lab.c.open(lab.b.peer_id, ECHO)
+        assert ECHO in (await lab.a.learn(lab.b.peer_id))[1]
+        assert ECHO not in (await lab.c.learn(lab.b.peer_id))[1]
+        await lab.b.restrict(Access("contacts", friends={lab.a.peer_id, lab.c.peer_id}))
+        await lab.c.open(lab.b.peer_id, ECHO)
+
+    @pytest.mark.parametrize("who", ["who connects", "who is connected to"])
+    async def test_no_relays(self, lab: Lab, clock: object, who: str) -> None:
+        await self.relayed(lab)
+        restricted = lab.a if who == "who connects" else lab.b
+        await restricted.restrict(Access(relays=False))
+        with trio.fail_after(20), pytest.raises(NetError):
+            await lab.a.adopt(await lab.a.open(lab.c.peer_id, HOP), lab.b.peer_id)
+        assert {link.path for link in (*lab.a.links(), *lab.b.links())} == {"lan"}
+
+    async def test_a_relayed_connection_ends_with_the_rule(self, lab: Lab, clock: object) -> None:
+        await self.relayed(lab)
+        await lab.a.adopt(await lab.a.open(lab.c.peer_id, HOP), lab.b.peer_id)
+        await until(lambda: len(lab.b.links()) == 2)
+        await lab.b.restrict(Access(peers={lab.a.peer_id: False}))
+        assert [link.peer for link in lab.b.links()] == [lab.c.peer_id]
+        with suppress(NetError), trio.fail_after(20):
+            await lab.a.adopt(await lab.a.open(lab.c.peer_id, HOP), lab.b.peer_id)
+        await until(lambda: [link.peer for link in lab.a.links()] == [lab.c.peer_id])
 
     # the life of a connection
 

@@ -12,6 +12,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.autonat import AUTONAT
 from p2pchat.net.circuits import HOP
 from p2pchat.net.dcutr import DCUTR
+from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.transport import Stream
 from p2pchat.services.context import Reach
 from p2pchat.testing.cluster import Cluster, Node, eventually
@@ -23,10 +24,11 @@ from tests.sim.test_join import NOBODY, context_of, joining
 
 BEHIND = Reach(proxy=True)
 MEETING = {AUTONAT, DCUTR}
+PEER = peer_id_from_key(bytes(32))
 
 
 def served(node: Node) -> set[str]:
-    return set(node.network._handlers.protocols(None))
+    return set(node.network._handlers.protocols(PEER, None))
 
 
 async def test_two_match_through_relays_and_nobody_asks_where_one_of_them_is(

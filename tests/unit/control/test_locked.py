@@ -13,6 +13,7 @@ from p2pchat.api.schema import METHODS
 from p2pchat.base.errors import UsageError, WrongPassphrase
 from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.dispatch import Dispatch
+from p2pchat.core.access import Mode
 
 WHILE_LOCKED = {"node.hello", "node.status", "node.unlock", "node.shutdown"}
 CANARY = "canary passphrase"
@@ -23,6 +24,7 @@ class FakeKeeper:
 
     def __init__(self) -> None:
         self.asked: list[object] = []
+        self.mode: Mode = "contacts"
 
     async def lock(self) -> None:
         self.asked.append("lock")
@@ -86,6 +88,7 @@ async def test_what_is_known_while_locked(dispatch: Dispatch) -> None:
     assert (status.locked, status.profile, status.number, status.name) == (True, "work", None, "")
     assert (status.peer_id, status.addresses, status.peers, status.outbox) == ("", [], 0, 0)
     assert status.uptime_s >= 61
+    assert status.mode == "contacts"
     hello = await dispatch("node.hello", {"client": "test"}, CONNECTION)
     assert isinstance(hello, objects.Hello)
     assert (hello.profile, hello.head, hello.oldest) == ("work", 0, 0)
