@@ -35,7 +35,7 @@ from p2pchat.net.addresses import Scope, scope_of
 
 _ORIGINS = 4_096  # that were cut off, before those are forgotten who need not wait any more
 _UNBOUNDED = 1 << 30
-_LOOKS = 64  # so often it is believed that nobody makes room; to see that takes as long as half a handshake
+_LOOKS = 64  # so often it is believed that nobody makes room: to see that takes longer than all else at the door
 
 
 class Worth(IntEnum):

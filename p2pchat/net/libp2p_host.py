@@ -325,8 +325,6 @@ class Libp2pHost(Network):
                     if mux.cut_off:
                         self._delays.cut_off(slot.origin, trio.current_time())
             except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
-                is_late = isinstance(error, trio.TooSlowError)
-                self.refusals.note(Refusal.HANDSHAKE_LATE if is_late else Refusal.HANDSHAKE_FAILED)
                 log.debug("inbound.refused", error=type(error).__name__)
             finally:
                 self._gate.leave(slot)
@@ -336,10 +334,16 @@ class Libp2pHost(Network):
         if until > now:
             self.refusals.note(Refusal.HANDSHAKE_PACED)
             await trio.sleep_until(until)
-        with trio.fail_after(limits.HANDSHAKE_S):
-            await self._turns.wait(slot.groups)
-            return await self._outgoing.admit(link)
-        raise trio.TooSlowError  # never: fail_after has raised it
+        began = trio.current_time()
+        try:
+            with trio.fail_after(limits.HANDSHAKE_S):
+                await self._turns.wait(slot.groups)
+                return await self._outgoing.admit(link)
+            raise trio.TooSlowError  # never: fail_after has raised it
+        except Exception:  # the library has deadlines of its own, and other names for what they end
+            is_late = trio.current_time() >= began + limits.HANDSHAKE_S
+            self.refusals.note(Refusal.HANDSHAKE_LATE if is_late else Refusal.HANDSHAKE_FAILED)
+            raise
 
     async def _connect(self, peer: PeerId, address: Address) -> GuardedYamux:
         if endpoint(address).relay is not None:
