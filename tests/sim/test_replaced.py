@@ -297,6 +297,7 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "events.fetch": {"since": 0},
                 "net.peers": {},
                 "net.addrs": {},
+                "stats.get": {},
             }
             for method, found in works.items():
                 await methods(method, found, CONNECTION)
