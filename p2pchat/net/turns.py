@@ -1,7 +1,8 @@
 """When handshakes begin: so many a second at most, and from where fewest came lately first.
 
 A handshake is the most that a stranger can have this node do for one packet. What is set aside for that is shared among
-those who come: whoever comes from where nobody else does waits for none of those who come in hundreds.
+those who come: whoever comes from where nobody else does waits for none of those who come in hundreds. Of those who
+come from one place the newest is first, since who came long ago may be one that never goes on.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Turns:
             while self._waiting:
                 await trio.sleep(self._all.owed_s(trio.current_time()))
                 if self._waiting:
-                    turn = min(self._waiting, key=self._had_by)
+                    turn = min(reversed(self._waiting), key=self._had_by)  # of equal ones the newest, as in the gate
                     self._take(self._waiting.pop(turn))
                     turn.set()
             self._came = trio.Event()
