@@ -16,6 +16,8 @@ class Refusal(StrEnum):
     """A stranger's connection was closed for another's, from where fewer come or because nothing went on on it."""
     CONNECTION_SURPLUS = "connection.surplus"
     """A connection was closed, for its peer had made too many; the oldest goes."""
+    CONNECTION_OVERFULL = "connection.overfull"
+    """A connection, for its peer sent more than this node holds unread."""
     CONNECTION_UNUSED = "connection.unused"
     """A connection of this node's own making was closed, for nothing went on on it and there were too many such."""
     HANDSHAKE_FAILED = "handshake.failed"

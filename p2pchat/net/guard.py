@@ -241,6 +241,7 @@ class GuardedYamux(yamux.Yamux):
         # Upstream logs a peer that ignores its window and stores what it sends (guard 21). handle_incoming closes the
         # connection on exactly this exception.
         if not self._has_room(length):
+            self._refusals.note(Refusal.CONNECTION_OVERFULL)
             raise trio.TooSlowError
         with trio.fail_after(yamux._yamux_data_read_timeout()):
             return await self._session.read_body(length)
