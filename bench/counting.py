@@ -9,6 +9,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.access import Access
 from p2pchat.net.transport import (
     Link,
+    Load,
     Network,
     PathWatcher,
     PeerWatcher,
@@ -106,6 +107,9 @@ class CountingNetwork(Network):
 
     def links(self) -> tuple[Link, ...]:
         return self._network.links()
+
+    def load(self) -> Load:
+        return self._network.load()
 
     async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
         return await self._network.learn(peer)

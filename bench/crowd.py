@@ -18,8 +18,6 @@ derived and nobody searches.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -33,10 +31,9 @@ from bench.fleet import Crew
 from bench.light import Meet, Talk, Talked
 from bench.measure import quantile
 from bench.procfs import between_ns, cpu_ns, resident_mb
-from bench.report import machine
-from p2pchat.base.errors import P2PChatError
+from bench.report import carried_out
 from p2pchat.cli.reading import objects
-from p2pchat.cli.sandbox import Interrupted, Sandbox, in_sandbox
+from p2pchat.cli.sandbox import Sandbox
 from p2pchat.client.blocking import Client
 
 _BYTES: Final = 256
@@ -76,6 +73,10 @@ class Crowd:
         """Of the RSS after the first minute, as a ratio."""
         return self.minutes[-1].rss / self.minutes[0].rss
 
+    def figures(self) -> dict[str, object]:
+        """For programs."""
+        return asdict(self)
+
     def lines(self) -> list[str]:
         """For people."""
         whole = self.sent == self.acked == self.stored == self.distinct
@@ -108,23 +109,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--per-second", type=float, default=10.0, metavar="N", help="texts of each (10)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args(arguments)
-    told, found = machine(), Crowd()
+    found = Crowd()
 
     def work(sandbox: Sandbox) -> None:
         _run(sandbox, sandbox.open(), options, found)
 
-    try:
-        in_sandbox("p2pchat-bench-", work)
-    except Interrupted as interrupted:
-        return interrupted.exit_status
-    except P2PChatError as error:
-        print(f"{error.error_name}: {error.message}", file=sys.stderr)
-        return 1
-    before = told()
-    print(", ".join(f"{name} {value}" for name, value in before.items()), *found.lines(), sep="\n")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": before} | asdict(found), indent=1) + "\n", encoding="utf-8")
-    return 0
+    return carried_out(work, found, options.json)
 
 
 def _run(sandbox: Sandbox, folder: Path, options: argparse.Namespace, found: Crowd) -> None:

@@ -7,24 +7,20 @@ some seconds: whoever is cut off connects again at once, a stranger under anothe
 from __future__ import annotations
 
 import os
-import struct
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import trio
-from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.network.connection.raw_connection import RawConnection
-from libp2p.peer.id import ID
 
 from bench.fleet_wire import Known
 from bench.light import Meet, meet
 from bench.served import serve
+from bench.siege import RECORDS_PUT, SIEGES, Means, Tally, frame, secured, swallow, write
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
@@ -33,11 +29,8 @@ from p2pchat.core.params import PRODUCTION
 from p2pchat.core.prekeys import ask_proof
 from p2pchat.core.wire import Ack, Batch, BundleRequest, Frame, Hello, Nack, Ping, encode_frame
 from p2pchat.daemon import logs
-from p2pchat.net.addresses import endpoint
-from p2pchat.net.guard import Upgrader
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.multistream import encode_line
-from p2pchat.net.tcp import TcpStream
 from p2pchat.net.transport import Stream
 from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.testing.light import Person
@@ -51,12 +44,15 @@ _STREAMS_A_WRITE: Final = 100
 
 
 class Attack(msgspec.Struct, frozen=True, tag=True):
-    """Flood ``node`` for ``seconds``; ``ask``: ask32 of the victim, for a contact only. Reply: Attacked."""
+    """Flood ``node`` for ``seconds``; ``ask``: ask32 of the victim, for a contact only; ``port``, ``records``: as of
+    :class:`~bench.siege.Means`. Reply: Attacked."""
 
     node: Known
     kind: str
     seconds: float
     ask: bytes | None
+    port: int = 0
+    records: int = 1
 
 
 class Attacked(msgspec.Struct, frozen=True):
@@ -72,24 +68,6 @@ class Attacked(msgspec.Struct, frozen=True):
 Command = Meet | Attack
 
 _COMMANDS = msgspec.msgpack.Decoder(Command)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a flood has come to."""
-
-    began: float
-    offered: int = 0
-    bytes: int = 0
-    cuts: int = 0
-    connections: int = 0
-    first_cut_s: float = -1.0
-
-    def cut(self) -> None:
-        """It was cut off."""
-        self.cuts += 1
-        if self.first_cut_s < 0:
-            self.first_cut_s = trio.current_time() - self.began
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +134,19 @@ FLOODS: Final = {
 }
 STREAMS: Final = "streams"
 JUNK_BELOW: Final = "junk below the streams"
-KINDS: Final = (*FLOODS, STREAMS, JUNK_BELOW)
+PEER_KINDS: Final = (*FLOODS, STREAMS, JUNK_BELOW)
+KINDS: Final = (*PEER_KINDS, *SIEGES)
 
 
 async def attack(command: Attack, person: Person | None) -> Attacked:
     """One flood."""
+    means = Means(command.port, command.records)
+    if command.kind == RECORDS_PUT:
+        means.prepare()
     tally = Tally(trio.current_time())
     with trio.move_on_after(command.seconds):
+        if command.kind in SIEGES:
+            await SIEGES[command.kind](command.node, tally, means)
         while True:
             seed = person.seed if person is not None else os.urandom(32)
             tally.connections += 1
@@ -209,45 +193,16 @@ async def _idle(_stream: Stream) -> None:
     await trio.sleep_forever()
 
 
-@asynccontextmanager
-async def _secured(node: Known, seed: bytes) -> AsyncGenerator[ISecureConn]:
-    end = endpoint(Address(node.addresses[0]))
-    upgrader = Upgrader(create_new_key_pair(seed))
-    try:
-        stream = await trio.open_tcp_stream(end.host, end.port)
-    except OSError:
-        raise NetError("nobody listens") from None
-    async with stream:
-        try:
-            conn = await upgrader.upgrade_security(RawConnection(TcpStream(stream), True), True, ID(node.peer))
-            await upgrader.muxer_multistream.select_transport(conn)
-        except Exception:  # whatever the library makes of a connection that is refused
-            raise NetError("refused") from None
-        yield conn
-
-
 async def _raw(command: Attack, seed: bytes, tally: Tally) -> None:
     """Yamux by hand, with no regard to windows, until the connection is ended."""
     write: Callable[[ISecureConn, Tally], Awaitable[None]] = _streams if command.kind == STREAMS else _junk_below
-    async with _secured(command.node, seed) as conn, trio.open_nursery() as nursery:
-        nursery.start_soon(_swallow, conn)
+    async with secured(command.node, seed) as conn, trio.open_nursery() as nursery:
+        nursery.start_soon(swallow, conn)
         try:
             await write(conn, tally)
         except Exception:  # whatever the library makes of a lost connection
             tally.cut()
         nursery.cancel_scope.cancel()
-
-
-async def _swallow(conn: ISecureConn) -> None:
-    try:
-        while await conn.read():
-            pass
-    except Exception:  # the writer learns it, too
-        return
-
-
-def _frame(flags: int, stream: int, body: bytes) -> bytes:
-    return struct.pack("!BBHII", 0, _DATA, flags, stream, len(body)) + body
 
 
 async def _streams(conn: ISecureConn, tally: Tally) -> None:
@@ -256,24 +211,16 @@ async def _streams(conn: ISecureConn, tally: Tally) -> None:
     while True:
         frames: list[bytes] = []
         for _ in range(_STREAMS_A_WRITE):
-            frames += [_frame(_SYN, number, opening), _frame(_RST, number, b"")]
+            frames += [frame(_SYN, number, opening), frame(_RST, number, b"")]
             number += 2
-        await _write(conn, b"".join(frames), tally, _STREAMS_A_WRITE)
+        await write(conn, b"".join(frames), tally, _STREAMS_A_WRITE)
 
 
 async def _junk_below(conn: ISecureConn, tally: Tally) -> None:
     """Data for a stream that was never opened."""
-    data = _frame(0, 7, os.urandom(_CHUNK_BYTES)) * 16
+    data = frame(0, 7, os.urandom(_CHUNK_BYTES)) * 16
     while True:
-        await _write(conn, data, tally, 16)
-
-
-async def _write(conn: ISecureConn, data: bytes, tally: Tally, count: int) -> None:
-    for start in range(0, len(data), _CHUNK_BYTES):
-        await conn.write(data[start : start + _CHUNK_BYTES])
-        await trio.lowlevel.checkpoint()
-    tally.offered += count
-    tally.bytes += len(data)
+        await write(conn, data, tally, 16)
 
 
 class Flooder:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
 
 from bench.measure import Sample, Samples
 from bench.procfs import ticks
+from p2pchat.base.errors import P2PChatError
+from p2pchat.cli.sandbox import Interrupted, Sandbox, in_sandbox
+
+
+class Found(Protocol):
+    """What a measurement has come to that is no table of metrics."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        ...
+
+    def figures(self) -> dict[str, object]:
+        """For programs."""
+        ...
+
 
 _HEADINGS = ("", "median", "min – max", "raw limit of this run", "× raw", "bar", "")
 
@@ -83,6 +102,27 @@ def machine() -> Callable[[], dict[str, object]]:
         return began | {"stolen %": round(100 * (now_stolen - before_stolen) / max(now - before, 1), 1)}
 
     return told
+
+
+def carried_out(work: Callable[[Sandbox], None], found: Found, file: Path | None) -> int:
+    """Do ``work`` in a sandbox, and print what was ``found``; the exit status.
+
+    Args:
+        file: where to write the figures, too.
+    """
+    told = machine()
+    try:
+        in_sandbox("p2pchat-bench-", work)
+    except Interrupted as interrupted:
+        return interrupted.exit_status
+    except P2PChatError as error:
+        print(f"{error.error_name}: {error.message}", file=sys.stderr)
+        return 1
+    before = told()
+    print(", ".join(f"{name} {value}" for name, value in before.items()), *found.lines(), sep="\n")
+    if file is not None:
+        file.write_text(json.dumps({"machine": before} | found.figures(), indent=1) + "\n", encoding="utf-8")
+    return 0
 
 
 def document(metrics: Sequence[Metric], samples: Samples, before: dict[str, object]) -> dict[str, object]:

@@ -25,6 +25,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.base import limits
+from p2pchat.base.refusals import Refusals
 from p2pchat.core.codec import encode
 from p2pchat.core.crypto import ed25519_pair
 from p2pchat.core.dht_wire import REQUEST, REQUEST_MAX_BYTES, TOLD_PEERS, Reply, ToldPeer
@@ -37,6 +38,7 @@ from p2pchat.core.work import mine
 from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.dht import Dht
 from p2pchat.net.kad import KAD, KadServer
+from p2pchat.net.pace import Pace
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Stream
 from p2pchat.testing.entropy import SeededEntropy
@@ -199,7 +201,7 @@ async def _attack(net: MemoryNetwork, random: Random, attack: Attack, loc: bytes
     for sybil in sybils:
         others = tuple(peer for peer in told if peer.peer_id != bytes(sybil.peer_id))
         sybil.handle(RECORDS, partial(_serve, others, random))
-        sybil.handle(KAD, KadServer(partial(_others, others, random), lambda _: None).serve)
+        sybil.handle(KAD, KadServer(partial(_others, others, random), lambda _: None, Pace(Refusals())).serve)
     for sybil in sybils:
         for node in random.sample(nodes, len(nodes)):
             await sybil.dial(node.network.peer_id, node.network.addresses())

@@ -33,6 +33,7 @@ class FakeApi:
         self.replaced_ms: int | None = None
         self.alone: str | None = None
         self.proxy = False
+        self.rss_bytes: int | None = 61_000_000
         self.contacts: list[objects.Contact] = []
         self.claimants: list[objects.Claimant] = []
         self.waiting = 0
@@ -270,6 +271,26 @@ class FakeApi:
             case "net.peers":
                 peer = objects.Peer(peer_id="12D3KooWPeer", path="direct", rtt_ms=1.5, since_ms=NOW_MS)
                 return objects.Peers(peers=[peer])
+            case "stats.get":
+                return objects.Stats(
+                    uptime_s=3_700,
+                    peers=7,
+                    connections=objects.ConnectionCounts(inbound=4, outbound=3, relayed=1),
+                    handshakes=2,
+                    streams={"/p2pchat/msg/1": 5},
+                    refusals={"connection.crowded": 0, "stream.excessive": 12},
+                    outbox=9,
+                    records=1_234,
+                    mailbox_boxes=3,
+                    mailbox_bytes=40_960,
+                    unfinished_bytes=0,
+                    rss_bytes=self.rss_bytes,
+                    db_bytes=5_000_000,
+                    wal_bytes=32,
+                    commits=77,
+                    commits_failed=1,
+                    commit_ms=objects.Quantiles(p50=0.4, p99=2.5, max=31.0),
+                )
             case _:
                 return objects.Addresses(addresses=self.addresses)
 

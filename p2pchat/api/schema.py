@@ -93,6 +93,7 @@ from p2pchat.api.objects import (
     Rules,
     Safety,
     SmsProof,
+    Stats,
     Status,
     Subscription,
 )
@@ -177,6 +178,7 @@ METHODS: Final[dict[str, MethodSpec]] = {
         MailboxOffer, mailbox_objects.MailboxOffer, True, "Says for whom this node holds mailboxes, or shows it."
     ),
     "mailbox.transparency": MethodSpec(NoParams, Transparency, False, "Shows what this node holds for others."),
+    "stats.get": MethodSpec(NoParams, Stats, False, "Tells what goes on in the node, in numbers."),
     "backup.create": MethodSpec(BackupFile, Backup, False, "Writes a backup into a new file."),
     "backup.verify": MethodSpec(BackupFile, Backup, False, "Reads a backup as restoring it would."),
 }

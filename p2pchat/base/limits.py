@@ -21,6 +21,21 @@ ALLOWANCES: Final = 4_096  # peers whose allowance is remembered
 MUX_BURST_US: Final = 500_000.0  # of one connection, for streams opened and control frames of Yamux
 MUX_US_PER_S: Final = 10_000.0
 
+# requests that any stranger may make (DHT, identify, ping); whoever asks faster waits for the answer
+REQUESTS_PEER_US: Final = 2_000_000.0  # of one peer, at once: some 2,000; a node that starts with a full book asks so
+REQUESTS_PEER_US_PER_S: Final = 100_000.0
+REQUESTS_PREFIX_US: Final = 4_000_000.0  # of one prefix
+REQUESTS_PREFIX_US_PER_S: Final = 200_000.0
+REQUESTS_ALL_US: Final = 4_000_000.0  # of all: a third of a core at most is theirs for long
+REQUESTS_ALL_US_PER_S: Final = 350_000.0
+
+# messages of strangers, before anything of them is looked at; contacts have no part in this
+STRANGERS_PREFIX_US: Final = 200_000.0  # of one prefix: who can have one bundle can have many PeerIDs
+STRANGERS_PREFIX_US_PER_S: Final = 20_000.0
+STRANGERS_US: Final = 1_000_000.0  # of all together
+STRANGERS_US_PER_S: Final = 100_000.0
+STRANGERS_WAIT_S: Final = 5.0  # for which one is kept waiting; who would wait longer is refused, and asks again later
+
 STRANGERS_UNFINISHED_BYTES: Final = 32 * 1024 * 1024  # of frames that are not complete, in all
 
 # dialling
@@ -83,9 +98,17 @@ SILENCE_S: Final = 30.0
 
 # inbound connections
 INBOUND_CONNECTIONS: Final = 512
-INBOUND_PER_HOST: Final = 32  # of one public address (IPv6: /64); loopback and private ones are not counted
+INBOUND_PER_HOST: Final = 32  # of one public address (IPv6: /64)
+INBOUND_PER_PREFIX: Final = 96  # of a /24 (IPv6: /48): whoever rents one has it whole
+INBOUND_PER_BLOCK: Final = 256  # of a /16 (IPv6: /32): one provider's customers leave half to all others
+INBOUND_HOUSE: Final = 384  # of all loopback and private addresses together
+YIELDS_S: Final = 30.0  # without a stream; from then on a stranger makes room for whoever comes from the same address
 HANDSHAKES: Final = 128  # inbound, under way; beyond it the oldest is given up for the newest
 HANDSHAKE_S: Final = 10.0
+HANDSHAKE_US: Final = 4_000.0  # of this node for one, and what a stranger has it do at once when it is in
+HANDSHAKES_BURST_US: Final = 100_000.0  # 25 at once: while they run whatever else the node does waits
+HANDSHAKES_US_PER_S: Final = 300_000.0  # of a core for strangers who come: 75 a second
+OUTBOUND_IDLE: Final = 128  # connections of this node's making that carry no stream; beyond it the longest idle goes
 RELAYED_CONNECTIONS: Final = 256  # inbound through relays, on top of those
 RELAYED_PER_RELAY: Final = 128
 RELAYED_HANDSHAKES: Final = 32

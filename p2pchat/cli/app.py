@@ -52,6 +52,7 @@ _COMMANDS: Final = {
     "backup": "p2pchat.cli.backup:backup",
     "export": "p2pchat.cli.export:export",
     "net": "p2pchat.cli.net:net",
+    "stats": "p2pchat.cli.stats:stats",
     "rpc": "p2pchat.cli.rpc:rpc",
     "demo": "p2pchat.cli.demo:demo",
 }

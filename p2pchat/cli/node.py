@@ -17,7 +17,7 @@ from p2pchat.api.replaced import ADVICE
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note
 from p2pchat.cli.program import daemon_program
-from p2pchat.cli.reading import clock, fields, number, text, texts
+from p2pchat.cli.reading import clock, duration, fields, number, text, texts
 
 STOP_S: Final = 30.0
 _MODES: Final = {
@@ -178,11 +178,4 @@ def _mode(status: Mapping[str, object]) -> None:
 
 
 def _running(status: Mapping[str, object]) -> str:
-    return f"running for {_duration(number(status, 'uptime_s'))}, version {text(status, 'version')}"
-
-
-def _duration(seconds: int) -> str:
-    minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86_400
-    if seconds < 60:
-        return f"{seconds} s"
-    return (f"{days} d " if days else "") + (f"{hours} h " if seconds >= 3600 else "") + f"{minutes} min"
+    return f"running for {duration(number(status, 'uptime_s'))}, version {text(status, 'version')}"

@@ -35,6 +35,14 @@ def clock(unix_ms: object, pattern: str = "%Y-%m-%d %H:%M:%S") -> str:
     return time.strftime(pattern, time.localtime(unix_ms / 1000)) if isinstance(unix_ms, int) else "–"
 
 
+def duration(seconds: int) -> str:
+    """A time that something has lasted."""
+    minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86_400
+    if seconds < 60:
+        return f"{seconds} s"
+    return (f"{days} d " if days else "") + (f"{hours} h " if seconds >= 3600 else "") + f"{minutes} min"
+
+
 def fields(found: Mapping[str, object], name: str) -> dict[str, object]:
     """The object in the field ``name``."""
     value = found.get(name)

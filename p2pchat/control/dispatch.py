@@ -37,6 +37,7 @@ from p2pchat.control.net_methods import NetMethods
 from p2pchat.control.node_methods import NodeMethods
 from p2pchat.control.render import Online
 from p2pchat.control.server import Connection
+from p2pchat.control.stats_methods import StatsMethods
 from p2pchat.services.context import Context
 
 GRACE_S: Final = 1.0
@@ -77,6 +78,7 @@ class Methods:
             "net": NetMethods(context),
             "mailbox": MailboxMethods(context, own),
             "backup": BackupMethods(context, settings, own),
+            "stats": StatsMethods(context, started),
         }
         self._handlers = _handlers(self.families)
         self._under_way = 0

@@ -5,6 +5,7 @@ Rules:
 - What a peer asks is priced before or as it is done, by what it costs here, not by its bytes. What is of use has no
   price, however much of it comes.
 - The allowance is the peer's, not the stream's or the connection's: who comes again finds it as it was.
+- What is of use to everybody is not refused but put off (:meth:`Allowance.owe`): who asks too fast waits.
 - The table is bounded; who is remembered longest without a charge is forgotten first, and then has all of it again.
 
 Source: PROTOCOL.md 5.1.
@@ -37,13 +38,25 @@ class Allowance:
 
     def spend(self, cost_us: float, now: float) -> bool:
         """Take ``cost_us``; False if it was not there. Then the rest goes, too: who asks on gets nothing back."""
-        self._left_us = min(self._burst_us, self._left_us + (now - self._at) * self._per_s_us)
-        self._at = now
-        if cost_us > self._left_us:
+        if cost_us > self._refilled(now):
             self._left_us = 0.0
             return False
         self._left_us -= cost_us
         return True
+
+    def owed_s(self, now: float) -> float:
+        """After how many seconds nothing is owed any more; 0 as a rule."""
+        return max(0.0, -self._refilled(now) / self._per_s_us)
+
+    def owe(self, cost_us: float, now: float) -> float:
+        """Take ``cost_us`` whether it is there or not; after how many seconds it will have been."""
+        self._left_us = self._refilled(now) - cost_us
+        return self.owed_s(now)
+
+    def _refilled(self, now: float) -> float:
+        self._left_us = min(self._burst_us, self._left_us + (now - self._at) * self._per_s_us)
+        self._at = now
+        return self._left_us
 
 
 class Allowances(Generic[K]):
@@ -62,13 +75,24 @@ class Allowances(Generic[K]):
 
     def spend(self, key: K, cost_us: float, now: float) -> bool:
         """See :meth:`Allowance.spend`."""
+        return self._of(key, now).spend(cost_us, now)
+
+    def owed_s(self, key: K, now: float) -> float:
+        """See :meth:`Allowance.owed_s`."""
+        return self._of(key, now).owed_s(now)
+
+    def owe(self, key: K, cost_us: float, now: float) -> float:
+        """See :meth:`Allowance.owe`."""
+        return self._of(key, now).owe(cost_us, now)
+
+    def _of(self, key: K, now: float) -> Allowance:
         allowance = self._known.get(key)
         if allowance is None:
             allowance = self._known[key] = Allowance(self._burst_us, self._per_s_us, now)
             if len(self._known) > self._keys:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
-        return allowance.spend(cost_us, now)
+        return allowance
 
     def __len__(self) -> int:
         return len(self._known)

@@ -22,6 +22,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import DecodeError, NetError
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core.allowance import Allowance, Allowances
 from p2pchat.core.autonat import (
     BAD_REQUEST,
@@ -77,10 +78,12 @@ class AutonatServer:
 
     Args:
         network: where they are dialled.
+        refusals: where it is counted who was refused.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, refusals: Refusals | None = None) -> None:
         now = trio.current_time()
+        self._refusals = refusals or Refusals()
         self._network = network
         self._places = trio.CapacityLimiter(limits.AUTONAT_DIALS)
         self._of_peer = Allowances[PeerId](limits.AUTONAT_PEER, limits.AUTONAT_PEER_PER_S, limits.ALLOWANCES)
@@ -97,6 +100,8 @@ class AutonatServer:
         with trio.fail_after(limits.STREAM_OPEN_S):
             dial = decode_dial(await _read(stream))
         answer = await self._answer(stream, dial.peer, dial.addresses)
+        if answer.status in (BAD_REQUEST, DIAL_REFUSED):
+            self._refusals.note(Refusal.AUTONAT_REFUSED)
         await stream.write(with_length(encode_answer(answer)))
 
     async def _answer(self, stream: Stream, asks_for: bytes, told: Sequence[bytes]) -> DialAnswer:

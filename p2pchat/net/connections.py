@@ -4,6 +4,7 @@ Rules:
 
 - Several connections to one peer may exist (both dialled at once, or a new one while an old one is not known dead). The
   best path is used, among equals the newest; beyond ``limits.CONNECTIONS_PER_PEER`` the oldest is closed.
+- Of those that this node has made, and that carry nothing, ``limits.OUTBOUND_IDLE`` are kept.
 - A connection is closed by closing its socket: the muxer's read loop cleans up behind. Upstream's own close writes a
   frame first, so that a peer who takes nothing can hold it, and sleeps 0.2 s (guard 18).
 """
@@ -18,15 +19,16 @@ import trio
 
 from p2pchat.base import limits
 from p2pchat.base.ids import PeerId
+from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.net.addresses import classify, from_socket
+from p2pchat.net.admission import Worth
 from p2pchat.net.guard import GuardedYamux
-from p2pchat.net.transport import PATH_RANK, Link, Path, PathWatcher, PeerWatcher
+from p2pchat.net.transport import PATH_RANK, Link, Load, Path, PathWatcher, PeerWatcher
 
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """One of them. ``order`` counts them up; ``inbound_streams`` are in negotiation or served; ``idle_s``: for how long
-    it has been one too many, as far as that was looked at."""
+    """One of them. ``order`` counts them up; ``inbound_streams`` are in negotiation or served."""
 
     mux: GuardedYamux
     peer: PeerId
@@ -34,7 +36,6 @@ class Connection:
     since_s: float
     order: int
     inbound_streams: int = 0
-    idle_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -56,10 +57,12 @@ class Connections:
     Args:
         nursery: where each connection is attended to.
         now: the node's clock in unix seconds.
+        refusals: where it is counted what was closed.
     """
 
-    def __init__(self, nursery: trio.Nursery, now: Callable[[], float]) -> None:
+    def __init__(self, nursery: trio.Nursery, now: Callable[[], float], refusals: Refusals | None = None) -> None:
         self._nursery = nursery
+        self._refusals = refusals or Refusals()
         self._now = now
         self._peers: dict[PeerId, PeerConnections] = {}
         self._count = 0
@@ -106,6 +109,15 @@ class Connections:
         best = [entry.best_first()[:1] for entry in self._peers.values()]
         return tuple(Link(c.peer, c.path, c.since_s, not c.mux.is_initiator_value) for row in best for c in row)
 
+    def load(self, handshakes: int) -> Load:
+        """How much is under way, beside so many handshakes."""
+        direct = Counter(c.mux.is_initiator_value for c in self.all() if c.path != "relayed")
+        relayed = sum(c.path == "relayed" for c in self.all())
+        streams = Counter[str]()
+        for entry in self._peers.values():
+            streams.update(entry.serving)
+        return Load(direct[False], direct[True], relayed, handshakes, +streams)
+
     def all(self) -> list[Connection]:
         """Every connection, dying ones too."""
         return [c for entry in self._peers.values() for c in entry.connections]
@@ -117,15 +129,29 @@ class Connections:
         """
         while True:
             await trio.sleep(limits.SURPLUS_CHECK_S)
+            for connection in self.all():
+                mux = connection.mux
+                mux.idle_s = 0.0 if mux.streams else mux.idle_s + limits.SURPLUS_CHECK_S
             for peer, entry in tuple(self._peers.items()):
                 for connection in entry.best_first()[1:] if own < peer else ():
-                    connection.idle_s = 0.0 if connection.mux.streams else connection.idle_s + limits.SURPLUS_CHECK_S
-                    if connection.idle_s > limits.SURPLUS_S:
+                    if connection.mux.idle_s > limits.SURPLUS_S:
                         await connection.mux.abort()
+            await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        """Close the longest idle of those that this node has made, where there are too many."""
+        muxes = [c.mux for c in self.all() if c.mux.is_initiator_value and not c.mux.lost]
+        made = sorted(
+            (mux for mux in muxes if worth_of(mux) is Worth.FORGOTTEN), key=lambda mux: mux.idle_s, reverse=True
+        )
+        for mux in made[: max(len(made) - limits.OUTBOUND_IDLE, 0)]:
+            self._refusals.note(Refusal.CONNECTION_UNUSED)
+            await mux.abort()
 
     async def _attend(self, entry: PeerConnections, connection: Connection) -> None:
         """Keep count of a connection until it ends; its arrival may push out the oldest."""
         for old in entry.connections[: -limits.CONNECTIONS_PER_PEER]:
+            self._refusals.note(Refusal.CONNECTION_SURPLUS)
             await old.mux.abort()
         await connection.mux.event_closed.wait()
         entry.connections.remove(connection)
@@ -147,6 +173,15 @@ async def abort(connections: Iterable[Connection]) -> None:
             await mux.abort()
         for mux in muxes:
             await mux.event_closed.wait()
+
+
+def worth_of(mux: GuardedYamux) -> Worth:
+    """What a connection is worth to this node now."""
+    if mux.is_kept or mux.has_own_streams:
+        return Worth.WANTED
+    if mux.streams:
+        return Worth.BUSY
+    return Worth.FORGOTTEN if mux.idle_s >= limits.YIELDS_S else Worth.IDLE
 
 
 def _path(mux: GuardedYamux) -> Path:

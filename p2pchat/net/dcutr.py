@@ -20,6 +20,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import DecodeError, NetError
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core.allowance import Allowances
 from p2pchat.core.holepunch import ADDRESSES, CONNECT, MESSAGE_MAX_BYTES, SYNC, decode, encode
 from p2pchat.core.kad_wire import with_length
@@ -56,6 +57,7 @@ class Dcutr:
         own: where this node may be met.
         is_friend: whether a peer is one whom the user wants to reach; nobody else joins.
         believe: see :func:`believed`.
+        refusals: where it is counted whom this node did not join.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class Dcutr:
         own: Callable[[], tuple[Address, ...]],
         is_friend: IsFriend,
         believe: Believe = believed,
+        refusals: Refusals | None = None,
     ) -> None:
+        self._refusals = refusals or Refusals()
         self._network = network
         self._own = own
         self._is_friend = is_friend
@@ -145,9 +149,10 @@ class Dcutr:
             NetError: the stream is gone, or there is no reason to join.
         """
         peer = stream.peer
-        if stream.remote_host is not None or not await self._is_friend(peer):  # a stranger takes no place, either
-            raise NetError("There is no reason to meet half way.")
-        if peer in self._joining or len(self._joining) >= limits.PUNCHES:
+        is_crowded = peer in self._joining or len(self._joining) >= limits.PUNCHES
+        # a stranger takes no place, either
+        if stream.remote_host is not None or is_crowded or not await self._is_friend(peer) or peer in self._joining:
+            self._refusals.note(Refusal.PUNCH_REFUSED)
             raise NetError("There is no reason to meet half way.")
         if peer in self._inviting and self._network.peer_id < peer:
             raise NetError("The peer was invited itself.")  # both were; it joins, and this node goes on
@@ -162,6 +167,7 @@ class Dcutr:
             addresses = self._believe(await _read(stream, CONNECT))
             own = self._met_at()
             if not addresses or not own or not self._of_peer.spend(stream.peer, 1.0, trio.current_time()):
+                self._refusals.note(Refusal.PUNCH_REFUSED)
                 raise NetError("There is no way to meet half way.")
             await stream.write(with_length(encode(CONNECT, list(map(bytes, own)))))
             await _read(stream, SYNC)

@@ -19,6 +19,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.refusals import Refusals
 from p2pchat.core.dht_wire import ToldPeer
 from p2pchat.core.findings import Findings, WalkResult, newest_of_each_writer
 from p2pchat.core.lookup import Lookup, position
@@ -32,6 +33,7 @@ from p2pchat.net.hearsay import telling
 from p2pchat.net.kad import KAD, KadClient, KadServer
 from p2pchat.net.keeper import Keeper, Watcher
 from p2pchat.net.meeting import Meetings
+from p2pchat.net.pace import Pace
 from p2pchat.net.records import RECORDS, RecordsClient, RecordsServer
 from p2pchat.net.told import Told
 from p2pchat.net.transport import Network, Stream
@@ -49,6 +51,7 @@ class Dht:
         now: the node's clock, unix seconds.
         check: validation of a record; by default that of PROTOCOL.md 3.2.
         entropy: n → n random bytes, for the keys of bucket refreshes.
+        refusals: where it is counted what others were refused.
 
     ``storer`` is what it keeps. ``on_push`` is called with (loc, record) for each new valid entry of a watched slot,
     once a record; it must neither block nor raise.
@@ -62,8 +65,10 @@ class Dht:
         *,
         check: Check | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        refusals: Refusals | None = None,
     ) -> None:
         own = network.peer_id
+        self._refusals = refusals or Refusals()
         self.on_push: Callable[[bytes, bytes], None] = _ignore
         self._own = own
         self._network = network
@@ -92,8 +97,10 @@ class Dht:
             for part in (self._records, self._kad, self._meetings):
                 await nursery.start(part.run)
             self._nursery = nursery
-            records = RecordsServer(self._keeper, partial(self._neighbours, storers_only=True), self._meetings.meet)
-            kad = KadServer(partial(self._neighbours, storers_only=False), self._meetings.meet)
+            pace, refusals, meet = Pace(self._refusals), self._refusals, self._meetings.meet
+            storers, closest = (partial(self._neighbours, storers_only=only) for only in (True, False))
+            records = RecordsServer(self._keeper, storers, meet, pace, refusals)
+            kad = KadServer(closest, meet, pace)
             self._network.handle(RECORDS, records.serve, public_only=True)
             self._network.handle(KAD, kad.serve, public_only=True)
             try:

@@ -152,11 +152,18 @@ class GuardedYamux(yamux.Yamux):
         self._answers = bytearray()
         self._adopted: set[int] = set()
         self.cut_off = False  # by this node, for what the peer has done
+        self.idle_s = 0.0  # for which it has carried nothing, as far as that was looked at
+        self.is_kept = False  # it leads to somebody whom this node wants, and makes room for nobody
 
     @property
     def lost(self) -> bool:
         """The connection has ended or is about to."""
         return self.event_shutting_down.is_set() or self.is_closed
+
+    @property
+    def has_own_streams(self) -> bool:
+        """Whether this node has opened one of its streams: those of whoever has begun the connection are odd."""
+        return any(number & 1 == self.is_initiator_value for number in self.streams)
 
     async def start(self) -> None:
         """Run the connection until its end; whatever the peer's frames provoke ends this connection only (guard 3)."""
@@ -236,6 +243,7 @@ class GuardedYamux(yamux.Yamux):
         # Upstream logs a peer that ignores its window and stores what it sends (guard 21). handle_incoming closes the
         # connection on exactly this exception.
         if not self._has_room(length):
+            self._refusals.note(Refusal.CONNECTION_OVERFULL)
             raise trio.TooSlowError
         with trio.fail_after(yamux._yamux_data_read_timeout()):
             return await self._session.read_body(length)

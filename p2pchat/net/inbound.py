@@ -48,6 +48,7 @@ class Inbound:
             return
         entry, connection = known
         connection.inbound_streams += 1
+        mux.idle_s = 0.0
         try:
             if await run_handler(lambda s: self._negotiate_and_run(s, entry), stream):
                 await stream.drain(limits.LINGER_S)
@@ -68,8 +69,11 @@ class Inbound:
             return True
 
         try:
-            with trio.fail_after(limits.STREAM_OPEN_S):
+            with trio.move_on_after(limits.STREAM_OPEN_S) as scope:
                 protocol = await multistream.choose(stream, serves)
+            if scope.cancelled_caught:
+                self._refusals.note(Refusal.STREAM_LATE)
+                raise NetError("The peer did not say in time what a stream is for.")
             handler = self._handlers.get(protocol)
             if handler is None:  # it ended while it was chosen
                 raise NetError("The protocol is not served any more.")

@@ -31,6 +31,7 @@ from p2pchat.core.kad_wire import (
     with_length,
 )
 from p2pchat.net.fifo import Channel, ChannelPool
+from p2pchat.net.pace import ROUTE_US, Pace
 from p2pchat.net.transport import Network, Stream
 
 KAD: Final = "/p2pchat/kad/1.0.0"
@@ -75,11 +76,16 @@ class KadServer:
     Args:
         neighbours: (key, asker's stream) → the peers closest to the key that the asker may be told of.
         on_stream: called with each inbound stream's peer.
+        pace: how fast it answers.
     """
 
     def __init__(
-        self, neighbours: Callable[[bytes, Stream], tuple[ToldPeer, ...]], on_stream: Callable[[PeerId], None]
+        self,
+        neighbours: Callable[[bytes, Stream], tuple[ToldPeer, ...]],
+        on_stream: Callable[[PeerId], None],
+        pace: Pace,
     ) -> None:
+        self._pace = pace
         self._neighbours = neighbours
         self._on_stream = on_stream
 
@@ -95,7 +101,9 @@ class KadServer:
         while data := await stream.read(limits.STREAM_READ_BYTES):
             framing.feed(data)
             while (frame := framing.next_frame()) is not None:
-                await stream.write(with_length(encode_reply(self._answer(decode_request(frame), stream))))
+                request = decode_request(frame)
+                await self._pace.wait(stream, ROUTE_US)
+                await stream.write(with_length(encode_reply(self._answer(request, stream))))
 
     def _answer(self, request: KadMessage, stream: Stream) -> KadMessage:
         if request.type != FIND_NODE:

@@ -22,12 +22,12 @@ from libp2p.tools.anyio_service import background_trio_service
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.base.refusals import Refusals
+from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core.access import Access
 from p2pchat.net import identify, multistream, ping, tcp
 from p2pchat.net.addresses import endpoint
-from p2pchat.net.admission import Delays, InboundGate
-from p2pchat.net.connections import Connection, Connections, abort
+from p2pchat.net.admission import Delays, InboundGate, InboundSlot
+from p2pchat.net.connections import Connection, Connections, abort, worth_of
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux, quiet_library_logs
@@ -35,10 +35,12 @@ from p2pchat.net.handlers import Handlers
 from p2pchat.net.inbound import Inbound
 from p2pchat.net.localonly import keep_local
 from p2pchat.net.outgoing import Outgoing
+from p2pchat.net.pace import IDENTIFY_US, Pace
 from p2pchat.net.relayed import Adoption
 from p2pchat.net.stream import MuxStream, library_errors
 from p2pchat.net.transport import (
     Link,
+    Load,
     Network,
     PathWatcher,
     PeerWatcher,
@@ -48,6 +50,7 @@ from p2pchat.net.transport import (
     StreamHandler,
     Told,
 )
+from p2pchat.net.turns import Turns
 from p2pchat.net.way import Straight, Way
 from p2pchat.net.whereabouts import Whereabouts
 
@@ -79,16 +82,18 @@ class Libp2pHost(Network):
         self._swarm = GuardedSwarm(seed, self._on_connection, refusals, self._door.lets_stay)
         self._whereabouts = Whereabouts(is_hidden=way.is_hidden)
         self._accepting = trio.CancelScope()
-        self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES)
+        self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES, refusals)
         self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
-        self._connections = Connections(nursery, now)
+        self._turns = Turns(refusals)
+        self._pace = Pace(refusals)
+        self._connections = Connections(nursery, now, refusals)
         self._outgoing = Outgoing(self._swarm, self._whereabouts, way, self._door, refusals)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
-        self._adoption = Adoption(nursery, self._swarm, self._delays, self._door)
+        self._adoption = Adoption(nursery, self._swarm, self._delays, self._door, refusals)
         self._handlers = Handlers(self._whereabouts.is_on_internet, self._door)
         self._swarm.set_stream_handler(Inbound(self._connections, self._handlers, refusals).serve)
         self.handle(identify.IDENTIFY, self._answer_identify)
-        self.handle(ping.PING, ping.answer)
+        self.handle(ping.PING, partial(ping.answer, pace=self._pace))
 
     @classmethod
     @asynccontextmanager
@@ -131,6 +136,7 @@ class Libp2pHost(Network):
                 async with background_trio_service(host._swarm):
                     nursery.start_soon(host._accept_all, listeners, listen, name="listen")
                     nursery.start_soon(host._connections.close_surplus, host.peer_id, name="surplus")
+                    nursery.start_soon(host._turns.run, name="turns")
                     try:
                         yield host
                     except Exception as error:  # raised again below, outside of the nursery
@@ -198,6 +204,10 @@ class Libp2pHost(Network):
     def links(self) -> tuple[Link, ...]:
         """A connection to a loopback or private address counts as ``lan``."""
         return self._connections.links()
+
+    def load(self) -> Load:
+        """Those of relayed connections among the handshakes."""
+        return self._connections.load(self._gate.handshakes + self._adoption.handshakes)
 
     async def dial(
         self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None, *, from_port: bool = False
@@ -354,16 +364,31 @@ class Libp2pHost(Network):
                 return
             try:
                 with slot.scope:
-                    await trio.sleep_until(self._delays.until(slot.origin))
-                    mux = await self._outgoing.admit(link)
-                    self._gate.admit(slot)
-                    await mux.event_closed.wait()
+                    mux = await self._shake_hands(link, slot)
+                    if self._gate.admit(slot, partial(worth_of, mux)):
+                        await mux.event_closed.wait()
                     if mux.cut_off:
                         self._delays.cut_off(slot.origin, trio.current_time())
             except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
                 log.debug("inbound.refused", error=type(error).__name__)
             finally:
                 self._gate.leave(slot)
+
+    async def _shake_hands(self, link: tcp.TcpStream, slot: InboundSlot) -> GuardedYamux:
+        now, until = trio.current_time(), self._delays.until(slot.origin)
+        if until > now:
+            self.refusals.note(Refusal.HANDSHAKE_PACED)
+            await trio.sleep_until(until)
+        began = trio.current_time()
+        try:
+            with trio.fail_after(limits.HANDSHAKE_S):
+                await self._turns.wait(slot.groups)
+                return await self._outgoing.admit(link)
+            raise trio.TooSlowError  # never: fail_after has raised it
+        except Exception:  # the library has deadlines of its own, and other names for what they end
+            is_late = trio.current_time() >= began + limits.HANDSHAKE_S
+            self.refusals.note(Refusal.HANDSHAKE_LATE if is_late else Refusal.HANDSHAKE_FAILED)
+            raise
 
     async def _connect(self, peer: PeerId, address: Address) -> GuardedYamux:
         if endpoint(address).relay is not None:
@@ -382,6 +407,7 @@ class Libp2pHost(Network):
     async def _open_on(self, connection: Connection, protocol: str) -> Stream:
         with library_errors("The connection is lost."):
             raw = await connection.mux.open_stream()
+        connection.mux.idle_s = 0.0
         stream = MuxStream(connection.mux, raw, connection.peer)
         try:
             await multistream.propose(stream, protocol)
@@ -391,6 +417,7 @@ class Libp2pHost(Network):
         return stream
 
     async def _answer_identify(self, stream: Stream) -> None:
+        await self._pace.wait(stream, IDENTIFY_US)
         await stream.write(
             identify.describe(
                 public_key=self._swarm.peerstore.pubkey(self._swarm.get_peer_id()).serialize(),

@@ -19,12 +19,14 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import DecodeError, NetError
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core import codec
 from p2pchat.core.dht_wire import ANSWER, REPLY_MAX_BYTES, REQUEST, REQUEST_MAX_BYTES, Push, Reply, Request, ToldPeer
 from p2pchat.core.framing import FrameReader, with_length
 from p2pchat.net.fifo import Channel, ChannelPool
 from p2pchat.net.hearsay import prefix_of_putter
 from p2pchat.net.keeper import Keeper, Watcher
+from p2pchat.net.pace import PUT_US, RECORDS_US, Pace
 from p2pchat.net.transport import Network, Stream
 
 RECORDS: Final = "/p2pchat/records/1"
@@ -118,12 +120,23 @@ class RecordsServer:
         keeper: the slots of this node.
         neighbours: the storers that an asker may be told of.
         on_stream: called with each inbound stream's peer.
+        pace: how fast it answers.
+        refusals: where it is counted what was not kept or not granted.
     """
 
-    def __init__(self, keeper: Keeper, neighbours: Neighbours, on_stream: Callable[[PeerId], None]) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        neighbours: Neighbours,
+        on_stream: Callable[[PeerId], None],
+        pace: Pace,
+        refusals: Refusals,
+    ) -> None:
         self._keeper = keeper
         self._neighbours = neighbours
         self._on_stream = on_stream
+        self._pace = pace
+        self._refusals = refusals
 
     async def serve(self, stream: Stream) -> None:
         """Answer one inbound stream until it ends.
@@ -135,9 +148,9 @@ class RecordsServer:
         self._on_stream(stream.peer)
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
-            session = _Session(stream, self._keeper, self._neighbours, nursery)
+            session = _Session(stream, self._keeper, self._neighbours, nursery, self._refusals)
             try:
-                await session.answer_requests()
+                await session.answer_requests(self._pace)
             except Exception as error:  # raised below: out of the nursery it would come in a group
                 failure = error
             finally:
@@ -150,8 +163,11 @@ class RecordsServer:
 class _Session(Watcher):
     """One inbound stream; what is pushed to it waits in a bounded queue."""
 
-    def __init__(self, stream: Stream, keeper: Keeper, neighbours: Neighbours, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, stream: Stream, keeper: Keeper, neighbours: Neighbours, nursery: trio.Nursery, refusals: Refusals
+    ) -> None:
         self._stream = stream
+        self._refusals = refusals
         self._keeper = keeper
         self._neighbours = neighbours
         self._nursery = nursery
@@ -159,13 +175,15 @@ class _Session(Watcher):
         self._pushes, self._waiting_pushes = trio.open_memory_channel[bytes](limits.PUSHES_QUEUED)
         self._pushes_are_sent = False
 
-    async def answer_requests(self) -> None:
-        """Read requests and answer them, one after the other."""
+    async def answer_requests(self, pace: Pace) -> None:
+        """Read requests and answer them, one after the other, as fast as ``pace`` allows."""
         framing = FrameReader(REQUEST_MAX_BYTES)
         while data := await self._stream.read(limits.STREAM_READ_BYTES):
             framing.feed(data)
             while (frame := framing.next_frame()) is not None:
-                await self._stream.write(with_length(codec.encode(self._answer(REQUEST.decode(frame)))))
+                request = REQUEST.decode(frame)
+                await pace.wait(self._stream, RECORDS_US + (0.0 if request.put is None else PUT_US))
+                await self._stream.write(with_length(codec.encode(self._answer(request))))
         if not framing.is_empty:
             raise DecodeError("a stream ended within a request")
 
@@ -174,6 +192,7 @@ class _Session(Watcher):
         try:
             self._pushes.send_nowait(codec.encode(Push(loc, record)))
         except trio.WouldBlock:
+            self._refusals.note(Refusal.WATCH_REFUSED)
             return False
         return True
 
@@ -181,8 +200,12 @@ class _Session(Watcher):
         stored = None
         if request.put is not None:
             stored = self._keeper.put(request.loc, request.put, prefix=self._prefix, by=self)
+            if not stored:
+                self._refusals.note(Refusal.RECORD_REFUSED)
         records = self._keeper.get(request.loc) if request.get else ()
         watch_s = self._keeper.watch(request.loc, self, request.watch_s)
+        if request.watch_s and not watch_s:
+            self._refusals.note(Refusal.WATCH_REFUSED)
         if watch_s and not self._pushes_are_sent:
             self._pushes_are_sent = True
             self._nursery.start_soon(self._send_pushes)

@@ -14,6 +14,9 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Final, cast
 
 import trio
@@ -26,9 +29,11 @@ from multiaddr import Multiaddr  # type: ignore[import-untyped]
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.net import circuits
 from p2pchat.net.addresses import endpoint
 from p2pchat.net.admission import Delays, InboundGate, InboundSlot
+from p2pchat.net.connections import worth_of
 from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux
 from p2pchat.net.stream import library_errors
@@ -139,16 +144,27 @@ class Adoption:
         swarm: what shakes hands, and is given the connections.
         delays: who has to wait.
         door: whether there are such connections, and with whom.
+        refusals: where it is counted who was not let in.
     """
 
-    def __init__(self, nursery: trio.Nursery, swarm: GuardedSwarm, delays: Delays, door: Doorkeeper) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, swarm: GuardedSwarm, delays: Delays, door: Doorkeeper, refusals: Refusals
+    ) -> None:
         self._nursery = nursery
         self._door = door
         self._delays = delays
         self._swarm = swarm
-        self._gate = InboundGate(limits.RELAYED_CONNECTIONS, limits.RELAYED_PER_RELAY, limits.RELAYED_HANDSHAKES)
+        self._gate = InboundGate(
+            limits.RELAYED_CONNECTIONS, limits.RELAYED_PER_RELAY, limits.RELAYED_HANDSHAKES, refusals
+        )
+        self._refusals = refusals
         self._dialled: dict[PeerId, None] = {}  # relays, oldest first
         self._carrying: Counter[PeerId] = Counter()
+
+    @property
+    def handshakes(self) -> int:
+        """How many are under way with those who come."""
+        return self._gate.handshakes
 
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         """See :meth:`~p2pchat.net.transport.Network.adopt`."""
@@ -189,12 +205,27 @@ class Adoption:
             with library_errors(_NOT_THE_PEER), trio.fail_after(limits.HANDSHAKE_S):
                 self._door.check_relayed(peer)
                 if peer is None:
-                    return await self._accept(link, stream.peer)
+                    with self._counted():
+                        return await self._accept(link, stream.peer)
                 conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(link, True), ID(bytes(peer)))
                 return cast(GuardedYamux, conn.muxed_conn)
             raise NetError(_NOT_THE_PEER)
         except BaseException:
             link.abort()
+            raise
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Around the handshake of one who comes; where it is too late it is cancelled from outside of this."""
+        began = trio.current_time()
+        try:
+            yield
+        except trio.Cancelled:
+            if trio.current_time() >= began + limits.HANDSHAKE_S:
+                self._refusals.note(Refusal.HANDSHAKE_LATE)
+            raise
+        except Exception:
+            self._refusals.note(Refusal.HANDSHAKE_FAILED)
             raise
 
     async def _carry(self, link: RelayedLink, relay: PeerId) -> None:
@@ -215,9 +246,11 @@ class Adoption:
                 await trio.sleep_until(self._delays.until(slot.origin))
                 raw = await self._swarm.upgrade_inbound_raw_conn(RawConnection(link, False), _NOWHERE)
                 mux = cast(GuardedYamux, raw)
-                self._gate.admit(slot)
-                self._nursery.start_soon(self._hold, slot, mux, name="relayed slot")
-                return mux
+                slot.scope = trio.CancelScope()  # from now on that of its life
+                if self._gate.admit(slot, partial(worth_of, mux)):
+                    self._nursery.start_soon(self._hold, slot, mux, name="relayed slot")
+                    return mux
+                await mux.abort()
         except BaseException:
             self._gate.leave(slot)
             raise
@@ -226,7 +259,10 @@ class Adoption:
 
     async def _hold(self, slot: InboundSlot, mux: GuardedYamux) -> None:
         try:
-            await mux.event_closed.wait()
+            with slot.scope:
+                await mux.event_closed.wait()
+            if slot.scope.cancelled_caught:
+                await mux.abort()
             if mux.cut_off:
                 self._delays.cut_off(slot.origin, trio.current_time())
         finally:

@@ -83,6 +83,11 @@ class MuxStream(Stream):
         super().adopt()
         self._mux.adopted(self._stream)
 
+    def keep(self) -> None:
+        """See :class:`~p2pchat.net.transport.Stream`."""
+        super().keep()
+        self._mux.is_kept = True
+
     async def read(self, max_bytes: int) -> bytes:
         """See :class:`~p2pchat.net.transport.Stream`."""
         if self._ungranted >= _GRANT_BYTES:

@@ -29,7 +29,7 @@ from p2pchat.base.ids import Address
 from p2pchat.net.addresses import endpoint, from_socket
 
 _MESSAGE_BYTES: Final = 65_535  # the longest Noise message
-_BACKLOG: Final = 1_024  # a flood of strangers must not push a connection into the kernel's retry after a second
+_BACKLOG: Final = 4_096  # a flood of strangers must not push a connection into the kernel's retry after a second
 Own = tuple[str, int]
 """The IP literal and port that a listening socket of this process is bound to."""
 

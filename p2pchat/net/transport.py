@@ -10,8 +10,8 @@ Rules, the same for every implementation and proven by one contract test suite:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from p2pchat.base.ids import Address, PeerId
@@ -36,6 +36,13 @@ class Stream(Protocol):
     def adopt(self) -> None:
         """From now on it is so."""
         self.is_adopted = True
+
+    is_kept: bool = False
+    """Its connection leads to somebody whom this node wants, and makes room for no stranger: see ``keep``."""
+
+    def keep(self) -> None:
+        """From now on it is so, as long as the connection is."""
+        self.is_kept = True
 
     @property
     def peer(self) -> PeerId:
@@ -93,6 +100,21 @@ class Link:
     path: Path
     since_s: float
     inbound: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much is under way, as ``stats.get`` shows it.
+
+    ``inbound``, ``outbound``: direct connections, by who has made them; ``relayed``: those through relays;
+    ``handshakes``: inbound, under way; ``streams``: that others have opened, by protocol.
+    """
+
+    inbound: int = 0
+    outbound: int = 0
+    relayed: int = 0
+    handshakes: int = 0
+    streams: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class Network(Protocol):
@@ -253,6 +275,10 @@ class Network(Protocol):
 
     def links(self) -> tuple[Link, ...]:
         """The live connections, one row a peer."""
+        ...
+
+    def load(self) -> Load:
+        """How much is under way."""
         ...
 
     async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.access import Access
-from p2pchat.net.transport import Link, PathWatcher, PeerWatcher, Source, Standing, Stream, StreamHandler, Told
+from p2pchat.net.transport import Link, Load, PathWatcher, PeerWatcher, Source, Standing, Stream, StreamHandler, Told
 
 
 class Unconnected:
@@ -96,6 +96,10 @@ class Unconnected:
     def links(self) -> tuple[Link, ...]:
         """None."""
         return ()
+
+    def load(self) -> Load:
+        """Nothing."""
+        return Load()
 
     async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:  # noqa: ARG002
         """Raises: NetError."""

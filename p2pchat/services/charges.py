@@ -3,22 +3,28 @@
 A price is what the thing takes here in microseconds, roughly: the frame's decoding, its answer's write, its share of a
 transaction. Texts that open, acks that settle and all else that a conversation needs are free, at whatever speed.
 
+What strangers bring is put off besides, before anything of it is looked up or opened: those of one network, and all
+together, may bring so much, however many PeerIDs they have. Contacts have no part in that.
+
 Source: PROTOCOL.md 5.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
+import trio
 
 from p2pchat.base import limits
-from p2pchat.base.errors import LimitError, PeerError, Stalled
+from p2pchat.base.errors import LimitError, NetError, PeerError, Stalled
 from p2pchat.base.ids import PeerId
 from p2pchat.base.refusals import Refusal, Refusals
-from p2pchat.core.allowance import Allowances
-from p2pchat.core.wire import BundleRequest, Nack, Ping, Pong
+from p2pchat.core.allowance import Allowance, Allowances
+from p2pchat.core.wire import BundleRequest, Flight, Nack, Ping, Pong
+from p2pchat.net.hearsay import prefix_of_putter
+from p2pchat.net.transport import Stream
 from p2pchat.net.unfinished import FrameUnfinished, Unfinished
 
 STREAM_US: Final = 1_000.0
@@ -46,13 +52,56 @@ def of_arrivals(repeats: int, unopened: int, unopened_bytes: int, flights: int, 
     return repeats * _REPEAT_US + unopened_us + flights * _FLIGHT_US + passed * _PASSED_US
 
 
+class StrangersWait(NetError):
+    """Strangers have brought so much that this one is not waited for."""
+
+
+class Strangers:
+    """What all of them together may bring to message streams.
+
+    Args:
+        refusals: where it is counted who had to wait, or was refused.
+    """
+
+    def __init__(self, clock: Callable[[], float], refusals: Refusals) -> None:
+        self._clock = clock
+        self._refusals = refusals
+        self._of_prefix = Allowances[bytes](
+            limits.STRANGERS_PREFIX_US, limits.STRANGERS_PREFIX_US_PER_S, limits.ALLOWANCES
+        )
+        self._of_all = Allowance(limits.STRANGERS_US, limits.STRANGERS_US_PER_S, 0.0)
+
+    async def wait(self, stream: Stream, cost_us: float) -> None:
+        """Until the stranger at the other end of ``stream`` may bring what costs this node ``cost_us`` at most.
+
+        Raises:
+            StrangersWait: that would take too long; nothing was counted, and it may ask again later.
+        """
+        now, prefix = self._clock(), prefix_of_putter(stream.remote_host, stream.peer)
+        if max(self._of_prefix.owed_s(prefix, now), self._of_all.owed_s(now)) > limits.STRANGERS_WAIT_S:
+            self._refusals.note(Refusal.STRANGER_REFUSED)
+            raise StrangersWait("strangers have brought too much")
+        wait_s = max(self._of_prefix.owe(prefix, cost_us, now), self._of_all.owe(cost_us, now))
+        if wait_s:
+            self._refusals.note(Refusal.STRANGER_PACED)
+            await trio.sleep(wait_s)
+
+
+def of_strangers(arrivals: Sequence[Flight | bytes]) -> float:
+    """What envelopes cost at most that nothing opens."""
+    flights = [each for each in arrivals if isinstance(each, Flight)]
+    envelopes = [each.envelope if isinstance(each, Flight) else each for each in arrivals]
+    return of_arrivals(0, len(envelopes), sum(map(len, envelopes)), len(flights), 0)
+
+
 class Charges:
     """The allowances of all peers.
 
     Args:
         clock: seconds, never going back.
 
-    ``refusals``: what was refused, here and below. ``unfinished``: what strangers have begun on message streams.
+    ``refusals``: what was refused, here and below. ``unfinished``: what strangers have begun on message streams;
+    ``strangers``: what they may bring.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -62,6 +111,7 @@ class Charges:
         )
         self.refusals = Refusals(_tell)
         self.unfinished = Unfinished(limits.STRANGERS_UNFINISHED_BYTES)
+        self.strangers = Strangers(clock, self.refusals)
 
     def charge(self, peer: PeerId, cost_us: float) -> None:
         """Raises: LimitError: ``peer`` has used its allowance up; to be cut off."""

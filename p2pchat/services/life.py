@@ -140,7 +140,8 @@ class Life:
         context.profile = await context.db.run(meta.load_profile)
         async with self._listen(context.profile.node_seed) as network:
             context.network = network
-            context.dht = Dht(network, context.params, context.now, entropy=context.entropy.bytes)
+            refusals = context.charges.refusals
+            context.dht = Dht(network, context.params, context.now, entropy=context.entropy.bytes, refusals=refusals)
             self._hold = hold = Hold(context)
             live = Live(context, self.online, before)
             self.connector = connector = Connector(context, live.parted)

@@ -38,7 +38,8 @@ from p2pchat.core.wire import (
 from p2pchat.net.pump import FrameReader, write_frames
 from p2pchat.net.transport import Stream
 from p2pchat.net.unfinished import Share
-from p2pchat.services import charges, deliver, device, greet, receive
+from p2pchat.services import arrivals as took
+from p2pchat.services import charges, deliver, device, greet
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, innermost, report_defect
 from p2pchat.services.opening import Opening
@@ -177,6 +178,7 @@ class Link:
     def _is(self, contact: int) -> None:
         self.contact = contact
         self._context.nodes_changed()  # it may be a node that nothing of the contact's has come from before
+        self.stream.keep()
         self.known.set()
         self.wake()  # what waits for the contact can leave on this stream, too
 
@@ -219,7 +221,7 @@ class Link:
     async def _take(self, arrivals: list[Flight | bytes]) -> None:
         if not arrivals:
             return
-        answer = await self._context.db.run(lambda tx: receive.receive(tx, self._context, arrivals, self.stream.peer))
+        answer = await took.take(self._context, self.stream, self.contact, arrivals)
         if answer.contacts and self.contact not in answer.contacts:
             if self.contact is not None:
                 raise NetError("the stream is another contact's than its PeerID was published for")
@@ -242,9 +244,7 @@ class Link:
             case Nack():
                 await self._refused(frame.eid)
             case BundleRequest():
-                peer, proof = self.stream.peer, frame.proof
-                raw = await self._context.db.run(lambda tx: greet.answer_request(tx, self._context, proof, peer))
-                await self.send([Bundle(raw)])
+                await self.send([Bundle(await took.answer(self._context, self.stream, self.contact, frame.proof))])
             case Bundle():
                 self._opening.answered(frame.bundle)
             case Ping():

@@ -72,7 +72,7 @@ class Survey:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer others, and ask them, until cancelled."""
         network = self._context.network
-        network.handle(AUTONAT, AutonatServer(network).serve)
+        network.handle(AUTONAT, AutonatServer(network, self._context.charges.refusals).serve)
         network.watch(self._met)
         task_status.started()
         undecided_s, own = _UNDECIDED_S, self._own()

@@ -58,7 +58,7 @@ class Upgrader:
 
     def __init__(self, context: Context, own: Callable[[], tuple[Address, ...]], believe: Believe = believed) -> None:
         self._context = context
-        self._dcutr = Dcutr(context.network, own, self._is_contact, believe)
+        self._dcutr = Dcutr(context.network, own, self._is_contact, believe, context.charges.refusals)
         self._plans: dict[PeerId, _Plan] = {}
         self._trying: set[PeerId] = set()  # who comes and goes is tried once at a time
         self._change = trio.Event()

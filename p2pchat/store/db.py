@@ -31,6 +31,7 @@ from p2pchat.base.errors import StoreError
 from p2pchat.core.events import DomainEvent
 from p2pchat.store.migrate import migrate
 from p2pchat.store.sqlite import Connection, Cursor, checkpoint, connect, driver_error, store_errors
+from p2pchat.store.timings import Timings
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -155,6 +156,7 @@ class Database:
         self._thread: threading.Thread | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._closed = False
+        self.commits = Timings()
         self._reading = threading.Condition()  # over the next one, and that the store is closed
         self._snapshots = 0
         if threaded:
@@ -331,6 +333,7 @@ class Database:
         finisher = self._finisher
         try:
             with store_errors():
+                began = time.perf_counter()
                 self._connection.execute("BEGIN IMMEDIATE")
                 for pending in jobs:
                     pending.result, tx = self._one(pending.job)
@@ -341,7 +344,9 @@ class Database:
                     after = finished.value if isinstance(finished, outcome.Value) else None
                     events += tx.events
                 self._connection.execute("COMMIT")
+                self.commits.note(time.perf_counter() - began)
         except Exception as error:
+            self.commits.note_failed()
             # the whole transaction is void: every caller hears it, and no event is told
             for pending in jobs:
                 pending.result = outcome.Error(error)

@@ -25,6 +25,7 @@ from p2pchat.net.serving import run_handler
 from p2pchat.net.transport import (
     PATH_RANK,
     Link,
+    Load,
     Network,
     Path,
     PathWatcher,
@@ -161,6 +162,16 @@ class MemoryNode(Network):
         """One a peer."""
         best = [(peer, self._connection(peer)) for peer in self._connections]
         return tuple(Link(peer, c.path(self), c.since_s, c.ends[1] is self) for peer, c in best)
+
+    def load(self) -> Load:
+        """There are no handshakes."""
+        every = self.connections()
+        direct = [c for c in every if not c.carriers]
+        inbound = sum(c.ends[1] is self for c in direct)
+        streams = Counter[str]()
+        for (_, protocol), count in self._serving.items():
+            streams[protocol] += count
+        return Load(inbound, len(direct) - inbound, len(every) - len(direct), 0, +streams)
 
     async def dial(
         self,

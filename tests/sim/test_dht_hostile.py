@@ -11,6 +11,7 @@ from trio.testing import MockClock
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import PeerId
+from p2pchat.base.refusals import Refusals
 from p2pchat.core.codec import encode
 from p2pchat.core.dht_wire import REQUEST, REQUEST_MAX_BYTES, Push, Reply, Request, ToldPeer
 from p2pchat.core.framing import FrameReader, with_length
@@ -18,6 +19,7 @@ from p2pchat.core.kad_wire import FIND_NODE, KadMessage, encode_request
 from p2pchat.core.kad_wire import with_length as with_varint
 from p2pchat.net.addresses import from_socket, peer_id_from_key
 from p2pchat.net.kad import KAD, KadServer
+from p2pchat.net.pace import Pace
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Stream
 from p2pchat.testing.memnode import MemoryNode
@@ -40,7 +42,7 @@ async def meet(peer: Peer, node: MemoryNode) -> None:
 
 def router(node: MemoryNode, *known: MemoryNode) -> None:
     """Make ``node`` one that serves the kad wire alone."""
-    node.handle(KAD, KadServer(lambda key, stream: told(*known), lambda peer: None).serve)
+    node.handle(KAD, KadServer(lambda key, stream: told(*known), lambda peer: None, Pace(Refusals())).serve)
 
 
 def storer(node: MemoryNode, answer: Callable[[Request], list[bytes]]) -> None:

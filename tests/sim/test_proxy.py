@@ -9,10 +9,10 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.base.ids import Address, PeerId
+from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.autonat import AUTONAT
 from p2pchat.net.circuits import HOP
 from p2pchat.net.dcutr import DCUTR
-from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.transport import Stream
 from p2pchat.services.context import Reach
 from p2pchat.testing.cluster import Cluster, Node, eventually

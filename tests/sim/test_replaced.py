@@ -304,6 +304,7 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "net.peers": {},
                 "net.addrs": {},
                 "net.export": {},
+                "stats.get": {},
             }
             for method, found in works.items():
                 await methods(method, found, CONNECTION)

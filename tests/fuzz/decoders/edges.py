@@ -183,6 +183,7 @@ class _Said:
     """A stream on which everything was said already: nothing on it waits."""
 
     is_adopted = False
+    is_kept = False
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -190,6 +191,9 @@ class _Said:
         self.remote_host = "192.0.2.1"
 
     def adopt(self) -> None:
+        pass
+
+    def keep(self) -> None:
         pass
 
     async def read(self, max_bytes: int) -> bytes:

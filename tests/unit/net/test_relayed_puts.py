@@ -8,11 +8,13 @@ from typing import cast
 import trio
 
 from p2pchat.base.ids import PeerId
+from p2pchat.base.refusals import Refusals
 from p2pchat.core import codec
 from p2pchat.core.dht_wire import Request
 from p2pchat.core.framing import with_length
 from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.keeper import Keeper
+from p2pchat.net.pace import Pace
 from p2pchat.net.records import RecordsServer
 from p2pchat.net.transport import Stream
 
@@ -51,7 +53,7 @@ def prefixes(host: str | None) -> set[bytes]:
         return False
 
     keeper = SimpleNamespace(put=put, watch=lambda *_: 0, leave=lambda _: None)
-    server = RecordsServer(cast(Keeper, keeper), lambda *_: (), lambda _: None)
+    server = RecordsServer(cast(Keeper, keeper), lambda *_: (), lambda _: None, Pace(Refusals()), Refusals())
     for number in range(5):
         trio.run(server.serve, Asker(number, host))
     return found

@@ -1,0 +1,46 @@
+"""``stats``: what goes on in the node."""
+
+from __future__ import annotations
+
+import click
+
+from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
+from p2pchat.cli.output import emit, table
+from p2pchat.cli.reading import duration, fields, number, text
+
+
+@click.command()
+@json_option
+@pass_invocation
+def stats(invocation: Invocation) -> None:
+    """Show what goes on in the node: connections, what strangers were refused, memory and disk.
+
+    What was never refused is left out, but not with --json.
+    """
+    shown = invocation.call("stats.get")
+    if invocation.as_json:
+        emit(shown)
+        return
+    connections, commits = fields(shown, "connections"), fields(shown, "commit_ms")
+    rows = [
+        ["running for", duration(number(shown, "uptime_s"))],
+        ["peers", text(shown, "peers")],
+        *([f"connections {name}", text(connections, name)] for name in connections),
+        ["handshakes under way", text(shown, "handshakes")],
+        *([f"streams {name}", text(fields(shown, "streams"), name)] for name in sorted(fields(shown, "streams"))),
+        ["messages not delivered", text(shown, "outbox")],
+        ["records kept for others", text(shown, "records")],
+        ["boxes held for others", f"{text(shown, 'mailbox_boxes')}, {_size(number(shown, 'mailbox_bytes'))}"],
+        ["strangers' unfinished frames", _size(number(shown, "unfinished_bytes"))],
+        ["memory", _size(number(shown, "rss_bytes")) if shown.get("rss_bytes") is not None else "–"],
+        ["database", f"{_size(number(shown, 'db_bytes'))}, log {_size(number(shown, 'wal_bytes'))}"],
+        ["commits", f"{text(shown, 'commits')}, {text(shown, 'commits_failed')} failed"],
+        ["a commit takes", ", ".join(f"{name} {text(commits, name)} ms" for name in commits)],
+    ]
+    refused = fields(shown, "refusals")
+    rows += [[f"refused {name}", text(refused, name)] for name in refused if number(refused, name)]
+    table(rows)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
