@@ -80,8 +80,10 @@ class CountingNetwork(Network):
     async def check(self, within_s: float) -> None:
         await self._network.check(within_s)
 
-    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
-        await self._network.punch(peer, addresses, leads=leads)
+    async def punch(
+        self, peer: PeerId, addresses: Sequence[Address], *, leads: bool, within_s: float | None = None
+    ) -> Address | None:
+        return await self._network.punch(peer, addresses, leads=leads, within_s=within_s)
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         await self._network.confirm(peer, address)

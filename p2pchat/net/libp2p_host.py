@@ -211,13 +211,18 @@ class Libp2pHost(Network):
         """Within ``limits.HANDSHAKE_S``."""
         return await self._adoption.adopt(stream, peer)
 
-    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
-        """Within ``limits.PUNCH_S``, all addresses at once."""
+    async def punch(
+        self, peer: PeerId, addresses: Sequence[Address], *, leads: bool, within_s: float | None = None
+    ) -> Address | None:
+        """All addresses at once."""
+        met: Address | None = None
         try:
-            await self._outgoing.punch(peer, addresses, leads=leads)
+            met = await self._outgoing.punch(peer, addresses, within_s or limits.PUNCH_S, leads=leads)
         except NetError:
             if all(connection.path == "relayed" for connection in self._connections.alive(peer)):  # none came to us
                 raise
+        self._dialer.settle(peer)
+        return met
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """Within ``limits.CONFIRM_S``."""

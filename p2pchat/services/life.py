@@ -174,7 +174,7 @@ class Life:
                 herald.nudge()
                 reservations.look()
 
-            reachability = Reachability(context, moved)
+            reachability = Reachability(context, moved, connector.hurry)
 
             async with trio.open_nursery() as nursery:
                 await nursery.start(context.dht.run)

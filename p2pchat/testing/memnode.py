@@ -182,9 +182,13 @@ class MemoryNode(Network):
         """By an exchange of PeerIDs in the place of a handshake; see :mod:`~.memcircuit`."""
         return await self._net.circuits.adopt(self, stream, peer)
 
-    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+    async def punch(
+        self, peer: PeerId, addresses: Sequence[Address], *, leads: bool, within_s: float | None = None
+    ) -> Address | None:
         """Whoever is hidden is found by one who looks for it while it looks for them, and the other way round leads."""
-        await self._net.punch(self, peer, addresses, leads=leads)
+        met = await self._net.punch(self, peer, addresses, within_s or limits.PUNCH_S, leads=leads)
+        self._dialer.settle(peer)
+        return met
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """Nothing is left of it."""
