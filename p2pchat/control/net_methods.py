@@ -72,6 +72,9 @@ class NetMethods:
         entry = parse_entry(text)
         nodes = await resolved([entry], self._context.texts)
         why = "No name server tells of a node under that name."
+        own = self._context.network.peer_id
+        if nodes and all(peer == own for peer, _ in nodes):
+            raise UsageError("This is the address of this node itself; name that of another.")
         for peer, addresses in nodes[: limits.BOOTSTRAP_WAVES]:
             try:
                 await self._context.network.dial(peer, addresses)
