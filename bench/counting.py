@@ -74,6 +74,9 @@ class CountingNetwork(Network):
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         return await self._network.adopt(stream, peer)
 
+    def has_opened(self, host: str) -> bool:
+        return self._network.has_opened(host)
+
     async def probe(self, peer: PeerId) -> float:
         return await self._network.probe(peer)
 

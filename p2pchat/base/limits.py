@@ -55,6 +55,8 @@ AUTONAT_PREFIX_PER_S: Final = 1.0 / 15
 AUTONAT_ALL: Final = 120.0
 AUTONAT_ALL_PER_S: Final = 2.0
 AUTONAT_ASKED: Final = 8  # peers that this node asks in one round, each of another prefix
+REACHED_S: Final = 3_600.0  # for which it counts that somebody has come from the internet
+OPENED: Final = 4_096  # hosts that are remembered to which this node has connected from where it listens
 
 # the local network and changes of it, PROTOCOL.md 7.5 and 7.7
 INTERFACES_POLL_S: Final = 2.0  # where the kernel does not tell of changes

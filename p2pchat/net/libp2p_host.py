@@ -228,6 +228,10 @@ class Libp2pHost(Network):
         """Within ``limits.CONFIRM_S``."""
         await self._outgoing.confirm(peer, address)
 
+    def has_opened(self, host: str) -> bool:
+        """The newest ``limits.OPENED`` are remembered."""
+        return self._whereabouts.has_opened(host)
+
     async def probe(self, peer: PeerId) -> float:
         """By libp2p's ping."""
         for connection in self._connections.alive(peer)[:1]:
@@ -236,6 +240,7 @@ class Libp2pHost(Network):
 
     async def check(self, within_s: float) -> None:
         """All connections at once."""
+        self._whereabouts.moved()
 
         async def one(connection: Connection) -> None:
             with trio.move_on_after(within_s), suppress(NetError):  # either way it did not answer

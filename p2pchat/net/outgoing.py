@@ -79,6 +79,7 @@ class Outgoing:
         with library_errors(_NOT_THE_PEER):
             own = self._own(end) if peer in self._from_port and addr.is_global(address) else None
             if own is not None and end.kind in ("ip4", "ip6"):
+                self._whereabouts.opens(end.host)
                 stream = await tcp.connect_from(own, end.host, end.port, must=False)
             else:
                 stream = await tcp.connect(end.host, end.port)
@@ -118,6 +119,7 @@ class Outgoing:
         own = self._own(end)
         if own is None:
             return
+        self._whereabouts.opens(end.host)
         with suppress(NetError):  # another address may do, or the other end's attempt: done says so
             with library_errors(_NOT_THE_PEER):
                 stream = await tcp.connect_from(own, end.host, end.port, must=not meeting.leads)

@@ -227,6 +227,12 @@ class Network(Protocol):
         """
         ...
 
+    def has_opened(self, host: str) -> bool:
+        """Whether this node has connected to the IP literal ``host`` from the port on which it listens, since its
+        network has changed: a NAT may let in whoever is there, and nobody else.
+        """
+        ...
+
     async def probe(self, peer: PeerId) -> float:
         """A round trip to ``peer`` on its best connection, in seconds.
 
@@ -236,7 +242,7 @@ class Network(Protocol):
         ...
 
     async def check(self, within_s: float) -> None:
-        """Close every connection on which nothing comes back within ``within_s``: the network may have changed."""
+        """The network has changed: close every connection on which nothing comes back within ``within_s``."""
         ...
 
     async def open(self, peer: PeerId, protocol: str) -> Stream:

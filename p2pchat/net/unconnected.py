@@ -52,6 +52,10 @@ class Unconnected:
         """Raises: NetError."""
         raise _unconnected()
 
+    def has_opened(self, host: str) -> bool:  # noqa: ARG002
+        """It connects to nobody."""
+        return False
+
     async def probe(self, peer: PeerId) -> float:  # noqa: ARG002
         """Raises: NetError."""
         raise _unconnected()
