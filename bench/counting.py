@@ -79,14 +79,19 @@ class CountingNetwork(Network):
     async def adopt(self, stream: Stream, peer: PeerId | None) -> PeerId:
         return await self._network.adopt(stream, peer)
 
+    def has_opened(self, host: str) -> bool:
+        return self._network.has_opened(host)
+
     async def probe(self, peer: PeerId) -> float:
         return await self._network.probe(peer)
 
     async def check(self, within_s: float) -> None:
         await self._network.check(within_s)
 
-    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
-        await self._network.punch(peer, addresses, leads=leads)
+    async def punch(
+        self, peer: PeerId, addresses: Sequence[Address], *, leads: bool, within_s: float | None = None
+    ) -> Address | None:
+        return await self._network.punch(peer, addresses, leads=leads, within_s=within_s)
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         await self._network.confirm(peer, address)

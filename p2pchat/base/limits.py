@@ -56,6 +56,11 @@ PUNCHES_PEER_PER_S: Final = 1.0 / 30
 PUNCHES_OWN: Final = 12.0  # attempts of this node's own toward one peer: three series, however often it comes anew
 PUNCHES_OWN_PER_S: Final = 1.0 / 15
 
+KNOCK_S: Final = 10.0  # by the node that leads, at a contact that was met before
+KNOCK_OFTEN: Final = ((120.0, 10.0), (720.0, 20.0))  # seconds since it began, and until then between two
+KNOCK_RARELY_S: Final = 600.0  # from then on: less than all that, so that who has begun meets who began long ago
+KNOCKS: Final = 128  # under way at the same time
+
 # whether others are reached, PROTOCOL.md 7.3
 AUTONAT_ADDRESSES: Final = 2  # that are dialled for one question
 AUTONAT_DIALS: Final = 16  # questions whose asker is being dialled
@@ -67,6 +72,8 @@ AUTONAT_PREFIX_PER_S: Final = 1.0 / 15
 AUTONAT_ALL: Final = 120.0
 AUTONAT_ALL_PER_S: Final = 2.0
 AUTONAT_ASKED: Final = 8  # peers that this node asks in one round, each of another prefix
+REACHED_S: Final = 3_600.0  # for which it counts that somebody has come from the internet
+OPENED: Final = 4_096  # hosts that are remembered to which this node has connected from where it listens
 
 # who may come near
 RULES: Final = 1_000  # of the user's about contacts, peers and networks: all are read whenever one changes

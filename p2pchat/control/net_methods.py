@@ -89,6 +89,9 @@ class NetMethods(RuleMethods):
             raise UsageError("Through a proxy no name server is asked; /dns4/… names of nodes work, and addresses.")
         named = await resolved([entry], self._context.texts)
         why = "No name server tells of a node under that name."
+        own = self._context.network.peer_id
+        if named and all(peer == own for peer, _ in named):
+            raise UsageError("This is the address of this node itself; name that of another.")
         for peer, addresses in named[: limits.BOOTSTRAP_WAVES]:
             try:
                 await self._context.network.dial(peer, addresses)

@@ -8,6 +8,7 @@ Rules:
 - Such a peer may have this node knock at a few addresses: of each kind those of one host, two ports of it, global ones
   alone, none of WebSocket. Whether they are its own is not known, so it may do that seldom, whoever of the two began.
 - Nothing is given up for an attempt: the relayed connection stays as it was.
+- Where two have met is told: without a relay they may meet there again (:mod:`p2pchat.services.knock`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ DCUTR: Final = "/libp2p/dcutr"
 
 Believe = Callable[[Iterable[bytes]], tuple[Address, ...]]
 IsFriend = Callable[[PeerId], Awaitable[bool]]
+Met = Callable[[PeerId, Address], Awaitable[None]]
 
 
 def believed(told: Iterable[bytes]) -> tuple[Address, ...]:
@@ -56,6 +58,7 @@ class Dcutr:
         network: where peers are met.
         own: where this node may be met.
         is_friend: whether a peer is one whom the user wants to reach; nobody else joins.
+        met: called with a peer that was met half way, and the address of the other end.
         believe: see :func:`believed`.
         refusals: where it is counted whom this node did not join.
     """
@@ -65,6 +68,7 @@ class Dcutr:
         network: Network,
         own: Callable[[], tuple[Address, ...]],
         is_friend: IsFriend,
+        met: Met,
         believe: Believe = believed,
         refusals: Refusals | None = None,
     ) -> None:
@@ -72,6 +76,7 @@ class Dcutr:
         self._network = network
         self._own = own
         self._is_friend = is_friend
+        self._met = met
         self._believe = believe
         self._inviting: set[PeerId] = set()
         self._joining: set[PeerId] = set()
@@ -89,7 +94,7 @@ class Dcutr:
         if not addresses:
             raise NetError("The peer does not say where it could be reached.")
         self._spend(peer)
-        await self._network.punch(peer, addresses, leads=True)
+        await self._meet(peer, addresses, leads=True)  # the other end may just be inviting: that is half way, too
 
     async def invite(self, peer: PeerId) -> None:
         """One attempt to meet ``peer`` half way.
@@ -107,12 +112,17 @@ class Dcutr:
         try:
             addresses, rtt_s = await self._agree(peer)
             await trio.sleep(rtt_s / 2)
-            await self._network.punch(peer, addresses, leads=False)
+            await self._meet(peer, addresses, leads=False)
         finally:
             self._inviting.discard(peer)
 
     def _met_at(self) -> list[Address]:
         return [address for address in self._own() if not endpoint(address).ws][:ADDRESSES]
+
+    async def _meet(self, peer: PeerId, addresses: tuple[Address, ...], *, leads: bool) -> None:
+        at = await self._network.punch(peer, addresses, leads=leads)
+        if at is not None:
+            await self._met(peer, at)
 
     def _spend(self, peer: PeerId) -> None:
         if not self._of_own.spend(peer, 1.0, trio.current_time()):
@@ -171,7 +181,7 @@ class Dcutr:
                 raise NetError("There is no way to meet half way.")
             await stream.write(with_length(encode(CONNECT, list(map(bytes, own)))))
             await _read(stream, SYNC)
-        await self._network.punch(stream.peer, addresses, leads=True)
+        await self._meet(stream.peer, addresses, leads=True)
 
 
 async def _read(stream: Stream, kind: int) -> tuple[bytes, ...]:

@@ -82,6 +82,13 @@ class Dialer(Generic[T]):
         if not race.won:
             raise NetError(_UNREACHABLE)
 
+    def settle(self, peer: PeerId) -> None:
+        """``peer`` is connected by another way: who waits for a race to it waits no longer."""
+        race = self._races.get(peer)
+        if race is not None:
+            race.won = True
+            race.scope.cancel()
+
     async def _run(self, race: _Race[T]) -> None:
         try:
             await race.run()

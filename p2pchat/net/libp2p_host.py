@@ -255,17 +255,26 @@ class Libp2pHost(Network):
         """Within ``limits.HANDSHAKE_S``."""
         return await self._adoption.adopt(stream, peer)
 
-    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
-        """Within ``limits.PUNCH_S``, all addresses at once."""
+    async def punch(
+        self, peer: PeerId, addresses: Sequence[Address], *, leads: bool, within_s: float | None = None
+    ) -> Address | None:
+        """All addresses at once."""
+        met: Address | None = None
         try:
-            await self._outgoing.punch(peer, addresses, leads=leads)
+            met = await self._outgoing.punch(peer, addresses, within_s or limits.PUNCH_S, leads=leads)
         except NetError:
             if all(connection.path == "relayed" for connection in self._connections.alive(peer)):  # none came to us
                 raise
+        self._dialer.settle(peer)
+        return met
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """Within ``limits.CONFIRM_S``."""
         await self._outgoing.confirm(peer, address)
+
+    def has_opened(self, host: str) -> bool:
+        """The newest ``limits.OPENED`` are remembered."""
+        return self._whereabouts.has_opened(host)
 
     async def probe(self, peer: PeerId) -> float:
         """By libp2p's ping."""
@@ -275,6 +284,7 @@ class Libp2pHost(Network):
 
     async def check(self, within_s: float) -> None:
         """All connections at once."""
+        self._whereabouts.moved()
 
         async def one(connection: Connection) -> None:
             with trio.move_on_after(within_s), suppress(NetError):  # either way it did not answer

@@ -8,6 +8,8 @@ Rules:
   connection that both have opened, and both would begin the handshake.
 - Who *leads* begins the handshake, whichever end of TCP it is. Where both have opened the connection that is agreed on
   before; where the other's attempt reaches the listening socket instead, it is known by where it comes from.
+- A connection made from that port is ended by a reset: one that was ended properly while nothing gets through would
+  hold the two ports for minutes, and nobody could connect anew between them.
 - Who looks whether an address is reached authenticates who answers there, and closes.
 - None of this is for WebSocket: nobody meets there half way, and no NAT is learnt about by it.
 - Nothing is dialled that the :class:`~.doorkeeper.Doorkeeper` forbids. A name is resolved before it is asked, where it
@@ -46,11 +48,17 @@ _NOT_THE_PEER: Final = "The address did not answer as the peer."
 
 @dataclass(eq=False, slots=True)
 class Meeting:
-    """An attempt to meet half way. ``done``: a connection has come about by it."""
+    """An attempt to meet half way. ``done``: a connection has come about by it, ``at`` an address of the peer."""
 
     peer: PeerId
     leads: bool
     done: trio.Event = field(default_factory=trio.Event)
+    at: Address | None = field(default=None, repr=False)
+
+    def succeed(self, at: Address) -> None:
+        """The peer has answered, and this is the other end of the connection."""
+        self.at = at
+        self.done.set()
 
 
 class Outgoing:
@@ -86,6 +94,7 @@ class Outgoing:
         with library_errors(_NOT_THE_PEER):
             own = self._own(end) if peer in self._from_port and addr.is_global(address) and not end.ws else None
             if own is not None and end.kind in ("ip4", "ip6"):
+                self._whereabouts.opens(end.host)
                 stream = tcp.TcpStream(await self._way.connect_from(own, end, must=False))
             else:
                 stream = await self._stream(peer, end)
@@ -114,7 +123,7 @@ class Outgoing:
             if not self._from_port[peer]:
                 del self._from_port[peer]
 
-    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+    async def punch(self, peer: PeerId, addresses: Sequence[Address], within_s: float, *, leads: bool) -> Address:
         """See :meth:`~p2pchat.net.transport.Network.punch`."""
         if self._way.is_hidden:
             raise NetError("Through a proxy nobody is met half way.")
@@ -122,22 +131,24 @@ class Outgoing:
         meeting = Meeting(peer, leads)
         self._awaited.update({(end.host, end.port): meeting for end in ends})
         try:
-            with trio.move_on_after(limits.PUNCH_S):
+            with trio.move_on_after(within_s):
                 async with trio.open_nursery() as nursery:
                     for end in ends:
                         nursery.start_soon(self._punch_one, meeting, end)
                     await meeting.done.wait()
                     nursery.cancel_scope.cancel()
         finally:
-            for end in ends:
-                self._awaited.pop((end.host, end.port), None)
-        if not meeting.done.is_set():
+            for key in [key for key, each in self._awaited.items() if each is meeting]:  # not another attempt's
+                del self._awaited[key]
+        if meeting.at is None:
             raise NetError("None of the peer's addresses answered.")
+        return meeting.at
 
     async def _punch_one(self, meeting: Meeting, end: addr.Endpoint) -> None:
         own = self._own(end)
         if own is None:
             return
+        self._whereabouts.opens(end.host)
         with suppress(NetError):  # another address may do, or the other end's attempt: done says so
             with library_errors(_NOT_THE_PEER):
                 stream = tcp.TcpStream(await self._way.connect_from(own, end, must=not meeting.leads))
@@ -145,7 +156,7 @@ class Outgoing:
                     await self._lead(stream, ID(bytes(meeting.peer)))
                 else:
                     await self._follow(stream, meeting.peer)
-            meeting.done.set()
+            meeting.succeed(addr.from_socket(end.host, end.port))
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """See :meth:`~p2pchat.net.transport.Network.confirm`."""
@@ -169,6 +180,8 @@ class Outgoing:
             stream.conceal()
         remote = stream.get_remote_address()
         meeting = None if remote is None else self._awaited.get(remote)
+        if meeting is not None:
+            tcp.end_by_reset(stream.stream)
         with trio.fail_after(limits.HANDSHAKE_S):
             await stream.follow()
             if meeting is not None and meeting.leads:
@@ -177,10 +190,10 @@ class Outgoing:
             else:
                 raw = RawConnection(stream, False)
                 mux = cast(GuardedYamux, await self._swarm.upgrade_inbound_raw_conn(raw, _NOWHERE))
-        if meeting is None:
+        if meeting is None or remote is None:
             self._whereabouts.reached_by(stream.remote_host)
         elif mux.peer_id.to_bytes() == meeting.peer:
-            meeting.done.set()
+            meeting.succeed(addr.from_socket(*remote))
         return mux
 
     def as_listening(self, seen: Address, mux: GuardedYamux) -> Address | None:

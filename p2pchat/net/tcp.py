@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, cast
@@ -39,6 +40,7 @@ FarEnd = tuple[str, int]
 # A vanished machine is noticed by the kernel, without a task and a ping a connection; a stopped process is not, which
 # is what net.heartbeat is for (guard 5).
 _SHARED: Final = tuple(getattr(socket, name) for name in ("SO_REUSEADDR", "SO_REUSEPORT") if hasattr(socket, name))
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 3}
 
 
@@ -219,7 +221,7 @@ async def resolve(name: str, port: int) -> list[str]:
 
 
 async def connect_from(own: Own, host: str, port: int, *, must: bool) -> trio.SocketStream:
-    """Connect from the port of a listening socket.
+    """Connect from the port of a listening socket. It ends by a reset: see :func:`end_by_reset`.
 
     Args:
         own: that of this process, of the same kind as ``host``.
@@ -237,6 +239,7 @@ async def connect_from(own: Own, host: str, port: int, *, must: bool) -> trio.So
             sock.setsockopt(socket.SOL_SOCKET, option, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         await sock.bind(own)
         await sock.connect((host, port))
     except OSError as error:
@@ -248,6 +251,16 @@ async def connect_from(own: Own, host: str, port: int, *, must: bool) -> trio.So
         sock.close()
         raise
     return trio.SocketStream(sock)
+
+
+def end_by_reset(stream: trio.SocketStream) -> None:
+    """Have a connection end by a reset, whoever closes it, a killed process too: as one of :func:`connect_from` does.
+
+    Nothing is left of it then, and the two ports can be connected anew at once, also where nothing got through when it
+    ended. What was not sent by then is lost, as when the machine stops: what counts is acknowledged above.
+    """
+    with suppress(OSError):  # gone already; the first read will say so
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
 
 def _connect_error(error: OSError) -> str:

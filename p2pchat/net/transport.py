@@ -218,16 +218,24 @@ class Network(Protocol):
         """
         ...
 
-    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+    async def punch(
+        self, peer: PeerId, addresses: Sequence[Address], *, leads: bool, within_s: float | None = None
+    ) -> Address | None:
         """Connect to ``peer`` from the port on which this node listens, at all ``addresses`` at once, whatever
         connection there is: the other end does the same at the same moment.
 
         Args:
             addresses: IP addresses, which the caller has bounded in number and reach.
             leads: this node begins the handshake; the other end must not.
+            within_s: ``limits.PUNCH_S`` where it is None.
+
+        Returns:
+            The address of the other end; None: a connection is there by another way.
 
         Raises:
-            NetError: no connection has come about within ``limits.PUNCH_S``.
+            NetError: no connection has come about within ``within_s``.
+
+        Concurrency: whoever dials ``peer`` at the same time need not wait any longer.
         """
         ...
 
@@ -248,6 +256,12 @@ class Network(Protocol):
         """
         ...
 
+    def has_opened(self, host: str) -> bool:
+        """Whether this node has connected to the IP literal ``host`` from the port on which it listens, since its
+        network has changed: a NAT may let in whoever is there, and nobody else.
+        """
+        ...
+
     async def probe(self, peer: PeerId) -> float:
         """A round trip to ``peer`` on its best connection, in seconds.
 
@@ -257,7 +271,7 @@ class Network(Protocol):
         ...
 
     async def check(self, within_s: float) -> None:
-        """Close every connection on which nothing comes back within ``within_s``: the network may have changed."""
+        """The network has changed: close every connection on which nothing comes back within ``within_s``."""
         ...
 
     async def open(self, peer: PeerId, protocol: str) -> Stream:

@@ -56,6 +56,10 @@ class Unconnected:
         """Raises: NetError."""
         raise _unconnected()
 
+    def has_opened(self, host: str) -> bool:  # noqa: ARG002
+        """It connects to nobody."""
+        return False
+
     async def probe(self, peer: PeerId) -> float:  # noqa: ARG002
         """Raises: NetError."""
         raise _unconnected()
@@ -63,7 +67,14 @@ class Unconnected:
     async def check(self, within_s: float) -> None:
         """There is no connection."""
 
-    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:  # noqa: ARG002
+    async def punch(
+        self,
+        peer: PeerId,  # noqa: ARG002
+        addresses: Sequence[Address],  # noqa: ARG002
+        *,
+        leads: bool,  # noqa: ARG002
+        within_s: float | None = None,  # noqa: ARG002
+    ) -> Address | None:
         """Raises: NetError."""
         raise _unconnected()
 

@@ -5,26 +5,40 @@ Rules:
 - An address that stands on no interface is known by somebody: the router that maps it, the peers that saw it, a relay.
   Each says what it knows anew, and the last word of each counts.
 - Whether strangers reach this node there is another matter (``standing``), which none of these decides.
+- What was seen of the network ends with it: who came from the internet, and toward whom a NAT was opened.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
+import trio
+
+from p2pchat.base import limits
 from p2pchat.base.ids import Address
-from p2pchat.net.addresses import Scope, concrete, farthest_first, is_global, scope_of, varied
+from p2pchat.net.addresses import Scope, concrete, endpoint, farthest_first, is_global, scope_of, varied
 from p2pchat.net.transport import Network, Source, Standing
 
 CIRCUITS_TOLD: Final = 2
 
 
+def published(network: Network, count: int) -> tuple[Address, ...]:
+    """The own addresses of a node, at most ``count``, of every kind and reach one before any second; loopback ones
+    where there is no other: to whoever reads them they are addresses of the reader's machine.
+    """
+    own = network.addresses()
+    beyond = [address for address in own if scope_of(endpoint(address).host) is not Scope.LOOPBACK]
+    return varied(beyond or own, count)
+
+
 def reached_at(network: Network, count: int) -> tuple[Address, ...]:
-    """Where others reach a node, at most ``count`` addresses: its own, of every kind and reach one, and those through
-    relays behind them, for two of which there is always room.
+    """Where others reach a node, at most ``count`` addresses: its own, and those through relays behind them, for two of
+    which there is always room.
     """
     circuits = network.circuits()[: min(CIRCUITS_TOLD, count - 1)]
-    return (*varied(network.addresses(), count - len(circuits)), *circuits)
+    return (*published(network, count - len(circuits)), *circuits)
 
 
 class Whereabouts:
@@ -38,7 +52,8 @@ class Whereabouts:
         self.is_hidden = is_hidden
         self.bound: tuple[Address, ...] = ()
         self.standing: Standing = "unknown"
-        self._was_reached = False
+        self._reached_until = float("-inf")
+        self._opened: OrderedDict[str, None] = OrderedDict()
         self._told: dict[Source, tuple[Address, ...]] = {}
 
     def addresses(self) -> tuple[Address, ...]:
@@ -66,9 +81,26 @@ class Whereabouts:
     def is_on_internet(self) -> bool:
         """Whether what is served to those who can be reached is served to the internet (PROTOCOL.md 7.3)."""
         if self.standing == "unknown":  # a first node has nobody to confirm what its interface, or a visitor, says
-            return self._was_reached or any(map(is_global, self.addresses()))
+            return trio.current_time() < self._reached_until or any(map(is_global, self.addresses()))
         return self.standing == "public"
 
     def reached_by(self, host: str) -> None:
         """Somebody at the IP literal ``host`` has connected to a listening socket."""
-        self._was_reached = self._was_reached or scope_of(host) is Scope.GLOBAL
+        if scope_of(host) is Scope.GLOBAL:
+            self._reached_until = trio.current_time() + limits.REACHED_S
+
+    def opens(self, host: str) -> None:
+        """This node connects to the IP literal ``host`` from the port on which it listens."""
+        self._opened[host] = None
+        self._opened.move_to_end(host)
+        if len(self._opened) > limits.OPENED:
+            self._opened.popitem(last=False)
+
+    def has_opened(self, host: str) -> bool:
+        """See :meth:`~p2pchat.net.transport.Network.has_opened`."""
+        return host in self._opened
+
+    def moved(self) -> None:
+        """The network has changed."""
+        self._reached_until = float("-inf")
+        self._opened.clear()

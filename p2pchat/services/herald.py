@@ -20,7 +20,8 @@ from p2pchat.base.errors import P2PChatError
 from p2pchat.base.ids import Address
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.presence import PRESENCE_ADDRESSES, Mailbox, OwnPresence, Presence, encode_presence
-from p2pchat.net.addresses import is_global, varied
+from p2pchat.net.addresses import is_global
+from p2pchat.net.whereabouts import published
 from p2pchat.services import announce
 from p2pchat.services import presence as presences
 from p2pchat.services.changes import Change
@@ -156,7 +157,7 @@ class Herald:
 
     def _draft(self, presence: OwnPresence, wanted: _Wanted) -> announce.Draft:
         context, network = self._context, self._context.network
-        addresses = varied(network.addresses(), PRESENCE_ADDRESSES)
+        addresses = published(network, PRESENCE_ADDRESSES)
         every_s = context.params.presence_every_s
         boxes = (wanted.mailbox_key, wanted.bundle_key, wanted.mailboxes)
         return announce.Draft(

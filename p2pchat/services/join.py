@@ -165,8 +165,8 @@ class _Loneliness:
         if self._context.health.proxy:
             return self._context.health.proxy
         tried = [
-            *([f"{self._known} known from before or named by an invite"] if self._known else []),
-            *([f"{len(self._nodes)} named by the user"] if self._nodes else []),
+            *([f"{_counted(self._known)} known from before or named by an invite"] if self._known else []),
+            *([f"{_counted(len(self._nodes))} named by the user"] if self._nodes else []),
             *([f"those of {len(self._names)} DNS name{'s' * (len(self._names) > 1)}"] if self._names else []),
             *(["the public DHT"] if self._has_looked else []),
         ]
@@ -174,7 +174,7 @@ class _Loneliness:
             return ""
         advice = "name a node that runs (`p2pchat net bootstrap ADDRESS`, which its `p2pchat net addrs` prints)"
         how = " through the proxy" if self._context.reach.proxy else ""
-        return f"no other node answered{how}; asked were {', '.join(tried)}; {advice}, or add a contact by an invite"
+        return f"no other node answers{how}; asked: {', '.join(tried)}; {advice}, or add a contact by an invite"
 
     async def _ask_known(self) -> bool:
         own = self._context.network.peer_id
@@ -226,3 +226,7 @@ class _Loneliness:
         log.info("bootstrap.done", count=count)
         await peer_cache.note_failures(self._context, [peer for peer, _ in nodes])
         return True
+
+
+def _counted(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"

@@ -25,6 +25,7 @@ from p2pchat.net.transport import Network
 from p2pchat.net.unconnected import Unconnected
 from p2pchat.services import custodies, device, meeting_point, peer_cache, upkeep
 from p2pchat.services.access import AccessKeeper
+from p2pchat.services.acquaint import Acquaintances
 from p2pchat.services.changes import Change
 from p2pchat.services.collector import Collector
 from p2pchat.services.connect import Connector
@@ -181,7 +182,7 @@ class Life:
                 herald.nudge()
                 reservations.look()
 
-            reachability = Reachability(context, moved)
+            reachability = Reachability(context, moved, connector.hurry)
 
             async with trio.open_nursery() as nursery:
                 await nursery.start(AccessKeeper(context, connector.hurry_all).run)
@@ -191,6 +192,7 @@ class Life:
                 nursery.start_soon(Relaying(context).run)
                 nursery.start_soon(reservations.run)
                 nursery.start_soon(join, context, self._bootstrap(), joined)
+                nursery.start_soon(Acquaintances(context, joined).run)
                 nursery.start_soon(meeting_point.announce, context)
                 await nursery.start(seeker.run)
                 await nursery.start(herald.run)

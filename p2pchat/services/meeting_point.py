@@ -83,6 +83,8 @@ async def announce(context: Context) -> None:
     """
     said: tuple[Address, ...] = ()
     due_at = 0.0
+    if context.reach.announce and not context.reach.public_dht:
+        log.warning("meeting_point.not_announced", reason="bootstrap.announce is on and bootstrap.public_dht is off")
     while True:
         is_wanted = context.reach.announce and context.network.standing == "public" and may_look(context)
         own = tuple(address for address in context.network.addresses() if is_global(address)) if is_wanted else ()

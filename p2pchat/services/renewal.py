@@ -28,6 +28,7 @@ def renew(tx: Tx, context: Context, left: ContactRow) -> None:
     profile = msgspec.structs.replace(meta.load_profile(tx), node_seed=context.entropy.bytes(32))
     meta.save_profile(tx, profile)
     meta.forget_listening(tx)
+    meta.forget_relays(tx)
     presence.replace_own(tx, context)
     own_mailbox.leave_strangers(tx, context.entropy)
     tx.emit(DomainEvent(EventKind.NODE_RENEWED))

@@ -5,6 +5,7 @@ Rules:
 - They are wanted while nobody has said that this node is reached: at once where no address of its own is global, since
   a node at home would be out of reach until somebody has tried; otherwise, as with an IPv6 address that may stand
   behind a firewall, when nobody has said so for a while. On a network without internet there are no relays.
+- Those of before are asked first, so that what contacts know of this node holds when it starts anew.
 - A relay is asked every 15 s whether it is there. One that is not, or refuses to go on, is replaced.
 - A relay through which nobody has come for a while is doubted: it stays, and is told of, until there is another in its
   place. One that grants reservations and drops circuits keeps a node out of reach no longer. The while doubles.
@@ -19,19 +20,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain, zip_longest
 
 import structlog
 import trio
 
 from p2pchat.base import limits
-from p2pchat.base.errors import NetError
+from p2pchat.base.errors import NetError, StoreError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net import circuits, hearsay
-from p2pchat.net.addresses import is_global
+from p2pchat.net.addresses import encode_endpoint, endpoint, is_global
 from p2pchat.net.circuits import HOP, STOP, Granted
 from p2pchat.net.transport import Stream
 from p2pchat.services.context import Context
+from p2pchat.services.defects import cause
+from p2pchat.store import meta
 
 log = structlog.get_logger()
 
@@ -60,6 +64,7 @@ class Reservations:
         self._missed: set[PeerId] = set()  # relays that have served and were lost
         self._missed_until = 0.0
         self._gone: dict[PeerId, trio.CancelScope] = {}
+        self._before: dict[PeerId, tuple[Address, ...]] = {}  # those that this node had when it ended
         self._network.watch(self._peer_changed)
 
     def hurry(self) -> None:
@@ -73,6 +78,7 @@ class Reservations:
         if not self._context.reach.relays:
             return
         self._network.handle(STOP, self._stop)
+        self._before = await self._load()
         async with trio.open_nursery() as nursery:
             while True:
                 self._wake = trio.Event()
@@ -134,9 +140,10 @@ class Reservations:
         connected = [(peer, ()) for peer, path in links.items() if path == "direct"]
         known = [(peer, addresses) for peer, addresses in self._context.dht.known_peers() if peer not in links]
         others = [(peer, far) for peer, addresses in known if (far := tuple(filter(is_global, addresses)))]
+        rows = dict([*self._before.items(), *connected, *others])  # each once, where it stands first
         return [
             (peer, addresses)
-            for peer, addresses in (*connected, *others)
+            for peer, addresses in rows.items()
             if peer not in self._held
             and peer not in self._asking
             and self._tried.get(peer, (now, 0.0))[0] <= now
@@ -157,6 +164,7 @@ class Reservations:
                     nursery.start_soon(self._keep, granted)
                     self._drop_surplus()
                     self._tell()
+                    await self._remember()
             if HOP in protocols and peer not in self._held and self._is_enough():
                 pause_s = 0.0  # it is asked, perhaps again, as soon as one of the others is lost
         except NetError as error:
@@ -188,6 +196,25 @@ class Reservations:
         surplus = max(len(self._held) - limits.OWN_RELAYS, 0)
         for relay in [each for each in self._gone if each in self._doubted][:surplus]:
             self._gone[relay].cancel()
+
+    async def _load(self) -> dict[PeerId, tuple[Address, ...]]:
+        found: dict[PeerId, tuple[Address, ...]] = {}
+        try:
+            known = await self._context.db.run(meta.load_relays)
+        except StoreError as error:  # a full disk voids reads, too: others are found
+            log.warning("relay.store_failed", error=cause(error))
+            return found
+        for end in map(endpoint, known):
+            if end.relay is not None:
+                found[end.relay] = (*found.get(end.relay, ()), encode_endpoint(replace(end, relay=None)))
+        return found
+
+    async def _remember(self) -> None:
+        told = self._network.circuits()
+        try:
+            await self._context.db.run(lambda tx: meta.save_relays(tx, told))
+        except StoreError as error:  # the next start finds others
+            log.warning("relay.store_failed", error=cause(error))
 
     # keeping them
 

@@ -5,6 +5,8 @@ Rules:
 - Peers of different prefixes are asked, three at first; where those do not say the same, up to eight.
 - What peers see is a candidate; so are the addresses of interfaces and of the router's mapping. Candidates are asked
   about; only what is confirmed is told to others as this node's.
+- A NAT that lets in the hosts that were talked to lets in those to which this node has connected from where it listens,
+  relays above all. That these reach it says nothing of strangers; that they do not, does.
 - Asked again every quarter of an hour, sooner while it is undecided, and at once when an address has changed, or when
   the first peers are connected: until then it is not known where this node could be met.
 """
@@ -154,7 +156,9 @@ class Survey:
         async with trio.open_nursery() as nursery:
             for peer in peers[:_TRIED]:
                 nursery.start_soon(one, peer)
-        return [(stream, prefix) for prefix, stream in found.items()]
+        # those whose word counts for more come first, as not all may be asked
+        rows = sorted(found.items(), key=lambda row: network.has_opened(row[1].remote_host or ""))
+        return [(stream, prefix) for prefix, stream in rows]
 
     async def _ask(self, asked: list[tuple[Stream, bytes]], candidates: tuple[Address, ...]) -> int:
         """How many have said whether they reach this node."""
@@ -169,6 +173,8 @@ class Survey:
                 return
             with suppress(NetError):  # it did not try, or is gone: that says nothing about this node
                 reached = await ask(stream, self._context.network.peer_id, fit)
+                if reached is not None and self._context.network.has_opened(stream.remote_host or ""):
+                    return
                 answered += 1
                 now = trio.current_time()
                 if reached is None:

@@ -23,7 +23,7 @@ import trio
 
 from p2pchat.base.errors import NetError, StoreError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.net.dcutr import DCUTR, Believe, Dcutr, believed
+from p2pchat.net.dcutr import DCUTR, Believe, Dcutr, Met, believed
 from p2pchat.services.context import Context
 from p2pchat.store import contact_peers
 
@@ -53,12 +53,15 @@ class Upgrader:
 
     Args:
         own: where this node could be met.
+        met: see :class:`Dcutr`.
         believe: at which of a peer's addresses this node knocks.
     """
 
-    def __init__(self, context: Context, own: Callable[[], tuple[Address, ...]], believe: Believe = believed) -> None:
+    def __init__(
+        self, context: Context, own: Callable[[], tuple[Address, ...]], met: Met, believe: Believe = believed
+    ) -> None:
         self._context = context
-        self._dcutr = Dcutr(context.network, own, self._is_contact, believe, context.charges.refusals)
+        self._dcutr = Dcutr(context.network, own, self._is_contact, met, believe, context.charges.refusals)
         self._plans: dict[PeerId, _Plan] = {}
         self._trying: set[PeerId] = set()  # who comes and goes is tried once at a time
         self._change = trio.Event()

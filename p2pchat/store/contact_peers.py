@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.base.limits import NODES_PER_CONTACT
 from p2pchat.store.db import Row, Tx
 from p2pchat.store.meta import decode_addresses, encode_addresses
+
+_MATCHED: Final = (
+    "FROM contact_peer JOIN contact ON contact.id = contact_peer.contact WHERE proven AND contact.state = 'matched'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +101,21 @@ def owners(tx: Tx) -> dict[PeerId, int]:
 
 def is_of_matched(tx: Tx, peer: PeerId) -> bool:
     """Whether something of a matched contact's sessions has come from ``peer``."""
-    row = tx.one(
-        "SELECT 1 FROM contact_peer JOIN contact ON contact.id = contact_peer.contact "
-        "WHERE peer = ? AND proven AND contact.state = 'matched' LIMIT 1",
-        (bytes(peer),),
-    )
-    return row is not None
+    return tx.one(f"SELECT 1 {_MATCHED} AND peer = ? LIMIT 1", (bytes(peer),)) is not None
+
+
+def save_met(tx: Tx, peer: PeerId, address: Address) -> list[int]:
+    """A matched contact's node was met at ``address``; the contacts whose it has shown to be."""
+    contacts = [row[0] for row in tx.all(f"SELECT contact {_MATCHED} AND peer = ? ORDER BY contact", (bytes(peer),))]
+    row = (bytes(address), bytes(peer))
+    tx.many("UPDATE contact_peer SET met = ? WHERE peer = ? AND contact = ?", [(*row, each) for each in contacts])
+    return contacts
+
+
+def met(tx: Tx) -> dict[PeerId, tuple[int, Address]]:
+    """The nodes of matched contacts that were met half way: whose they are, and where that was last."""
+    rows = tx.all(f"SELECT peer, contact, met {_MATCHED} AND met IS NOT NULL ORDER BY contact DESC")
+    return {PeerId(peer): (contact, Address(address)) for peer, contact, address in rows}
 
 
 def blocked(tx: Tx) -> set[PeerId]:

@@ -120,6 +120,22 @@ def load_listening(tx: Tx, asked: tuple[Address, ...]) -> tuple[Address, ...]:
     return decode_addresses(bound) if decode_addresses(known) == asked else ()
 
 
+def save_relays(tx: Tx, circuits: tuple[Address, ...]) -> None:
+    """Remember through whom this node is reached, by the addresses of the circuits."""
+    put(tx, "relays", encode_addresses(circuits))
+
+
+def forget_relays(tx: Tx) -> None:
+    """Find others next time."""
+    forget(tx, "relays")
+
+
+def load_relays(tx: Tx) -> tuple[Address, ...]:
+    """The circuits that were remembered last."""
+    data = get(tx, "relays")
+    return () if data is None else decode_addresses(data)
+
+
 def encode_addresses(addresses: tuple[Address, ...]) -> bytes:
     return msgspec.msgpack.encode([bytes(address) for address in addresses])
 

@@ -19,7 +19,6 @@ from typing import Final
 
 import trio
 
-from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import endpoint, from_socket, peer_id_from_key
@@ -28,6 +27,7 @@ from p2pchat.testing.memnode import LOST, Connection, MemoryNode
 
 _PORT: Final = 4001
 _SYN_AGAIN_S: Final = 0.5
+_OPEN_S: Final = 20.0  # for which a NAT lets in who was knocked at
 _NOT_THE_PEER: Final = "The address did not answer as the peer."
 
 
@@ -63,6 +63,7 @@ class MemoryNetwork:
         self._hidden: set[MemoryNode] = set()
         self.blocks_punching = False
         self._punching: dict[tuple[PeerId, PeerId], bool] = {}
+        self._knocked: dict[tuple[PeerId, PeerId], float] = {}  # by whom that does not lead, and when last
         self._healed = trio.Event()
         self._moves = 0
 
@@ -208,22 +209,36 @@ class MemoryNetwork:
         connection.other(node).reached_by(node)
         self._join_once(connection)
 
-    async def punch(self, node: MemoryNode, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
-        """Connect ``node`` to ``peer``, which may be hidden if it punches toward ``node``, too."""
+    async def punch(
+        self, node: MemoryNode, peer: PeerId, addresses: Sequence[Address], within_s: float, *, leads: bool
+    ) -> Address:
+        """Connect ``node`` to ``peer``, which may be hidden if it punches toward ``node``, too; where that was."""
         self._punching[node.peer_id, peer] = leads
+        before = node.connections_to(peer)
         try:
-            with trio.move_on_after(limits.PUNCH_S):
+            with trio.move_on_after(within_s):
                 while True:
+                    for met in node.connections_to(peer):
+                        if met not in before and not met.carriers:  # the other end was first
+                            return met.other(node).outside or met.other(node).bound
                     other_leads = self._punching.get((peer, node.peer_id))
                     for address in addresses:
                         with suppress(NetError):  # another address may do, or this one when the other end punches
-                            punching = other_leads is not None and other_leads != leads and not self.blocks_punching
+                            punching = other_leads is not None and other_leads != leads
+                            punching |= leads and self._has_knocked(peer, node.peer_id)
+                            punching &= not self.blocks_punching
                             self._join_once(await self.reach(node, peer, address, punching=punching))
-                            return
+                            return address
                     await trio.sleep(_SYN_AGAIN_S)
         finally:
             self._punching.pop((node.peer_id, peer), None)  # two attempts of one node may overlap
+            if not leads:
+                self._knocked[node.peer_id, peer] = trio.current_time()
         raise NetError(_NOT_THE_PEER)
+
+    def _has_knocked(self, one: PeerId, other: PeerId) -> bool:
+        """Whether the NAT of ``one`` still lets in ``other``."""
+        return self._knocked.get((one, other), float("-inf")) + _OPEN_S > trio.current_time()
 
     def _join_once(self, connection: Connection) -> None:
         node, target = connection.ends

@@ -179,13 +179,15 @@ class MemoryNode(Network):
         addresses: Sequence[Address],
         told: Told | None = None,
         *,
-        from_port: bool = False,  # noqa: ARG002  there are no ports
+        from_port: bool = False,
     ) -> None:
-        """As the host dials: staggered, shared, each address once."""
+        """As the host dials: staggered, shared, each address once. There are no ports."""
         if peer == self._peer_id:
             raise NetError("A node cannot dial itself.")
         await trio.lowlevel.checkpoint()
         if peer not in self._connections:
+            for address in addresses if from_port else ():
+                self._whereabouts.opens(endpoint(address).host)
             try:
                 await self._dialer.dial(peer, self.door.permitted(peer, addresses, told), told)
             except NetError:
@@ -208,9 +210,16 @@ class MemoryNode(Network):
         """By an exchange of PeerIDs in the place of a handshake; see :mod:`~.memcircuit`."""
         return await self._net.circuits.adopt(self, stream, peer)
 
-    async def punch(self, peer: PeerId, addresses: Sequence[Address], *, leads: bool) -> None:
+    async def punch(
+        self, peer: PeerId, addresses: Sequence[Address], *, leads: bool, within_s: float | None = None
+    ) -> Address | None:
         """Whoever is hidden is found by one who looks for it while it looks for them, and the other way round leads."""
-        await self._net.punch(self, peer, self.door.permitted(peer, addresses), leads=leads)
+        permitted = self.door.permitted(peer, addresses)
+        for address in permitted:
+            self._whereabouts.opens(endpoint(address).host)
+        met = await self._net.punch(self, peer, permitted, within_s or limits.PUNCH_S, leads=leads)
+        self._dialer.settle(peer)
+        return met
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """Nothing is left of it."""
@@ -223,6 +232,10 @@ class MemoryNode(Network):
         await self._net.travel(connection)
         return None if connection.carriers else connection.other(self).sees(self)
 
+    def has_opened(self, host: str) -> bool:
+        """By what was dialled so."""
+        return self._whereabouts.has_opened(host)
+
     async def probe(self, peer: PeerId) -> float:
         """A round trip."""
         started = trio.current_time()
@@ -233,6 +246,7 @@ class MemoryNode(Network):
 
     async def check(self, within_s: float) -> None:
         """Of each connection in turn."""
+        self._whereabouts.moved()
         for connection in self.connections():
             with trio.move_on_after(within_s) as scope:
                 await self._net.travel(connection)

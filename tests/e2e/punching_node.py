@@ -20,7 +20,7 @@ import trio
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
-from p2pchat.base.ids import PeerId
+from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import decode_peer_id, format_address, is_global, parse_address
 from p2pchat.net.autonat import AUTONAT, AutonatServer, ask
 from p2pchat.net.dcutr import DCUTR, Dcutr
@@ -41,6 +41,10 @@ def say(**values: object) -> None:
 
 async def anybody(_: PeerId) -> bool:
     return True
+
+
+async def unnoted(_: PeerId, __: Address) -> None:
+    pass
 
 
 async def pump(source: Stream, sink: Stream) -> None:
@@ -84,7 +88,7 @@ async def home(host: Libp2pHost, address: str, relay_peer: PeerId) -> None:
     assert seen is not None
     reached = await ask(await host.open(relay_peer, AUTONAT), host.peer_id, [seen])
     say(peer=bytes(host.peer_id).hex(), seen=format_address(seen), reached=reached is not None)
-    dcutr = Dcutr(host, lambda: (seen,), anybody)
+    dcutr = Dcutr(host, lambda: (seen,), anybody, unnoted)
     host.handle(DCUTR, dcutr.serve)
     command = (await trio.to_thread.run_sync(sys.stdin.readline)).split()
     if command[0] == "end":

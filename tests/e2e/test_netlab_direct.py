@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from netlab.lab import Lab
 from netlab.spaces import Unavailable, check
 from netlab.topology import Options
+from p2pchat.net import tcp
+from tests.e2e.netlabs import PORT, listen
 
 ROOT = Path(__file__).parents[2]
 HOMES = ("alice", "bob")
@@ -87,6 +90,24 @@ def test_through_two_nats_that_keep_ports_they_meet_within_seconds(delay_ms: flo
 def test_through_a_nat_that_gives_out_ports_at_random_they_stay_with_the_relay() -> None:
     with Lab("random-nat") as lab, relayed(lab) as (nodes, _):
         assert [nodes[host].hear()["path"] for host in HOMES] == ["relayed", "relayed"]
+
+
+def test_who_was_cut_off_connects_anew_between_the_same_ports() -> None:
+    """The end of the connection before reached nobody, and would be repeated for minutes."""
+    with Lab("lan") as lab:
+        [there] = lab.addresses("bob")
+        with listen(lab, "bob", there) as listener, lab.inside("alice"):
+
+            async def connect() -> None:
+                for _ in range(2):
+                    stream = await tcp.connect_from(("0.0.0.0", PORT), there, PORT, must=True)  # noqa: S104
+                    near, _ = listener.accept()
+                    lab.cut("alice", "bob")
+                    stream.socket.close()
+                    near.close()
+                    lab.heal()
+
+            trio.run(connect)
 
 
 @pytest.mark.parametrize("way", ["natpmp", "upnp"])

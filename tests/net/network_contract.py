@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 import pytest
 import trio
@@ -517,9 +516,15 @@ class NetworkContract:
     @pytest.mark.parametrize("a_leads", [True, False])
     async def test_two_that_punch_meet_in_one_connection(self, lab: Lab, clock: object, a_leads: bool) -> None:
         lab.b.handle(ECHO, echo)
+        met: set[Address | None] = set()
+
+        async def punch(own: Network, other: Network, leads: bool) -> None:
+            met.add(await own.punch(other.peer_id, other.addresses(), leads=leads))
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(lab.a.punch, lab.b.peer_id, lab.b.addresses(), leads=a_leads))
-            nursery.start_soon(partial(lab.b.punch, lab.a.peer_id, lab.a.addresses(), leads=not a_leads))
+            nursery.start_soon(punch, lab.a, lab.b, a_leads)
+            nursery.start_soon(punch, lab.b, lab.a, not a_leads)
+        assert met == {*lab.a.addresses(), *lab.b.addresses()}
         stream = await lab.a.open(lab.b.peer_id, ECHO)
         await stream.write(b"met")
         assert await read_exactly(stream, 3) == b"met"

@@ -33,6 +33,10 @@ async def anybody(_: PeerId) -> bool:
     return True
 
 
+async def unnoted(_: PeerId, __: Address) -> None:
+    pass
+
+
 def loopback(told: Iterable[bytes]) -> tuple[Address, ...]:
     return tuple(map(decode_address, told))
 
@@ -83,9 +87,9 @@ async def test_they_meet_half_way_and_the_relayed_connection_stays() -> None:
         inner = await b.open(a.peer_id, ECHO)
         better: list[PeerId] = []
         a.on_better_path(better.append)
-        a.handle(DCUTR, Dcutr(a, a.addresses, anybody, loopback).serve)
+        a.handle(DCUTR, Dcutr(a, a.addresses, anybody, unnoted, loopback).serve)
         with trio.fail_after(10):
-            await Dcutr(b, b.addresses, anybody, loopback).invite(a.peer_id)
+            await Dcutr(b, b.addresses, anybody, unnoted, loopback).invite(a.peer_id)
         await until(lambda: path(a, b)[0] == path(b, a)[0] == "lan")
         assert better == [b.peer_id]
         stream = await b.open(a.peer_id, ECHO)
@@ -97,7 +101,7 @@ async def test_they_meet_half_way_and_the_relayed_connection_stays() -> None:
 
 async def test_who_listens_is_connected_to_without_any_agreement() -> None:
     async with relayed() as (a, b):
-        dcutr = Dcutr(b, b.addresses, anybody, lambda _: a.addresses())
+        dcutr = Dcutr(b, b.addresses, anybody, unnoted, lambda _: a.addresses())
         await dcutr.reverse(a.peer_id)
         assert path(b, a) == ("lan", False)
 
@@ -107,15 +111,15 @@ async def test_a_stranger_learns_nothing_and_nobody_is_dialled() -> None:
         return False
 
     async with relayed() as (a, b):
-        a.handle(DCUTR, Dcutr(a, a.addresses, nobody, loopback).serve)
+        a.handle(DCUTR, Dcutr(a, a.addresses, nobody, unnoted, loopback).serve)
         with trio.fail_after(10), pytest.raises(NetError):
-            await Dcutr(b, b.addresses, anybody, loopback).invite(a.peer_id)
+            await Dcutr(b, b.addresses, anybody, unnoted, loopback).invite(a.peer_id)
         assert path(a, b)[0] == path(b, a)[0] == "relayed"
 
 
 async def test_who_is_met_already_is_refused() -> None:
     async with relayed() as (a, b):
-        a.handle(DCUTR, Dcutr(a, a.addresses, anybody, loopback).serve)
+        a.handle(DCUTR, Dcutr(a, a.addresses, anybody, unnoted, loopback).serve)
         await b.punch(a.peer_id, a.addresses(), leads=True)
         stream = await b.open(a.peer_id, DCUTR)
         await stream.write(with_length(encode(CONNECT, [bytes(b.addresses()[0])])))
@@ -126,7 +130,7 @@ async def test_who_is_met_already_is_refused() -> None:
 async def test_a_peer_is_joined_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PUNCH_S", 0.01)
     async with relayed() as (a, b):
-        a.handle(DCUTR, Dcutr(a, a.addresses, anybody, loopback).serve)
+        a.handle(DCUTR, Dcutr(a, a.addresses, anybody, unnoted, loopback).serve)
         nowhere = from_socket("127.0.0.1", 1)
         answered = 0
         for _ in range(int(limits.PUNCHES_PEER) + 2):
@@ -146,9 +150,10 @@ async def test_an_attempt_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(limits, "PUNCH_S", 0.05)
     async with relayed() as (a, b):
         nowhere = from_socket("127.0.0.1", 1)
-        a.handle(DCUTR, Dcutr(a, lambda: (nowhere,), anybody, lambda _: (nowhere,)).serve)
-        inviter = Dcutr(b, b.addresses, anybody, loopback)
-        for dcutr in (inviter, inviter, Dcutr(b, tuple, anybody, loopback), Dcutr(b, b.addresses, anybody)):
+        a.handle(DCUTR, Dcutr(a, lambda: (nowhere,), anybody, unnoted, lambda _: (nowhere,)).serve)
+        inviter = Dcutr(b, b.addresses, anybody, unnoted, loopback)
+        unseen = Dcutr(b, tuple, anybody, unnoted, loopback)
+        for dcutr in (inviter, inviter, unseen, Dcutr(b, b.addresses, anybody, unnoted)):
             with trio.fail_after(5), pytest.raises(NetError):
                 await dcutr.invite(a.peer_id)
         assert path(a, b)[0] == path(b, a)[0] == "relayed"
@@ -156,7 +161,7 @@ async def test_an_attempt_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_both_invite_and_one_gives_way() -> None:
     async with relayed() as (a, b):
-        both = [Dcutr(host, host.addresses, anybody, loopback) for host in (a, b)]
+        both = [Dcutr(host, host.addresses, anybody, unnoted, loopback) for host in (a, b)]
         a.handle(DCUTR, both[0].serve)
         b.handle(DCUTR, both[1].serve)
 
@@ -194,7 +199,7 @@ async def test_strangers_who_say_nothing_keep_no_friend_out(monkeypatch: pytest.
         async def is_friend(peer: PeerId) -> bool:
             return peer == b.peer_id
 
-        dcutr = Dcutr(a, a.addresses, is_friend, loopback)
+        dcutr = Dcutr(a, a.addresses, is_friend, unnoted, loopback)
         a.handle(DCUTR, dcutr.serve)
         silent = SimpleNamespace(peer=PeerId(b"stranger"), remote_host=None, read=sleep_forever)
         async with trio.open_nursery() as nursery:
@@ -225,8 +230,8 @@ async def test_a_peer_is_tried_so_often_and_no_more(monkeypatch: pytest.MonkeyPa
 
     async with relayed() as (a, b):
         monkeypatch.setattr(b, "punch", punch)
-        a.handle(DCUTR, Dcutr(a, a.addresses, anybody, loopback).serve)
-        dcutr = Dcutr(b, b.addresses, anybody, lambda _: a.addresses())
+        a.handle(DCUTR, Dcutr(a, a.addresses, anybody, unnoted, loopback).serve)
+        dcutr = Dcutr(b, b.addresses, anybody, unnoted, lambda _: a.addresses())
         for attempt in (dcutr.reverse, dcutr.invite):
             for _ in range(int(limits.PUNCHES_OWN)):
                 with pytest.raises(NetError):

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 
 import pytest
 import trio
+import trio.testing
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
@@ -97,6 +98,34 @@ async def test_who_comes_to_the_listening_socket_while_awaited_is_led() -> None:
         with trio.fail_after(5):
             await meeting.done.wait()
         assert [link.peer for link in a.links()] == [b.peer_id]
+
+
+async def test_who_dials_whom_a_punch_reaches_waits_no_longer() -> None:
+    async with two_hosts() as (a, b), trio.open_nursery() as nursery:
+        with closing(accepting()) as silent, trio.fail_after(limits.DIAL_TOTAL_S / 2):
+            nursery.start_soon(a.dial, b.peer_id, [from_socket(*silent.getsockname())])
+            kept, _ = await trio.to_thread.run_sync(silent.accept)
+            assert await a.punch(b.peer_id, b.addresses(), leads=True) == b.addresses()[0]
+            while nursery.child_tasks:
+                await trio.lowlevel.checkpoint()
+            kept.close()
+
+
+async def test_two_attempts_at_one_address_do_not_end_each_other() -> None:
+    async with two_hosts() as (a, b):
+        address = from_socket("127.0.0.1", 1)
+        async with trio.open_nursery() as nursery:
+            for within_s in (0.1, 0.3):
+                nursery.start_soon(suppressed, a, b, address, within_s)
+                await trio.testing.wait_all_tasks_blocked()
+            await trio.sleep(0.15)
+            assert list(a._outgoing._awaited) == [("127.0.0.1", 1)]
+        assert a._outgoing._awaited == {}
+
+
+async def suppressed(a: Libp2pHost, b: Libp2pHost, address: Address, within_s: float) -> None:
+    with suppress(NetError):
+        await a.punch(b.peer_id, [address], leads=True, within_s=within_s)
 
 
 async def test_whoever_is_punched_must_be_the_peer() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
+from types import SimpleNamespace
+from typing import Final, cast
 
 import pytest
 import trio
@@ -26,7 +27,7 @@ from p2pchat.net.addresses import format_address, format_peer_id, parse_address,
 from p2pchat.net.dht import Dht
 from p2pchat.net.dnsaddr import DnsName, NodeAddress
 from p2pchat.net.transport import Network, Stream
-from p2pchat.services import invites, peer_cache
+from p2pchat.services import invites, meeting_point, peer_cache
 from p2pchat.services.context import Context, Reach
 from p2pchat.services.join import ALONE_CHECK_S, join
 from p2pchat.services.standing import Survey
@@ -384,3 +385,14 @@ async def test_only_who_is_public_and_agrees_is_announced_under_its_own_key(
         said = [request for request in public.requests if request[2] == 2]
         assert len(said) == 3 * 2  # each of the three, twice a day
         assert all(bytes(context.network.peer_id) in request and MEETING_KEY in request for request in said)
+
+
+@pytest.mark.parametrize("public_dht", [True, False])
+async def test_who_wants_to_be_announced_where_it_may_not_look_is_told_once(
+    autojump_clock: MockClock, *, public_dht: bool
+) -> None:
+    network = SimpleNamespace(standing="private", addresses=tuple)
+    context = cast(Context, SimpleNamespace(network=network, reach=Reach(announce=True, public_dht=public_dht)))
+    with capture_logs() as logs, trio.move_on_after(86_400):
+        await meeting_point.announce(context)
+    assert [entry["event"] for entry in logs] == ["meeting_point.not_announced"] * (not public_dht)

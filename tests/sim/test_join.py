@@ -17,7 +17,9 @@ from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.dnsaddr import NodeAddress
 from p2pchat.services.context import Context
 from p2pchat.services.join import join
+from p2pchat.store import known_peers
 from p2pchat.testing.cluster import Cluster, Node
+from tests.sim.people import meet
 
 HOUR_S = 3600
 NOBODY: NodeAddress = peer_id_from_key(ed25519_pair(bytes(32)).public), (Address(b"\x04\x7f\x00\x00\x01\x06\x00\x01"),)
@@ -83,3 +85,23 @@ async def test_it_says_nothing_while_somebody_is_connected_and_is_quick_again_wh
             await cluster.crash(bob)
             await trio.sleep(600)
             assert tries()[len(before) :].count(1) == 2  # of its own joining, too, which remembers Bob
+
+
+@pytest.mark.parametrize("matched", [True, False])
+async def test_the_node_of_a_contact_that_comes_is_a_first_peer_and_a_strangers_is_none(
+    autojump_clock: MockClock, *, matched: bool
+) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await meet(cluster)
+        cluster.introduces = False
+        for node in (alice, bob):
+            await cluster.crash(node)
+            await node.database.run(lambda tx: known_peers.save(tx, ()))
+            if not matched:  # nothing of a session has come from there
+                await node.database.run(lambda tx: tx.execute("UPDATE contact_peer SET proven = 0"))
+        await cluster.start(alice)
+        await trio.sleep(HOUR_S)
+        await cluster.start(bob)
+        await trio.sleep(60)
+        assert any(link.peer == bob.network.peer_id for link in alice.network.links())
+        assert context_of(alice).dht.peers() == int(matched)

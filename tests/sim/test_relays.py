@@ -10,9 +10,11 @@ from p2pchat.base import limits
 from p2pchat.base.refusals import Refusal
 from p2pchat.net.circuits import HOP
 from p2pchat.net.transport import Standing
+from p2pchat.services.block import block
 from p2pchat.services.config import RelayOffer
 from p2pchat.services.context import Reach
 from p2pchat.services.standing import Survey
+from p2pchat.store import meta
 from p2pchat.testing.cluster import Cluster, eventually
 from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import ALICE, meet
@@ -160,6 +162,28 @@ async def test_circuits_end_at_their_time_and_nothing_is_lost(
             await eventually(arrived, within_s=60)
             counts = [each.running.context.charges.refusals for each in between if each.running is not None]
             assert sum(each[Refusal.RELAY_OVERDRAWN] for each in counts) >= 3
+
+
+async def test_the_relays_of_before_are_asked_first_and_after_a_parting_none_is_kept(
+    autojump_clock: MockClock,
+) -> None:
+    with fixed_schedule(14):
+        async with Cluster.running(seed=14) as cluster:
+            _, bob, between = await meet_through_relays(cluster)
+            had = relays_of(bob)
+            assert had == {bytes(each.network.peer_id) for each in between}
+            for number in (2, 3):
+                await relay(cluster, number)
+            cluster.introduces = False
+            for _ in range(3):
+                await cluster.crash(bob)
+                await trio.sleep(600)
+                await cluster.start(bob)
+                assert await eventually(lambda: has_relays(bob), within_s=10) < 2
+                assert relays_of(bob) == had
+            context, row = bob._context(), await bob.contact("Alice")
+            await bob.database.run(lambda tx: block(tx, context, row))
+            assert await bob.database.run(meta.load_relays) == ()
 
 
 async def test_two_reservations_in_two_networks(autojump_clock: MockClock) -> None:

@@ -40,11 +40,11 @@ class World:
     def standing(self) -> str:
         return self.node.standing
 
-    async def add(self, handler: StreamHandler | None = None, host: str = "") -> MemoryNode:
+    async def add(self, handler: StreamHandler | None = None, host: str = "", *, from_port: bool = False) -> MemoryNode:
         other = self.net.node(host=host or f"11.0.{len(self.others)}.1")
         other.handle(AUTONAT, handler or AutonatServer(other).serve)
         self.others.append(other)
-        await self.node.dial(other.peer_id, other.addresses())
+        await self.node.dial(other.peer_id, other.addresses(), from_port=from_port)
         return other
 
 
@@ -88,6 +88,29 @@ async def test_two_of_different_prefixes_make_it_public(autojump_clock: MockCloc
         assert w.standing() == "public"
         assert w.changes == ["public"]
         assert w.node.addresses() == (w.node.bound,)
+
+
+async def test_who_comes_through_a_nat_that_was_opened_for_it_says_nothing_of_strangers(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as w:
+        relays = [await w.add(CONFIRMS, from_port=True) for _ in range(4)]
+        await trio.sleep(QUARTER_S)
+        assert w.standing() == "unknown"
+        for number in range(2):
+            await w.add(host=f"11.1.{number}.1")
+        await trio.sleep(QUARTER_S)
+        assert w.standing() == "public"
+        for relay in relays:
+            w.net.down(relay)
+
+
+async def test_that_even_such_a_one_does_not_come_through_counts(autojump_clock: MockClock) -> None:
+    async with world(hidden=True) as w:
+        for _ in range(3):
+            await w.add(from_port=True)
+        await trio.sleep(QUARTER_S)
+        assert w.standing() == "private"
 
 
 async def test_the_first_peer_says_at_once_where_this_node_is_seen(autojump_clock: MockClock) -> None:

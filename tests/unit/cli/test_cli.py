@@ -247,8 +247,8 @@ def test_status_in_words(cli: Cli, node: Served) -> None:
     assert "2 peers" in out
     assert "newer device" not in out
     assert "no other node" not in out
-    node.api.alone = "no other node answered; asked were 3 named by the user"
-    assert "no other node answered; asked were 3 named by the user\n" in cli("status").out
+    node.api.alone = "no other node answers; asked: 3 nodes named by the user"
+    assert "no other node answers; asked: 3 nodes named by the user\n" in cli("status").out
     assert "through a proxy" not in out
     node.api.proxy = True
     assert "2 peers, reachability lan, through a proxy\n" in cli("status").out
