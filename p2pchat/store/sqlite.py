@@ -33,6 +33,7 @@ _PRAGMAS: Final = (
     "temp_store = MEMORY",
     "wal_autocheckpoint = 1000",
     "cache_size = -8000",
+    "cipher_log_level = NONE",  # it writes to stderr past our log; what it says comes as an error, too
 )
 
 
@@ -46,7 +47,7 @@ def store_errors() -> Iterator[None]:
         if "is full" in text:
             raise DiskFull("The disk is full: nothing of this was stored.") from error
         if "malformed" in text or "not a database" in text or "hmac" in text.lower():
-            raise Corrupt("The database is damaged or its key is another's.") from error
+            raise Corrupt("The database is damaged or its key is another's; see: p2pchat doctor --fix") from error
         if any(sign in text for sign in ("readonly", "unable to open", "disk I/O", "locked")):
             raise StoreError(f"The database cannot be written: {text}.") from error
         raise
