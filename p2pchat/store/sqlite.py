@@ -18,7 +18,16 @@ else:
     Connection = driver.Connection
     Cursor = driver.Cursor
 
-__all__ = ["Connection", "Cursor", "checkpoint", "connect", "driver_error", "integrity_error", "store_errors"]
+__all__ = [
+    "Connection",
+    "Cursor",
+    "checkpoint",
+    "connect",
+    "connect_read_only",
+    "driver_error",
+    "integrity_error",
+    "store_errors",
+]
 
 driver_error = driver.Error
 integrity_error = driver.IntegrityError
@@ -72,6 +81,26 @@ def connect(path: Path | None, key: bytes) -> Connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_read_only(path: Path, key: bytes) -> Connection:
+    """Open a database of which no byte shall change: its log is read, and stays as it is.
+
+    Raises:
+        StoreError: it cannot be opened; Corrupt where the key does not fit, or its first page is damaged.
+    """
+    with store_errors():
+        connection: Connection = driver.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+            connection.execute("PRAGMA cipher_log_level = NONE")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except BaseException:
             connection.close()
             raise
