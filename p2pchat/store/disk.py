@@ -126,7 +126,8 @@ class Disk:
         """In how many seconds it is time for :meth:`has_room` and a write; None where nothing is wrong, or all is."""
         if self.is_writable or self.state == "damaged":
             return None
-        return max(self._probe_at - self._clock(), 0.0)
+        left_s = self._probe_at - self._clock()
+        return left_s if 0 < left_s <= self._every_s else 0.0  # a virtual clock may have been set back
 
     def has_room(self) -> bool:
         """Make the reserve again, if there is room for it and for more beside it."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from p2pchat.base.errors import Corrupt, DiskFull
 from p2pchat.base.ids import ContactId
@@ -21,11 +19,11 @@ from p2pchat.store.migrate import migrate
 from p2pchat.store.repair import inspect, salvage
 from p2pchat.store.sqlite import Connection, checkpoint, connect
 from p2pchat.testing.entropy import SeededEntropy
+from tests.damage import flip, pages_of
 
 KEY = bytes(range(32))
 NOW_MS = 1_800_000_000_000
 CONTACTS, MESSAGES = 20, 3_000
-PAGE = 4096
 
 
 @contextmanager
@@ -69,41 +67,6 @@ def text(number: int, chance: random.Random) -> str:
     return f"text {number} " + "x" * chance.randrange(200)
 
 
-def flip(path: Path, page: int) -> None:
-    """One bit of a page, counted from 1."""
-    with path.open("r+b") as file:
-        file.seek((page - 1) * PAGE + 1_000)
-        (byte,) = file.read(1)
-        file.seek(-1, 1)
-        file.write(bytes([byte ^ 1]))
-
-
-def plain(path: Path, page: int) -> bytes:
-    """A page, counted from 1, as SQLCipher keeps it: AES-256-CBC, and the IV first in its last 80 bytes."""
-    raw = path.read_bytes()[(page - 1) * PAGE : page * PAGE]
-    begin = 16 if page == 1 else 0  # the salt
-    end = PAGE - 80
-    decryptor = Cipher(algorithms.AES(KEY), modes.CBC(raw[end : end + 16])).decryptor()
-    return bytes(begin) + decryptor.update(raw[begin:end])
-
-
-def pages_of(path: Path, table: str) -> list[int]:
-    """The leaves of a table's tree."""
-    with opened(path) as connection:
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-    return leaves(path, root)
-
-
-def leaves(path: Path, page: int) -> list[int]:
-    data = plain(path, page)
-    if data[0] in (0x0D, 0x0A):
-        return [page]
-    (count,) = struct.unpack_from(">H", data, 3)
-    places = struct.unpack_from(f">{count}H", data, 12)
-    children = [*(struct.unpack_from(">I", data, place)[0] for place in places), struct.unpack_from(">I", data, 8)[0]]
-    return [leaf for child in children for leaf in leaves(path, child)]
-
-
 def told(path: Path) -> tuple[meta.Profile, set[str], set[str]]:
     with opened(path) as connection:
         tx = Tx(connection, NOW_MS)
@@ -130,7 +93,7 @@ def test_a_sound_database_is_called_so(path: Path) -> None:
 @pytest.mark.parametrize("bad", [1, 3, 12])
 def test_pages_that_do_not_open_cost_what_is_in_them_and_no_more(path: Path, tmp_path: Path, bad: int) -> None:
     _, names, texts = told(path)
-    leaves = pages_of(path, "message")
+    leaves = pages_of(path, KEY, "message")
     for page in random.Random(bad).sample(leaves, bad):
         flip(path, page)
     with opened(path) as connection, pytest.raises(Exception, match="malformed"):
@@ -155,7 +118,7 @@ def test_pages_that_do_not_open_cost_what_is_in_them_and_no_more(path: Path, tmp
 
 
 def test_what_is_only_in_the_log_is_saved_too(path: Path, tmp_path: Path) -> None:
-    leaves = pages_of(path, "message")
+    leaves = pages_of(path, KEY, "message")
     with opened(path) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("UPDATE contact SET name = 'renamed' WHERE id = 5")
@@ -172,7 +135,7 @@ def test_what_is_only_in_the_log_is_saved_too(path: Path, tmp_path: Path) -> Non
 
 
 def test_without_its_owner_nothing_is_changed(path: Path, tmp_path: Path) -> None:
-    for page in pages_of(path, "meta"):
+    for page in pages_of(path, KEY, "meta"):
         flip(path, page)
     before = digests(tmp_path, "p2pchat.db")
     assert not inspect(path, KEY).has_owner
@@ -193,7 +156,7 @@ def test_a_repair_that_is_killed_while_files_change_places_is_ended_by_the_next(
     path: Path, tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "p2pchat.db-wal").touch()
-    flip(path, pages_of(path, "message")[1])
+    flip(path, pages_of(path, KEY, "message")[1])
     count = 0
     rename = Path.rename
 
@@ -219,7 +182,7 @@ def test_a_repair_that_is_killed_while_files_change_places_is_ended_by_the_next(
 
 
 def test_a_full_disk_leaves_everything_as_it_was(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flip(path, pages_of(path, "message")[1])
+    flip(path, pages_of(path, KEY, "message")[1])
     before = digests(tmp_path, "p2pchat.db")
 
     def full(_: Path) -> None:
