@@ -85,7 +85,8 @@ async def test_the_disk_fails_at_every_statement_of_a_text(
         struck: list[str] = []
         while not struck or struck[-1]:
             text = f"text {len(struck)}"
-            await node.database.run(lambda tx: tx.now_ms)  # the store has seen that the disk is well again
+            await node.database.run(lambda tx: tx.now_ms)  # the store sees that the disk is well again
+            await trio.sleep(10)  # and what that has begun is over
             disk.arm(len(struck) + 1)
             try:
                 await alice.send("Bob", text)
