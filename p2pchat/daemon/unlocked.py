@@ -21,7 +21,7 @@ import structlog
 import trio
 
 from p2pchat.api.paths import ProfilePaths
-from p2pchat.base.errors import NetError, StoreError
+from p2pchat.base.errors import Corrupt, NetError, StoreError
 from p2pchat.base.ids import Address
 from p2pchat.control.dispatch import Methods
 from p2pchat.core.events import DomainEvent, EventKind
@@ -113,6 +113,8 @@ async def unlocked(paths: ProfilePaths, settings: Settings, key: Handover, start
 
 @asynccontextmanager
 async def _opened(paths: ProfilePaths, key: Handover) -> AsyncIterator[Database]:
+    if not paths.database.exists():  # opening would make an empty one
+        raise Corrupt("The database is not in its place; see: p2pchat doctor --fix")
     database = Database.open(paths.database, key.take(), lambda: int(time.time() * 1000))
     try:
         yield database

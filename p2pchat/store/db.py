@@ -115,6 +115,9 @@ class Database:
         try:
             with store_errors():
                 migrate(connection)
+        except Corrupt:
+            _LEFT_OPEN.append(connection)
+            raise
         except BaseException:
             connection.close()
             raise
