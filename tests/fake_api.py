@@ -34,6 +34,7 @@ class FakeApi:
         self.alone: str | None = None
         self.proxy = False
         self.rss_bytes: int | None = 61_000_000
+        self.disk: objects.DiskState | None = "ok"
         self.contacts: list[objects.Contact] = []
         self.claimants: list[objects.Claimant] = []
         self.waiting = 0
@@ -235,6 +236,7 @@ class FakeApi:
                     replaced_ms=self.replaced_ms,
                     alone=self.alone,
                     proxy=self.proxy,
+                    disk=self.disk,
                 )
             case "node.shutdown":
                 self.stop.set()

@@ -22,6 +22,7 @@ ContactState = Literal["pending", "matched", "request", "blocked"]
 Trust = Literal["claimed", "number_verified", "in_person"]
 MessageState = Literal["queued", "sent", "held", "delivered", "read", "received", "failed", "expired", "cancelled"]
 Reachability = Literal["lan", "public", "relayed", "none"]
+DiskState = Literal["ok", "slow", "full", "read_only", "failing", "damaged"]
 Step = Literal["root", "candidate", "card", "reach"]
 PathKind = Literal["lan", "direct", "relayed"]
 NetMode = Literal["open", "contacts", "lan"]
@@ -172,8 +173,8 @@ class ContactCounts(Silent, Struct, kw_only=True):
 class Status(Silent, Struct, kw_only=True):
     """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded. ``replaced_ms``:
     when the newer device was made that has replaced this one; ``alone``: what was tried to find other nodes, where none
-    is there, and what the user can do; ``proxy``: whether all connections leave through one; ``mode``: who
-    may come near where no rule says anything."""
+    is there, and what the user can do; ``proxy``: whether all connections leave through one; ``mode``: who may come near
+    where no rule says anything; ``disk``: what the database has met, None while nobody looks at it."""
 
     profile: str
     number: str | None
@@ -193,6 +194,7 @@ class Status(Silent, Struct, kw_only=True):
     alone: str | None
     proxy: bool
     mode: NetMode = "open"
+    disk: DiskState | None
 
 
 class Identity(Silent, Struct, kw_only=True):

@@ -59,4 +59,5 @@ def status(profile: str, started: float, mode: Mode) -> objects.Status:
         alone=None,
         proxy=False,
         mode=mode,
+        disk=None,
     )

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,7 @@ import structlog
 import trio
 
 from p2pchat.api.paths import ProfilePaths
-from p2pchat.base.errors import NetError
+from p2pchat.base.errors import Corrupt, NetError, StoreError
 from p2pchat.base.ids import Address
 from p2pchat.control.dispatch import Methods
 from p2pchat.core.crypto import Entropy
@@ -37,8 +37,9 @@ from p2pchat.net.dnsaddr import DnsName, Entry, Texts, system_texts
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.socks import Proxy, Socks
 from p2pchat.net.way import Straight, Way
-from p2pchat.services import access, index
+from p2pchat.services import access, disk, index
 from p2pchat.services.context import Bus, Context, Health, Reach, no_names
+from p2pchat.services.defects import cause
 from p2pchat.services.device import replaced_by
 from p2pchat.services.life import Life
 from p2pchat.services.surroundings import Surroundings
@@ -84,8 +85,11 @@ class Unlocked:
         return "running" if self.context.replaced_ms is None else "replaced"
 
     async def tell(self, kind: EventKind) -> None:
-        """Write an event into the log."""
-        await self.context.db.run(lambda tx: tx.emit(DomainEvent(kind)))
+        """Write an event into the log, if the disk takes it."""
+        try:
+            await self.context.db.run(lambda tx: tx.emit(DomainEvent(kind)))
+        except StoreError as error:
+            log.warning("event.not_written", error=cause(error))
 
 
 @asynccontextmanager
@@ -116,6 +120,8 @@ async def unlocked(paths: ProfilePaths, settings: Settings, key: Handover, start
 
 @asynccontextmanager
 async def _opened(paths: ProfilePaths, key: Handover) -> AsyncIterator[Database]:
+    if not paths.database.exists():  # opening would make an empty one
+        raise Corrupt("The database is not in its place; see: p2pchat doctor --fix")
     database = Database.open(paths.database, key.take(), lambda: int(time.time() * 1000))
     try:
         yield database
@@ -154,6 +160,7 @@ async def _living(context: Context, paths: ProfilePaths, settings: Settings, sta
     methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
     half = Unlocked(context, methods)
     async with trio.open_nursery() as network:
+        await network.start(disk.watch, context)
         await network.start(life.run)
         context.bus.hook(_tell_systemd)
         network.start_soon(index.run, context)
@@ -193,8 +200,9 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
     if settings.proxy is not None:
         asked = settings.listen
     database, refusals = context.db, context.charges.refusals
-    remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
-    allowed = await database.run(lambda tx: access.load(tx, settings.reach))
+    remembered, allowed = await disk.patiently(
+        context, lambda tx: (meta.load_listening(tx, asked), access.load(tx, settings.reach))
+    )
     for addresses in (remembered, asked) if remembered else (asked,):
         try:
             way = _way(settings.proxy, context.health, context.entropy)
@@ -202,13 +210,20 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
                 seed, addresses, now=time.time, refusals=refusals, way=way, access=allowed
             ) as host:
                 if asked:  # else what was, without a proxy, is asked for again without one
-                    await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
+                    await _remember(context, asked, host.listening())
                 yield host
                 return
         except NetError as error:
             if error.error_name != "ADDRESS_IN_USE" or addresses is asked:
                 raise
             log.warning("listen.port_was_taken")
+
+
+async def _remember(context: Context, asked: Sequence[Address], listening: Sequence[Address]) -> None:
+    try:
+        await context.db.run(lambda tx: meta.save_listening(tx, tuple(asked), tuple(listening)))
+    except StoreError as error:  # a full disk: the next start listens elsewhere, this one goes on
+        log.warning("listen.not_remembered", error=cause(error))
 
 
 def _names(settings: Settings) -> Texts:
