@@ -212,3 +212,13 @@ RELAY_RETRY_MAX_S: Final = 3_600.0
 
 INVITES: Final = 100  # open at the same time
 REQUESTS_PER_INVITE: Final = 16  # that wait for an answer: whoever has the link can make as many roots as they like
+
+# what the doctor calls too little, or too slow
+DISK_FULL_BYTES: Final = 4 * 1024 * 1024  # a write-ahead log may have so much before it is emptied
+DISK_LOW_BYTES: Final = 256 * 1024 * 1024
+DISK_SLOW_S: Final = 1.0
+MEMORY_LOW_BYTES: Final = 320 * 1024 * 1024  # Argon2id takes 256 MiB
+DATABASE_CHECK_S: Final = 10.0  # of a database that is in use
+DOCTOR_OBSERVERS: Final = 3  # nodes that are asked where they see this one, or to come to it
+DOCTOR_STEP_S: Final = 10.0  # of each part that asks others
+DHT_FEW: Final = 3

@@ -186,7 +186,8 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
 
 
 @asynccontextmanager
-async def _stranger() -> AsyncIterator[Libp2pHost]:
-    """A host that nobody can tell from any other: a key of its own, and no listener."""
-    async with Libp2pHost.listen(SystemEntropy().bytes(32), (), now=time.time) as host:
+async def _stranger(*, listens: bool = False) -> AsyncIterator[Libp2pHost]:
+    """A host that nobody can tell from any other: a key of its own, and no listener but one of the moment."""
+    where = tuple(parse_address(text)[0] for text in _ANYWHERE) if listens else ()
+    async with Libp2pHost.listen(SystemEntropy().bytes(32), where, now=time.time) as host:
         yield host
