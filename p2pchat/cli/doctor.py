@@ -34,8 +34,10 @@ from p2pchat.client.blocking import Client
 _SOMETHING_FAILED: Final = 1
 _MARKS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
 _PLAIN_MARKS: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
-_WHOLE: Final = "Nothing that was looked at is in disorder."
-_BROKEN: Final = "Checks that failed: {failed}. What is marked with {mark} needs you."
+SUMMARIES: Final = (
+    "Nothing that was looked at is in disorder.",
+    "Checks that failed: {failed}. What is marked with {mark} needs you.",
+)
 
 Row = dict[str, object]
 """A check as the API has it."""
@@ -142,8 +144,8 @@ def _print(rows: Iterable[Row], invocation: Invocation) -> None:
         shown.append((marks.get(state, "?"), title, [what, *([to_do] if to_do and state != "ok" else [])]))
     sheet(shown)
     if not invocation.quiet:
-        summary = _BROKEN if failed else _WHOLE
-        note(translate(summary).format(failed=failed, mark=marks["failed"]))
+        summary = translate(SUMMARIES[failed > 0])
+        note(summary.format(failed=failed, mark=marks["failed"]))
 
 
 def _words(row: Row, program: str, translate: Translate) -> tuple[str, str]:
