@@ -175,6 +175,7 @@ MAILBOX_GRANTS: Final = 4.0  # new mailboxes of one PeerID, and four times as ma
 MAILBOX_GRANTS_PER_S: Final = 4.0 / 86_400
 OWN_MAILBOXES: Final = 2  # as many as a presence tells of
 OWN_MAILBOXES_ENDING: Final = 8  # given up, and emptied for a while
+MAILBOX_FAILING_S: Final = 600  # of silence, which a restart of a holder's node does not take: it is said of it
 MAILBOX_GONE_S: Final = 12 * 3600  # for which a holder has been silent that is looked upon as gone
 MAILBOX_USELESS_BYTES: Final = 64 * 1024 * 1024  # that are fetched from one holder within a day
 MAILBOX_KEYS: Final = 8  # of which boxes may still be sealed for: four of three weeks, and those of partings

@@ -29,7 +29,6 @@ from p2pchat.store.integrity import Integrity, check
 
 _MIB: Final = 1 << 20
 _SHOWN: Final = 6  # addresses
-FAILING_S: Final = 600  # of silence, which a restart of a holder's node does not take
 
 _OF_NETWORK: Final = ("addresses", "nat", "mapping", "bootstrap", "dht", "relays", "mailboxes", "test")
 
@@ -175,7 +174,7 @@ def _relays(context: Context) -> Finding:
 
 def _mailboxes(tx: Tx) -> Finding:
     used = [row for row in own_mailbox.everyone(tx) if row.ends_s is None]
-    failing = sum(row.failed_s >= FAILING_S for row in used)
+    failing = sum(row.failed_s >= limits.MAILBOX_FAILING_S for row in used)
     asked = sum(row.honoured(tx.now_s) is None for row in used)
     count = len(used)
     if not used:

@@ -26,7 +26,7 @@ from p2pchat.store.db import Tx
 from p2pchat.store.migrate import migrations
 from p2pchat.store.sqlite import Connection, driver_error, store_errors
 
-_STEPS_A_LOOK: Final = 10_000  # of SQLite's machine between two looks at the clock
+_STEPS_A_LOOK: Final = 1_000  # of SQLite's machine, or pages, between two looks at the clock
 _PROBLEMS: Final = 100
 
 

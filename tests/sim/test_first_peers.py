@@ -254,7 +254,7 @@ class Doors:
         return self._records.get(name, [])
 
     @asynccontextmanager
-    async def _stranger(self) -> AsyncGenerator[Network]:
+    async def _stranger(self, *, listens: bool = False) -> AsyncGenerator[Network]:
         node = self._cluster.network.node(host=f"8.8.{len(self.made)}.8")
         self.made.append(node.peer_id)
         yield node
