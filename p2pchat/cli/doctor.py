@@ -77,7 +77,7 @@ def doctor(invocation: Invocation, fix: bool, send: bool, passphrase_file: str |
     else:
         _print(rows, invocation)
     if any(row["state"] == "failed" for row in rows):
-        sys.exit(_SOMETHING_FAILED)
+        click.get_current_context().exit(_SOMETHING_FAILED)
 
 
 def _from_daemon(client: Client, invocation: Invocation, send: bool) -> list[Row]:

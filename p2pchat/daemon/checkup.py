@@ -124,7 +124,9 @@ def _database(files: Files, passphrase_file: Path | None, *, immutable: bool) ->
         return found("database.needs_passphrase")
     try:
         key = read_key(files.key, passphrase_from(passphrase_file) if protected and passphrase_file else None)
-        with integrity.opened(files.database, key, immutable=immutable) as tx:
+        log = files.of_database()[1]
+        is_closed = not log.exists() or log.stat().st_size == 0  # then SQLite need not make one
+        with integrity.opened(files.database, key, immutable=immutable or is_closed) as tx:
             return of_integrity(integrity.check(tx, _NO_LIMIT_S), files)
     except WrongPassphrase:
         return found("database.wrong_passphrase")

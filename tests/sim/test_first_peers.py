@@ -286,6 +286,7 @@ async def test_who_knows_nobody_finds_the_network_at_the_meeting_point(autojump_
         await trio.sleep(3_600)
         assert context.dht.peers() == 4
         assert context.health.alone == ""
+        assert context.health.met == "public_dht"
         assert len(doors.made) == 1  # who is in the network does not look again
         assert set(public.asked) == set(doors.made)
         assert len(public.requests) == 5
@@ -360,6 +361,7 @@ async def test_a_name_is_asked_when_nobody_known_answers_and_before_strangers(au
         async with seeking(context, DnsName("example.org")) as joined:
             await trio.sleep(60)
             assert len(joined) == 1
+        assert context.health.met == "names"
         assert doors.looked_up == ["_dnsaddr.example.org"]
         assert doors.made == []
 

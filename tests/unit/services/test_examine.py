@@ -169,7 +169,7 @@ def test_a_disk_that_takes_a_part(files: Files, space: Space, monkeypatch: pytes
 
 def test_a_disk_that_is_slow(files: Files, space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     at = [100.0]
-    monkeypatch.setattr(examine.time, "monotonic", lambda: at[0])
+    monkeypatch.setattr(time, "monotonic", lambda: at[0])
 
     def sync(descriptor: int) -> None:
         at[0] += 1.5
