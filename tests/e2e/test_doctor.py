@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from netlab.lab import Lab
+from netlab.topology import Options
 from tests.e2e.daemons import Daemon, daemons, environment, objects, p2pchat, until
+from tests.e2e.netlabs import needs_lab
 from tests.e2e.terminal import terminal
+from tests.e2e.test_reach import Settler
 
 pytestmark = pytest.mark.e2e
 
@@ -117,11 +121,30 @@ def test_a_disk_that_is_full_and_one_that_can_only_be_read(tmp_path: Path) -> No
     shutil.move(data, moved)
     data.mkdir()
     for options, code in (("size=2m", "disk.full"), ("size=2m,ro", "disk.read_only")):
-        remount = f" && mount -o remount,{options} {data}"
-        script = (
-            f'mount -t tmpfs -o size=2m none {data} && chmod 700 {data} && cp {moved}/* {data}{remount} && exec "$@"'
-        )
+        made = f"mount -t tmpfs -o size=2m,mode=700 none {data} && cp {moved}/* {data}"
+        script = f'{made} && mount -o remount,{options} {data} && exec "$@"'
         found = rows(home, status=1, wrapped=("unshare", "--mount", "sh", "-c", script, "sh"))
         assert found["disk"]["code"] == code
         assert found["database"]["code"] == "database.ok"
         assert found["key"]["code"] == "key.open"
+
+
+@pytest.mark.slow
+@needs_lab
+def test_behind_a_router_the_way_in_is_tried_as_others_would_come(tmp_path: Path) -> None:
+    with Lab("random-nat", Options(public=2)) as lab:
+        relays = [Settler(tmp_path / host, None, lab, host, relays=True) for host in ("relay", "relay2")]
+        alice = Settler(tmp_path / "a", None, lab, "alice")
+        relays[0].start()
+        for node in (relays[1], alice):  # who comes last is told of both
+            node.start("--bootstrap", relays[0].entrance(4))
+        found = dict[str, dict[str, Any]]()
+
+        def has_come_back() -> bool:
+            found.update({row["name"]: row for row in alice.call("node.doctor")["checks"]})
+            return found["relays"]["code"] == "relays.ok" and found["nat"]["code"] != "nat.unknown"
+
+        until(has_come_back, "no relays", every_s=1.0)
+        assert (found["test"]["code"], found["nat"]["code"]) == ("test.relayed", "nat.other_ports")
+        assert found["nat"]["facts"]["observers"] == 2
+        assert found["addresses"]["code"] == "addresses.private"
