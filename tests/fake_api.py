@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from p2pchat.api import calls, mailbox_objects, objects, schema
+from p2pchat.api import calls, doctor_objects, mailbox_objects, objects, schema
 from p2pchat.base.errors import UsageError
 from p2pchat.control.server import Connection, Server
 
@@ -54,6 +54,7 @@ class FakeApi:
         self.added: Callable[[objects.Contact], None] = lambda contact: None
         self.addresses = ["/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWFake"]
         self.links: list[str] = []
+        self.checks: list[doctor_objects.Check] = []
         self.stop = trio.Event()
         self._news = trio.Event()
 
@@ -120,6 +121,8 @@ class FakeApi:
         match checked:
             case calls.NodeHello() | calls.NoParams() | calls.NodeUnlock() | calls.PassphraseChange():
                 return self._about(method)
+            case calls.NodeDoctor():
+                return doctor_objects.Diagnosis(checks=self.checks)
             case calls.ContactsAdd():
                 known = [each for each in self.contacts if each.number == checked.number]
                 name = checked.name or checked.number or "Contact 01234567"

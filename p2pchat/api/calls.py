@@ -71,6 +71,15 @@ class NodeHello(Params, kw_only=True, frozen=True):
     api: Annotated[int, Meta(ge=0, le=65_535)] | None = None
 
 
+class NodeDoctor(Params, kw_only=True, frozen=True):
+    """``send``: whether other nodes may be asked to take part."""
+
+    send: bool = True
+
+    def may_wait(self) -> bool:
+        return True
+
+
 class NodeUnlock(Params, kw_only=True, frozen=True):
     """``passphrase`` of the profile."""
 

@@ -173,8 +173,8 @@ class ContactCounts(Silent, Struct, kw_only=True):
 class Status(Silent, Struct, kw_only=True):
     """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded. ``replaced_ms``:
     when the newer device was made that has replaced this one; ``alone``: what was tried to find other nodes, where none
-    is there, and what the user can do; ``proxy``: whether all connections leave through one; ``mode``: who may come near
-    where no rule says anything; ``disk``: what the database has met, None while nobody looks at it."""
+    is there, and what the user can do; ``proxy``: whether all connections leave through one; ``mode``: who may come
+    near where no rule says anything; ``disk``: what the database has met, None while nobody looks at it."""
 
     profile: str
     number: str | None

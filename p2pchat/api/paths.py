@@ -66,7 +66,7 @@ class ProfilePaths:
         self.database = self.data_dir / "p2pchat.db"
         self.key_file = self.data_dir / "key"
         self.lock_file = self.data_dir / "lock"
-        self._socket = run / f"{profile}.sock"
+        self.socket_place = run / f"{profile}.sock"
 
     @property
     def socket(self) -> Path:
@@ -75,7 +75,12 @@ class ProfilePaths:
         Raises:
             UsageError: the path is longer than the kernel allows for a socket.
         """
-        return checked_socket(self._socket)
+        return checked_socket(self.socket_place)
+
+
+def program_of(profile: str) -> str:
+    """How a user calls p2pchat for ``profile``."""
+    return "p2pchat" if profile == DEFAULT_PROFILE else f"p2pchat --profile {profile}"
 
 
 def checked_socket(path: Path) -> Path:

@@ -59,6 +59,7 @@ from p2pchat.api.calls import (
     NetExport,
     NetImport,
     NetRule,
+    NodeDoctor,
     NodeHello,
     NodeUnlock,
     NoParams,
@@ -66,6 +67,7 @@ from p2pchat.api.calls import (
     PassphraseChange,
     invalid,
 )
+from p2pchat.api.doctor_objects import Diagnosis
 from p2pchat.api.mailbox_objects import Mailboxes, Transparency
 from p2pchat.api.objects import (
     Addresses,
@@ -119,6 +121,7 @@ class MethodSpec(NamedTuple):
 METHODS: Final[dict[str, MethodSpec]] = {
     "node.hello": MethodSpec(NodeHello, Hello, False, "Says what speaks here and which events it still has.", True),
     "node.status": MethodSpec(NoParams, Status, False, "Shows the node at a glance.", True),
+    "node.doctor": MethodSpec(NodeDoctor, Diagnosis, False, "Looks for what does not work, and says what to do.", True),
     "node.shutdown": MethodSpec(NoParams, Empty, False, "Ends the daemon after the reply.", True),
     "node.lock": MethodSpec(NoParams, Empty, False, "Drops the keys and whatever needs them, until node.unlock."),
     "node.unlock": MethodSpec(NodeUnlock, Empty, False, "Opens the profile with its passphrase.", True),

@@ -219,6 +219,7 @@ MAILBOX_GRANTS: Final = 4.0  # new mailboxes of one PeerID, and four times as ma
 MAILBOX_GRANTS_PER_S: Final = 4.0 / 86_400
 OWN_MAILBOXES: Final = 2  # as many as a presence tells of
 OWN_MAILBOXES_ENDING: Final = 8  # given up, and emptied for a while
+MAILBOX_FAILING_S: Final = 600  # of silence, which a restart of a holder's node does not take: it is said of it
 MAILBOX_GONE_S: Final = 12 * 3600  # for which a holder has been silent that is looked upon as gone
 MAILBOX_USELESS_BYTES: Final = 64 * 1024 * 1024  # that are fetched from one holder within a day
 MAILBOX_KEYS: Final = 8  # of which boxes may still be sealed for: four of three weeks, and those of partings
@@ -256,3 +257,13 @@ RELAY_RETRY_MAX_S: Final = 3_600.0
 
 INVITES: Final = 100  # open at the same time
 REQUESTS_PER_INVITE: Final = 16  # that wait for an answer: whoever has the link can make as many roots as they like
+
+# what the doctor calls too little, or too slow
+DISK_FULL_BYTES: Final = 4 * 1024 * 1024  # a write-ahead log may have so much before it is emptied
+DISK_LOW_BYTES: Final = 256 * 1024 * 1024
+DISK_SLOW_S: Final = 1.0
+MEMORY_LOW_BYTES: Final = 320 * 1024 * 1024  # Argon2id takes 256 MiB
+DATABASE_CHECK_S: Final = 10.0  # of a database that is in use
+DOCTOR_OBSERVERS: Final = 3  # nodes that are asked where they see this one, or to come to it
+DOCTOR_STEP_S: Final = 10.0  # of each part that asks others
+DHT_FEW: Final = 3

@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "init": "p2pchat.cli.node:init",
     "daemon": "p2pchat.cli.node:daemon",
     "status": "p2pchat.cli.node:status",
+    "doctor": "p2pchat.cli.doctor:doctor",
     "stop": "p2pchat.cli.node:stop",
     "lock": "p2pchat.cli.locking:lock",
     "unlock": "p2pchat.cli.locking:unlock",

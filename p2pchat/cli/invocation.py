@@ -10,7 +10,7 @@ from typing import TypeVar
 import click
 
 from p2pchat.api.errors import NoDaemon
-from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket
+from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket, program_of
 from p2pchat.client.blocking import Client
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -49,7 +49,7 @@ class Invocation:
 
     def program(self) -> str:
         """How the user calls p2pchat for this profile."""
-        return "p2pchat" if self.profile == DEFAULT_PROFILE else f"p2pchat --profile {self.profile}"
+        return program_of(self.profile)
 
     def _how_to_start(self) -> str:
         if self.socket:

@@ -16,9 +16,13 @@ import os
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Sequence
+from typing import Final
 
 from p2pchat.api.text import escape, escape_lines
+
+_NARROWEST: Final = 20  # columns, below which nothing is broken
 
 
 def forget_stdout() -> None:
@@ -57,6 +61,20 @@ def table(rows: Sequence[Sequence[str]]) -> None:
         _write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def sheet(rows: Sequence[tuple[str, str, Sequence[str]]]) -> None:
+    """Rows of a mark, a title and sentences, each of which begins a line; on a terminal they are broken at words."""
+    column = max((_columns(title) for _, title, _ in rows), default=0)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for mark, title, sentences in rows:
+        head = f"{mark} {title}{' ' * (column - _columns(title))}  "
+        indent = " " * _columns(head)
+        for number, sentence in enumerate(sentences):
+            first, more = (head, indent) if number == 0 else (f"{indent}> ", f"{indent}  ")
+            for piece in _broken(escape(sentence), width - _columns(first) if width else 0):
+                _write(first + piece)
+                first = more
+
+
 def drawing(text: str) -> None:
     """One line of stdout that is this program's own altogether, escape sequences included."""
     _write(text)
@@ -65,6 +83,23 @@ def drawing(text: str) -> None:
 def note(text: str) -> None:
     """One line of stderr."""
     print(escape(text), file=sys.stderr)
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """``text`` in lines of at most ``width`` columns, broken at spaces; 0 or too few: in one."""
+    lines = [""]
+    for word in text.split(" ") if width >= _NARROWEST else [text]:
+        line = f"{lines[-1]} {word}" if lines[-1] else word
+        if width and lines[-1] and _columns(line) > width:
+            lines.append(word)
+        else:
+            lines[-1] = line
+    return lines
+
+
+def _columns(text: str) -> int:
+    """Of a text of ours: Korean letters, and what else is wide, take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _write(text: str) -> None:

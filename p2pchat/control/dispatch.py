@@ -39,6 +39,7 @@ from p2pchat.control.render import Online
 from p2pchat.control.server import Connection
 from p2pchat.control.stats_methods import StatsMethods
 from p2pchat.services.context import Context
+from p2pchat.services.examine import Files
 
 GRACE_S: Final = 1.0
 
@@ -70,7 +71,7 @@ class Methods:
         self._events = EventMethods(context, online)
         self._messages = MessageMethods(context, online)
         self.families: dict[str, object] = {
-            "node": NodeMethods(context, profile, started),
+            "node": NodeMethods(context, profile, started, Files(own, settings) if own and settings else None),
             "identity": IdentityMethods(context, profile),
             "contacts": ContactMethods(context, online),
             "message": self._messages,
@@ -170,6 +171,7 @@ class Dispatch:
         unlocked: its methods now; None while it is locked.
         started: when the daemon did, on the monotonic clock.
         stop: set to end the daemon.
+        files: the profile's.
     """
 
     def __init__(
@@ -179,9 +181,10 @@ class Dispatch:
         profile: str,
         started: float,
         stop: trio.Event,
+        files: Files,
     ) -> None:
         self._unlocked = unlocked
-        node, passphrase = KeeperMethods(keeper, profile, started, stop), PassphraseMethods(keeper)
+        node, passphrase = KeeperMethods(keeper, profile, started, stop, files), PassphraseMethods(keeper)
         self._handlers = _handlers({"node": node, "passphrase": passphrase})
 
     def ready(self, value: object) -> Ready | None:

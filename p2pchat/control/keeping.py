@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 import trio
 
 from p2pchat.api import calls, objects
+from p2pchat.api.doctor_objects import Diagnosis
 from p2pchat.control import locked
+from p2pchat.control.diagnosing import diagnosis
 from p2pchat.control.server import Connection
 from p2pchat.core.access import Mode
+from p2pchat.services import doctor
+from p2pchat.services.examine import Files
 
 
 class Keeper(Protocol):
@@ -55,11 +60,13 @@ class KeeperMethods:
     Args:
         started: when the daemon did, on the monotonic clock.
         stop: set to end the daemon.
+        files: the profile's.
     """
 
-    def __init__(self, keeper: Keeper, profile: str, started: float, stop: trio.Event) -> None:
+    def __init__(self, keeper: Keeper, profile: str, started: float, stop: trio.Event, files: Files) -> None:
         self._keeper = keeper
         self._profile = profile
+        self._files = files
         self._started = started
         self._stop = stop
 
@@ -68,6 +75,9 @@ class KeeperMethods:
 
     async def status(self, _params: calls.NoParams, _: Connection) -> objects.Status:
         return locked.status(self._profile, self._started, self._keeper.mode)
+
+    async def doctor(self, _params: calls.NodeDoctor, _: Connection) -> Diagnosis:
+        return diagnosis(await doctor.examine_locked(self._files, time.time()), self._profile)
 
     async def shutdown(self, _params: calls.NoParams, _: Connection) -> objects.Empty:
         self._stop.set()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from p2pchat.api import calls, mailbox_objects
+from p2pchat.base import limits
 from p2pchat.control.once import once, repeated
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.control.server import Connection
@@ -24,8 +24,6 @@ from p2pchat.store.db import Tx
 from p2pchat.store.keyfile import needs_passphrase
 from p2pchat.store.mailbox import Past, Stock
 from p2pchat.store.own_mailbox import OwnMailbox
-
-_FAILING_S: Final = 600  # of silence, which a restart of the holder's node does not take
 
 
 class MailboxMethods:
@@ -155,6 +153,6 @@ def _own_mailbox(tx: Tx, row: OwnMailbox) -> mailbox_objects.Mailbox:
 def _state(row: OwnMailbox, now_s: int) -> mailbox_objects.MailboxState:
     if row.ends_s is not None:
         return "ending"
-    if row.failed_s >= _FAILING_S:
+    if row.failed_s >= limits.MAILBOX_FAILING_S:
         return "failing"
     return "granted" if row.honoured(now_s) is not None else "asked"

@@ -9,12 +9,16 @@ import trio
 
 import p2pchat
 from p2pchat.api import calls, objects
+from p2pchat.api.doctor_objects import Diagnosis
 from p2pchat.control import locked
+from p2pchat.control.diagnosing import diagnosis
 from p2pchat.control.net_methods import addresses
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_peer_id
 from p2pchat.net.transport import Network
+from p2pchat.services import doctor
 from p2pchat.services.context import Context
+from p2pchat.services.examine import Files
 from p2pchat.store import contacts, eventlog, messages
 
 _PATIENCE_S: Final = 2.0
@@ -28,13 +32,19 @@ class NodeMethods:
 
     Args:
         started: when the daemon did, on the monotonic clock.
+        files: the profile's; None: there are none, as in a simulation.
     """
 
-    def __init__(self, context: Context, profile: str, started: float) -> None:
+    def __init__(self, context: Context, profile: str, started: float, files: Files | None = None) -> None:
         self._context = context
         self._profile = profile
         self._started = started
         self._counts: _Counts | None = None
+        self._files = files
+
+    async def doctor(self, params: calls.NodeDoctor, _: Connection) -> Diagnosis:
+        findings = await doctor.examine_unlocked(self._context, self._files, send=params.send)
+        return diagnosis(findings, self._profile)
 
     async def hello(self, _params: calls.NodeHello, _: Connection) -> objects.Hello:
         shown = locked.hello(self._profile)

@@ -63,6 +63,22 @@ def release(path: Path, own_inode: int | None) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_stale(path: Path) -> bool:
+    """Remove a socket that was left behind; whether there was one.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    try:
+        with _locked(path.parent):
+            if not stat.S_ISSOCK(path.lstat().st_mode) or _answers(path):
+                return False
+            path.unlink()
+            return True
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -22,8 +22,8 @@ from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket
 from p2pchat.api.prompts import ask, ask_new_passphrase, ask_passphrase, on_terminal
 from p2pchat.base.errors import Corrupt, P2PChatError, UsageError
 from p2pchat.core.numbers import Number, parse_number
+from p2pchat.daemon import checkup, recovery
 from p2pchat.daemon import profile as profiles
-from p2pchat.daemon import recovery
 from p2pchat.daemon import settings as brought
 from p2pchat.services import config as configuration
 
@@ -90,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--no-passphrase", action="store_true", help=_UNPROTECTED)
     change.add_argument("--json", action="store_true")
     change.set_defaults(command=_change_passphrase)
+
+    examine = commands.add_parser("examine", help="look for what does not work, without a daemon", allow_abbrev=False)
+    examine.add_argument("--passphrase-file", type=Path)
+    examine.set_defaults(command=checkup.examine)
+    repair = commands.add_parser("repair", help="put in order what can be, without a daemon", allow_abbrev=False)
+    repair.add_argument("--passphrase-file", type=Path)
+    repair.set_defaults(command=checkup.repair)
 
     wipe = commands.add_parser("wipe", help="remove the profile", allow_abbrev=False)
     wipe.add_argument("--json", action="store_true")

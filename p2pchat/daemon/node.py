@@ -45,6 +45,7 @@ from p2pchat.net.socks import parse_proxy
 from p2pchat.services.config import HOUR_S, Config
 from p2pchat.services.context import Reach
 from p2pchat.services.defects import report_defect
+from p2pchat.services.examine import Files
 from p2pchat.store.keyfile import needs_passphrase
 
 log = structlog.get_logger()
@@ -135,7 +136,8 @@ async def serve(start: Start, key: Handover | None) -> None:
         node = Node(start, nursery)
         if key is not None:
             await node.open(key)
-        dispatch = Dispatch(node, node.methods, start.paths.profile, node.started, stop)
+        files = Files(start.paths.data_dir, start.paths.config_file)
+        dispatch = Dispatch(node, node.methods, start.paths.profile, node.started, stop, files)
         server = Server(dispatch, path=start.socket, joint=dispatch)
         async with trio.open_nursery() as serving:
             await serving.start(server.serve)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
-from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths
+from p2pchat.api.paths import ProfilePaths, program_of
 from p2pchat.base.errors import DiskFull, StoreError, UsageError, WrongPassphrase
 from p2pchat.core.crypto import Entropy
 from p2pchat.core.keys import create_identity, dump_identity
@@ -54,7 +54,7 @@ class Handover:
 
 def start_command(paths: ProfilePaths) -> str:
     """What its owner types to start this profile's node."""
-    return "p2pchat daemon" if paths.profile == DEFAULT_PROFILE else f"p2pchat --profile {paths.profile} daemon"
+    return f"{program_of(paths.profile)} daemon"
 
 
 def refuse_existing(paths: ProfilePaths) -> None:

@@ -199,7 +199,7 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
     asked = settings.listen or tuple(parse_address(text)[0] for text in _ANYWHERE)
     if settings.proxy is not None:
         asked = settings.listen
-    database, refusals = context.db, context.charges.refusals
+    refusals = context.charges.refusals
     remembered, allowed = await disk.patiently(
         context, lambda tx: (meta.load_listening(tx, asked), access.load(tx, settings.reach))
     )
@@ -242,7 +242,9 @@ def _way(proxy: Proxy | None, health: Health, entropy: Entropy) -> Way:
 
 
 @asynccontextmanager
-async def _stranger(context: Context) -> AsyncIterator[Libp2pHost]:
-    """A host that nobody can tell from any other: a key of its own, and no listener. The user's rules are its, too."""
-    async with Libp2pHost.listen(SystemEntropy().bytes(32), (), now=time.time, access=context.access) as host:
+async def _stranger(context: Context, *, listens: bool = False) -> AsyncIterator[Libp2pHost]:
+    """A host that nobody can tell from any other: a key of its own, and no listener but one of the moment. The user's
+    rules are its, too."""
+    where = tuple(parse_address(text)[0] for text in _ANYWHERE) if listens else ()
+    async with Libp2pHost.listen(SystemEntropy().bytes(32), where, now=time.time, access=context.access) as host:
         yield host

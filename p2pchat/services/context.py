@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import trio
 
@@ -137,6 +137,26 @@ class Reach:
         return self.relay_use and not self.is_local
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Whom a node that stands alone has asked: so many known from before or named by an invite, so many that the user
+    named, those of so many DNS names, and ``strangers``: those that the public DHT knows."""
+
+    known: int = 0
+    named: int = 0
+    names: int = 0
+    strangers: bool = False
+
+    @property
+    def anybody(self) -> bool:
+        """Whether there was anybody to ask."""
+        return bool(self.known or self.named or self.names or self.strangers)
+
+
+Met = Literal["", "known", "names", "public_dht"]
+PortMapping = Literal["off", "unneeded", "asking", "mapped", "refused"]
+
+
 @dataclass(slots=True)
 class Health:
     """What the node has noticed about itself.
@@ -146,11 +166,17 @@ class Health:
         alone: in a sentence, what was tried to find other nodes, and what the user can do; empty where some are there.
         proxy: in a sentence, why the proxy cannot be used, and what the user can do; empty where it can be, or there is
             none.
+        tried: the same in numbers; None until the first attempt has ended.
+        met: by which way another node was found when this one last stood alone; empty: that one came by itself.
+        mapping: what has become of the question for a port of the router's.
     """
 
     clock_ok: bool = True
     proxy: str = field(default="", repr=False)
     alone: str = field(default="", repr=False)
+    tried: Tried | None = None
+    met: Met = ""
+    mapping: PortMapping = "off"
 
 
 async def at_once(_: int) -> None:
@@ -174,8 +200,19 @@ async def no_names(_: str) -> list[str]:
     raise NetError("No name server is asked here.")
 
 
-Stranger = Callable[[], AbstractAsyncContextManager[Network]]
-"""A network end under a key of its own, made for the context, which listens nowhere."""
+class Stranger(Protocol):
+    """Makes a node of the moment."""
+
+    def __call__(self, *, listens: bool = False) -> AbstractAsyncContextManager[Network]:
+        """A network end under a key of its own, made for the context, which listens nowhere.
+
+        Args:
+            listens: at a port of its own, after all, from which it can then leave.
+
+        Raises:
+            NetError: it cannot be had.
+        """
+        ...
 
 
 async def keep_access() -> None:
@@ -204,7 +241,7 @@ class Context:
         reach: how others are looked for, and how this node is reached.
         changes: tells when the network around this machine has changed.
         texts: the TXT records of a DNS name.
-        stranger: as whom the public DHT is asked; None: it never is, as in a simulation.
+        stranger: as whom the public DHT is asked, and this node examined; None: neither is done, as in a simulation.
         box_ttl_s: for how long boxes are left at mailboxes (PROTOCOL.md 6.3).
         has_room: waits while a contact takes less than is sent to it. Set by :mod:`connect` alone.
         nodes_named: tells of nodes that were handed over: whoever stands alone asks them. Set by :mod:`join` alone.

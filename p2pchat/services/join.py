@@ -12,7 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -27,7 +27,7 @@ from p2pchat.core.peer_cache import in_order
 from p2pchat.net.dnsaddr import DnsName, Entry, NodeAddress, resolved
 from p2pchat.services import meeting_point, peer_cache
 from p2pchat.services.changes import Change
-from p2pchat.services.context import Context, nobody_looks
+from p2pchat.services.context import Context, Met, Tried, nobody_looks
 from p2pchat.services.defects import cause
 from p2pchat.services.meeting_point import Backoff
 from p2pchat.store import known_peers
@@ -71,6 +71,7 @@ async def _until_cancelled(
                 await peer_cache.remember(context)
             loneliness, tries, is_remembered = _Loneliness(context, configured), 0, True
         elif await loneliness.end():
+            context.health.met = loneliness.met
             loneliness, tries, is_remembered = _Loneliness(context, configured), 0, False
             joined()
         else:
@@ -81,6 +82,7 @@ async def _until_cancelled(
                 pause = retry_after_s(tries, context.jitter(), context.params)
             pause = min(pause, loneliness.due_in_s())
         context.health.alone = "" if context.network.links() else loneliness.report()
+        context.health.tried = loneliness.tried()
         await bell.wait(pause)
 
 
@@ -125,13 +127,14 @@ class _Bell:
 class _Loneliness:
     """The attempts from when a node stands alone until it does not.
 
-    ``has_asked``: whether there was somebody to ask in the last of them. ``first``: who is asked before all others in
-    the next one.
+    ``has_asked``: whether there was somebody to ask in the last of them; ``met``: by which way somebody answered.
+    ``first``: who is asked before all others in the next one.
     """
 
     def __init__(self, context: Context, configured: Sequence[Entry]) -> None:
         self.has_asked = False
         self.first: list[NodeAddress] = []
+        self.met: Met = ""
         self._context = context
         own = context.network.peer_id
         self._nodes = [each for each in configured if not isinstance(each, DnsName) and each[0] != own]
@@ -146,8 +149,16 @@ class _Loneliness:
         """One attempt; whether somebody answered."""
         self.has_asked = False
         try:
-            for step in (self._ask_known, self._ask_names, self._ask_strangers):
-                if await step() or self._context.dht.peers() > 0:
+            steps: tuple[tuple[Met, Callable[[], Awaitable[bool]]], ...] = (
+                ("known", self._ask_known),
+                ("names", self._ask_names),
+                ("public_dht", self._ask_strangers),
+            )
+            for way, ask in steps:
+                if await ask():
+                    self.met = way
+                    return True
+                if self._context.dht.peers() > 0:  # that one has come by itself
                     return True
         except StoreError as error:
             log.warning("bootstrap.failed", error=cause(error))
@@ -159,6 +170,10 @@ class _Loneliness:
         if not meeting_point.may_look(self._context):
             return float("inf")
         return max(self._backoff.due_at - trio.current_time(), 1.0)
+
+    def tried(self) -> Tried:
+        """Whom all of them have asked."""
+        return Tried(self._known, len(self._nodes), len(self._names), self._has_looked)
 
     def report(self) -> str:
         """What was tried, and what the user can do; empty where nothing was."""

@@ -80,10 +80,12 @@ class Mapper:
 
     async def run(self) -> None:
         """Until cancelled; at once over where it is not allowed."""
+        health = self._context.health
         if not self._context.reach.mapping:
             return
         while True:
             place = self._place()
+            health.mapping = "unneeded" if place is None else "asking"
             if place is None:
                 await self._until_moved(place, float("inf"))
                 continue
@@ -92,6 +94,7 @@ class Mapper:
                 if self._place() != place:
                     break
             else:
+                health.mapping = "refused"
                 self._say()
                 await self._until_moved(place, _AGAIN_S)
 
@@ -153,6 +156,7 @@ class Mapper:
         told = () if address is None else (address,)
         if told != self._told:
             self._told = told
+            self._context.health.mapping = "mapped" if told else "asking"
             self._context.network.tell("mapped", told)
             self._changed()
 

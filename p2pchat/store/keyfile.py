@@ -66,7 +66,7 @@ def write_key(path: Path, key: bytes, passphrase: bytes | None, random: Callable
         salt = random(16)
         wrapping = pwhash.argon2id.kdf(KEY_BYTES, passphrase, salt, _OPS, _MEMORY)
         content = _Wrapped(salt, _OPS, _MEMORY, bytes(secret.SecretBox(wrapping).encrypt(key, random(24))))
-    temporary = _unfinished(path)
+    temporary = unfinished(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -94,7 +94,7 @@ def remove_unfinished(path: Path) -> None:
     Raises:
         StoreError: the disk refused.
     """
-    shred(_unfinished(path))
+    shred(unfinished(path))
 
 
 def shred(path: Path) -> None:
@@ -111,7 +111,8 @@ def shred(path: Path) -> None:
         raise StoreError(f"A key file could not be removed: {error.strerror}.") from error
 
 
-def _unfinished(path: Path) -> Path:
+def unfinished(path: Path) -> Path:
+    """What a :func:`write_key` that was cut off leaves beside the key file ``path``."""
     return path.with_name(path.name + ".new")
 
 

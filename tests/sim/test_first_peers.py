@@ -255,7 +255,7 @@ class Doors:
         return self._records.get(name, [])
 
     @asynccontextmanager
-    async def _stranger(self) -> AsyncGenerator[Network]:
+    async def _stranger(self, *, listens: bool = False) -> AsyncGenerator[Network]:
         node = self._cluster.network.node(host=f"8.8.{len(self.made)}.8")
         self.made.append(node.peer_id)
         yield node
@@ -287,6 +287,7 @@ async def test_who_knows_nobody_finds_the_network_at_the_meeting_point(autojump_
         await trio.sleep(3_600)
         assert context.dht.peers() == 4
         assert context.health.alone == ""
+        assert context.health.met == "public_dht"
         assert len(doors.made) == 1  # who is in the network does not look again
         assert set(public.asked) == set(doors.made)
         assert len(public.requests) == 5
@@ -361,6 +362,7 @@ async def test_a_name_is_asked_when_nobody_known_answers_and_before_strangers(au
         async with seeking(context, DnsName("example.org")) as joined:
             await trio.sleep(60)
             assert len(joined) == 1
+        assert context.health.met == "names"
         assert doors.looked_up == ["_dnsaddr.example.org"]
         assert doors.made == []
 

@@ -15,7 +15,7 @@ from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address
 from p2pchat.net.addresses import from_socket
 from p2pchat.net.router import Mapped, PortTakenError, Router
-from p2pchat.services.context import Context, Reach
+from p2pchat.services.context import Context, Health, Reach
 from p2pchat.services.mapping import Mapper
 from p2pchat.testing.memnet import MemoryNetwork
 from p2pchat.testing.memnode import MemoryNode
@@ -54,11 +54,18 @@ class Double(Router):
 
 @asynccontextmanager
 async def mapping(
-    *routers: Router, host: str = "192.168.1.2", gateway: str | None = "192.168.1.1", allowed: bool = True
+    *routers: Router,
+    host: str = "192.168.1.2",
+    gateway: str | None = "192.168.1.1",
+    allowed: bool = True,
+    health: Health | None = None,
 ) -> AsyncGenerator[MemoryNode]:
     async with MemoryNetwork.run(seed=5) as net:
         node = net.node(host=host)
-        context = cast(Context, SimpleNamespace(network=node, jitter=lambda: 0.5, reach=Reach(mapping=allowed)))
+        namespace = SimpleNamespace(
+            network=node, jitter=lambda: 0.5, reach=Reach(mapping=allowed), health=health or Health()
+        )
+        context = cast(Context, namespace)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Mapper(context, lambda: None, routers, lambda: gateway).run)
             await trio.sleep(1)
@@ -71,9 +78,10 @@ def told(node: MemoryNode) -> list[Address]:
 
 
 async def test_a_port_is_mapped_renewed_at_half_its_life_and_given_back(autojump_clock: MockClock) -> None:
-    router = Double()
-    async with mapping(router) as node:
+    router, health = Double(), Health()
+    async with mapping(router, health=health) as node:
         assert told(node) == [OUTSIDE]
+        assert health.mapping == "mapped"
         await trio.sleep(5 * HOUR_S)
         assert len(router.asked) == 11
         assert router.ended == []
@@ -89,8 +97,9 @@ async def test_nobody_is_asked_where_there_is_no_reason(autojump_clock: MockCloc
         (home, "12.0.0.254", True),
         (home, None, True),
     ):
-        router = Double()
-        async with mapping(router, host=host, gateway=gateway, allowed=allowed) as node:
+        router, health = Double(), Health()
+        async with mapping(router, host=host, gateway=gateway, allowed=allowed, health=health) as node:
+            assert health.mapping == ("unneeded" if allowed else "off")
             await trio.sleep(5 * HOUR_S)
             assert told(node) == []
         assert router.asked == []
@@ -125,15 +134,17 @@ async def test_behind_a_second_nat_nothing_is_told_and_the_mapping_given_back(au
 
 
 async def test_a_router_that_stops_answering_is_not_told_of_any_more(autojump_clock: MockClock) -> None:
-    router = Double()
+    router, health = Double(), Health()
     with capture_logs() as logs:
-        async with mapping(router) as node:
+        async with mapping(router, health=health) as node:
             router.is_silent = True
             await trio.sleep(HOUR_S)
             assert told(node) == []
+            said = [health.mapping]
             router.is_silent = False
             await trio.sleep(HOUR_S)
             assert told(node) == [OUTSIDE]
+            assert [*said, health.mapping] == ["refused", "mapped"]
             await trio.sleep(10 * HOUR_S)
     assert [entry["event"] for entry in logs] == ["mapping.unavailable"]
     assert all("12.0" not in str(entry) and "192.168" not in str(entry) for entry in logs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 import trio
@@ -14,8 +15,9 @@ from p2pchat.base.errors import UsageError, WrongPassphrase
 from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.dispatch import Dispatch
 from p2pchat.core.access import Mode
+from p2pchat.services.examine import Files
 
-WHILE_LOCKED = {"node.hello", "node.status", "node.unlock", "node.shutdown"}
+WHILE_LOCKED = {"node.doctor", "node.hello", "node.status", "node.unlock", "node.shutdown"}
 CANARY = "canary passphrase"
 
 
@@ -49,8 +51,10 @@ def stop() -> trio.Event:
 
 
 @pytest.fixture
-def dispatch(keeper: FakeKeeper, stop: trio.Event) -> Dispatch:
-    return Dispatch(keeper, lambda: None, "work", time.monotonic() - 61, stop)
+def dispatch(keeper: FakeKeeper, stop: trio.Event, tmp_path: Path) -> Dispatch:
+    return Dispatch(
+        keeper, lambda: None, "work", time.monotonic() - 61, stop, Files(tmp_path, tmp_path / "config.toml")
+    )
 
 
 CONNECTION = Connection(Channel.__new__(Channel))  # these methods do nothing with it

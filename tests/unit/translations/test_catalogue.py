@@ -1,0 +1,95 @@
+"""Catalogues: the format, and that each says all that is said, with the same places."""
+
+from __future__ import annotations
+
+import gettext
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from p2pchat.cli.language import FOLDER, language, translator
+from translations.__main__ import catalogues, complaints, wanted
+from translations.catalogue import compiled, parse
+
+PO = """# a comment
+msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\\n"
+
+msgid "Hello"
+msgstr ""
+"안녕"
+"하세요"
+
+msgid "not yet"
+msgstr ""
+"""
+
+
+def test_what_is_compiled_is_what_the_standard_library_reads() -> None:
+    found = gettext.GNUTranslations(io.BytesIO(compiled(parse(PO))))
+    assert found.gettext("Hello") == "안녕하세요"
+    assert found.gettext("not yet") == "not yet"
+    assert found.gettext("unknown") == "unknown"
+
+
+@pytest.mark.parametrize(
+    "po",
+    [
+        'msgid "a"\n',
+        'msgid "a"\nmsgstr "b"\n\nmsgid "a"\nmsgstr "c"\n',
+        'msgctxt "a"\nmsgid "a"\nmsgstr "b"\n',
+        'msgid "a\nmsgstr "b"\n',
+        "msgid 'a'\nmsgstr \"b\"\n",
+        '"a"\n',
+    ],
+)
+def test_what_is_not_understood_is_refused(po: str) -> None:
+    with pytest.raises(ValueError, match=r"line \d|twice"):
+        parse(po)
+
+
+def test_there_is_korean() -> None:
+    assert [path.parent.parent.name for path in catalogues()] == ["ko"]
+
+
+@pytest.mark.parametrize("po", catalogues(), ids=lambda po: po.parent.parent.name)
+def test_a_catalogue_is_complete_and_compiled(po: Path) -> None:
+    said = parse(po.read_text("utf-8"))
+    assert complaints(said) == []
+    assert po.with_suffix(".mo").read_bytes() == compiled(said)
+
+
+def test_what_a_catalogue_lacks_is_told() -> None:
+    text = min(wanted())
+    assert f"not translated: {text}" in complaints({})
+    said = dict.fromkeys(wanted(), "{nothing}") | {"old": "alt"}
+    assert "nothing says this: old" in complaints(said)
+    assert any(each.startswith("other places") for each in complaints(said))
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"LANG": "ko_KR.UTF-8"}, "ko"),
+        ({"LANG": "ko"}, "ko"),
+        ({"LANG": "ko_KR", "LC_MESSAGES": "de_DE.UTF-8"}, "de"),
+        ({"LANG": "ko_KR", "LC_ALL": "C.UTF-8"}, ""),
+        ({"LANG": "ko_KR", "LC_ALL": ""}, "ko"),
+        ({"LANG": "kok_IN"}, "kok"),
+        ({"LANG": "../../etc"}, ""),
+        ({"LANG": "korean"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_environment_says_which_language(environ: dict[str, str], expected: str) -> None:
+    assert language(environ) == expected
+
+
+def test_a_language_without_a_catalogue_is_english() -> None:
+    assert translator({"LANG": "de_DE.UTF-8"})("clock") == "clock"
+    assert translator({"LANG": "ko_KR.UTF-8"})("clock") == "시계"
+    assert translator({"LANG": "ko_KR.UTF-8"})("") == ""
+    assert translator({"LANG": "C"})("clock") == "clock"
+    assert os.path.isdir(FOLDER)
