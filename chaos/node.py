@@ -25,6 +25,7 @@ EX_NO_SPACE: Final = 74
 EX_CORRUPT: Final = 74
 CALL_S: Final = 10.0
 _BENT: Final = Path(chaos.__file__).parent / "bent"
+_OF_SQLCIPHER: Final = ": ERROR CORE sql"
 _OWN_LINES: Final = ("NO_SPACE: ", "CORRUPT: ", "Without a passphrase ", "The profile ", "Start it with: ")
 
 
@@ -155,7 +156,12 @@ class Daemon:
                 kinds[line[:200]] += 1
         return kinds
 
-    def complaints(self) -> list[str]:
-        """What it logged that it should not have: a defect, or what is no line of its log."""
-        logged = [kind for kind in self.logged() if not kind.startswith(_OWN_LINES)]
+    def complaints(self, *, is_damaged: bool) -> list[str]:
+        """What it logged that it should not have: a defect, or what is no line of its log. ``is_damaged``: SQLCipher
+        says on stderr, in its own words, that its database was once."""
+        logged = [
+            kind
+            for kind in self.logged()
+            if not kind.startswith(_OWN_LINES) and not (is_damaged and _OF_SQLCIPHER in kind)
+        ]
         return [f"{self}: {kind}" for kind in logged if kind.startswith("defect") or not kind[:1].islower()]

@@ -2,8 +2,8 @@
 
 Rules:
 
-- Acts are dealt from a deck that holds each kind once and is shuffled anew when it is empty, so that no kind is left to
-  chance.
+- Acts are dealt from a deck that holds each kind once and is shuffled anew when it is empty and all is over, so that no
+  kind is left to chance.
 - One node is in one trouble at a time, but for floods and cuts, which come on top of anything. A damaged database has
   the stage to itself: whether something was lost could not be told otherwise.
 - Everything that begins ends within the minutes.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 KINDS: Final = ("kill", "stop", "cut", "halve", "clock", "fill", "lock", "move", "damage", "flood")
@@ -21,12 +21,13 @@ HOUR_S: Final = 3_600
 LOCKED, SMALL = -1, -2
 """Which nodes, from the end: that with a passphrase, that on the small disk."""
 
-_ALONE: Final = frozenset({"cut", "halve", "flood"})  # what leaves its nodes free for other trouble
 _LONG_S: Final = 90.0
 """A run of so much or more has pauses and stretches of full length."""
 _DAMAGE_S: Final = 20.0
-_QUIET_S: Final = 0.15
-"""Of the run, before the first act: what quiet figures are made of."""
+_REST_S: Final = 15.0
+"""Before each deck, with nothing going on: what quiet figures are made of."""
+_GAP_S: Final = (2.0, 10.0)
+_BREATH_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,41 +69,51 @@ def drawn(seed: int, seconds: float, nodes: int, floods: Sequence[str], skipped:
     """
     chance = random.Random(f"{seed} {nodes}")
     scale = min(1.0, seconds / _LONG_S)
-    kinds = [kind for kind in KINDS if kind not in skipped and (kind != "flood" or floods)]
-    if seconds < _LONG_S:
-        kinds = [kind for kind in kinds if kind != "damage"]
-    acts: list[Act] = []
-    deck: list[str] = []
-    busy = [0.0] * nodes
-    cut_until = flood_until = 0.0
-    at_s = seconds * _QUIET_S if seconds < _LONG_S else _LONG_S * _QUIET_S
+    left_out = {*skipped, *(() if floods else ("flood",)), *(() if scale == 1 else ("damage",))}
+    kinds = [kind for kind in KINDS if kind not in left_out]
+    stage, acts, deck, at_s = _Stage(nodes), list[Act](), list[str](), 0.0
     while at_s < seconds:
         if not deck:
-            deck = chance.sample(kinds, len(kinds))
+            deck = sorted(chance.sample(kinds, len(kinds)), key="damage".__ne__)  # dealt from the end: that comes last
+            at_s = stage.over_s + _REST_S * scale
         kind = deck.pop()
-        who = _who(chance, kind, nodes)
-        act = Act(
-            at_s, kind, who, _length_s(chance, kind) * (1 if kind == "damage" else scale), _detail(chance, kind, floods)
-        )
-        at_s += chance.uniform(1.5, 7.0) * max(scale, 0.25)
-        if kind == "damage":
-            begin_s = max(act.at_s, cut_until, *busy)
-            act = Act(begin_s, kind, who, act.for_s)
-            busy = [act.until_s] * nodes
-            cut_until, at_s = act.until_s, max(at_s, act.until_s)
-        elif kind == "flood":
-            act = Act(max(act.at_s, flood_until), kind, who, act.for_s, act.detail)
-            flood_until = act.until_s
-        elif kind in ("cut", "halve"):
-            act = Act(max(act.at_s, cut_until), kind, who, act.for_s, act.detail)
-            cut_until = act.until_s
-        else:
-            act = Act(max(act.at_s, *(busy[each] for each in who)), kind, who, act.for_s, act.detail)
-            for each in who:
-                busy[each] = act.until_s + 1.0
+        for_s = _length_s(chance, kind) * (1 if kind == "damage" else scale)
+        act = stage.place(Act(at_s, kind, _who(chance, kind, nodes), for_s, _detail(chance, kind, floods)))
+        at_s += chance.uniform(*_GAP_S) * scale
         if act.until_s <= seconds:
             acts.append(act)
     return sorted(acts, key=lambda act: act.at_s)
+
+
+class _Stage:
+    """Who is in trouble until when."""
+
+    def __init__(self, nodes: int) -> None:
+        self._nodes: list[float] = [0.0] * nodes
+        self._cut = self._flood = 0.0
+
+    @property
+    def over_s(self) -> float:
+        """When all of it is over."""
+        return max(self._cut, self._flood, *self._nodes)
+
+    def place(self, act: Act) -> Act:
+        """``act`` where there is room for it: when it was meant to be, or later."""
+        match act.kind:
+            case "damage":
+                act = replace(act, at_s=max(act.at_s, self._cut, *self._nodes))
+                self._cut, self._nodes = act.until_s, [act.until_s] * len(self._nodes)
+            case "flood":
+                act = replace(act, at_s=max(act.at_s, self._flood))
+                self._flood = act.until_s
+            case "cut" | "halve":
+                act = replace(act, at_s=max(act.at_s, self._cut))
+                self._cut = act.until_s
+            case _:
+                act = replace(act, at_s=max(act.at_s, *(self._nodes[each] for each in act.who)))
+                for each in act.who:
+                    self._nodes[each] = act.until_s + _BREATH_S
+        return act
 
 
 def _who(chance: random.Random, kind: str, nodes: int) -> tuple[int, ...]:

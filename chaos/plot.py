@@ -35,7 +35,7 @@ def pyplot() -> Any:  # noqa: ANN401  matplotlib is untyped, and not installed a
     try:
         import_module("matplotlib").use("Agg")
     except ModuleNotFoundError:
-        raise Unavailable("--plot needs matplotlib: .venv/bin/pip install --group plot") from None
+        raise Unavailable("--plot needs matplotlib: .venv/bin/pip install matplotlib") from None
     return import_module("matplotlib.pyplot")
 
 

@@ -108,7 +108,12 @@ class _Run:
         carried = self._world.link.ask(Heal(), int)
         self._world.shut_down()
         evidence.ends = self._world.ends
-        evidence.logs = [line for node in self._world.nodes for line in node.complaints()]
+        evidence.restored = self._world.restored
+        evidence.logs = [
+            line
+            for node in self._world.nodes
+            for line in node.complaints(is_damaged=node.index in self._world.restored)
+        ]
         evidence.grown = self._grown(seen)
         checks = verdict(seen, evidence)
         return Outcome(checks, self._figures(seen, evidence, checks, carried, told()))

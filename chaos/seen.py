@@ -53,6 +53,7 @@ class Seen(msgspec.Struct):
     said: list[Said] = msgspec.field(default_factory=list[Said])
     cursors: list[int] = msgspec.field(default_factory=list[int])
     events: int = 0
+    keys_changed: int = 0
     complaints: list[str] = msgspec.field(default_factory=list[str])
     refusals: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     presence: list[tuple[float, int, bool]] = msgspec.field(default_factory=list[tuple[float, int, bool]])
@@ -79,7 +80,9 @@ class Seen(msgspec.Struct):
             self._message(node, kind, data, now_s)
         elif kind in ("message.failed", "message.expired", "message.cancelled"):
             self.complaints.append(f"node {node}: {kind} {data.get('id')}")
-        elif kind in ("contact.key_changed", "contact.claimed", "contact.expired"):
+        elif kind == "contact.key_changed":
+            self.keys_changed += 1
+        elif kind in ("contact.claimed", "contact.expired"):
             self.complaints.append(f"node {node}: {kind}")
 
     def _message(self, node: int, kind: str, data: dict[str, Any], now_s: float) -> None:

@@ -19,6 +19,7 @@ TEXT_BYTES: Final = 8_192
 BASE_BYTES: Final = 4 << 20
 """What a database may grow by without any text: sessions, records of the DHT, peers, the free pages of a vacuum."""
 _SHOWN: Final = 5
+_WORDS: Final = 40
 
 Row = Mapping[str, Any]
 
@@ -44,6 +45,7 @@ class Evidence:
         ends: daemons that ended by themselves, or not as they were told.
         rss_mb: by node, the most it had in memory.
         grown: by node, (bytes that the database has grown by, texts from or to it).
+        restored: nodes that came back from a backup as new devices, once for each time: their messages have other ids.
         pretended: what was to happen and did not: then the rest shows less than it seems to.
     """
 
@@ -54,6 +56,7 @@ class Evidence:
     ends: list[str] = field(default_factory=list[str])
     rss_mb: list[float] = field(default_factory=list[float])
     grown: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    restored: list[int] = field(default_factory=list[int])
     pretended: list[str] = field(default_factory=list[str])
 
 
@@ -66,7 +69,7 @@ def verdict(seen: Seen, evidence: Evidence) -> list[Check]:
         Check("in the writers' logs once, delivered", texts, list(_written(seen, evidence))),
         Check("in the readers' logs, the same in the same order", texts, list(_read(seen, evidence))),
         Check("told of once: received, delivered", texts, list(_told(said))),
-        Check("events without a gap, error replies, what was never said", seen.events, seen.complaints),
+        Check("events: no gap, nothing that was never said", seen.events, list(_told_else(seen, evidence))),
         Check("outboxes empty", len(evidence.outboxes), _pending(evidence)),
         Check("daemons that ended by themselves", len(evidence.outboxes), evidence.ends),
         Check("defects in the logs", len(evidence.outboxes), evidence.logs),
@@ -99,8 +102,11 @@ def _written(seen: Seen, evidence: Evidence) -> Iterator[str]:
         if any(later["position"] <= earlier["position"] for earlier, later in pairwise(rows)):
             yield f"node {writer}: positions do not rise"
         sent = [row for row in rows if row["direction"] == "out"]
-        asked = [(each.id, each.text) for each in texts if each.id is not None]
-        yield from _differences(f"node {writer} to {reader}", asked, [(row["id"], row["text"]) for row in sent])
+        asked = [each for each in texts if each.id is not None]
+        who = f"node {writer} to {reader}"
+        yield from _differences(who, [each.text for each in asked], [row["text"] for row in sent])
+        if writer not in evidence.restored and [each.id for each in asked] != [row["id"] for row in sent]:
+            yield f"{who}: not under the ids that were replied"
         for row in sent:
             if row["state"] != "delivered" or row["delivered_ms"] is None:
                 yield f"node {writer} to {reader}: {row['text'][:40]}: {row['state']}"
@@ -113,19 +119,22 @@ def _read(seen: Seen, evidence: Evidence) -> Iterator[str]:
         yield from _differences(f"node {reader} from {writer}", sent, came)
 
 
-def _differences(who: str, expected: Sequence[Any], found: Sequence[Any]) -> Iterator[str]:
+def _differences(who: str, expected: Sequence[str], found: Sequence[str]) -> Iterator[str]:
     asked, got = Counter(expected), Counter(found)
-    yield from (f"{who}: lost: {_named(each)}" for each in asked - got)
-    yield from (f"{who}: too many: {_named(each)}" for each in got - asked)
+    yield from (f"{who}: lost: {each[:_WORDS]}" for each in asked - got)
+    yield from (f"{who}: too many: {each[:_WORDS]}" for each in got - asked)
     if asked == got:
         for one, other in zip(expected, found, strict=True):
             if one != other:
-                yield f"{who}: {_named(other)} stands where {_named(one)} was due"
+                yield f"{who}: {other[:_WORDS]} stands where {one[:_WORDS]} was due"
                 return
 
 
-def _named(each: str | tuple[str, str]) -> str:
-    return (each if isinstance(each, str) else each[1])[:40]
+def _told_else(seen: Seen, evidence: Evidence) -> Iterator[str]:
+    """A new device of somebody has another key, of which each of the others is told once."""
+    yield from seen.complaints
+    if seen.keys_changed > len(evidence.restored) * (seen.nodes - 1):
+        yield f"{seen.keys_changed} × contact.key_changed, and {len(evidence.restored)} nodes were restored"
 
 
 def _told(said: Iterable[Said]) -> Iterator[str]:

@@ -56,6 +56,7 @@ class World:
         self.folder = folder
         self.ends: list[str] = []
         self.cannot: list[str] = []
+        self.restored: list[int] = []
         self.refused_starts = 0
         self.attacked: list[tuple[str, Attacked]] = []
         self.done: dict[str, int] = {}
@@ -96,7 +97,7 @@ class World:
     # -- the beginning ---------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Make the profiles, start the nodes, let all become contacts, and all but the first two use mailboxes there."""
+        """Make profiles, start nodes, let all become contacts, and all but the first two use mailboxes there."""
         for node in self.nodes:
             node.init()
         for node in self.nodes:
@@ -105,7 +106,7 @@ class World:
             firsts = self.nodes[: min(node.index, _HOLDERS)]
             node.bootstrap = [address for first in firsts for address in texts(first.call("net.addrs"), "addresses")]
             node.launch()
-            until(self.sandbox, node.answers, f"{node} does not answer")
+            self._comes(node)
         self._acquaint()
         holders = self.nodes[:_HOLDERS]
         links = [text(node.call("mailbox.offer", **{"for": "anyone"}), "invite") for node in holders]
@@ -132,6 +133,12 @@ class World:
 
     def _has_matched(self, node: Daemon) -> bool:
         return len(objects(node.call("contacts.list", state="matched"), "contacts")) == len(self.nodes) - 1
+
+    def _comes(self, node: Daemon) -> None:
+        """Wait until it answers. Raises: ApiError: INTERNAL, it ended instead."""
+        until(self.sandbox, lambda: node.ended() is not None or node.answers(), f"{node} does not answer")
+        if node.ended() is not None:
+            raise ApiError("INTERNAL", f"{node} ended at its start: {node.process.tail() if node.process else []}")
 
     def _wait_for_end(self, node: Daemon, expected: int = 0) -> None:
         until(self.sandbox, lambda: node.ended() is not None, f"{node} does not end")
@@ -288,9 +295,11 @@ class World:
         shutil.move(node.paths.data_dir, self.folder / f"damaged-{node.index}-{self.done[act.kind]}")
         node.restore(backup, self._passphrase)
         self._wait_for_end(node)
+        self.restored.append(node.index)
+        node.passphrase = self._passphrase  # the backup's is the profile's from now on
         self.talk.ask(Forget(node.index), int)
         node.launch()
-        until(self.sandbox, node.answers, f"{node} does not answer after it was restored")
+        self._comes(node)
         self.send(per_s)
 
     def _quietens(self, node: Daemon) -> bool:
