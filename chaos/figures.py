@@ -32,7 +32,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at all nodes: MB each, bytes of all databases; ``at_s`` from the beginning."""
+    """One look at all nodes, so long after the beginning: MB each, 0 of those that do not answer; all databases."""
 
     at_s: float
     rss_mb: list[float]

@@ -108,7 +108,7 @@ class Link:
                 yield line
 
     def _cut(self, line: _Line, loud: bool) -> int:
-        line.held = line.held or trio.Event()
+        line.held = line.held if line.held is not None else trio.Event()
         line.loud = loud
         there = len(line.carried)
         if loud:

@@ -81,8 +81,9 @@ def run(sandbox: Sandbox, folder: Path, asked: Asked, say: Say) -> Outcome:
     told = machine()
     world = World(sandbox, folder, asked.nodes, asked.seed, int(asked.seconds * asked.per_s), say)
     try:
+        course = _Run(world, asked, say)
         world.begin()
-        return _Run(world, asked, say).outcome(told)
+        return course.outcome(told)
     finally:
         world.close()
 
@@ -94,12 +95,12 @@ class _Run:
         self._say = say
         self._plan = asked.plan(*("fill" for _ in range(world.disk is None)))
         self._course = _Course()
+        say(f"seed {asked.seed}, {asked.nodes} nodes, {asked.seconds:g} s; the plan:")
+        for act in self._plan:
+            say(f"  {act}")
 
     def outcome(self, told: Callable[[], dict[str, object]]) -> Outcome:
         """After everything."""
-        self._say(f"seed {self._asked.seed}, {self._asked.nodes} nodes, {self._asked.seconds:g} s; the plan:")
-        for act in self._plan:
-            self._say(f"  {act}")
         self._storm()
         self._drain()
         evidence = self._evidence()
@@ -135,7 +136,7 @@ class _Run:
                 act = left.pop(0)
                 began = time.monotonic()
                 self._tell(f"{act.words}, {act.for_s:.1f} s")
-                world.strike(act, self._asked.per_s)
+                world.strike(act, course.began_s + act.until_s + late_s, self._asked.per_s)
                 took_s = time.monotonic() - began
                 course.acts.append(replace(act, at_s=began - course.began_s, for_s=max(act.for_s, took_s)))
                 late_s += max(0.0, took_s - act.for_s) if act.kind == "damage" else 0.0
@@ -172,8 +173,10 @@ class _Run:
     def _sample(self) -> None:
         course, nodes = self._course, self._world.nodes
         at_s = time.monotonic() - course.began_s
+        present = self._world.look().present  # who is not opens its key, which takes 256 MiB for a second
+        rss_mb = [round(node.rss_mb(), 1) if present[node.index] else 0.0 for node in nodes]
         sizes = [node.disk_bytes() for node in nodes]
-        course.samples.append(Sample(round(at_s, 1), [round(node.rss_mb(), 1) for node in nodes], sum(sizes)))
+        course.samples.append(Sample(round(at_s, 1), rss_mb, sum(sizes)))
 
     def _tell(self, what: str) -> None:
         look = self._world.look()

@@ -43,7 +43,7 @@ class Evidence:
         explained: what ``message.explain`` says of those.
         logs: lines of the daemons' logs that tell of a defect, with the node.
         ends: daemons that ended by themselves, or not as they were told.
-        rss_mb: by node, the most it had in memory.
+        rss_mb: by node, the most it had in memory while it answered.
         grown: by node, (bytes that the database has grown by, texts from or to it).
         restored: nodes that came back from a backup as new devices, once for each time: their messages have other ids.
         pretended: what was to happen and did not: then the rest shows less than it seems to.

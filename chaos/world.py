@@ -70,7 +70,7 @@ class World:
         self._passphrase = folder / "passphrase"
         self._passphrase.write_text(PASSPHRASE + "\n")
         self.disk = self._small_disk(texts * 2 // count)
-        network = _free_network()
+        network = free_network()
         self.nodes = [self._node(index, count, network) for index in range(count)]
         self.link = Crew(sandbox, folder, "link", "chaos.link", _REPLY_S)
         self.talk = Crew(sandbox, folder, "talk", "chaos.talk", _REPLY_S)
@@ -102,10 +102,11 @@ class World:
             node.init()
         for node in self.nodes:
             self._wait_for_end(node)
+        for node in self.nodes[:_HOLDERS]:
+            self._start(node)
+        for node in self.nodes[_HOLDERS:]:
+            self._start(node, wait=False)
         for node in self.nodes:
-            firsts = self.nodes[: min(node.index, _HOLDERS)]
-            node.bootstrap = [address for first in firsts for address in texts(first.call("net.addrs"), "addresses")]
-            node.launch()
             self._comes(node)
         self._acquaint()
         holders = self.nodes[:_HOLDERS]
@@ -133,6 +134,14 @@ class World:
 
     def _has_matched(self, node: Daemon) -> bool:
         return len(objects(node.call("contacts.list", state="matched"), "contacts")) == len(self.nodes) - 1
+
+    def _start(self, node: Daemon, *, wait: bool = True) -> None:
+        """Start it for the first time; it begins at the first two of those before it."""
+        firsts = self.nodes[: min(node.index, _HOLDERS)]
+        node.bootstrap = [address for first in firsts for address in texts(first.call("net.addrs"), "addresses")]
+        node.launch()
+        if wait:
+            self._comes(node)
 
     def _comes(self, node: Daemon) -> None:
         """Wait until it answers. Raises: ApiError: INTERNAL, it ended instead."""
@@ -164,31 +173,36 @@ class World:
 
     # -- what befalls them -----------------------------------------------------------------------------------------
 
-    def strike(self, act: Act, per_s: float) -> None:
-        """Let it begin; :meth:`tend` ends it."""
+    def strike(self, act: Act, end_s: float, per_s: float) -> None:
+        """Let it begin; :meth:`tend` ends it at ``end_s``, also where it has begun late: the next one may be due then.
+
+        Args:
+            end_s: of ``time.monotonic``.
+            per_s: texts a second that are said, and are again after what stops them.
+        """
         self.done[act.kind] = self.done.get(act.kind, 0) + 1
         victims = [self.nodes[each] for each in act.who]
         match act.kind:
             case "kill":
                 self._each(victims, Daemon.kill)
-                self._later(act, partial(self._each, victims, self._launch))
+                self._due.append((end_s, partial(self._each, victims, self._launch)))
             case "stop":
                 self._each(victims, partial(Daemon.stop, stopped=True))
-                self._later(act, partial(self._each, victims, partial(Daemon.stop, stopped=False)))
+                self._due.append((end_s, partial(self._each, victims, partial(Daemon.stop, stopped=False))))
             case "cut" | "halve":
                 rest = [node.index for node in self.nodes if node.index not in act.who]
                 self.link.ask(Cut(list(act.who), rest, act.detail == "loud"), int)
-                self._later(act, self._mend)
+                self._due.append((end_s, self._mend))
             case "clock":
                 self._each(victims, partial(Daemon.set_clock, ahead_s=int(act.detail)))
-                self._later(act, partial(self._each, victims, partial(Daemon.set_clock, ahead_s=0)))
+                self._due.append((end_s, partial(self._each, victims, partial(Daemon.set_clock, ahead_s=0))))
             case "fill":
                 assert self.disk is not None  # noqa: S101  it is not planned without one
                 self.disk.fill(watched=False)
-                self._later(act, self.disk.free)
+                self._due.append((end_s, self.disk.free))
             case "lock":
                 self._each(victims, partial(self._ask, method="node.lock"))
-                self._later(act, partial(self._each, victims, partial(self._ask, method="node.unlock")))
+                self._due.append((end_s, partial(self._each, victims, partial(self._ask, method="node.unlock"))))
             case "move":
                 self._each(victims, self._move)
             case "damage":
@@ -201,9 +215,6 @@ class World:
     def _each(self, nodes: Sequence[Daemon], do: Callable[[Daemon], object]) -> None:
         for node in nodes:
             do(node)
-
-    def _later(self, act: Act, end: Callable[[], None]) -> None:
-        self._due.append((time.monotonic() + act.for_s, end))
 
     def _mend(self) -> None:
         self.link.ask(Heal(), int)
@@ -354,7 +365,7 @@ class World:
         self._stack.close()
 
 
-def _free_network() -> str:
+def free_network() -> str:
     """Two octets of loopback that no other run has."""
     chance = random.Random(os.getpid())
     while True:

@@ -37,7 +37,7 @@ def test_a_short_run_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
 def test_an_interrupt_in_the_midst_of_it_leaves_nothing() -> None:
     with starting() as begin:
         run = begin(*SHORT, "--no-attackers")
-        run.read_until("the plan:")
+        run.wait_for(lambda: len(run.processes()) >= 6)  # three of them daemons, or on their way
         run.process.send_signal(signal.SIGINT)
         status, _, err = run.finish()
         assert (status, err) == (130, "")
