@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,10 @@ class Crew:
         except msgspec.ValidationError:
             failed = msgspec.msgpack.decode(frame, type=Failed)
             raise ApiError("INTERNAL", f"The worker {self.name} failed: {failed.message}") from None
+
+    def ready(self) -> bool:
+        """Whether :meth:`receive` would have something to read."""
+        return bool(select.select([self._connection], [], [], 0)[0])
 
     def ask(self, command: msgspec.Struct, kind: type[T]) -> T:
         """Tell what to do and wait for the reply. Raises as :meth:`receive` does."""

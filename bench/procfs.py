@@ -41,6 +41,12 @@ def ticks() -> tuple[int, int]:
     return sum(counts), counts[7]
 
 
+def rss_mb(pid: int) -> float:
+    """What a process has in memory, in MB: less exact than :func:`resident_mb`, and a hundred times cheaper."""
+    sizes = {line.split(":")[0]: line for line in Path(f"/proc/{pid}/status").read_text().splitlines()}
+    return _mb(sizes["VmRSS"]) if "VmRSS" in sizes else 0.0
+
+
 def peak_mb(pid: int) -> float:
     """The most that a process has had in memory, in MB."""
     sizes = {line.split(":")[0]: line for line in Path(f"/proc/{pid}/status").read_text().splitlines()}

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.endure.disk import Disk, NotAllowed
+from chaos.disk import Disk, NotAllowed
 from tests.endure.link import Relay
 from tests.endure.schedule import HOUR_S, NAMES, SMALL_DISK, Action, Clock, Free, Moment, Scale, drawn
 from tests.endure.talk import Writer

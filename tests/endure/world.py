@@ -14,16 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import chaos
+from chaos.disk import Disk
 from p2pchat.api.errors import ApiError
 from tests.e2e.daemons import ALICE, BOB, DEADLINE_S, Daemon, environment, until
-from tests.endure.disk import Disk
 from tests.endure.link import HOST, Relay, free_port
 from tests.endure.schedule import NAMES, SMALL_DISK, Clock, Cut, Fill, Free, Heal, Kill, Moment, Stop
 from tests.endure.talk import Listener, Writer
 
 _NO_SPACE_STATUS: Final = 74
 _FLOWS_WITHIN_S: Final = 20.0
-_BENT: Final = Path(__file__).parent / "bent"
+_BENT: Final = Path(chaos.__file__).parent / "bent"
 
 
 class Fallen(Exception):
@@ -51,9 +52,9 @@ class Peer(Daemon):
     def launch(self, *arguments: str) -> None:
         """Start and wait for nothing."""
         bent = {
-            "ENDURE_CLOCK": str(self._clock),
-            "ENDURE_DIALS": self.dials,
-            "ENDURE_PARENT": str(os.getpid()),
+            "BENT_CLOCK": str(self._clock),
+            "BENT_DIALS": self.dials,
+            "BENT_PARENT": str(os.getpid()),
             "PYTHONPATH": f"{_BENT}{os.pathsep}{environment(self.home)['PYTHONPATH']}",
         }
         listen = f"/ip4/{HOST}/tcp/{self.port}"

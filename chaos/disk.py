@@ -57,12 +57,14 @@ class Disk:
         """Whether it was filled and not freed since."""
         return not self._freed.is_set()
 
-    def fill(self) -> None:
-        """Leave no byte free, nor any that somebody gives back later."""
+    def fill(self, *, watched: bool = True) -> None:
+        """Leave no byte free, nor any that somebody gives back later: ``watched`` by a thread, or else by whoever calls
+        :meth:`top_up` all the while."""
         self._freed.clear()
-        self._top_up()
-        self._filling = threading.Thread(target=self._keep_full, daemon=True)
-        self._filling.start()
+        self.top_up()
+        if watched:
+            self._filling = threading.Thread(target=self._keep_full, daemon=True)
+            self._filling.start()
 
     def free(self) -> None:
         """Give all that back."""
@@ -74,9 +76,10 @@ class Disk:
 
     def _keep_full(self) -> None:
         while not self._freed.wait(_TOP_UP_S):
-            self._top_up()
+            self.top_up()
 
-    def _top_up(self) -> None:
+    def top_up(self) -> None:
+        """Take what was given back."""
         with self._ballast.open("ab", buffering=0) as file:
             try:
                 while not file.write(_CHUNK) < len(_CHUNK):

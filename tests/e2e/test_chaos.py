@@ -1,0 +1,45 @@
+"""``scripts/chaos``, short: nothing is lost, the verdict and the figures say so, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from chaos.plan import KINDS
+from tests.e2e.daemons import until
+from tests.e2e.runs import starting
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SHORT = ("-m", "chaos", "--minutes", "0.3", "--nodes", "3")
+
+
+def test_a_short_run_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    with starting() as begin:
+        run = begin(*SHORT, "--seed", "12", "--json", str(file))
+        status, out, err = run.finish()
+        assert (status, err, out.splitlines()[-1]) == (0, "", "PASS"), out + err
+        assert run.directories() == []
+        # a child of a daemon is killed with it, by the kernel, which may take a moment where much else runs
+        until(lambda: run.processes() == [], "a process is left", within_s=5)
+    found = json.loads(file.read_text())
+    assert (found["verdict"], found["first_wrong"]) == ("PASS", None)
+    assert found["said"] == found["accepted"] == found["received"] > 30
+    cannot = {line.partition(":")[0] for line in found["cannot"]}
+    assert {act["kind"] for act in found["plan"]} == set(KINDS) - {"damage"} - cannot
+    assert found["floods"] != []
+
+
+def test_an_interrupt_in_the_midst_of_it_leaves_nothing() -> None:
+    with starting() as begin:
+        run = begin(*SHORT, "--no-attackers")
+        run.wait_for(lambda: len(run.processes()) >= 6)  # three of them daemons, or on their way
+        run.process.send_signal(signal.SIGINT)
+        status, _, err = run.finish()
+        assert (status, err) == (130, "")
+        assert run.directories() == []
+        until(lambda: run.processes() == [], "a process is left", within_s=5)
