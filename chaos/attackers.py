@@ -24,8 +24,9 @@ import msgspec
 import trio
 
 from bench import flooder
-from bench.flooder import Attack, Attacked, Tally
+from bench.flooder import Attack, Attacked
 from bench.served import serve
+from bench.siege import Tally
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, PeerError
 from p2pchat.base.ids import Address, PeerId
@@ -38,6 +39,7 @@ from p2pchat.daemon import logs
 from p2pchat.net.addresses import endpoint, from_socket, parse_address, peer_id_from_key
 from p2pchat.net.kad import KAD, KadServer
 from p2pchat.net.libp2p_host import Libp2pHost
+from p2pchat.net.pace import Pace
 from p2pchat.net.records import RECORDS
 from p2pchat.net.transport import Stream
 from p2pchat.services.link import MSG_PROTOCOL
@@ -100,7 +102,7 @@ async def _bogus_peers(attack: Attack, tally: Tally) -> None:
         listen = [parse_address("/ip4/127.0.0.1/tcp/0")[0]]
         async with Libp2pHost.listen(os.urandom(32), listen, now=time.time) as host:
             host.handle(RECORDS, partial(_answer, tally))
-            host.handle(KAD, KadServer(_nobodies, lambda _: None).serve)
+            host.handle(KAD, KadServer(_nobodies, lambda _: None, Pace(host.refusals)).serve)
             try:
                 await host.dial(node, list(map(Address, attack.node.addresses)))
                 tally.connections += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from p2pchat.api import calls, doctor_objects, mailbox_objects, objects, schema
+from p2pchat.api import calls, doctor_objects, mailbox_objects, net_calls, objects, schema, stats_objects
 from p2pchat.base.errors import UsageError
 from p2pchat.control.server import Connection, Server
 
@@ -130,9 +130,9 @@ class FakeApi:
                 self.emit("contact.added", contact)
                 self.added(contact)
                 return contact
-            case calls.NetExport():
+            case net_calls.NetExport():
                 return objects.NodeLinks(links=self.links)
-            case calls.NetImport():
+            case net_calls.NetImport():
                 return objects.NodesTaken(nodes=len(checked.links), new=1)
             case calls.ContactsList():
                 state = checked.state
@@ -209,7 +209,7 @@ class FakeApi:
                 self.offer.quota = checked.quota or self.offer.quota
                 self.offer.invite = QR if self.offer.for_ == "anyone" else None
                 return self.offer
-            case calls.NetDial():
+            case net_calls.NetDial():
                 return objects.Peer(peer_id="12D3KooWPeer", path="lan", rtt_ms=None, since_ms=NOW_MS)
             case _:
                 raise UsageError("not faked", name="METHOD_NOT_FOUND")
@@ -277,10 +277,10 @@ class FakeApi:
                 peer = objects.Peer(peer_id="12D3KooWPeer", path="direct", rtt_ms=1.5, since_ms=NOW_MS)
                 return objects.Peers(peers=[peer])
             case "stats.get":
-                return objects.Stats(
+                return stats_objects.Stats(
                     uptime_s=3_700,
                     peers=7,
-                    connections=objects.ConnectionCounts(inbound=4, outbound=3, relayed=1),
+                    connections=stats_objects.ConnectionCounts(inbound=4, outbound=3, relayed=1),
                     handshakes=2,
                     streams={"/p2pchat/msg/1": 5},
                     refusals={"connection.crowded": 0, "stream.excessive": 12},
@@ -294,7 +294,7 @@ class FakeApi:
                     wal_bytes=32,
                     commits=77,
                     commits_failed=1,
-                    commit_ms=objects.Quantiles(p50=0.4, p99=2.5, max=31.0),
+                    commit_ms=stats_objects.Quantiles(p50=0.4, p99=2.5, max=31.0),
                 )
             case _:
                 return objects.Addresses(addresses=self.addresses)

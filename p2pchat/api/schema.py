@@ -55,10 +55,6 @@ from p2pchat.api.calls import (
     MessageMarkRead,
     MessageSearch,
     MessageSend,
-    NetDial,
-    NetExport,
-    NetImport,
-    NetRule,
     NodeDoctor,
     NodeHello,
     NodeUnlock,
@@ -69,6 +65,7 @@ from p2pchat.api.calls import (
 )
 from p2pchat.api.doctor_objects import Diagnosis
 from p2pchat.api.mailbox_objects import Mailboxes, Transparency
+from p2pchat.api.net_calls import NetDial, NetExport, NetImport, NetRule
 from p2pchat.api.objects import (
     Addresses,
     Backup,
@@ -95,11 +92,11 @@ from p2pchat.api.objects import (
     Rules,
     Safety,
     SmsProof,
-    Stats,
     Status,
     Subscription,
 )
 from p2pchat.api.passphrase import Passphrase
+from p2pchat.api.stats_objects import Stats
 from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
 

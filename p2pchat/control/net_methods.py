@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from p2pchat.api import calls, objects
+from p2pchat.api import calls, net_calls, objects
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UsageError
 from p2pchat.base.ids import Address, PeerId
@@ -56,10 +56,10 @@ class NetMethods(RuleMethods):
     async def addrs(self, _params: calls.NoParams, _: Connection) -> objects.Addresses:
         return objects.Addresses(addresses=addresses(self._context))
 
-    async def dial(self, params: calls.NetDial, _: Connection) -> objects.Peer:
+    async def dial(self, params: net_calls.NetDial, _: Connection) -> objects.Peer:
         return (await self._dial(params.address))[0]
 
-    async def bootstrap(self, params: calls.NetDial, _: Connection) -> objects.Peer:
+    async def bootstrap(self, params: net_calls.NetDial, _: Connection) -> objects.Peer:
         shown, peer, addresses = await self._dial(params.address)
         try:
             await self._context.dht.bootstrap([(peer, addresses)])
@@ -67,11 +67,11 @@ class NetMethods(RuleMethods):
             raise UsageError("The node answers, but takes no part in the DHT.", name="PEER_OFFLINE") from error
         return shown
 
-    async def export(self, params: calls.NetExport, _: Connection) -> objects.NodeLinks:
+    async def export(self, params: net_calls.NetExport, _: Connection) -> objects.NodeLinks:
         links = await nodes.export(self._context, params.nodes, own=params.own, lan=params.lan)
         return objects.NodeLinks(links=links)
 
-    async def import_(self, params: calls.NetImport, _: Connection) -> objects.NodesTaken:
+    async def import_(self, params: net_calls.NetImport, _: Connection) -> objects.NodesTaken:
         found = nodes.read(params.links)
 
         def take(tx: Tx) -> objects.NodesTaken:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from p2pchat.api import calls, objects
+from p2pchat.api import calls, net_calls, objects
 from p2pchat.control.once import once
 from p2pchat.control.server import Connection
 from p2pchat.net.addresses import format_peer_id
@@ -42,13 +42,13 @@ class RuleMethods:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def allow(self, params: calls.NetRule, _: Connection) -> objects.Rule:
+    async def allow(self, params: net_calls.NetRule, _: Connection) -> objects.Rule:
         return await self._change("net.allow", params, verbs.allow)
 
-    async def deny(self, params: calls.NetRule, _: Connection) -> objects.Rule:
+    async def deny(self, params: net_calls.NetRule, _: Connection) -> objects.Rule:
         return await self._change("net.deny", params, verbs.deny)
 
-    async def forget(self, params: calls.NetRule, _: Connection) -> objects.Rule:
+    async def forget(self, params: net_calls.NetRule, _: Connection) -> objects.Rule:
         return await self._change("net.forget", params, verbs.forget)
 
     async def rules(self, _params: calls.NoParams, _: Connection) -> objects.Rules:
@@ -57,7 +57,7 @@ class RuleMethods:
         )
 
     async def _change(
-        self, method: str, params: calls.NetRule, verb: Callable[[Tx, Context, str], RuleRow]
+        self, method: str, params: net_calls.NetRule, verb: Callable[[Tx, Context, str], RuleRow]
     ) -> objects.Rule:
         def effect(tx: Tx) -> objects.Rule:
             return shown(tx, verb(tx, self._context, params.what))

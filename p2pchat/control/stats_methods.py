@@ -7,7 +7,7 @@ from pathlib import Path
 from resource import getpagesize
 from typing import Final
 
-from p2pchat.api import calls, objects
+from p2pchat.api import calls, stats_objects
 from p2pchat.control.server import Connection
 from p2pchat.services.context import Context
 from p2pchat.store import mailbox, messages, sizes
@@ -28,14 +28,16 @@ class StatsMethods:
         self._context = context
         self._started = started
 
-    async def get(self, _params: calls.NoParams, _: Connection) -> objects.Stats:
+    async def get(self, _params: calls.NoParams, _: Connection) -> stats_objects.Stats:
         context = self._context
         outbox, (boxes, box_bytes), (db_bytes, wal_bytes) = await context.db.run(_stored)
         load, charges = context.network.load(), context.charges
-        return objects.Stats(
+        return stats_objects.Stats(
             uptime_s=int(time.monotonic() - self._started),
             peers=len(context.network.links()),
-            connections=objects.ConnectionCounts(inbound=load.inbound, outbound=load.outbound, relayed=load.relayed),
+            connections=stats_objects.ConnectionCounts(
+                inbound=load.inbound, outbound=load.outbound, relayed=load.relayed
+            ),
             handshakes=load.handshakes,
             streams=dict(load.streams),
             refusals=charges.refusals.counts(),
@@ -57,9 +59,9 @@ def _stored(tx: Tx) -> tuple[int, tuple[int, int], tuple[int, int]]:
     return messages.outbox_size(tx), mailbox.total(tx), sizes.on_disk(tx)
 
 
-def _shown(commits: Timings) -> objects.Quantiles:
+def _shown(commits: Timings) -> stats_objects.Quantiles:
     median, most = commits.quantile_s(0.5), commits.quantile_s(0.99)
-    return objects.Quantiles(p50=_ms(median), p99=_ms(most), max=_ms(commits.most_s))
+    return stats_objects.Quantiles(p50=_ms(median), p99=_ms(most), max=_ms(commits.most_s))
 
 
 def _ms(seconds: float) -> float:

@@ -22,18 +22,17 @@ from libp2p.tools.anyio_service import background_trio_service
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.base.refusals import Refusal, Refusals
+from p2pchat.base.refusals import Refusals
 from p2pchat.core.access import Access
 from p2pchat.net import identify, multistream, ping, tcp
 from p2pchat.net.addresses import endpoint
-from p2pchat.net.admission import Delays, InboundGate, InboundSlot
-from p2pchat.net.connections import Connection, Connections, abort, worth_of
+from p2pchat.net.connections import Connection, Connections, abort
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.doorkeeper import Doorkeeper
+from p2pchat.net.entrance import Entrance
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux, quiet_library_logs
 from p2pchat.net.handlers import Handlers
 from p2pchat.net.inbound import Inbound
-from p2pchat.net.localonly import keep_local
 from p2pchat.net.outgoing import Outgoing
 from p2pchat.net.pace import IDENTIFY_US, Pace
 from p2pchat.net.relayed import Adoption
@@ -50,7 +49,6 @@ from p2pchat.net.transport import (
     StreamHandler,
     Told,
 )
-from p2pchat.net.turns import Turns
 from p2pchat.net.way import Straight, Way
 from p2pchat.net.whereabouts import Whereabouts
 
@@ -78,18 +76,14 @@ class Libp2pHost(Network):
         self.refusals = refusals
         self._door = Doorkeeper(access, refusals)
         self._nursery = nursery
-        self._listeners: tuple[trio.SocketListener, ...] = ()
         self._swarm = GuardedSwarm(seed, self._on_connection, refusals, self._door.lets_stay)
         self._whereabouts = Whereabouts(is_hidden=way.is_hidden)
-        self._accepting = trio.CancelScope()
-        self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES, refusals)
-        self._delays = Delays(limits.CUT_OFF_S, limits.CUT_OFF_MOST_S)
-        self._turns = Turns(refusals)
         self._pace = Pace(refusals)
         self._connections = Connections(nursery, now, refusals)
         self._outgoing = Outgoing(self._swarm, self._whereabouts, way, self._door, refusals)
         self._dialer = Dialer(nursery, self._connect, GuardedYamux.abort)
-        self._adoption = Adoption(nursery, self._swarm, self._delays, self._door, refusals)
+        self._entrance = Entrance(self._outgoing, self._door, refusals)
+        self._adoption = Adoption(nursery, self._swarm, self._entrance.delays, self._door, refusals)
         self._handlers = Handlers(self._whereabouts.is_on_internet, self._door)
         self._swarm.set_stream_handler(Inbound(self._connections, self._handlers, refusals).serve)
         self.handle(identify.IDENTIFY, self._answer_identify)
@@ -131,18 +125,16 @@ class Libp2pHost(Network):
             async with trio.open_nursery() as nursery:
                 host = cls(seed, now, nursery, refusals or Refusals(), way or Straight(), access or Access())
                 host._whereabouts.bound = tuple(map(tcp.bound_address, listeners, listen))
-                host._listeners = tuple(listeners)
-                host._filter()
+                host._entrance.open_at(listeners, listen)
                 async with background_trio_service(host._swarm):
-                    nursery.start_soon(host._accept_all, listeners, listen, name="listen")
+                    nursery.start_soon(host._entrance.run, name="listen")
                     nursery.start_soon(host._connections.close_surplus, host.peer_id, name="surplus")
-                    nursery.start_soon(host._turns.run, name="turns")
                     try:
                         yield host
                     except Exception as error:  # raised again below, outside of the nursery
                         failure = error
                     finally:
-                        host._accepting.cancel()
+                        host._entrance.close()
                         await abort(host._connections.all())
                 nursery.cancel_scope.cancel()
         finally:
@@ -174,7 +166,7 @@ class Libp2pHost(Network):
     async def restrict(self, access: Access) -> None:
         """As :func:`~.connections.abort` closes them."""
         self._door.access = access
-        self._filter()
+        self._entrance.filter()
         await abort([each for each in self._connections.all() if not access.may_meet(each.peer, _host(each.mux))])
 
     def addresses(self) -> tuple[Address, ...]:
@@ -207,7 +199,7 @@ class Libp2pHost(Network):
 
     def load(self) -> Load:
         """Those of relayed connections among the handshakes."""
-        return self._connections.load(self._gate.handshakes + self._adoption.handshakes)
+        return self._connections.load(self._entrance.handshakes + self._adoption.handshakes)
 
     async def dial(
         self, peer: PeerId, addresses: Sequence[Address], told: Told | None = None, *, from_port: bool = False
@@ -345,60 +337,6 @@ class Libp2pHost(Network):
         raise NetError("The peer did not say where it sees this node.")
 
     # connections
-
-    def _filter(self) -> None:
-        for listener in self._listeners:
-            keep_local(listener, is_on=self._door.access.is_all_local)
-
-    async def _accept_all(self, listeners: list[trio.SocketListener], asked: Sequence[Address]) -> None:
-        with self._accepting:
-            async with trio.open_nursery() as nursery:
-                for listener, address in zip(listeners, asked, strict=True):
-                    make = self._websocket() if endpoint(address).ws else tcp.TcpStream
-                    nursery.start_soon(trio.serve_listeners, partial(self._accept, make), [listener])
-
-    def _websocket(self) -> Callable[[trio.SocketStream], tcp.TcpStream]:
-        from p2pchat.net.websocket import WsStream  # 20 ms and two libraries, for those who listen there
-
-        return partial(WsStream, refusals=self.refusals, is_client=False)
-
-    async def _accept(self, make: Callable[[trio.SocketStream], tcp.TcpStream], stream: trio.SocketStream) -> None:
-        """Admit a stranger, or not; the slot is given back when the connection ends (guard 2)."""
-        async with stream:
-            try:
-                link = make(stream)
-            except OSError:
-                return  # gone before it was looked at
-            slot = self._gate.enter(link.remote_host) if self._door.lets_in(link.remote_host) else None
-            if slot is None:
-                return
-            try:
-                with slot.scope:
-                    mux = await self._shake_hands(link, slot)
-                    if self._gate.admit(slot, partial(worth_of, mux)):
-                        await mux.event_closed.wait()
-                    if mux.cut_off:
-                        self._delays.cut_off(slot.origin, trio.current_time())
-            except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
-                log.debug("inbound.refused", error=type(error).__name__)
-            finally:
-                self._gate.leave(slot)
-
-    async def _shake_hands(self, link: tcp.TcpStream, slot: InboundSlot) -> GuardedYamux:
-        now, until = trio.current_time(), self._delays.until(slot.origin)
-        if until > now:
-            self.refusals.note(Refusal.HANDSHAKE_PACED)
-            await trio.sleep_until(until)
-        began = trio.current_time()
-        try:
-            with trio.fail_after(limits.HANDSHAKE_S):
-                await self._turns.wait(slot.groups)
-                return await self._outgoing.admit(link)
-            raise trio.TooSlowError  # never: fail_after has raised it
-        except Exception:  # the library has deadlines of its own, and other names for what they end
-            is_late = trio.current_time() >= began + limits.HANDSHAKE_S
-            self.refusals.note(Refusal.HANDSHAKE_LATE if is_late else Refusal.HANDSHAKE_FAILED)
-            raise
 
     async def _connect(self, peer: PeerId, address: Address) -> GuardedYamux:
         if endpoint(address).relay is not None:

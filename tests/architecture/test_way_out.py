@@ -21,7 +21,7 @@ MODULES = {"aiohttp", "dns", "http", "miniupnpc", "smtplib", "socketserver", "ur
 
 ALLOWED = {
     # the way itself: listening sockets, connections of the one way and of the other
-    "net/tcp.py": {"socket", "open_tcp_stream"},
+    "net/tcp.py": {"getaddrinfo", "socket", "open_tcp_stream"},
     "net/way.py": {"tcp.connect", "connect_from"},
     "net/socks.py": {"tcp.connect"},
     "net/outgoing.py": {"connect_from"},  # the way's

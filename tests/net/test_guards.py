@@ -118,7 +118,7 @@ async def test_300_connections_one_after_the_other_leave_the_node_reachable() ->
         for number in range(300):
             async with rogue(b, number.to_bytes(32, "big")):
                 pass
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 0)
         assert b.links() == ()
         assert await speaks(a, b)
 
@@ -127,10 +127,10 @@ async def test_the_inbound_limit_is_held_and_given_back(monkeypatch: pytest.Monk
     monkeypatch.setattr(limits, "INBOUND_CONNECTIONS", 2)
     async with two_hosts() as (a, b):
         async with rogue(b, b"\x11" * 32), rogue(b, b"\x12" * 32):
-            await until(lambda: not b._gate._handshakes)  # a handshake under way has a place of its own
+            await until(lambda: not b._entrance._gate._handshakes)  # a handshake under way has a place of its own
             with pytest.raises(NetError):
                 await a.dial(b.peer_id, b.addresses())
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 0)
         assert await speaks(a, b)
 
 
@@ -138,8 +138,8 @@ async def test_who_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(limits, "HANDSHAKE_S", 1.0)
     async with two_hosts() as (a, b):
         idle = [await connect_tcp(b) for _ in range(20)]
-        await until(lambda: b._gate._held == 20)
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 20)
+        await until(lambda: b._entrance._gate._held == 0)
         assert await speaks(a, b)
         for stream in idle:
             await stream.aclose()
@@ -159,15 +159,15 @@ async def test_junk_before_the_handshake_ends_its_connection_only(first: bytes) 
             with suppress(trio.BrokenResourceError):  # refused before all was sent
                 await stream.send_all(first)
                 await stream.send_eof()
-            await until(lambda: b._gate._held == 0)
+            await until(lambda: b._entrance._gate._held == 0)
         assert await speaks(a, b)
 
 
 async def test_a_stranger_cannot_announce_more_than_a_message() -> None:
     async with two_hosts() as (_, b), await connect_tcp(b) as stream:
         await stream.send_all(b"\xff\xff\xff\xff\xff\xff\x01")  # 2^48 bytes of multistream
-        await until(lambda: b._gate._held == 1)
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 1)
+        await until(lambda: b._entrance._gate._held == 0)
 
 
 # 3: what a peer or a handler does ends a stream or a connection, never the node
@@ -196,7 +196,7 @@ async def test_no_frame_of_a_peer_reaches_the_node(frames: bytes) -> None:
         async with rogue(b) as secured:
             await secured.write(frames)
             assert await speaks(a, b)
-        await until(lambda: b._gate._held == 1)
+        await until(lambda: b._entrance._gate._held == 1)
         assert await speaks(a, b)
 
 
@@ -209,7 +209,7 @@ async def test_an_exception_in_a_connections_task_ends_that_connection_only(monk
             patch.setattr(GuardedYamux, "handle_incoming", defect)
             with suppress(NetError):  # or the connection ends just after
                 await a.dial(b.peer_id, b.addresses())
-            await until(lambda: b._gate._held == 0 and a.links() == b.links() == ())
+            await until(lambda: b._entrance._gate._held == 0 and a.links() == b.links() == ())
         assert await speaks(a, b)
 
 
@@ -281,9 +281,9 @@ async def test_losers_of_a_race_leave_nothing_behind(monkeypatch: pytest.MonkeyP
         before = descriptors()
         for _ in range(10):
             await a.dial(b.peer_id, b.addresses())
-            await until(lambda: b._gate._held == 1 and len(muxes(a)) == len(muxes(b)) == 1)
+            await until(lambda: b._entrance._gate._held == 1 and len(muxes(a)) == len(muxes(b)) == 1)
             await a.disconnect(b.peer_id)
-            await until(lambda: b._gate._held == 0 and descriptors() == before)
+            await until(lambda: b._entrance._gate._held == 0 and descriptors() == before)
 
 
 async def test_a_dial_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -580,7 +580,7 @@ async def test_a_frame_longer_than_the_window_ends_its_connection_whole_or_in_pi
             with suppress(ConnectionClosedError):  # it has ended before all was sent
                 for piece in in_pieces(head + frame(DATA, 0, 1, bytes(300_000)), size):
                     await secured.write(piece)
-            await until(lambda b=b: b._gate._held == 0)  # type: ignore[misc]
+            await until(lambda b=b: b._entrance._gate._held == 0)  # type: ignore[misc]
 
 
 # 20: cancellation
@@ -656,7 +656,7 @@ async def test_a_peer_that_takes_nothing_loses_the_connection(monkeypatch: pytes
         b.handle("/t/1", talk)
         await secured.write(frame(WINDOW_UPDATE, SYN, 1, length=2**30) + frame(DATA, 0, 1, negotiation("/t/1")))
         await only_mux(b)
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 0)
 
 
 async def test_a_frame_that_stalls_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -768,7 +768,7 @@ async def test_a_peer_that_ignores_its_window_is_cut_off() -> None:
 async def test_an_overlong_frame_is_refused_before_it_is_read() -> None:
     async with two_hosts() as (_, b), rogue(b) as secured:
         await secured.write(frame(WINDOW_UPDATE, SYN, 1) + frame(DATA, 0, 1, length=300_000))
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 0)
 
 
 # 22: the read loop does not wait for writers

@@ -67,7 +67,7 @@ async def test_a_handshake_byte_by_byte_is_given_up_in_time_however_it_goes_on(m
         nursery.start_soon(drip)
         with trio.fail_after(2):
             assert await is_closed(stream)
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 0)
         assert b.refusals[Refusal.HANDSHAKE_LATE] == 1
         assert b.load().handshakes == 0
         nursery.cancel_scope.cancel()

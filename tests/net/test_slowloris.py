@@ -40,7 +40,7 @@ async def test_600_idle_sockets_and_200_half_handshakes_keep_nobody_out() -> Non
             stream = await held.enter_async_context(await connect_tcp(b))
             if number % 4 == 0:
                 await stream.send_all(negotiation("/noise") + FIRST_NOISE_MESSAGE)
-        await until(lambda: b._gate._held == limits.HANDSHAKES)
+        await until(lambda: b._entrance._gate._held == limits.HANDSHAKES)
         with trio.fail_after(CONNECT_S):
             await a.dial(b.peer_id, b.addresses())
             answer = await a.open(b.peer_id, ECHO)
@@ -52,11 +52,11 @@ async def test_the_newest_handshake_is_the_one_that_goes_on(monkeypatch: pytest.
     monkeypatch.setattr(limits, "HANDSHAKES", 3)
     async with two_hosts() as (a, b), AsyncExitStack() as held:
         idle = [await held.enter_async_context(await connect_tcp(b)) for _ in range(3)]
-        await until(lambda: b._gate._held == 3)
+        await until(lambda: b._entrance._gate._held == 3)
         await a.dial(b.peer_id, b.addresses())
         assert await idle[0].receive_some(100) == b"\x13/multistream/1.0.0\n"
         assert await idle[0].receive_some(100) == b""  # the oldest made room
-        await until(lambda: b._gate._held == 3)
+        await until(lambda: b._entrance._gate._held == 3)
         assert b.links()[0].peer == a.peer_id
 
 

@@ -185,7 +185,7 @@ async def test_who_asks_for_something_else_is_told_so_and_let_go(said: bytes, st
             if len(said) < limits.WS_HEAD_BYTES:  # behind what nobody reads the kernel sends no answer
                 assert answer.startswith(b"HTTP/1.1 %d " % status)
             assert answer in (b"", answer.partition(END + END)[0] + END + END)  # a head, and nothing behind it
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 0)
         assert await speaks(a, b)
 
 
@@ -205,9 +205,9 @@ async def test_a_head_or_handshake_that_does_not_end_is_not_waited_for(
                         await stream.send_all(dripping)
 
             nursery.start_soon(drip)
-            await until(lambda: b._gate._held == 1)
+            await until(lambda: b._entrance._gate._held == 1)
             started = trio.current_time()
-            await until(lambda: b._gate._held == 0)
+            await until(lambda: b._entrance._gate._held == 0)
             assert trio.current_time() - started < 2.0
             nursery.cancel_scope.cancel()
         assert await speaks(a, b)
@@ -235,7 +235,7 @@ async def test_frames_that_are_none_end_their_connection_only(frames: bytes) -> 
             with suppress(trio.BrokenResourceError):
                 await stream.send_all(frames)
             await drained(stream)
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 0)
         assert b.refusals[Refusal.CONNECTION_EXCESSIVE] == 0
         assert await speaks(a, b)
 
@@ -247,7 +247,7 @@ async def test_frames_that_carry_nothing_are_bounded(junk: bytes) -> None:
             with suppress(trio.BrokenResourceError), trio.fail_after(5):
                 while True:
                     await stream.send_all(junk * 1_000)
-        await until(lambda: b._gate._held == 0)
+        await until(lambda: b._entrance._gate._held == 0)
         if junk != ws_frame(BINARY, b"\0"):  # that is refused as what it carries as well
             assert b.refusals[Refusal.CONNECTION_EXCESSIVE] == 1
         assert await speaks(a, b)

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pchat.api import objects
+from p2pchat.api import stats_objects
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.refusals import Refusal
@@ -108,7 +108,7 @@ async def test_stats_tell_of_all_of_it(autojump_clock: MockClock) -> None:
         await stranger.send([BundleRequest(bytes(32))])
         await stranger.next()
         stats = await methods_of(alice)("stats.get", {}, CONNECTION)
-        assert isinstance(stats, objects.Stats)
+        assert isinstance(stats, stats_objects.Stats)
         assert stats.refusals["bundle.refused"] == 1
         assert set(stats.refusals) == set(map(str, Refusal))
         assert (stats.connections.inbound + stats.connections.outbound, stats.peers) == (2, 2)

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from p2pchat.api import calls
+from p2pchat.api import net_calls
 from p2pchat.base.errors import UsageError
 from p2pchat.control.net_methods import NetMethods
 from p2pchat.control.server import Connection
@@ -23,5 +23,5 @@ async def test_ones_own_address_is_no_other_node(method: str) -> None:
     context = cast(Context, SimpleNamespace(network=SimpleNamespace(peer_id=OWN), replaced_ms=None, texts=None))
     ask = getattr(NetMethods(context), method)
     with pytest.raises(UsageError, match="this node itself") as refused:
-        await ask(calls.NetDial(address=format_address(NOWHERE, OWN)), cast(Connection, None))
+        await ask(net_calls.NetDial(address=format_address(NOWHERE, OWN)), cast(Connection, None))
     assert refused.value.error_name == "INVALID_PARAMS"
