@@ -39,8 +39,8 @@ async def exported(node: Node, **params: object) -> list[NamedNode]:
 
 
 async def imported(node: Node, *links: str, key: str | None = None) -> tuple[int, int]:
-    params: dict[str, object] = {"links": list(links)} | ({"idempotency_key": key} if key else {})
-    asked = schema.parse("net.import", params)
+    params: dict[str, object] = {"links": list(links)}
+    asked = schema.parse("net.import", params if key is None else params | {"idempotency_key": key})
     assert isinstance(asked, calls.NetImport)
     reply = await methods(node).import_(asked, NOBODY)
     return reply.nodes, reply.new
