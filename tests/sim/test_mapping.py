@@ -54,10 +54,15 @@ class Double(Router):
 
 @asynccontextmanager
 async def mapping(
-    *routers: Router, host: str = "192.168.1.2", gateway: str | None = "192.168.1.1", allowed: bool = True
+    *routers: Router,
+    host: str = "192.168.1.2",
+    gateway: str | None = "192.168.1.1",
+    allowed: bool = True,
+    ws: bool = False,
 ) -> AsyncGenerator[MemoryNode]:
     async with MemoryNetwork.run(seed=5) as net:
         node = net.node(host=host)
+        node._whereabouts.bound = (from_socket(host, 4001, ws=ws),)
         context = cast(Context, SimpleNamespace(network=node, jitter=lambda: 0.5, reach=Reach(mapping=allowed)))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Mapper(context, lambda: None, routers, lambda: gateway).run)
@@ -78,6 +83,11 @@ async def test_a_port_is_mapped_renewed_at_half_its_life_and_given_back(autojump
         assert len(router.asked) == 11
         assert router.ended == []
     assert router.ended == [4001]
+
+
+async def test_what_leads_to_a_websocket_is_told_as_one(autojump_clock: MockClock) -> None:
+    async with mapping(Double(), ws=True) as node:
+        assert told(node) == [from_socket("12.0.0.9", 4001, ws=True)]
 
 
 async def test_nobody_is_asked_where_there_is_no_reason(autojump_clock: MockClock) -> None:
