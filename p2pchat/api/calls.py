@@ -346,24 +346,6 @@ class NetDial(Params, kw_only=True, frozen=True):
         return True
 
 
-class NetExport(Params, kw_only=True, frozen=True):
-    """``nodes``: how many others at most; ``own``: this node as well; ``lan``: addresses of local networks, too."""
-
-    nodes: Annotated[int, Meta(ge=0, le=64)] = 16
-    own: bool = False
-    lan: bool = False
-
-
-class NetImport(Mutation, kw_only=True, frozen=True):
-    """``links`` as ``net.export`` gives them."""
-
-    links: Annotated[list[Link], Meta(min_length=1, max_length=64)]
-
-    def check(self) -> None:
-        if not all(map(is_unicode, self.links)):
-            raise invalid("links", "holds half of a surrogate pair, which is no character")
-
-
 class MailboxOffer(Mutation, kw_only=True, frozen=True):
     """``for``: for whom mailboxes are held; ``quota``: bytes of all boxes. What is left out stays as it is."""
 

@@ -56,8 +56,6 @@ from p2pchat.api.calls import (
     MessageSearch,
     MessageSend,
     NetDial,
-    NetExport,
-    NetImport,
     NodeHello,
     NodeUnlock,
     NoParams,
@@ -65,6 +63,7 @@ from p2pchat.api.calls import (
     PassphraseChange,
     invalid,
 )
+from p2pchat.api.handover import NetExport, NetImport, NodeLinks, NodesTaken
 from p2pchat.api.mailbox_objects import Mailboxes, Transparency
 from p2pchat.api.objects import (
     Addresses,
@@ -83,8 +82,6 @@ from p2pchat.api.objects import (
     Invites,
     Message,
     Messages,
-    NodeLinks,
-    NodesTaken,
     Peer,
     Peers,
     Qr,
