@@ -1,4 +1,4 @@
-"""Measure this machine: ``scripts/bench basics|crypto|delivery|discovery|history|import|mailbox``, each with
+"""Measure this machine: ``scripts/bench basics|crypto|delivery|discovery|history|import|mailbox|websocket``, each with
 ``[--runs N] [--json FILE] [--quick]``.
 
 ``scripts/bench simulation [--walks N] [--quick]`` needs no quiet machine: its figures are the same everywhere.
@@ -33,6 +33,7 @@ from bench import (
     reach,
     simulation,
     sybils,
+    websocket,
 )
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
@@ -131,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     _measured(command, book.run, book.METRICS, runs=1)
     command = what.add_parser("mailbox", help="a node that holds boxes for a thousand owners")
     _measured(command, mailbox.run, mailbox.METRICS, runs=3)
+    command = what.add_parser("websocket", help="connections by WebSocket beside plain ones; no disk")
+    _measured(command, websocket.run, websocket.METRICS, runs=5)
     command = what.add_parser("simulation", help="the lookup machine in networks of up to 100,000 nodes; budgets")
     command.add_argument("--walks", type=_at_least_one, default=1000, metavar="N", help="in each network (1000)")
     command.add_argument("--quick", action="store_true", help="1,000 nodes only")

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from p2pchat.api import calls, doctor_objects, mailbox_objects, net_calls, objects, schema, stats_objects
+from p2pchat.api import calls, doctor_objects, handover, mailbox_objects, net_calls, objects, schema, stats_objects
 from p2pchat.base.errors import UsageError
 from p2pchat.control.server import Connection, Server
 
@@ -130,10 +130,10 @@ class FakeApi:
                 self.emit("contact.added", contact)
                 self.added(contact)
                 return contact
-            case net_calls.NetExport():
-                return objects.NodeLinks(links=self.links)
-            case net_calls.NetImport():
-                return objects.NodesTaken(nodes=len(checked.links), new=1)
+            case handover.NetExport():
+                return handover.NodeLinks(links=self.links)
+            case handover.NetImport():
+                return handover.NodesTaken(nodes=len(checked.links), new=1)
             case calls.ContactsList():
                 state = checked.state
                 return objects.Contacts(contacts=[each for each in self.contacts if state in (None, each.state)])

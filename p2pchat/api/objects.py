@@ -320,20 +320,6 @@ class Addresses(Silent, Struct, kw_only=True):
     addresses: list[str]
 
 
-class NodeLinks(Silent, Struct, kw_only=True):
-    """Nodes to start from, up to 8 in each link."""
-
-    links: list[str]
-
-
-class NodesTaken(Silent, Struct, kw_only=True):
-    """So many ``nodes`` were in the links, and so many are ``new`` among those that this one starts from."""
-
-    nodes: int
-    new: int
-    replayed: bool | UnsetType = UNSET
-
-
 class Rule(Silent, Struct, kw_only=True):
     """Whom the user lets near, or does not. ``what``: the contact's name, a peer id, or a network in CIDR notation."""
 

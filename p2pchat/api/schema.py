@@ -64,8 +64,9 @@ from p2pchat.api.calls import (
     invalid,
 )
 from p2pchat.api.doctor_objects import Diagnosis
+from p2pchat.api.handover import NetExport, NetImport, NodeLinks, NodesTaken
 from p2pchat.api.mailbox_objects import Mailboxes, Transparency
-from p2pchat.api.net_calls import NetDial, NetExport, NetImport, NetRule
+from p2pchat.api.net_calls import NetDial, NetRule
 from p2pchat.api.objects import (
     Addresses,
     Backup,
@@ -83,8 +84,6 @@ from p2pchat.api.objects import (
     Invites,
     Message,
     Messages,
-    NodeLinks,
-    NodesTaken,
     Peer,
     Peers,
     Qr,

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from p2pchat.api import calls, net_calls, objects
+from p2pchat.api import calls, handover, net_calls, objects
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UsageError
 from p2pchat.base.ids import Address, PeerId
@@ -67,17 +67,17 @@ class NetMethods(RuleMethods):
             raise UsageError("The node answers, but takes no part in the DHT.", name="PEER_OFFLINE") from error
         return shown
 
-    async def export(self, params: net_calls.NetExport, _: Connection) -> objects.NodeLinks:
+    async def export(self, params: handover.NetExport, _: Connection) -> handover.NodeLinks:
         links = await nodes.export(self._context, params.nodes, own=params.own, lan=params.lan)
-        return objects.NodeLinks(links=links)
+        return handover.NodeLinks(links=links)
 
-    async def import_(self, params: net_calls.NetImport, _: Connection) -> objects.NodesTaken:
+    async def import_(self, params: handover.NetImport, _: Connection) -> handover.NodesTaken:
         found = nodes.read(params.links)
 
-        def take(tx: Tx) -> objects.NodesTaken:
-            return objects.NodesTaken(nodes=len(found), new=nodes.take(tx, self._context, found))
+        def take(tx: Tx) -> handover.NodesTaken:
+            return handover.NodesTaken(nodes=len(found), new=nodes.take(tx, self._context, found))
 
-        taken = await once(self._context, "net.import", params, objects.NodesTaken, take)
+        taken = await once(self._context, "net.import", params, handover.NodesTaken, take)
         self._context.nodes_named(found)
         return taken
 

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from p2pchat.api import calls, mailbox_objects, objects
+from p2pchat.api import calls, handover, mailbox_objects, objects
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.services.context import Context
 from p2pchat.store import idempotency, meta
@@ -28,8 +28,8 @@ R = TypeVar(
     mailbox_objects.MailboxOffer,
     mailbox_objects.Mailboxes,
     objects.Message,
-    objects.NodesTaken,
     objects.Rule,
+    handover.NodesTaken,
     objects.SmsProof,
 )
 

@@ -16,6 +16,7 @@ from bench.delivery import METRICS as DELIVERY
 from bench.discovery import METRICS as DISCOVERY
 from bench.mailbox import METRICS as MAILBOX
 from bench.report import Metric
+from bench.websocket import METRICS as WEBSOCKET
 from tests.e2e.runs import Run, starting
 
 pytestmark = pytest.mark.e2e
@@ -37,7 +38,13 @@ def is_measured(name: str, numbers: dict[str, list[float]]) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "metrics"),
-    [("basics", BASICS), ("delivery", DELIVERY), ("discovery", DISCOVERY), ("mailbox", MAILBOX)],
+    [
+        ("basics", BASICS),
+        ("delivery", DELIVERY),
+        ("discovery", DISCOVERY),
+        ("mailbox", MAILBOX),
+        ("websocket", WEBSOCKET),
+    ],
 )
 def test_every_row_is_measured_beside_its_limits(
     start: Callable[..., Run], tmp_path: Path, what: str, metrics: tuple[Metric, ...]

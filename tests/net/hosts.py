@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from libp2p.transport.upgrader import TransportUpgrader
 
 LOOPBACK = parse_address("/ip4/127.0.0.1/tcp/0")[0]
+WEBSOCKET = parse_address("/ip4/127.0.0.1/tcp/0/ws")[0]
 NOWHERE = parse_address("/ip4/127.0.0.1/tcp/1")[0]
 SYN, FIN, DATA, WINDOW_UPDATE, PING = 1, 4, 0, 1, 2
 

@@ -12,10 +12,10 @@ from p2pchat.base.errors import NetError
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.testing.memnet import MemoryNetwork
+from tests.net.hosts import WEBSOCKET
 from tests.net.network_contract import Lab, NetworkContract
 
 LOOPBACK = parse_address("/ip4/127.0.0.1/tcp/0")[0]
-WEBSOCKET = parse_address("/ip4/127.0.0.1/tcp/0/ws")[0]
 
 
 def now() -> float:

@@ -39,6 +39,7 @@ from tests.net.hosts import (
     LOOPBACK,
     NOWHERE,
     SYN,
+    WEBSOCKET,
     WINDOW_UPDATE,
     cancel_at_step,
     connect_tcp,
@@ -586,12 +587,13 @@ async def test_a_frame_longer_than_the_window_ends_its_connection_whole_or_in_pi
 # 20: cancellation
 
 
-async def test_a_write_cancelled_at_any_step_leaves_the_connection_whole() -> None:
+@pytest.mark.parametrize("listen", [LOOPBACK, WEBSOCKET], ids=["tcp", "ws"])
+async def test_a_write_cancelled_at_any_step_leaves_the_connection_whole(listen: Address) -> None:
     async def swallow(stream: Stream) -> None:
         while await stream.read(limits.STREAM_READ_BYTES):
             pass
 
-    async with two_hosts() as (a, b):
+    async with two_hosts(listen) as (a, b):
         b.handle("/t/1", swallow)
         assert await speaks(a, b)
         (mux,) = muxes(a)
@@ -673,13 +675,14 @@ async def test_a_frame_that_stalls_is_an_error(monkeypatch: pytest.MonkeyPatch) 
                 await mux._write_frame(bytes(12))
 
 
-async def test_a_read_cancelled_at_any_step_loses_nothing() -> None:
+@pytest.mark.parametrize("listen", [LOOPBACK, WEBSOCKET], ids=["tcp", "ws"])
+async def test_a_read_cancelled_at_any_step_loses_nothing(listen: Address) -> None:
     data = b"".join(i.to_bytes(4, "big") for i in range(500_000))
 
     async def send(stream: Stream) -> None:
         await stream.write(data)
 
-    async with two_hosts() as (a, b):
+    async with two_hosts(listen) as (a, b):
         b.handle("/t/1", send)
         await a.dial(b.peer_id, b.addresses())
         stream = await a.open(b.peer_id, "/t/1")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from p2pchat.net.addresses import endpoint, format_address, parse_address
-from tests.net.hosts import two_hosts
+from p2pchat.net.addresses import endpoint, format_address
+from tests.net.hosts import WEBSOCKET, two_hosts
 from tests.net.network_contract import until
 from tests.net.test_js import js_node
 from tests.net.test_js import pytestmark as needs_js
 
 pytestmark = needs_js
-
-WEBSOCKET = parse_address("/ip4/127.0.0.1/tcp/0/ws")[0]
 
 
 @pytest.mark.slow

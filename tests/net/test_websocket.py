@@ -22,14 +22,13 @@ from p2pchat.net.addresses import encode_endpoint, endpoint, format_address, fro
 from p2pchat.net.circuits import reserve
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.relay_server import RelayServer
-from tests.net.hosts import LOOPBACK, connect_tcp, negotiation, now, port_of, two_hosts
+from tests.net.hosts import LOOPBACK, WEBSOCKET, connect_tcp, negotiation, now, port_of, two_hosts
 from tests.net.network_contract import until
 from tests.net.test_guards import speaks
 from tests.net.test_relay import stop
 
 pytestmark = pytest.mark.net
 
-WEBSOCKET = parse_address("/ip4/127.0.0.1/tcp/0/ws")[0]
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"

@@ -59,9 +59,11 @@ async def mapping(
     gateway: str | None = "192.168.1.1",
     allowed: bool = True,
     health: Health | None = None,
+    ws: bool = False,
 ) -> AsyncGenerator[MemoryNode]:
     async with MemoryNetwork.run(seed=5) as net:
         node = net.node(host=host)
+        node._whereabouts.bound = (from_socket(host, 4001, ws=ws),)
         namespace = SimpleNamespace(
             network=node, jitter=lambda: 0.5, reach=Reach(mapping=allowed), health=health or Health()
         )
@@ -86,6 +88,11 @@ async def test_a_port_is_mapped_renewed_at_half_its_life_and_given_back(autojump
         assert len(router.asked) == 11
         assert router.ended == []
     assert router.ended == [4001]
+
+
+async def test_what_leads_to_a_websocket_is_told_as_one(autojump_clock: MockClock) -> None:
+    async with mapping(Double(), ws=True) as node:
+        assert told(node) == [from_socket("12.0.0.9", 4001, ws=True)]
 
 
 async def test_nobody_is_asked_where_there_is_no_reason(autojump_clock: MockClock) -> None:

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pchat.api import net_calls, schema
+from p2pchat.api import handover, schema
 from p2pchat.base import limits
 from p2pchat.base.errors import UsageError
 from p2pchat.base.ids import Address, PeerId, RootKey
@@ -33,15 +33,15 @@ def methods(node: Node) -> NetMethods:
 
 async def exported(node: Node, **params: object) -> list[NamedNode]:
     asked = schema.parse("net.export", params)
-    assert isinstance(asked, net_calls.NetExport)
+    assert isinstance(asked, handover.NetExport)
     reply = await methods(node).export(asked, NOBODY)
     return [each for link in reply.links for each in decode_nodes(link, "links")]
 
 
 async def imported(node: Node, *links: str, key: str | None = None) -> tuple[int, int]:
-    params: dict[str, object] = {"links": list(links)} | ({"idempotency_key": key} if key else {})
-    asked = schema.parse("net.import", params)
-    assert isinstance(asked, net_calls.NetImport)
+    params: dict[str, object] = {"links": list(links)}
+    asked = schema.parse("net.import", params if key is None else params | {"idempotency_key": key})
+    assert isinstance(asked, handover.NetImport)
     reply = await methods(node).import_(asked, NOBODY)
     return reply.nodes, reply.new
 
@@ -83,7 +83,7 @@ async def test_a_key_imports_once_and_what_was_met_is_exported_in_as_many_links_
         assert await imported(bob, *links_of(nodes[0])) == (1, 0)
         await trio.sleep(60)
         asked = schema.parse("net.export", {})
-        assert isinstance(asked, net_calls.NetExport)
+        assert isinstance(asked, handover.NetExport)
         links = (await methods(bob).export(asked, NOBODY)).links
         assert [len(decode_nodes(link, "links")) for link in links] == [8, 2]
         assert {each.peer_id for link in links for each in decode_nodes(link, "links")} == {n.peer_id for n in nodes}
