@@ -21,8 +21,7 @@ from p2pchat.net.addresses import Endpoint
 class Way(Protocol):
     """How connections leave. ``is_hidden``: nobody may learn where this node is."""
 
-    @property
-    def is_hidden(self) -> bool: ...
+    is_hidden: bool
 
     def stream(self, stream: trio.SocketStream, end: Endpoint) -> tcp.TcpStream:
         """What Noise reads and writes, of a connection to ``end`` that this way has opened."""
