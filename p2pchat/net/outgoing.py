@@ -129,7 +129,7 @@ class Outgoing:
         with trio.move_on_after(limits.CONFIRM_S), library_errors(_NOT_THE_PEER):
             stream = await self._way.connect(peer, end)
             try:
-                raw = RawConnection(self._way.stream(stream, end), True)
+                raw = RawConnection(tcp.TcpStream(stream, far_end=self._way.far_end(end)), True)
                 await self._swarm.upgrader.upgrade_security(raw, True, ID(bytes(peer)))
                 return
             finally:
@@ -174,7 +174,7 @@ class Outgoing:
 
     async def _lead(self, stream: trio.SocketStream, end: addr.Endpoint, peer: ID) -> GuardedYamux:
         try:
-            raw = RawConnection(self._way.stream(stream, end), True)
+            raw = RawConnection(tcp.TcpStream(stream, far_end=self._way.far_end(end)), True)
             conn = await self._swarm.upgrade_outbound_raw_conn(raw, peer)
         except BaseException:
             stream.socket.close()

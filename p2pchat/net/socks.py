@@ -128,9 +128,9 @@ class Socks(Way):
         self._trouble = ""
         self._separates = proxy.credentials is None
 
-    def stream(self, stream: trio.SocketStream, end: Endpoint) -> tcp.TcpStream:
-        """The other end is where the proxy was asked to lead; that of the socket is the proxy's."""
-        return tcp.TcpStream(stream, far_end=(end.host, end.port))
+    def far_end(self, end: Endpoint) -> tcp.FarEnd:
+        """Where the proxy was asked to lead; that of the socket is the proxy's."""
+        return end.host, end.port
 
     async def connect_from(self, own: tcp.Own, end: Endpoint, *, must: bool) -> trio.SocketStream:  # noqa: ARG002
         """Nobody is met half way.

@@ -23,8 +23,8 @@ class Way(Protocol):
 
     is_hidden: bool
 
-    def stream(self, stream: trio.SocketStream, end: Endpoint) -> tcp.TcpStream:
-        """What Noise reads and writes, of a connection to ``end`` that this way has opened."""
+    def far_end(self, end: Endpoint) -> tcp.FarEnd | None:
+        """Where a connection to ``end`` leads, if its socket does not know that."""
         ...
 
     async def connect(self, peer: PeerId | None, end: Endpoint) -> trio.SocketStream:
@@ -49,9 +49,9 @@ class Straight(Way):
 
     is_hidden = False
 
-    def stream(self, stream: trio.SocketStream, end: Endpoint) -> tcp.TcpStream:  # noqa: ARG002  the socket knows it
-        """The other end is that of the socket."""
-        return tcp.TcpStream(stream)
+    def far_end(self, end: Endpoint) -> None:  # noqa: ARG002
+        """The socket knows it."""
+        return
 
     async def connect(self, peer: PeerId | None, end: Endpoint) -> trio.SocketStream:  # noqa: ARG002
         """From a port of the system's choice."""
