@@ -12,9 +12,9 @@ Rules:
 - *Troubles* are the proxy's, told to the user; whatever it says about a destination is that attempt's alone.
 - No more is read than an answer has, 262 bytes at most, each step within its time: what comes after is the peer's.
 
-python-socks, the library there is for trio, does all steps in one call: whether the proxy is dead or the destination
-slow, and whether it refused the password or spoke another protocol, cannot be told by it, nor what is not text in its
-answer.
+python-socks, the library there is for trio, does all steps in one call and tells of refusals in prose: neither a dead
+proxy from a slow destination nor a refused password from another protocol can be told by it, and an answer with a name
+that is no text leaves it as no error of its own.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class Socks(Way):
         self._trouble = ""
         self._separates = proxy.credentials is None
 
-    def far_end(self, end: Endpoint) -> tcp.FarEnd | None:
-        """Where the proxy was asked to lead; the socket leads to the proxy."""
+    def far_end(self, end: Endpoint) -> tcp.FarEnd:
+        """Where the proxy was asked to lead; that of the socket is the proxy's."""
         return end.host, end.port
 
     async def connect_from(self, own: tcp.Own, end: Endpoint, *, must: bool) -> trio.SocketStream:  # noqa: ARG002

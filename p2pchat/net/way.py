@@ -21,11 +21,10 @@ from p2pchat.net.addresses import Endpoint
 class Way(Protocol):
     """How connections leave. ``is_hidden``: nobody may learn where this node is."""
 
-    @property
-    def is_hidden(self) -> bool: ...
+    is_hidden: bool
 
     def far_end(self, end: Endpoint) -> tcp.FarEnd | None:
-        """Where a connection to ``end`` that this way has opened leads; None: where its socket does."""
+        """Where a connection to ``end`` leads, if its socket does not know that."""
         ...
 
     async def connect(self, peer: PeerId | None, end: Endpoint) -> trio.SocketStream:
@@ -50,9 +49,9 @@ class Straight(Way):
 
     is_hidden = False
 
-    def far_end(self, end: Endpoint) -> tcp.FarEnd | None:  # noqa: ARG002
+    def far_end(self, end: Endpoint) -> None:  # noqa: ARG002
         """The socket knows it."""
-        return None
+        return
 
     async def connect(self, peer: PeerId | None, end: Endpoint) -> trio.SocketStream:  # noqa: ARG002
         """From a port of the system's choice."""

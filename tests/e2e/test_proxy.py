@@ -49,17 +49,17 @@ class Hidden(Settler):
             )
 
 
-def sent(file: Path) -> Counter[str]:
-    """What left, by protocol, address and port."""
-    found = Counter[str]()
-    for packet in read_pcap(file.read_bytes()):
+def sent(packets: list[bytes], before: list[bytes]) -> Counter[str]:
+    """What left, by protocol, address and port; without the farewells of connections from before."""
+    found, ending = Counter[str](), {flow for flow in map(flow_of, before) if flow and flow.protocol == TCP}
+    for packet in packets:
         flow, (protocol, at) = flow_of(packet), transport_of(packet)
         if protocol == ICMPV6 and packet[at] == _ROUTER_SOLICITATION:
             continue  # the kernel's, whatever runs here
         if protocol == _IGMP and packet[at] == _REPORT and packet[at + 8] == _LEAVES:
             continue  # the kernel's, of sockets that the daemon had before it had a proxy: once more, a second later
-        if protocol == TCP and packet[at + 13] & _RST:
-            continue  # the kernel's, for whoever knocks where nobody listens any more
+        if protocol == TCP and (flow in ending or packet[at + 13] & _RST):
+            continue  # the kernel's: it ends what is over, and refuses whoever knocks where nobody listens any more
         port = flow.destination_port if flow is not None else "?"
         found[f"{'tcp' if protocol == TCP else protocol} {ip_address(destination(packet))} {port}"] += 1
     return found
@@ -73,6 +73,7 @@ def test_no_packet_goes_around_the_proxy(tmp_path: Path) -> None:
         neighbour = Hidden(tmp_path / "n", None, lab, "alice2")
         alice, bob = Hidden(tmp_path / "a", ALICE, lab, "alice"), Settler(tmp_path / "b", BOB, lab, "bob")
         relay.start()
+        file = lab.capture("alice")
         first = relay.entrance(4)
         for node in (neighbour, alice, bob):
             node.launch("--bootstrap", first)
@@ -94,7 +95,8 @@ def test_no_packet_goes_around_the_proxy(tmp_path: Path) -> None:
                 return lab.popen("relay2", [sys.executable, *command], env=environment(tmp_path), stdout=told)
 
         invite = neighbour.call("identity.invite")["invite"]
-        file = lab.capture("alice")
+        before = read_pcap(file.read_bytes())
+        assert {f"tcp {public} {PORT}", "17 224.0.0.251 5353", "17 192.168.1.1 5351"} <= set(sent(before, []))
         names = [f"/dns4/{NAME}/tcp/{PORT}/p2p/{peer}", f"/dnsaddr/{NAME}", neighbour.entrance(4)]
         alice.start(f"--proxy=socks5://{host}:{PROXY_PORT}", *(f"--bootstrap={each}" for each in names))
         alice.call("contacts.add", invite=invite, name="Neighbour")
@@ -125,7 +127,7 @@ def test_no_packet_goes_around_the_proxy(tmp_path: Path) -> None:
         until(lambda: bob.texts("Alice") == ["to Bob", "later"], "not delivered after the proxy came back")
 
         alice.stop()
-        assert set(sent(file)) == {f"tcp {host} {PROXY_PORT}"}
+        assert set(sent(read_pcap(file.read_bytes())[len(before) :], before)) == {f"tcp {host} {PROXY_PORT}"}
         asked = [json.loads(line) for line in requests.read_text().splitlines()]
         hosts = {each["host"] for each in asked}
         assert {public, NAME} & hosts
