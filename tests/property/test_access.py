@@ -16,8 +16,10 @@ from p2pchat.core.access import FOR_STRANGERS, Access, Ip, Mode, Network, is_loc
 
 PEERS = [PeerId(bytes([n]) * 38) for n in range(4)]
 FEW_IPS = st.sampled_from(
-    ["10.0.0.1", "10.0.1.1", "192.0.2.1", "192.0.2.200", "203.0.113.9", "100.64.0.1", "127.0.0.1", "169.254.1.1"]
-    + ["2001:db8::1", "2001:db8:0:1::1", "fe80::1", "fd00::1", "::1", "2620:fe::9"]
+    (
+        *("10.0.0.1", "10.0.1.1", "192.0.2.1", "192.0.2.200", "203.0.113.9", "100.64.0.1", "127.0.0.1", "169.254.1.1"),
+        *("2001:db8::1", "2001:db8:0:1::1", "fe80::1", "fd00::1", "::1", "2620:fe::9"),
+    )
 )
 IPS: st.SearchStrategy[Ip] = FEW_IPS.map(ipaddress.ip_address) | st.ip_addresses()
 
