@@ -29,7 +29,7 @@ def around(ip: Ip) -> st.SearchStrategy[Network]:
     return st.integers(0, ip.max_prefixlen).map(lambda bits: ipaddress.ip_network((ip, bits), strict=False))
 
 
-NETWORKS = IPS.flatmap(around)
+NETWORKS = IPS.flatmap(around).map(lambda network: parse_network(str(network)))  # as rules are kept
 MODES: st.SearchStrategy[Mode] = st.sampled_from(["open", "contacts", "lan"])
 
 
@@ -60,6 +60,8 @@ class World:
             for each, allow in rules:
                 if each == peer:
                     return allow
+        mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+        ip = mapped or ip
         fitting = [(network.prefixlen, allow) for network, allow in self.networks if ip is not None and ip in network]
         return max(fitting)[1] if fitting else None
 
