@@ -18,7 +18,7 @@ from netlab.topology import Options
 from tests.e2e.daemons import ALICE, BOB, Daemon, environment, until
 from tests.e2e.netlabs import PORT, connects, needs_lab
 
-pytestmark = [pytest.mark.e2e, needs_lab]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, needs_lab]
 
 Ip = IPv4Address | IPv6Address
 NEAR = [ip_network(each) for each in ("192.168.1.0/24", "224.0.0.0/24", "239.255.255.250/32", "fe80::/10", "ff02::/16")]
