@@ -169,9 +169,9 @@ METHODS: Final[dict[str, MethodSpec]] = {
     "net.bootstrap": MethodSpec(NetDial, Peer, False, "Connects to a node and joins the DHT through it."),
     "net.export": MethodSpec(NetExport, NodeLinks, False, "Writes links of nodes for others to start from."),
     "net.import": MethodSpec(NetImport, NodesTaken, True, "Takes nodes to start from out of such links."),
-    "net.allow": MethodSpec(NetRule, Rule, False, "Lets a contact, a node or a network come near."),
-    "net.deny": MethodSpec(NetRule, Rule, False, "Keeps a contact, a node or a network away."),
-    "net.forget": MethodSpec(NetRule, Rule, False, "Takes back what was said of a contact, a node or a network."),
+    "net.allow": MethodSpec(NetRule, Rule, True, "Lets a contact, a node or a network come near."),
+    "net.deny": MethodSpec(NetRule, Rule, True, "Keeps a contact, a node or a network away."),
+    "net.forget": MethodSpec(NetRule, Rule, True, "Takes back what was said of a contact, a node or a network."),
     "net.rules": MethodSpec(NoParams, Rules, False, "Lists the rules about who may come near."),
     "mailbox.offer": MethodSpec(
         MailboxOffer, mailbox_objects.MailboxOffer, True, "Says for whom this node holds mailboxes, or shows it."

@@ -138,7 +138,7 @@ class Access:
 
     def _said(self, peer: PeerId | None, host: str | None) -> bool | None:
         """What the rules say; None: nothing."""
-        if peer in self._peers:
+        if peer is not None and peer in self._peers:
             return self._peers[peer]
         ip = None if host is None or not self._networks else _ip(host)
         if ip is None:

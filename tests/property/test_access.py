@@ -16,8 +16,10 @@ from p2pchat.core.access import FOR_STRANGERS, Access, Ip, Mode, Network, is_loc
 
 PEERS = [PeerId(bytes([n]) * 38) for n in range(4)]
 FEW_IPS = st.sampled_from(
-    ["10.0.0.1", "10.0.1.1", "192.0.2.1", "192.0.2.200", "203.0.113.9", "100.64.0.1", "127.0.0.1", "169.254.1.1"]
-    + ["2001:db8::1", "2001:db8:0:1::1", "fe80::1", "fd00::1", "::1", "2620:fe::9"]
+    (
+        *("10.0.0.1", "10.0.1.1", "192.0.2.1", "192.0.2.200", "203.0.113.9", "100.64.0.1", "127.0.0.1", "169.254.1.1"),
+        *("2001:db8::1", "2001:db8:0:1::1", "fe80::1", "fd00::1", "::1", "2620:fe::9"),
+    )
 )
 IPS: st.SearchStrategy[Ip] = FEW_IPS.map(ipaddress.ip_address) | st.ip_addresses()
 
@@ -27,7 +29,7 @@ def around(ip: Ip) -> st.SearchStrategy[Network]:
     return st.integers(0, ip.max_prefixlen).map(lambda bits: ipaddress.ip_network((ip, bits), strict=False))
 
 
-NETWORKS = IPS.flatmap(around)
+NETWORKS = IPS.flatmap(around).map(lambda network: parse_network(str(network)))  # as rules are kept
 MODES: st.SearchStrategy[Mode] = st.sampled_from(["open", "contacts", "lan"])
 
 
@@ -58,6 +60,8 @@ class World:
             for each, allow in rules:
                 if each == peer:
                     return allow
+        mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+        ip = mapped or ip
         fitting = [(network.prefixlen, allow) for network, allow in self.networks if ip is not None and ip in network]
         return max(fitting)[1] if fitting else None
 
