@@ -303,7 +303,7 @@ class _Source:
 
     def _keys(self, table: str) -> list[str]:
         rows = self._read(f"PRAGMA table_info({table})")
-        return [name for *_, place, name in sorted((row[5], row[1]) for row in rows if row[5])]
+        return [name for _, name in sorted((row[5], row[1]) for row in rows if row[5])]
 
     def _is_keyed(self, table: str) -> bool:
         (row,) = self._read("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))

@@ -30,7 +30,7 @@ from tests.sim.people import ALICE, BOB, is_matched, meet
 from tests.sim.test_faults import Wire
 
 WHOLE: Final = bool(os.environ.get("P2PCHAT_EVERY_FAULT"))
-"""Every statement of a match, not a sample: some minutes."""
+"""Every statement of a match, not a sample: half an hour, with ``-o faulthandler_timeout=3600``."""
 
 SAMPLE: Final = 8
 ONCE: Final = (EventKind.MESSAGE_QUEUED, EventKind.MESSAGE_RECEIVED, EventKind.MESSAGE_DELIVERED)

@@ -7,7 +7,10 @@ import structlog
 import trio
 from trio.testing import MockClock
 
+from p2pchat.api.objects import Status
 from p2pchat.base.errors import DiskFull, StoreError
+from p2pchat.control.channel import Channel, Connection
+from p2pchat.control.dispatch import Methods
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from tests.sim.faulty import FaultyConnection, Ill
@@ -83,3 +86,25 @@ async def test_a_node_that_starts_and_is_renewed_without_a_disk_finds_its_way(
             disk.ill = None
             assert await eventually(lambda: arrived(bob, [text]), within_s=HOUR_S) < 900
     assert [each for each in logs if each["event"] == "defect"] == []
+
+
+async def test_status_is_answered_while_the_disk_keeps_everybody_waiting(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_: object) -> None:
+        await trio.sleep_forever()
+
+    async with Cluster.running() as cluster:
+        _, bob = await meet(cluster)
+        methods = Methods(context_of(bob), lambda _: False, "default", 0.0)
+        connection = Connection(Channel.__new__(Channel))  # this method does nothing with it
+        first = await methods("node.status", {}, connection)
+        with monkeypatch.context() as patch:
+            patch.setattr(bob.database, "run", hang)
+            patch.setattr(bob.database._disk, "shown", lambda: "slow")
+            with trio.fail_after(3):
+                second = await methods("node.status", {}, connection)
+    assert isinstance(first, Status)
+    assert isinstance(second, Status)
+    assert (first.disk, second.disk) == ("ok", "slow")
+    assert second.contacts == first.contacts
