@@ -32,6 +32,7 @@ class FakeApi:
         self.locked = False
         self.replaced_ms: int | None = None
         self.alone: str | None = None
+        self.disk: objects.DiskState | None = "ok"
         self.contacts: list[objects.Contact] = []
         self.claimants: list[objects.Claimant] = []
         self.waiting = 0
@@ -230,6 +231,7 @@ class FakeApi:
                     version="0.0.0",
                     replaced_ms=self.replaced_ms,
                     alone=self.alone,
+                    disk=self.disk,
                 )
             case "node.shutdown":
                 self.stop.set()

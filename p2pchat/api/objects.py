@@ -22,6 +22,7 @@ ContactState = Literal["pending", "matched", "request", "blocked"]
 Trust = Literal["claimed", "number_verified", "in_person"]
 MessageState = Literal["queued", "sent", "held", "delivered", "read", "received", "failed", "expired", "cancelled"]
 Reachability = Literal["lan", "public", "relayed", "none"]
+DiskState = Literal["ok", "slow", "full", "read_only", "failing", "damaged"]
 Step = Literal["root", "candidate", "card", "reach"]
 PathKind = Literal["lan", "direct", "relayed"]
 
@@ -170,7 +171,7 @@ class ContactCounts(Silent, Struct, kw_only=True):
 class Status(Silent, Struct, kw_only=True):
     """The node at a glance. ``peers`` counts live connections: with one, bootstrapping has succeeded. ``replaced_ms``:
     when the newer device was made that has replaced this one; ``alone``: what was tried to find other nodes, where none
-    is there, and what the user can do."""
+    is there, and what the user can do; ``disk``: what the database has met, None while nobody looks at it."""
 
     profile: str
     number: str | None
@@ -188,6 +189,7 @@ class Status(Silent, Struct, kw_only=True):
     version: str
     replaced_ms: int | None
     alone: str | None
+    disk: DiskState | None
 
 
 class Identity(Silent, Struct, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import click
 
+from p2pchat.api.disk import ADVICE as DISK_ADVICE
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import block, emit, line
 from p2pchat.cli.reading import clock, fields, objects, text
@@ -38,5 +39,8 @@ def _print(event: Mapping[str, object], names: dict[str, str], verbose: bool) ->
     name = names.get(text(data, "contact_id"), text(data, "name", ""))
     if kind == "message.received":
         block(f"{when}  {name}:", text(data, "text"))
+    elif data.get("disk") is not None:
+        state = text(data, "disk")
+        line(f"{when}  {kind}  {DISK_ADVICE.get(state, 'the disk works again')}")
     elif verbose or family == "contact" or kind == "node.warning":
         line(f"{when}  {kind}  {name}".rstrip())

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 import click
 
+from p2pchat.api.disk import ADVICE as DISK_ADVICE
 from p2pchat.api.errors import ApiError
 from p2pchat.api.replaced import ADVICE
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
@@ -127,6 +128,8 @@ def status(invocation: Invocation) -> None:
     line(f"peer id {text(shown, 'peer_id')}")
     for address in texts(shown, "addresses"):
         line(f"address {address}")
+    if text(shown, "disk", "ok") in DISK_ADVICE:
+        line(DISK_ADVICE[text(shown, "disk")])
     if shown.get("alone") is not None:
         line(text(shown, "alone"))
     if shown.get("replaced_ms") is not None:

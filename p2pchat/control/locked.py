@@ -55,4 +55,5 @@ def status(profile: str, started: float) -> objects.Status:
         version=p2pchat.__version__,
         replaced_ms=None,
         alone=None,
+        disk=None,
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Final
+
+import trio
 
 import p2pchat
 from p2pchat.api import calls, objects
@@ -18,6 +21,11 @@ from p2pchat.services.context import Context
 from p2pchat.services.examine import Files
 from p2pchat.store import contacts, eventlog, messages
 
+_PATIENCE_S: Final = 2.0
+
+_Counts = tuple[dict[str, int], int, int]
+"""Contacts by state, messages that wait, and those of them that are held."""
+
 
 class NodeMethods:
     """One method of the API each.
@@ -31,6 +39,7 @@ class NodeMethods:
         self._context = context
         self._profile = profile
         self._started = started
+        self._counts: _Counts | None = None
         self._files = files
 
     async def doctor(self, params: calls.NodeDoctor, _: Connection) -> Diagnosis:
@@ -44,9 +53,7 @@ class NodeMethods:
 
     async def status(self, _params: calls.NoParams, _: Connection) -> objects.Status:
         context = self._context
-        states, outbox, held = await context.db.run(
-            lambda tx: (contacts.count_states(tx), messages.outbox_size(tx), messages.held_size(tx))
-        )
+        states, outbox, held = await self._counted()
         shown = addresses(context)
         return objects.Status(
             profile=self._profile,
@@ -67,7 +74,17 @@ class NodeMethods:
             version=p2pchat.__version__,
             replaced_ms=context.replaced_ms,
             alone=None if context.network.links() else context.health.alone or None,
+            disk=context.db.disk,
         )
+
+    async def _counted(self) -> _Counts:
+        """What was counted now; or last, while the disk keeps everybody waiting."""
+        with trio.move_on_after(_PATIENCE_S if self._counts is not None else float("inf")):
+            self._counts = await self._context.db.run(
+                lambda tx: (contacts.count_states(tx), messages.outbox_size(tx), messages.held_size(tx))
+            )
+        assert self._counts is not None  # noqa: S101  the first time there is no hurry
+        return self._counts
 
 
 def _reachability(network: Network, shown: list[str]) -> objects.Reachability:

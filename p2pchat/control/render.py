@@ -166,6 +166,8 @@ def transient(tx: Tx, told: DomainEvent, online: Online) -> Event:
         mailbox, boxes, size = open_told(told.detail)
         of_mailbox: dict[str, object] = {"mailbox": mailbox, "boxes": boxes, "bytes": size}
         return Event(seq=None, ts=tx.now_ms, type=told.kind.value, data=of_mailbox)
+    if told.kind is EventKind.NODE_WARNING:
+        return Event(seq=None, ts=tx.now_ms, type=told.kind.value, data={"disk": told.detail.decode()})
     row = contacts.get(tx, told.subject) if told.subject is not None else None
     data: Contact | dict[str, object] = contact(row, online) if row is not None else {}
     if isinstance(data, Contact) and told.kind is EventKind.DISCOVERY_PROGRESS:

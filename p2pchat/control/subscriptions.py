@@ -21,6 +21,7 @@ from p2pchat.control.locked import locked
 from p2pchat.control.server import Connection
 from p2pchat.core.events import DomainEvent
 from p2pchat.services.context import Context
+from p2pchat.services.disk import patiently
 from p2pchat.store import eventlog
 from p2pchat.store.db import Tx
 
@@ -159,7 +160,7 @@ class Subscriptions:
             cursor, page, at_end = self._page(subscription.cursor, subscription.types, tx)
             return cursor, page + self._transient(tx, wanted), at_end
 
-        cursor, events, at_end = await self._context.db.run(look)
+        cursor, events, at_end = await patiently(self._context, look)
         for event in events:
             notice = objects.EventNotification(
                 subscription=subscription.name, seq=event.seq, ts=event.ts, type=event.type, data=event.data

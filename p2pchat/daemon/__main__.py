@@ -20,7 +20,7 @@ from p2pchat.api.errors import exit_status, is_known, reply_name
 from p2pchat.api.passphrase import passphrase_from
 from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket
 from p2pchat.api.prompts import ask, ask_new_passphrase, ask_passphrase, on_terminal
-from p2pchat.base.errors import P2PChatError, UsageError
+from p2pchat.base.errors import Corrupt, P2PChatError, UsageError
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.daemon import checkup, recovery
 from p2pchat.daemon import profile as profiles
@@ -48,7 +48,9 @@ def main() -> None:
 
 def _fail(error: P2PChatError) -> NoReturn:
     name = error.error_name if is_known(error.error_name) else reply_name(error) or "INTERNAL"
-    print(f"{name}: {error.message}", file=sys.stderr)
+    print(f"{name}: {error.message}", file=sys.stderr, flush=True)
+    if isinstance(error, Corrupt):
+        os._exit(exit_status(name))  # the end of the interpreter would close a damaged database, which writes into it
     sys.exit(exit_status(name))
 
 
@@ -93,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     examine.set_defaults(command=checkup.examine)
     repair = commands.add_parser("repair", help="put in order what can be, without a daemon", allow_abbrev=False)
     repair.add_argument("--passphrase-file", type=Path)
+    repair.add_argument("--yes", action="store_true", help="save what can be of a damaged database")
     repair.set_defaults(command=checkup.repair)
 
     wipe = commands.add_parser("wipe", help="remove the profile", allow_abbrev=False)

@@ -21,7 +21,7 @@ import structlog
 import trio
 
 from p2pchat.api.paths import ProfilePaths
-from p2pchat.base.errors import NetError
+from p2pchat.base.errors import Corrupt, NetError, StoreError
 from p2pchat.base.ids import Address
 from p2pchat.control.dispatch import Methods
 from p2pchat.core.events import DomainEvent, EventKind
@@ -34,8 +34,9 @@ from p2pchat.daemon.system import SystemEntropy, sd_notify
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.dnsaddr import Entry, system_texts
 from p2pchat.net.libp2p_host import Libp2pHost
-from p2pchat.services import index
+from p2pchat.services import disk, index
 from p2pchat.services.context import Bus, Context, Reach
+from p2pchat.services.defects import cause
 from p2pchat.services.device import replaced_by
 from p2pchat.services.life import Life
 from p2pchat.services.surroundings import Surroundings
@@ -77,8 +78,11 @@ class Unlocked:
         return "running" if self.context.replaced_ms is None else "replaced"
 
     async def tell(self, kind: EventKind) -> None:
-        """Write an event into the log."""
-        await self.context.db.run(lambda tx: tx.emit(DomainEvent(kind)))
+        """Write an event into the log, if the disk takes it."""
+        try:
+            await self.context.db.run(lambda tx: tx.emit(DomainEvent(kind)))
+        except StoreError as error:
+            log.warning("event.not_written", error=cause(error))
 
 
 @asynccontextmanager
@@ -109,6 +113,8 @@ async def unlocked(paths: ProfilePaths, settings: Settings, key: Handover, start
 
 @asynccontextmanager
 async def _opened(paths: ProfilePaths, key: Handover) -> AsyncIterator[Database]:
+    if not paths.database.exists():  # opening would make an empty one
+        raise Corrupt("The database is not in its place; see: p2pchat doctor --fix")
     database = Database.open(paths.database, key.take(), lambda: int(time.time() * 1000))
     try:
         yield database
@@ -144,6 +150,7 @@ async def _living(context: Context, paths: ProfilePaths, settings: Settings, sta
     methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
     half = Unlocked(context, methods)
     async with trio.open_nursery() as network:
+        await network.start(disk.watch, context)
         await network.start(life.run)
         context.bus.hook(_tell_systemd)
         network.start_soon(index.run, context)
@@ -170,13 +177,16 @@ async def _listening(settings: Settings, context: Context, seed: bytes) -> Async
     """
     asked = settings.listen or tuple(parse_address(text)[0] for text in _ANYWHERE)
     database, refusals = context.db, context.charges.refusals
-    remembered = await database.run(lambda tx: meta.load_listening(tx, asked))
+    remembered = await disk.patiently(context, lambda tx: meta.load_listening(tx, asked))
     for addresses in (remembered, asked):
         if not addresses:
             continue
         try:
             async with Libp2pHost.listen(seed, addresses, now=time.time, refusals=refusals) as host:
-                await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
+                try:
+                    await database.run(lambda tx: meta.save_listening(tx, asked, host.listening()))
+                except StoreError as error:  # a full disk: the next start listens elsewhere, this one goes on
+                    log.warning("listen.not_remembered", error=cause(error))
                 yield host
                 return
         except NetError as error:

@@ -35,6 +35,7 @@ from p2pchat.services.context import Context, at_once
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import Outgoing
 from p2pchat.services.deposit import NOTHING, Depositor
+from p2pchat.services.disk import patiently
 from p2pchat.services.link import MSG_PROTOCOL, Link
 from p2pchat.services.readings import Reader, Readings
 from p2pchat.services.send import Queued
@@ -44,7 +45,6 @@ from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 
 _LIVED_S: Final = 20.0  # a stream that ends sooner counts as a failure: the next dial waits longer
-_STORE_RETRY_S: Final = 30.0
 _OWN_STREAM_S: Final = 2.0  # for whoever connects to open a stream
 _HURRY_S: Final = 2.0  # not more often than this, however many messages are queued
 
@@ -97,7 +97,7 @@ class Connector:
             self._context.network.on_better_path(self._path_came)
             self._context.has_room = self.has_room
             try:
-                for row in await self._context.db.run(lambda tx: contacts.everyone(tx)):
+                for row in await patiently(self._context, lambda tx: contacts.everyone(tx)):
                     self._keep(row.id)
                 task_status.started()
                 await trio.sleep_forever()
@@ -256,12 +256,7 @@ class Connector:
                         await trio.sleep_until(started + _HURRY_S)
 
     async def _peers(self, contact: int) -> list[ContactPeer]:
-        while True:
-            try:
-                return await self._context.db.run(lambda tx: contact_peers.of_contact(tx, contact))
-            except StoreError as error:  # a full disk voids reads, too, and space comes back
-                log.warning("connect.store_failed", error=cause(error))
-                await trio.sleep(_STORE_RETRY_S)
+        return await patiently(self._context, lambda tx: contact_peers.of_contact(tx, contact))
 
     async def _until_offline(self, contact: int) -> None:
         if not self.online(contact):

@@ -193,6 +193,7 @@ class Desk:
         kept: list[_Kept] = []  # beside the result: what was counted is to be taken back if there is none
 
         def write(tx: Tx) -> list[_Kept | Reason]:
+            tx.need_room()
             return [self._keep(tx, each, kept) for each in wanted]
 
         try:
@@ -249,6 +250,7 @@ class Desk:
                 return Reason.NO_SPACE, 0
             if not self._holding.charges.may_make(self._peer, self._prefix, now):
                 return Reason.TOO_OFTEN, prices.GRANT_RETRY_S
+            tx.need_room()
             found = mailbox.make(tx, request.owner)
         mailbox.renew(tx, found.id, request.tokens, request.bundle)
         mailbox.seen(tx, found.id)

@@ -34,6 +34,7 @@ def create(tx: Tx, context: Context, uses: int, expires_s: int, *, ask: bool) ->
     """
     if sum(not row.closed for row in invites.everyone(tx)) >= INVITES:
         raise UsageError(f"There are {INVITES} open invites: close some with `p2pchat id revoke`.", name="RATE_LIMITED")
+    tx.need_room()
     secret, until_s = context.entropy.bytes(SECRET_BYTES), tx.now_s + expires_s
     row = invites.add(tx, context.entropy.bytes(_UID_BYTES), secret, uses, ask, until_s)
     tx.emit(DomainEvent(EventKind.INVITE_CREATED, row.id, row.uid))

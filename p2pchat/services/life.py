@@ -28,6 +28,7 @@ from p2pchat.services.changes import Change
 from p2pchat.services.collector import Collector
 from p2pchat.services.connect import Connector
 from p2pchat.services.context import Context
+from p2pchat.services.disk import patiently, recovering
 from p2pchat.services.herald import Herald
 from p2pchat.services.hold import Hold
 from p2pchat.services.holder import Holder
@@ -96,8 +97,8 @@ class Life:
         context = self._context
         unhook = context.bus.hook(self._heard)
         try:
-            context.profile, context.replaced_ms = await context.db.run(
-                lambda tx: (meta.load_profile(tx), meta.load_replaced(tx))
+            context.profile, context.replaced_ms = await patiently(
+                context, lambda tx: (meta.load_profile(tx), meta.load_replaced(tx))
             )
             started_alone = context.replaced_ms is not None
             if not started_alone:
@@ -107,7 +108,7 @@ class Life:
                 await self._again()
             log.warning("device.replaced", reason=f"a newer device of yours is in use; {ADVICE}")
             context.network = Unconnected(peer_id_from_key(ed25519_pair(context.profile.node_seed).public))
-            await context.db.run(lambda tx: end_all(tx, STOPPED))
+            await patiently(context, lambda tx: end_all(tx, STOPPED))
             if started_alone:
                 task_status.started()
             await upkeep.run_alone(context)
@@ -136,7 +137,7 @@ class Life:
         """From one node key to the next, or to none; ``before``: see :class:`Live`."""
         context = self._context
         self._over = trio.Event()
-        context.profile = await context.db.run(meta.load_profile)
+        context.profile = await patiently(context, meta.load_profile)
         async with self._listen(context.profile.node_seed) as network:
             context.network = network
             context.dht = Dht(network, context.params, context.now, entropy=context.entropy.bytes)
@@ -198,7 +199,7 @@ class Life:
                     if context.reach.lan:
                         nursery.start_soon(Neighbours(context, self._surroundings, joined).run)
                 task_status.started()
-                with context.changes.hooked(changed):
+                with context.changes.hooked(changed), recovering(context.db, joined):
                     await self._over.wait()
                 await peer_cache.remember(context)
                 nursery.cancel_scope.cancel()

@@ -16,20 +16,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-import structlog
 import trio
 
-from p2pchat.base.errors import StoreError
 from p2pchat.base.limits import LIVE_S
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services.context import Context, tell
-from p2pchat.services.defects import cause
+from p2pchat.services.disk import patiently
 from p2pchat.store import live
 from p2pchat.store.db import Tx
-
-_STORE_RETRY_S: Final = 30.0
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +127,4 @@ class Live:
             await self._commit(end)
 
     async def _commit(self, job: Callable[[Tx], None]) -> None:
-        while True:
-            try:
-                return await self._context.db.run(job)
-            except StoreError as error:  # a full disk: nothing is carried later all the same
-                log.warning("live.store_failed", error=cause(error))
-                await trio.sleep(_STORE_RETRY_S)
+        await patiently(self._context, job)  # nothing is carried later all the same

@@ -73,6 +73,9 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
 
     Args:
         peer: from whose stream; None: out of boxes, which somebody else's node held.
+
+    Raises:
+        StoreError: what is new could not be kept now.
     """
     answer = Answer()
     devices: dict[int, int] = {}  # which was heard of each contact; an older one counts
@@ -85,6 +88,7 @@ def receive(tx: Tx, context: Context, arrivals: list[Flight | bytes], peer: Peer
             answer.whose.append(known.contact)
             answer.repeats += 1
             continue
+        tx.need_room()  # whoever sent it keeps it until it is acknowledged
         try:
             ack, contact, device_ms = _open(tx, context, envelope, arrival, answer)
         except _OlderDevice as refusal:

@@ -18,6 +18,7 @@ from p2pchat.core.matching import PollSchedule
 from p2pchat.core.slots import next_slot_s
 from p2pchat.services.context import Context
 from p2pchat.services.defects import cause, innermost, report_defect
+from p2pchat.services.disk import patiently
 from p2pchat.services.inviter import OpenInvite
 from p2pchat.services.match import Person, is_lost
 from p2pchat.services.places import Place
@@ -99,7 +100,7 @@ class Seeker:
             unhook = self._context.bus.hook(self._news)
             try:
                 nursery.start_soon(self._roots.run)
-                for key in await self._context.db.run(_everything):
+                for key in await patiently(self._context, _everything):
                     self._start(key)
                 task_status.started()
                 await self._sweep()
@@ -152,11 +153,7 @@ class Seeker:
 
     async def _reopen(self, contact: int) -> None:
         """Whoever came through an invite is looked for where it goes on, however used up."""
-        try:
-            row = await self._context.db.run(lambda tx: contacts.get(tx, contact))
-        except StoreError as error:
-            log.warning("poll.failed", error=cause(error))  # the next start of the node looks for it
-            return
+        row = await patiently(self._context, lambda tx: contacts.get(tx, contact))
         if row is not None and row.invite is not None:
             self._start(Key("invite", row.invite))
 

@@ -91,9 +91,14 @@ class Outbox:
         return to.state == "matched" and self._online is not None and self._online(to.id)
 
     def commit(self) -> None:
-        """Store what was put, and tell of it."""
+        """Store what was put, and tell of it.
+
+        Raises:
+            StoreError: it could not be kept now.
+        """
         if not self._rows:
             return
+        self._tx.need_room()
         messages.queue(self._tx, self._rows)
         for contact, next_n in self._next_n.items():
             contacts.set_next_n(self._tx, contact, next_n)

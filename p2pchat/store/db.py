@@ -10,6 +10,9 @@ Rules:
   that transaction gets the StoreError and nothing has happened.
 - A caller that is cancelled loses the answer, never the effect.
 - What was deleted is in the write-ahead log until that is emptied: 5 s after the last job, and every minute under load.
+- While the disk refuses (:mod:`p2pchat.store.disk`) each job has a transaction of its own: who only reads is not failed
+  by who writes. It is tried again from time to time, and whoever listens is told of every change.
+- Nothing more is done with a database that was found damaged: it is not even closed, for that would write.
 """
 
 from __future__ import annotations
@@ -20,97 +23,32 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import outcome
 import trio
 
-from p2pchat.base.errors import StoreError
+from p2pchat.base.errors import Corrupt, StoreError
 from p2pchat.core.events import DomainEvent
+from p2pchat.store.disk import DAMAGED, Disk, DiskState
 from p2pchat.store.migrate import migrate
-from p2pchat.store.sqlite import Connection, Cursor, checkpoint, connect, driver_error, store_errors
+from p2pchat.store.snapshots import Snapshots
+from p2pchat.store.sqlite import Connection, checkpoint, connect, driver_error, store_errors
+from p2pchat.store.tx import Row, Tx
+
+__all__ = ["AfterCommit", "Database", "Finisher", "Job", "Row", "Tx"]
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
 
 _JOBS_PER_COMMIT: Final = 1024
 _IDLE_CHECKPOINT_S: Final = 5.0
-_ROWS_A_STATEMENT: Final = (64, 8, 1)
 _BUSY_CHECKPOINT_S: Final = 60.0  # there may be no idle moment for days
 
 
-class Tx:
-    """What a job sees: SQL, and the events that are to be told after the commit.
-
-    Args:
-        connection: inside an open transaction.
-        now_ms: unix ms, the same for everything in this job.
-    """
-
-    __slots__ = ("_connection", "events", "left", "now_ms")
-
-    def __init__(self, connection: Connection, now_ms: int) -> None:
-        self._connection = connection
-        self.now_ms = now_ms
-        self.events: list[DomainEvent] = []
-        self.left: list[object] = []
-
-    @property
-    def now_s(self) -> int:
-        """Unix seconds."""
-        return self.now_ms // 1000
-
-    def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
-        return self._connection.execute(sql, values)
-
-    def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        self._connection.executemany(sql, rows)
-
-    def insert_many(self, sql: str, values: str, rows: Sequence[Sequence[object]], end: str = "") -> None:
-        """Insert ``rows`` by statements of many each: one of a row each takes twice as long, and gives up the
-        interpreter's lock at every row.
-
-        Args:
-            sql: as far as VALUES.
-            values: what follows for one row, such as ``(?, ?)``.
-            end: what follows them all.
-        """
-        done = 0
-        for size in _ROWS_A_STATEMENT:
-            while len(rows) - done >= size:
-                flat = list(chain.from_iterable(rows[done : done + size]))
-                self._connection.execute(f"{sql} VALUES {', '.join([values] * size)} {end}", flat)
-                done += size
-
-    def leave(self, thing: object) -> None:
-        """Leave ``thing`` for the finisher of this transaction (:meth:`Database.finish_with`)."""
-        self.left.append(thing)
-
-    def one(self, sql: str, values: Sequence[object] = ()) -> Row | None:
-        row: Row | None = self.execute(sql, values).fetchone()
-        return row
-
-    def all(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
-        return self.execute(sql, values).fetchall()
-
-    def insert(self, sql: str, values: Sequence[object]) -> int:
-        """The row id of what was inserted."""
-        row_id = self.execute(sql, values).lastrowid
-        assert row_id is not None  # noqa: S101  an INSERT always has one
-        return row_id
-
-    def emit(self, event: DomainEvent) -> None:
-        """Write ``event`` with this transaction; subscribers learn of it after the commit."""
-        self.execute(
-            "INSERT INTO event (ts_ms, kind, subject, detail, more) VALUES (?, ?, ?, ?, ?)",
-            (self.now_ms, event.kind.value, event.subject, event.detail or None, event.more),
-        )
-        if event.more:  # each of them has a seq of its own
-            self.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'", (event.more,))
-        self.events.append(event)
-
+# Connections of damaged databases: the last one that is closed writes its log into the file.
+_LEFT_OPEN: Final[list[Connection]] = []
 
 Job = Callable[[Tx], T]
 AfterCommit = Callable[[], None]
@@ -134,6 +72,7 @@ class Database:
             a thread works.
 
         again: opens the same database once more, for :meth:`snapshot`.
+        path: its file; None for one in memory.
 
     Resource handling: :meth:`close` must be called; it commits what is queued and empties the write-ahead log.
     """
@@ -145,9 +84,13 @@ class Database:
         *,
         threaded: bool = True,
         again: Callable[[], Connection] | None = None,
+        path: Path | None = None,
     ) -> None:
         self._connection = connection
-        self._again = again
+        self._disk = Disk(path, time.monotonic if threaded else lambda: now_ms() / 1000)
+        self._disk.open()
+        self._disk_told: DiskState = "ok"
+        self._disk_listeners: list[Callable[[DiskState], None]] = []
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[list[DomainEvent]], None]] = []
@@ -155,8 +98,7 @@ class Database:
         self._thread: threading.Thread | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._closed = False
-        self._reading = threading.Condition()  # over the next one, and that the store is closed
-        self._snapshots = 0
+        self._snapshots = Snapshots(again)
         if threaded:
             self._token = trio.lowlevel.current_trio_token()
             self._thread = threading.Thread(target=self._work, name="p2pchat-store", daemon=True)
@@ -173,10 +115,27 @@ class Database:
         try:
             with store_errors():
                 migrate(connection)
+        except Corrupt:
+            _LEFT_OPEN.append(connection)
+            raise
         except BaseException:
             connection.close()
             raise
-        return cls(connection, now_ms, threaded=threaded, again=lambda: connect(path, key))
+        return cls(connection, now_ms, threaded=threaded, again=lambda: connect(path, key), path=path)
+
+    @property
+    def disk(self) -> DiskState:
+        """What the store has met, and whether it waits for the disk now."""
+        return self._disk.shown()
+
+    def watch_disk(self, listener: Callable[[DiskState], None]) -> Callable[[], None]:
+        """Call ``listener`` on the trio thread with each state of the disk that is another than the one before.
+
+        Returns:
+            what ends that.
+        """
+        self._disk_listeners.append(listener)
+        return lambda: self._disk_listeners.remove(listener)
 
     def listen(self, listener: Callable[[list[DomainEvent]], None]) -> Callable[[], None]:
         """Call ``listener`` on the trio thread with the events of every transaction that was committed.
@@ -211,6 +170,7 @@ class Database:
             await trio.lowlevel.checkpoint()
             pending: _Pending[T] = _Pending(job, lambda _: None)
             self._tell(*self._commit([pending]))
+            self._tell_disk()
             assert pending.result is not None  # noqa: S101  _commit fills every result
             return pending.result.unwrap()
         task = trio.lowlevel.current_task()
@@ -241,71 +201,62 @@ class Database:
         Raises:
             StoreError: the disk refused.
         """
-        with self._counted():
-            assert self._again is not None  # noqa: S101  a database in memory has no second reader
-            connection = self._again()
-            try:
-                with store_errors():
-                    connection.execute("PRAGMA query_only = ON")
-                    connection.execute("BEGIN")
-                    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # begins with the first reading
-                    yield Tx(connection, self._now_ms())
-            finally:
-                connection.close()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        with self._reading:
-            if self._closed:
-                raise StoreError("The store is closed.")
-            self._snapshots += 1
         try:
-            yield
-        finally:
-            with self._reading:
-                self._snapshots -= 1
-                self._reading.notify_all()
+            with self._snapshots.one(self._now_ms()) as tx:
+                yield tx
+        except Corrupt as error:
+            self._disk.refused(error)
+            self._post(self._tell_disk)
+            raise
 
     async def close(self) -> None:
-        """Finish what is queued, empty the write-ahead log and close the file.
+        """Finish what is queued, empty the write-ahead log and close the file; a damaged one is left as it is.
+
+        Raises:
+            StoreError: the log could not be emptied, of a disk that had not refused before.
 
         Concurrency: it waits for snapshots, which hold the key too; whoever reads one is to be stopped before.
         """
         if self._closed:
             return
-        with self._reading:
-            self._closed = True
-        if self._snapshots:
+        self._closed = True
+        if self._snapshots.refuse():
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(self._wait_for_snapshots)
-        self._again = None  # it holds the key
+                await trio.to_thread.run_sync(self._snapshots.wait)
+        self._snapshots.forget()
         if self._thread is not None:
             self._queue.put(None)
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(self._thread.join)
+        if self._disk.state == "damaged":
+            _LEFT_OPEN.append(self._connection)
+            return
         try:
             checkpoint(self._connection)
+        except StoreError:
+            if self._disk.is_writable:
+                raise
         finally:
             self._connection.close()
-
-    def _wait_for_snapshots(self) -> None:
-        with self._reading:
-            self._reading.wait_for(lambda: not self._snapshots)
 
     def _work(self) -> None:
         empty_by: float | None = None  # when the log is to be emptied at the latest; None: it is empty
         while True:
+            idle_s = _IDLE_CHECKPOINT_S if empty_by is not None else None
             try:
-                first = self._queue.get(timeout=_IDLE_CHECKPOINT_S if empty_by is not None else None)
+                first = self._queue.get(timeout=_sooner(idle_s, self._disk.next_probe_s()))
             except queue.Empty:
-                empty_by = self._empty_log()
+                if empty_by is not None:
+                    empty_by = self._empty_log()
+                self._probe_if_due()
+                self._post(self._tell_disk)
                 continue
-            batch = [first]
-            while len(batch) < _JOBS_PER_COMMIT and not self._queue.empty():
+            batch, most = [first], _JOBS_PER_COMMIT if self._disk.is_writable else 1
+            while len(batch) < most and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             jobs = [pending for pending in batch if pending is not None]
             if jobs:
-                self._post(jobs, *self._commit(jobs))
+                self._post(partial(self._answer, jobs, *self._commit(jobs)))
                 now = time.monotonic()
                 if empty_by is None:
                     empty_by = now + _BUSY_CHECKPOINT_S
@@ -314,14 +265,41 @@ class Database:
             if len(jobs) < len(batch):
                 return
 
+    def _probe_if_due(self) -> None:
+        """Look whether the disk takes again what is written: the file's head, as it is."""
+        if self._disk.next_probe_s() != 0 or not self._disk.has_room():
+            return
+        try:
+            with store_errors():
+                (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+                self._connection.execute(f"PRAGMA user_version = {version:d}")
+            checkpoint(self._connection)
+        except StoreError as error:
+            self._disk.refused(error)
+        else:
+            self._disk.well()
+
     def _empty_log(self) -> float | None:
         """Empty the log; when to try again at the latest, if the disk refused or somebody reads."""
+        if self._disk.state == "damaged":
+            return None
         try:
-            if checkpoint(self._connection):
+            with self._timed():
+                is_empty = checkpoint(self._connection)
+        except StoreError as error:
+            self._disk.refused(error)
+        else:
+            if is_empty:
                 return None
-        except StoreError:  # a full disk; whoever writes next is told
-            pass
         return time.monotonic() + _BUSY_CHECKPOINT_S
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        self._disk.began()
+        try:
+            yield
+        finally:
+            self._disk.ended()
 
     def _commit(self, jobs: Sequence[_Pending[Any]]) -> tuple[list[DomainEvent], AfterCommit | None]:
         """Run the jobs in one transaction, fill their results, return the events to tell and what comes before them."""
@@ -329,7 +307,10 @@ class Database:
         left: list[object] = []
         after: AfterCommit | None = None
         finisher = self._finisher
+        self._probe_if_due()
         try:
+            if self._disk.state == "damaged":
+                raise Corrupt(DAMAGED)
             with store_errors():
                 self._connection.execute("BEGIN IMMEDIATE")
                 for pending in jobs:
@@ -340,7 +321,8 @@ class Database:
                     finished, tx = self._one(lambda tx: finisher(tx, left))
                     after = finished.value if isinstance(finished, outcome.Value) else None
                     events += tx.events
-                self._connection.execute("COMMIT")
+                with self._timed():
+                    self._connection.execute("COMMIT")
         except Exception as error:
             # the whole transaction is void: every caller hears it, and no event is told
             for pending in jobs:
@@ -349,18 +331,22 @@ class Database:
                 driver_error
             ):  # SQLite may have rolled back itself; if not, the next BEGIN fails, and says so
                 self._connection.execute("ROLLBACK")
-            return [], None
+            events, after = [], None
+            self._disk.refused(error)
+        for pending in jobs:
+            if isinstance(pending.result, outcome.Error):
+                self._disk.refused(pending.result.error)
         return events, after
 
     def _one(self, job: Job[T]) -> tuple[outcome.Outcome[T], Tx]:
         """The result of a job, and what it tells and leaves: nothing if it was undone."""
-        tx = Tx(self._connection, self._now_ms())
+        tx = Tx(self._connection, self._now_ms(), self._disk.refusal())
         self._connection.execute("SAVEPOINT job")
         try:
             with store_errors():
                 value = job(tx)
         except Exception as error:
-            if not self._connection.in_transaction:
+            if not self._connection.in_transaction or _is_damage(error):
                 raise  # SQLite itself rolled everything back (disk full, I/O): not this job's failure alone
             self._connection.execute("ROLLBACK TO job")
             self._connection.execute("RELEASE job")
@@ -368,16 +354,19 @@ class Database:
         self._connection.execute("RELEASE job")
         return outcome.Value(value), tx
 
-    def _post(self, jobs: Sequence[_Pending[Any]], events: list[DomainEvent], after: AfterCommit | None) -> None:
-        def answer() -> None:
-            for pending in jobs:
-                assert pending.result is not None  # noqa: S101  _commit fills every result
-                pending.done(pending.result)
-            self._tell(events, after)
+    def _answer(self, jobs: Sequence[_Pending[Any]], events: list[DomainEvent], after: AfterCommit | None) -> None:
+        for pending in jobs:
+            assert pending.result is not None  # noqa: S101  _commit fills every result
+            pending.done(pending.result)
+        self._tell(events, after)
+        self._tell_disk()
 
-        assert self._token is not None  # noqa: S101  set with the thread
+    def _post(self, telling: Callable[[], None]) -> None:
+        if self._token is None:
+            telling()
+            return
         try:
-            self._token.run_sync_soon(answer)
+            self._token.run_sync_soon(telling)
         except trio.RunFinishedError:
             return  # the loop ended while the last transaction committed: there is nobody left to tell
 
@@ -387,3 +376,20 @@ class Database:
         if events:
             for listener in self._listeners:
                 listener(events)
+
+    def _tell_disk(self) -> None:
+        state = self._disk.state
+        if state != self._disk_told:
+            self._disk_told = state
+            for listener in self._disk_listeners:
+                listener(state)
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether a page did not open: not what a value in a page that did says."""
+    return isinstance(error, Corrupt) and isinstance(error.__cause__, driver_error)
+
+
+def _sooner(one_s: float | None, other_s: float | None) -> float | None:
+    """The lesser; None is never."""
+    return min((each for each in (one_s, other_s) if each is not None), default=None)

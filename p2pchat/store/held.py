@@ -39,7 +39,13 @@ def of_others(tx: Tx) -> tuple[int, int]:
 
 
 def save(tx: Tx, entries: Sequence[Held], gone: Sequence[Key]) -> None:
-    """Write ``entries`` over what was there, and forget those that are ``gone``."""
+    """Write ``entries`` over what was there, and forget those that are ``gone``.
+
+    Raises:
+        StoreError: there are some to write, and they could not be kept now.
+    """
+    if entries:
+        tx.need_room()
     tx.many(
         "INSERT OR REPLACE INTO held (loc, record, prefix, writer, seq, expiry, work) VALUES (?, ?, ?, ?, ?, ?, ?)",
         entries,

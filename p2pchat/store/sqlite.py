@@ -18,7 +18,16 @@ else:
     Connection = driver.Connection
     Cursor = driver.Cursor
 
-__all__ = ["Connection", "Cursor", "checkpoint", "connect", "driver_error", "integrity_error", "store_errors"]
+__all__ = [
+    "Connection",
+    "Cursor",
+    "checkpoint",
+    "connect",
+    "connect_read_only",
+    "driver_error",
+    "integrity_error",
+    "store_errors",
+]
 
 driver_error = driver.Error
 integrity_error = driver.IntegrityError
@@ -33,6 +42,7 @@ _PRAGMAS: Final = (
     "temp_store = MEMORY",
     "wal_autocheckpoint = 1000",
     "cache_size = -8000",
+    "cipher_log_level = NONE",  # it writes to stderr past our log; what it says comes as an error, too
 )
 
 
@@ -46,7 +56,7 @@ def store_errors() -> Iterator[None]:
         if "is full" in text:
             raise DiskFull("The disk is full: nothing of this was stored.") from error
         if "malformed" in text or "not a database" in text or "hmac" in text.lower():
-            raise Corrupt("The database is damaged or its key is another's.") from error
+            raise Corrupt("The database is damaged or its key is another's; see: p2pchat doctor --fix") from error
         if any(sign in text for sign in ("readonly", "unable to open", "disk I/O", "locked")):
             raise StoreError(f"The database cannot be written: {text}.") from error
         raise
@@ -71,6 +81,32 @@ def connect(path: Path | None, key: bytes) -> Connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_read_only(path: Path, key: bytes, *, immutable: bool = False) -> Connection:
+    """Open a database of which no byte shall change: its log is read, and stays as it is.
+
+    Args:
+        immutable: nobody has it open and its log is empty, or nothing can be written beside it; no file is made there.
+
+    Raises:
+        StoreError: it cannot be opened; Corrupt where the key does not fit, or its first page is damaged.
+    """
+    with store_errors():
+        connection: Connection = driver.connect(
+            f"{path.absolute().as_uri()}?mode=ro&immutable={immutable:d}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+            connection.execute("PRAGMA cipher_log_level = NONE")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except BaseException:
             connection.close()
             raise

@@ -28,6 +28,7 @@ from p2pchat.net.addresses import peer_id_from_key
 from p2pchat.net.dnsaddr import NodeAddress
 from p2pchat.net.transport import Network
 from p2pchat.services import contacts as book
+from p2pchat.services import disk
 from p2pchat.services.context import Bus, Context, Deriver, Reach
 from p2pchat.services.life import Life
 from p2pchat.services.send import Outbox
@@ -279,6 +280,7 @@ class Cluster:
         try:
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
+                    await nursery.start(disk.watch, context)
                     await nursery.start(life.run)
                     node.running = Running(context, life, scope, gone)
                     task_status.started()

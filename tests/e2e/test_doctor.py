@@ -142,7 +142,7 @@ def test_behind_a_router_the_way_in_is_tried_as_others_would_come(tmp_path: Path
 
         def has_come_back() -> bool:
             found.update({row["name"]: row for row in alice.call("node.doctor")["checks"]})
-            return found["relays"]["code"] == "relays.ok" and found["nat"]["code"] != "nat.unknown"
+            return bool(found["relays"]["code"] == "relays.ok" and found["nat"]["code"] != "nat.unknown")
 
         until(has_come_back, "no relays", every_s=1.0)
         assert (found["test"]["code"], found["nat"]["code"]) == ("test.relayed", "nat.other_ports")

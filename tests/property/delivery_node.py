@@ -165,6 +165,7 @@ class Node:
         connection.execute("PRAGMA synchronous = OFF")  # processes crash here, not machines
         self.disk = Disk(connection)
         self._db = Database(cast(Connection, self.disk), lambda: self.now_ms, threaded=False)
+        self._db._disk._every_s = 0.0  # what it refused once it takes the next time
         self._db.listen(self.told.extend)
         self.context = Context(
             db=self._db,

@@ -6,9 +6,8 @@ until the contact itself has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import pytest
 import trio
@@ -20,52 +19,16 @@ from p2pchat.core.mailbox import Custody, Fetch, Fetched, Reason, Refused, custo
 from p2pchat.services import depositors
 from p2pchat.store import messages
 from p2pchat.store.db import Database
-from p2pchat.store.sqlite import Connection, Cursor, driver_error
+from tests.sim.faulty import FaultyConnection
 from tests.sim.holders import fetch
 from tests.sim.mailboxes import NO_SIGNATURE, talk
 from tests.sim.test_deposit import World, world
 from tests.sim.test_holder import listed, scene
 
-UNDOING: Final = ("ROLLBACK", "RELEASE")  # SQLite undoes what has failed without the disk
-
-
-class Faulty:
-    """A connection whose disk fails at one statement, counted from :meth:`arm` on."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._left = 0
-        self.struck = ""
-
-    def arm(self, number: int) -> None:
-        self._left, self.struck = number, ""
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._connection.in_transaction
-
-    def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
-        self._count(sql)
-        return self._connection.execute(sql, values)
-
-    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> Cursor:
-        self._count(sql)
-        return self._connection.executemany(sql, rows)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _count(self, sql: str) -> None:
-        if self._left and not sql.startswith(UNDOING):
-            self._left -= 1
-            if not self._left:
-                self.struck = sql
-                raise driver_error("disk I/O error")
-
 
 @contextmanager
-def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    disk = Faulty(database._connection)
+def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyConnection]:
+    disk = FaultyConnection(database._connection)
     with monkeypatch.context() as patch:
         patch.setattr(database, "_connection", disk)
         yield disk

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Final, Protocol
 
+from p2pchat.api.disk import ADVICE as DISK_ADVICE
 from p2pchat.api.errors import ApiError
 from p2pchat.api.replaced import ADVICE
 from p2pchat.api.text import TEXT_BYTES
@@ -116,6 +117,9 @@ class Talk:
             self._told(kind, data)
         elif kind == "node.warning" and data.get("replaced_ms") is not None:
             self.notice = f"A newer device of yours is in use; {ADVICE}."
+        elif kind == "node.warning" and data.get("disk") is not None:
+            advice = DISK_ADVICE.get(text(data, "disk"), "the disk works again")
+            self.notice = f"{advice[0].upper()}{advice[1:]}."
         elif family in ("contact", "peer") and (data.get("id") == self.contact.get("id") or kind == "contact.merged"):
             self._asks(Who())
             if kind == "contact.key_changed":

@@ -1,0 +1,89 @@
+"""Disks that fail when they are told to: what stands between a store and its connection.
+
+Two kinds: one statement fails, as the n-th from now on, which is how every write, every COMMIT and with it every fsync
+of a step is failed in turn; or everything that writes fails until it is healed, as on a disk that is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, cast
+
+from p2pchat.store.db import Database
+from p2pchat.store.sqlite import Connection, Cursor, driver_error
+
+Ill = Literal["full", "failing"]
+
+_UNDOING: Final = ("ROLLBACK", "RELEASE")  # SQLite undoes what has failed without the disk
+_READING: Final = ("SELECT", "SAVEPOINT", "BEGIN")
+_WORDS: Final = {"full": "database or disk is full", "failing": "disk I/O error"}
+
+
+class FaultyConnection:
+    """A connection of SQLite whose disk fails.
+
+    Attributes:
+        struck: the statement that failed last, since :meth:`arm`.
+        ill: why all that is written fails now; None: it does not.
+        refused: how many statements failed for that.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._left = 0
+        self._is_dirty = False
+        self.struck = ""
+        self.ill: Ill | None = None
+        self.refused = 0
+
+    @classmethod
+    def under(cls, database: Database) -> FaultyConnection:
+        """Put one under a store, for good."""
+        faulty = cls(database._connection)
+        database._connection = cast(Connection, faulty)
+        return faulty
+
+    def arm(self, number: int) -> None:
+        """Let the ``number``-th statement from now on fail, once; 0: none."""
+        self._left, self.struck = number, ""
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    @property
+    def total_changes(self) -> int:
+        return self._connection.total_changes
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
+        self._look(sql)
+        return self._connection.execute(sql, values)
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> Cursor:
+        self._look(sql)
+        return self._connection.executemany(sql, rows)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _look(self, sql: str) -> None:
+        if sql.startswith(_UNDOING):
+            return
+        if self._left:
+            self._left -= 1
+            if not self._left:
+                self.struck = sql
+                raise driver_error("disk I/O error")
+        if self.ill is not None and self._writes(sql):
+            self.refused += 1
+            raise driver_error(_WORDS[self.ill])
+
+    def _writes(self, sql: str) -> bool:
+        """A transaction that has changed nothing commits without the disk."""
+        if sql == "COMMIT":
+            return self._is_dirty
+        if sql.startswith("BEGIN"):
+            self._is_dirty = False
+        is_written = not sql.startswith(_READING)
+        self._is_dirty |= is_written
+        return is_written and sql.startswith("PRAGMA")  # as SQLite does: pages meet the disk when they are committed
