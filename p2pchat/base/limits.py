@@ -15,9 +15,7 @@ WRITE_STALL_S: Final = 30.0
 UNACKED_BYTES: Final = 192 * 1024  # below Yamux's 256 KB window: at a closed window it polls and then fails
 
 # the disk
-DISK_RESERVE_BYTES: Final = (
-    1 << 20
-)  # given up when space ends: 250 pages of the write-ahead log, emptied again and again
+DISK_RESERVE_BYTES: Final = 1 << 20  # given up when space ends: half for the write-ahead log, half to empty that
 
 # work without use, as core/allowance.py counts it: microseconds of this node
 FRUITLESS_BURST_US: Final = 100_000.0  # of one peer on message streams

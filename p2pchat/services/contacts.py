@@ -101,7 +101,6 @@ def add(tx: Tx, context: Context, text: str, name: str | None) -> ContactRow:
             contacts.set_pending_until(tx, known.id, until_s)
             tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, known.id))
         return rename(tx, known, name) if name is not None and name != known.name else known
-    tx.need_room()
     uid = ContactId(context.entropy.bytes(8))
     row = contacts.add(tx, uid, contact_name(name) if name is not None else number.e164, number.e164, until_s)
     tx.emit(contact_event(tx, EventKind.CONTACT_ADDED, row.id))

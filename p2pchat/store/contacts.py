@@ -85,7 +85,12 @@ def _row(row: Row) -> ContactRow:
 
 
 def add(tx: Tx, uid: ContactId, name: str, number: str | None, pending_until_s: int | None) -> ContactRow:
-    """A new contact, pending until the DHT has matched it; until None: nobody looks for it yet."""
+    """A new contact, pending until the DHT has matched it; until None: nobody looks for it yet.
+
+    Raises:
+        StoreError: it could not be kept now.
+    """
+    tx.need_room()
     row_id = tx.insert(
         "INSERT INTO contact (uid, name, number, state, trust, pending_until_s) "
         "VALUES (?, ?, ?, 'pending', 'claimed', ?)",

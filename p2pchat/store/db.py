@@ -248,7 +248,7 @@ class Database:
             except queue.Empty:
                 if empty_by is not None:
                     empty_by = self._empty_log()
-                self._probe_if_due()
+                self._disk.probe(self._connection)
                 self._post(self._tell_disk)
                 continue
             batch, most = [first], _JOBS_PER_COMMIT if self._disk.is_writable else 1
@@ -264,20 +264,6 @@ class Database:
                     empty_by = self._empty_log()
             if len(jobs) < len(batch):
                 return
-
-    def _probe_if_due(self) -> None:
-        """Look whether the disk takes again what is written: the file's head, as it is."""
-        if self._disk.next_probe_s() != 0 or not self._disk.has_room():
-            return
-        try:
-            with store_errors():
-                (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-                self._connection.execute(f"PRAGMA user_version = {version:d}")
-            checkpoint(self._connection)
-        except StoreError as error:
-            self._disk.refused(error)
-        else:
-            self._disk.well()
 
     def _empty_log(self) -> float | None:
         """Empty the log; when to try again at the latest, if the disk refused or somebody reads."""
@@ -307,7 +293,7 @@ class Database:
         left: list[object] = []
         after: AfterCommit | None = None
         finisher = self._finisher
-        self._probe_if_due()
+        self._disk.probe(self._connection)
         try:
             if self._disk.state == "damaged":
                 raise Corrupt(DAMAGED)
@@ -333,6 +319,7 @@ class Database:
                 self._connection.execute("ROLLBACK")
             events, after = [], None
             self._disk.refused(error)
+            self._disk.make_room(self._connection)
         for pending in jobs:
             if isinstance(pending.result, outcome.Error):
                 self._disk.refused(pending.result.error)

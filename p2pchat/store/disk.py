@@ -8,8 +8,10 @@ Rules:
 
 - A refusal of SQLite says "full" or "disk I/O error" and no more: a byte written beside the database says why.
 - While it is not ``ok`` or ``slow`` nothing new is taken on that could not be kept (:meth:`Disk.refusal`). What makes
-  room, or ends what was begun, is tried all the same: for that there is the reserve, a file of ``DISK_RESERVE_BYTES``
-  that is given up with the first refusal. The write-ahead log needs space before anything can be deleted.
+  room, or ends what was begun, is tried all the same: for that there is the reserve, a file of ``DISK_RESERVE_BYTES``.
+  The write-ahead log needs space before anything can be deleted, so half of the reserve is given up with the first
+  refusal. Emptying the log, which gives it back, may let the database grow: the other half is for that alone. With one
+  piece for both the log took all of it, and could not be emptied any more.
 - It is ``ok`` again once the reserve is there again, and the database took a write: looked at once where
   it had taken all for so long, then every ``PROBE_S``.
 - A damaged database is never written again: see docs/adr/0009.
@@ -26,7 +28,7 @@ from typing import Final, Literal
 
 from p2pchat.base.errors import Corrupt, DiskFull, StoreError
 from p2pchat.base.limits import DISK_RESERVE_BYTES
-from p2pchat.store.sqlite import driver_error
+from p2pchat.store.sqlite import Connection, checkpoint, driver_error, store_errors
 
 DiskState = Literal["ok", "slow", "full", "read_only", "failing", "damaged"]
 
@@ -118,16 +120,44 @@ class Disk:
         if self.is_writable:
             self._probe_at = max(self._clock(), self._probed_at + self._every_s)
         self.state = "full" if isinstance(error, DiskFull) else self._why()
-        self._give_up()
+        self._shrink(DISK_RESERVE_BYTES // 2)
 
     # -- the way back -------------------------------------------------------------------------------------------------
 
     def next_probe_s(self) -> float | None:
-        """In how many seconds it is time for :meth:`has_room` and a write; None where nothing is wrong, or all is."""
+        """In how many seconds it is time for a :meth:`probe`; None where nothing is wrong, or all is."""
         if self.is_writable or self.state == "damaged":
             return None
         left_s = self._probe_at - self._clock()
         return left_s if 0 < left_s <= self._every_s else 0.0  # a virtual clock may have been set back
+
+    def probe(self, connection: Connection) -> None:
+        """Look, if it is time to, whether the disk takes again what is written: the file's head, as it is."""
+        if self.next_probe_s() != 0 or not self.has_room():
+            return
+        try:
+            with store_errors():
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                connection.execute(f"PRAGMA user_version = {version:d}")
+            checkpoint(connection)
+        except StoreError as error:
+            self.refused(error)
+        else:
+            self.state = "ok"
+
+    def make_room(self, connection: Connection) -> None:
+        """Empty the log of a full disk, if need be with the rest of the reserve, and keep what that gives back."""
+        if self.state != "full":
+            return
+        try:
+            checkpoint(connection)
+        except StoreError:
+            self._shrink(0)
+            with suppress(StoreError):
+                checkpoint(connection)
+        if self._reserve is not None:
+            with suppress(OSError):
+                _fill(self._reserve, DISK_RESERVE_BYTES // 2)
 
     def has_room(self) -> bool:
         """Make the reserve again, if there is room for it and for more beside it."""
@@ -138,10 +168,6 @@ class Disk:
             self.state = refused
         return refused is None
 
-    def well(self) -> None:
-        """What was written after :meth:`has_room` was kept."""
-        self.state = "ok"
-
     def open(self) -> None:
         """Make the reserve, for a store that begins; where there is no room for it the disk is full from the start."""
         self.state = self._make_reserve() or "ok"
@@ -151,21 +177,20 @@ class Disk:
         if self._reserve is None:
             return None
         try:
-            descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, DISK_RESERVE_BYTES)
-            finally:
-                os.close(descriptor)
+            _fill(self._reserve, DISK_RESERVE_BYTES)
             self._write_a_byte()
         except OSError as error:
-            self._give_up()
+            self._shrink(DISK_RESERVE_BYTES // 2)
             return _state(error)
         return None
 
-    def _give_up(self) -> None:
+    def _shrink(self, size: int) -> None:
         if self._reserve is not None:
             with suppress(OSError):  # where nothing can be written it stays, and is of no use
-                self._reserve.unlink(missing_ok=True)
+                if not size:
+                    self._reserve.unlink(missing_ok=True)
+                elif _size(self._reserve) > size:
+                    os.truncate(self._reserve, size)
 
     def _why(self) -> DiskState:
         try:
@@ -199,6 +224,15 @@ def _state(error: OSError) -> DiskState:
     if error.errno in _NO_ROOM:
         return "full"
     return "read_only" if error.errno in _NO_RIGHT else "failing"
+
+
+def _fill(path: Path, size: int) -> None:
+    """Raises: OSError: there is no room for it; what was there stays."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
 
 
 def _beside(path: Path, end: str) -> Path:

@@ -17,7 +17,7 @@ from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.store import eventlog, meta
 from p2pchat.store.db import Database
 from p2pchat.store.disk import CALM_S, PROBE_S, SLOW_S, Disk, DiskState
-from p2pchat.store.sqlite import driver_error, store_errors
+from p2pchat.store.sqlite import connect, driver_error, store_errors
 from p2pchat.store.tx import Tx
 from tests.damage import flip, pages_of
 from tests.sim.faulty import FaultyConnection
@@ -89,7 +89,7 @@ def test_why_it_refuses_is_asked_beside_the_database(
         patch.setattr(os, "pwrite", refuse)
         disk.refused(refusal_of("disk I/O error"))
         assert disk.state == state
-        assert not reserve.exists()  # whatever makes room has it
+        assert reserve.stat().st_size == DISK_RESERVE_BYTES // 2  # the rest is for whatever makes room
         refusal = disk.refusal()
         assert isinstance(refusal, DiskFull) == (state == "full")
         assert refusal is not None
@@ -100,8 +100,13 @@ def test_why_it_refuses_is_asked_beside_the_database(
     assert disk.next_probe_s() == 0
     assert disk.has_room()
     assert disk.state == state  # until a write has shown it
-    disk.well()
-    assert disk.state == "ok"
+    connection = connect(None, KEY)
+    disk.probe(connection)
+    assert disk.next_probe_s() == PROBE_S  # it has just been looked at
+    clock.now += PROBE_S
+    disk.probe(connection)
+    connection.close()
+    assert disk.shown() == "ok"
     assert [each.name for each in tmp_path.iterdir()] == ["x.db-reserve"]
 
 
@@ -115,7 +120,7 @@ def test_without_room_for_the_reserve_it_is_full_from_the_start(
     disk = Disk(tmp_path / "x.db", Clock())
     disk.open()
     assert disk.shown() == "full"
-    assert not list(tmp_path.iterdir())
+    assert [each.stat().st_size for each in tmp_path.iterdir()] == [0]
 
 
 def test_what_is_not_the_disks_changes_nothing() -> None:
