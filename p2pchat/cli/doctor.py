@@ -52,7 +52,11 @@ Row = dict[str, object]
 )
 @click.option("--fix", is_flag=True, help="First put in order what can be without losing anything.")
 @click.option("--yes", is_flag=True, help="With --fix: save what can be of a damaged database, without a question.")
-@click.option("--send/--no-send", default=True, help="Whether other nodes are asked to take part in a test; they are.")
+@click.option(
+    "--send/--no-send",
+    default=True,
+    help="Whether other nodes are asked to take part in tests, as they are unless you say no.",
+)
 @click.option("--passphrase-file", metavar="F", help="To look at the database, too, while no daemon is running.")
 @json_option
 @pass_invocation
