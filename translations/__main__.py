@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from p2pchat.api.diagnosis import SAID, TITLES, places
-from p2pchat.cli.doctor import SUMMARIES
+from p2pchat.cli.doctor import QUESTION, SUMMARIES
 from p2pchat.cli.language import DOMAIN, FOLDER
 from translations.catalogue import compiled, parse
 
@@ -17,7 +17,7 @@ from translations.catalogue import compiled, parse
 def wanted() -> set[str]:
     """Every English text that a command translates."""
     said = {words for row in SAID.values() for words in (row.text, row.advice) if words}
-    return said | set(TITLES.values()) | set(SUMMARIES)
+    return said | set(TITLES.values()) | {QUESTION, *SUMMARIES}
 
 
 def catalogues() -> list[Path]:

@@ -23,6 +23,7 @@ import p2pchat
 from p2pchat.api.diagnosis import SAID, TITLES, Fact, Finding, advice, found, in_words
 from p2pchat.api.diagnosis import text as english
 from p2pchat.api.errors import ApiError
+from p2pchat.api.prompts import ask, on_terminal
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.language import Translate, translator
 from p2pchat.cli.output import emit, note, sheet
@@ -39,6 +40,8 @@ SUMMARIES: Final = (
     "Checks that failed: {failed}. What is marked with {mark} needs you.",
 )
 
+QUESTION: Final = "To have that done type yes:"
+
 Row = dict[str, object]
 """A check as the API has it."""
 
@@ -48,11 +51,16 @@ Row = dict[str, object]
     "`p2pchat doctor --json | jq -r 'select(.state == \"failed\") | .code'`"
 )
 @click.option("--fix", is_flag=True, help="First put in order what can be without losing anything.")
-@click.option("--send/--no-send", default=True, help="Whether other nodes are asked to take part in a test; they are.")
+@click.option("--yes", is_flag=True, help="With --fix: save what can be of a damaged database, without a question.")
+@click.option(
+    "--send/--no-send",
+    default=True,
+    help="Whether other nodes are asked to take part in tests, as they are unless you say no.",
+)
 @click.option("--passphrase-file", metavar="F", help="To look at the database, too, while no daemon is running.")
 @json_option
 @pass_invocation
-def doctor(invocation: Invocation, fix: bool, send: bool, passphrase_file: str | None) -> None:
+def doctor(invocation: Invocation, fix: bool, yes: bool, send: bool, passphrase_file: str | None) -> None:
     """Look for what does not work, and say what to do.
 
     Looks at the daemon and its socket, the profile's files, disk, clock, addresses, router, first nodes, relays and
@@ -63,7 +71,7 @@ def doctor(invocation: Invocation, fix: bool, send: bool, passphrase_file: str |
     rows: list[Row] = []
     given = [] if passphrase_file is None else [f"--passphrase-file={passphrase_file}"]
     if fix:
-        rows += _from_program(invocation, "repair", given)
+        rows += _repaired(invocation, given, agreed=yes)
     client, of_socket = look(invocation)
     if client is None:
         rows += [_row(of_socket, invocation), *_from_program(invocation, "examine", given)]
@@ -78,6 +86,19 @@ def doctor(invocation: Invocation, fix: bool, send: bool, passphrase_file: str |
         _print(rows, invocation)
     if any(row["state"] == "failed" for row in rows):
         click.get_current_context().exit(_SOMETHING_FAILED)
+
+
+def _repaired(invocation: Invocation, arguments: list[str], *, agreed: bool) -> list[Row]:
+    """What was put in order. What of a damaged database would be lost is asked about, on a terminal."""
+    rows = _from_program(invocation, "repair", [*arguments, *(["--yes"] if agreed else [])])
+    offered = next((row for row in rows if row["code"] == "fix.can_be_saved"), None)
+    if offered is None or invocation.as_json or not on_terminal():
+        return rows
+    translate = translator(os.environ)
+    note(_words(offered, invocation.program(), translate)[0])
+    if ask(f"{translate(QUESTION)} ", "--yes") != "yes":
+        return rows
+    return [row for row in rows if row is not offered] + _from_program(invocation, "repair", [*arguments, "--yes"])
 
 
 def _from_daemon(client: Client, invocation: Invocation, send: bool) -> list[Row]:

@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     examine.set_defaults(command=checkup.examine)
     repair = commands.add_parser("repair", help="put in order what can be, without a daemon", allow_abbrev=False)
     repair.add_argument("--passphrase-file", type=Path)
+    repair.add_argument("--yes", action="store_true", help="save what can be of a damaged database")
     repair.set_defaults(command=checkup.repair)
 
     wipe = commands.add_parser("wipe", help="remove the profile", allow_abbrev=False)

@@ -6,7 +6,8 @@ Rules:
 
 - Nothing is asked: without a passphrase file a database behind a passphrase is not looked at.
 - What another process may be using is touched under the lock of the profile alone.
-- Repaired is only what loses nothing: a socket that nobody listens on, rights, and what a killed process has left.
+- Repaired is only what loses nothing: a socket that nobody listens on, rights, and what a killed process has left. A
+  damaged database is saved, as far as it can be, once its user has agreed; it stays beside the new one.
 """
 
 from __future__ import annotations
@@ -68,10 +69,11 @@ def repair(arguments: argparse.Namespace) -> None:
     from p2pchat.services import examine as examining
 
     paths = ProfilePaths(arguments.profile)
+    files = examining.Files(paths.data_dir, paths.config_file)
     done: list[Finding] = []
     try:
         done += _repair_socket(checked_socket(Path(arguments.socket)) if arguments.socket else paths.socket)
-        closed = examining.close(examining.Files(paths.data_dir, paths.config_file))
+        closed = examining.close(files)
         if closed:
             done.append(found("fix.rights", paths=list(map(str, closed))))
         if paths.data_dir.exists():
@@ -81,6 +83,7 @@ def repair(arguments: argparse.Namespace) -> None:
                     profiles.tidy(paths)
                     gone = [str(path) for path in left if not path.exists()]
                     done += [found("fix.left", paths=gone)] if gone else []
+                    done += _salvage(files, arguments.passphrase_file, agreed=arguments.yes)
                 else:
                     done.append(found("fix.daemon_runs"))
     except (P2PChatError, OSError) as error:
@@ -134,6 +137,45 @@ def _database(files: Files, passphrase_file: Path | None, *, immutable: bool) ->
         return found("database.unreadable", folder=str(files.folder))
     except StoreError as error:
         return found("database.refused", reason=error.message, folder=str(files.folder))
+
+
+def _salvage(files: Files, passphrase_file: Path | None, *, agreed: bool) -> list[Finding]:
+    """What can be saved of a damaged database, or what was, where its user has agreed; nothing where it is whole.
+
+    Raises:
+        P2PChatError: the disk refused, or the passphrase is wrong.
+    """
+    from p2pchat.daemon.system import SystemEntropy
+    from p2pchat.store import repair as repairing
+
+    protected = needs_passphrase(files.key)
+    if protected and passphrase_file is None:
+        return [found("fix.needs_passphrase")]
+    key = read_key(files.key, passphrase_from(passphrase_file) if protected and passphrase_file else None)
+    report = repairing.inspect(files.database, key)
+    if report.sound or not (files.database.exists() or report.cut):
+        return []
+    if not report.has_owner and not report.cut:
+        return [found("fix.cannot_be_saved", folder=str(files.folder))]
+    if agreed or report.cut:  # what was begun was agreed to
+        saved = repairing.salvage(files.database, key, SystemEntropy(), int(time.time() * 1000))
+        report = repairing.inspect(files.database, key)
+        contacts, messages = report.contacts.rows, report.messages.rows
+        return [found("fix.saved", contacts=contacts, messages=messages, path=str(saved.aside))]
+    return [
+        found(
+            "fix.can_be_saved",
+            contacts=report.contacts.rows,
+            contacts_of=_or_unknown(report.contacts.of),
+            messages=report.messages.rows,
+            messages_of=_or_unknown(report.messages.of),
+            folder=str(files.folder),
+        )
+    ]
+
+
+def _or_unknown(count: int | None) -> int | str:
+    return "?" if count is None else count
 
 
 def _port(paths: ProfilePaths) -> Finding:

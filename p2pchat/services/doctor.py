@@ -24,8 +24,9 @@ from p2pchat.services import observed, to_self
 from p2pchat.services.context import Context
 from p2pchat.services.examine import Files, examine
 from p2pchat.store import own_mailbox
-from p2pchat.store.db import Database, Tx
+from p2pchat.store.db import Database
 from p2pchat.store.integrity import Integrity, check
+from p2pchat.store.tx import Tx
 
 _MIB: Final = 1 << 20
 _SHOWN: Final = 6  # addresses

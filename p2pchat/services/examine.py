@@ -169,7 +169,8 @@ def clock(files: Files, now_s: float) -> Finding:
 
 
 def _own(files: Files) -> Iterable[Path]:
-    return (files.folder, files.key, *files.of_database(), files.folder / "lock", files.settings)
+    inside = sorted(files.folder.iterdir()) if os.access(files.folder, os.R_OK | os.X_OK) else []
+    return (files.folder, *inside, files.settings)
 
 
 def _forbidden(files: Files, path: Path) -> int:

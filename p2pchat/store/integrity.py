@@ -18,13 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
-import sqlcipher3.dbapi2 as driver
-
-from p2pchat.store.db import Tx
 from p2pchat.store.migrate import migrations
-from p2pchat.store.sqlite import Connection, driver_error, store_errors
+from p2pchat.store.sqlite import Connection, connect_read_only, driver_error, store_errors
+from p2pchat.store.tx import Tx
 
 _STEPS_A_LOOK: Final = 1_000  # of SQLite's machine, or pages, between two looks at the clock
 _PROBLEMS: Final = 100
@@ -51,21 +48,17 @@ def opened(path: Path, key: bytes, *, immutable: bool) -> Iterator[Tx]:
 
     Args:
         key: 32 bytes.
-        immutable: it lies where nothing can be written, not even beside it.
+        immutable: see :func:`connect_read_only`.
 
     Raises:
         StoreError: it cannot be opened; Corrupt where the key does not fit.
     """
-    with store_errors():
-        connection: Connection = driver.connect(
-            f"file:{quote(str(path))}?mode=ro&immutable={immutable:d}", uri=True, isolation_level=None
-        )
-        try:
-            connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection = connect_read_only(path, key, immutable=immutable)
+    try:
+        with store_errors():
             yield Tx(connection, 0)
-        finally:
-            connection.close()
+    finally:
+        connection.close()
 
 
 def check(tx: Tx, within_s: float, stopped: Callable[[], bool] = lambda: False) -> Integrity:

@@ -87,15 +87,21 @@ def connect(path: Path | None, key: bytes) -> Connection:
     return connection
 
 
-def connect_read_only(path: Path, key: bytes) -> Connection:
+def connect_read_only(path: Path, key: bytes, *, immutable: bool = False) -> Connection:
     """Open a database of which no byte shall change: its log is read, and stays as it is.
+
+    Args:
+        immutable: nobody has it open and its log is empty, or nothing can be written beside it; no file is made there.
 
     Raises:
         StoreError: it cannot be opened; Corrupt where the key does not fit, or its first page is damaged.
     """
     with store_errors():
         connection: Connection = driver.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+            f"{path.absolute().as_uri()}?mode=ro&immutable={immutable:d}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")

@@ -99,7 +99,6 @@ def test_a_damaged_database_beside_a_daemon_and_without(tmp_path: Path) -> None:
     with daemons(tmp_path, None) as (alice,):
         alice.start()
         path = alice.home / "data" / "default" / "p2pchat.db"
-        until(lambda: rows(alice.home, "--no-send", status=1)["database"]["code"] == "database.ok", "not whole")
         until(lambda: path.with_name("p2pchat.db-wal").stat().st_size == 0, "the log is not emptied")
         with path.open("r+b") as file:  # the last page of all, which the daemon has no reason to read
             file.seek(-PAGE + 100, os.SEEK_END)
@@ -108,7 +107,10 @@ def test_a_damaged_database_beside_a_daemon_and_without(tmp_path: Path) -> None:
         assert (found["code"], found["facts"]["places"]) == ("database.damaged", 1)
         assert alice.call("node.status")["locked"] is False  # it goes on
         alice.kill()
-        assert rows(alice.home, status=1)["database"]["code"] in ("database.damaged", "database.unreadable")
+        asked = rows(alice.home, "--fix", status=1)
+        assert (asked["fix"]["code"], asked["database"]["code"]) == ("fix.can_be_saved", "database.damaged")
+        saved = rows(alice.home, "--fix", "--yes", status=1)
+        assert (saved["fix"]["code"], saved["database"]["code"]) == ("fix.saved", "database.ok")
 
 
 @needs_mounts
@@ -142,7 +144,7 @@ def test_behind_a_router_the_way_in_is_tried_as_others_would_come(tmp_path: Path
 
         def has_come_back() -> bool:
             found.update({row["name"]: row for row in alice.call("node.doctor")["checks"]})
-            return found["relays"]["code"] == "relays.ok" and found["nat"]["code"] != "nat.unknown"
+            return bool(found["relays"]["code"] == "relays.ok" and found["nat"]["code"] != "nat.unknown")
 
         until(has_come_back, "no relays", every_s=1.0)
         assert (found["test"]["code"], found["nat"]["code"]) == ("test.relayed", "nat.other_ports")

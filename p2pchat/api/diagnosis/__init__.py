@@ -17,7 +17,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from p2pchat.api.diagnosis import machine, network
 from p2pchat.api.diagnosis.said import Said, State
@@ -83,7 +83,10 @@ def in_words(template: str, facts: Mapping[str, object], program: str) -> str:
     Raises:
         KeyError: a fact is missing.
     """
-    shown = {name: ", ".join(map(str, fact)) if isinstance(fact, list) else fact for name, fact in facts.items()}
+    shown = {
+        name: ", ".join(map(str, cast("list[object]", fact))) if isinstance(fact, list) else fact
+        for name, fact in facts.items()
+    }
     return template.format_map({**shown, "program": program})
 
 

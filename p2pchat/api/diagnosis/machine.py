@@ -34,6 +34,29 @@ SAID: Final[dict[str, Said]] = {
     "fix.rights": Said("ok", "Closed to other users: {paths}"),
     "fix.left": Said("ok", "What a p2pchat that was killed had left is removed: {paths}"),
     "fix.refused": Said("failed", "It could not be repaired: {reason}"),
+    "fix.can_be_saved": Said(
+        "warning",
+        "The database is damaged. What can be read of it can be put into a new one: contacts: {contacts} of "
+        "{contacts_of}, messages: {messages} of {messages_of}. The rest is lost. This becomes a new device, as after "
+        "restoring a backup; the damaged database is kept beside it.",
+        "To have that done: {program} doctor --fix --yes. If you have a backup that is new enough, it may hold more: "
+        "{program} backup restore FILE, once {folder} is out of the way.",
+    ),
+    "fix.saved": Said(
+        "ok",
+        "A new database has what could be read of the damaged one: contacts: {contacts}, messages: {messages}. The "
+        "damaged one is kept as {path}",
+    ),
+    "fix.cannot_be_saved": Said(
+        "failed",
+        "The database is damaged where it says who you are: nothing of it can be saved. Nothing was changed.",
+        _BACKUP,
+    ),
+    "fix.needs_passphrase": Said(
+        "skipped",
+        "Whether the database can be repaired was not looked at: that needs the passphrase.",
+        "Give it in a file: {program} doctor --fix --passphrase-file FILE",
+    ),
     "fix.daemon_runs": Said(
         "skipped",
         "The rest is repaired only while no daemon is running.",
@@ -181,12 +204,13 @@ SAID: Final[dict[str, Said]] = {
     "database.damaged": Said(
         "failed",
         "The database is damaged. Places where it is: {places}.",
-        "Stop the daemon ({program} stop), and copy {folder} to another disk before anything else.",
+        "Stop the daemon ({program} stop), copy {folder} to another disk, and then see what can be saved: {program} "
+        "doctor --fix",
     ),
     "database.unreadable": Said(
         "failed",
         "The database cannot be opened: its beginning is damaged, or the key file is that of another profile.",
-        "Copy {folder} to another disk before anything else.",
+        "Copy {folder} to another disk, and then see what can be saved: {program} doctor --fix",
     ),
     "database.refused": Said("failed", "The database cannot be read. {reason}", "Look at the disk of {folder} first."),
     "database.none": Said("failed", "The database of the profile is gone.", _BACKUP),

@@ -16,6 +16,7 @@ from p2pchat.api.diagnosis import found
 from p2pchat.api.doctor_objects import Check, shown
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import UsageError
+from p2pchat.cli import doctor as doctor_command
 from p2pchat.cli import output, socket_look
 from p2pchat.cli.app import cli as program
 from p2pchat.cli.invocation import Invocation
@@ -134,6 +135,30 @@ def test_fix_comes_first(cli: Cli, home: Path) -> None:
     rows = cli("doctor", "--fix", "--json").lines
     assert [row["code"] for row in rows[:3]] == ["fix.rights", "fix.socket", "daemon.no_profile"]
     assert rows[3]["code"] == "socket.none"
+
+
+def test_what_would_be_lost_is_asked_about(cli: Cli, node: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts: dict[str, int | str] = {"contacts": 2, "contacts_of": 3, "messages": 40, "messages_of": "?", "folder": "/x"}
+    program: list[tuple[str, ...]] = []
+    answers = ["no", "yes"]
+
+    def ran(invocation: Invocation, command: str, arguments: list[str]) -> list[dict[str, object]]:
+        program.append((command, *arguments))
+        agreed = "--yes" in arguments
+        done = found("fix.saved", contacts=2, messages=40, path="/y") if agreed else found("fix.can_be_saved", **facts)
+        return [doctor_command._row(done, invocation)]
+
+    monkeypatch.setattr(doctor_command, "_from_program", ran)
+    monkeypatch.setattr(doctor_command, "on_terminal", lambda: True)
+    monkeypatch.setattr(doctor_command, "ask", lambda question, missing: answers.pop(0))
+    refused = cli("doctor", "--fix")
+    assert "contacts: 2 of 3, messages: 40 of ?" in refused.err
+    assert refused.out.startswith("! repaired")
+    assert cli("doctor", "--fix").out.startswith("✓ repaired")
+    assert program == [("repair",), ("repair",), ("repair", "--yes")]
+    assert cli("doctor", "--fix", "--json").lines[0]["code"] == "fix.can_be_saved"
+    assert cli("doctor", "--fix", "--yes", "--json").lines[0]["code"] == "fix.saved"
+    assert answers == []
 
 
 def test_a_program_that_fails_is_an_error(cli: Cli, home: Path) -> None:

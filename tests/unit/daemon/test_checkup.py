@@ -19,6 +19,7 @@ from p2pchat.store import keyfile
 from p2pchat.store.keyfile import read_key
 from p2pchat.store.sqlite import connect
 from p2pchat.testing.entropy import SeededEntropy
+from tests.damage import flip, pages_of
 
 PASSPHRASE = b"correct horse"
 Ran = Callable[..., dict[str, Finding]]
@@ -54,9 +55,11 @@ def ran(capsys: pytest.CaptureFixture[str]) -> Ran:
     """What a command finds, by names of checks; all in words that have their facts."""
 
     def run(
-        command: Callable[[argparse.Namespace], None] = checkup.examine, passphrase_file: Path | None = None
+        command: Callable[[argparse.Namespace], None] = checkup.examine,
+        passphrase_file: Path | None = None,
+        yes: bool = False,
     ) -> dict[str, Finding]:
-        command(argparse.Namespace(profile="default", socket=None, passphrase_file=passphrase_file))
+        command(argparse.Namespace(profile="default", socket=None, passphrase_file=passphrase_file, yes=yes))
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         found = [Finding(line["code"], line["facts"]) for line in lines]
         for each in found:
@@ -102,6 +105,9 @@ def test_a_profile_behind_a_passphrase(
     (tmp_path / "right").write_bytes(PASSPHRASE + b"\n")
     (tmp_path / "wrong").write_bytes(b"battery\n")
     assert ran(passphrase_file=tmp_path / "right")["database"].code == "database.ok"
+    assert ran(checkup.repair).keys() == {"fix.needs_passphrase"}
+    assert ran(checkup.repair, tmp_path / "right").keys() == {"fix.nothing"}
+    assert ran(checkup.repair, tmp_path / "wrong").keys() == {"fix.refused"}
     assert ran(passphrase_file=tmp_path / "wrong")["database"].code == "database.wrong_passphrase"
 
 
@@ -117,6 +123,40 @@ def test_a_database_that_is_damaged(made: ProfilePaths, ran: Ran) -> None:
     assert ran()["database"].code == "database.unreadable"
     made.database.unlink()
     assert ran()["database"].code == "database.none"
+
+
+def test_what_a_damaged_database_still_gives_is_saved_once_its_user_agrees(made: ProfilePaths, ran: Ran) -> None:
+    key = read_key(made.key_file, None)
+    leaf = pages_of(made.database, key, "event")[0]
+    flip(made.database, leaf)
+    before = made.database.read_bytes()
+    offered = ran(checkup.repair)
+    assert offered.keys() == {"fix.can_be_saved"}
+    assert offered["fix.can_be_saved"].state == "warning"
+    assert made.database.read_bytes() == before
+    done = ran(checkup.repair, yes=True)
+    assert done.keys() == {"fix.saved"}
+    aside = Path(str(done["fix.saved"].facts["path"]))
+    assert aside.read_bytes() == before
+    assert aside.parent == made.data_dir
+    assert ran()["database"].code == "database.ok"
+    assert ran(checkup.repair, yes=True).keys() == {"fix.nothing"}
+
+
+def test_a_database_that_does_not_say_whose_it_is_stays_as_it_is(made: ProfilePaths, ran: Ran) -> None:
+    content = bytearray(made.database.read_bytes())
+    content[50] ^= 1
+    made.database.write_bytes(content)
+    assert ran(checkup.repair, yes=True).keys() == {"fix.cannot_be_saved"}
+    assert made.database.read_bytes() == bytes(content)
+
+
+def test_a_repair_that_was_cut_short_is_ended(made: ProfilePaths, ran: Ran) -> None:
+    whole = made.database.with_name(made.database.name + ".repaired")
+    made.database.rename(whole)
+    assert ran(checkup.repair).keys() == {"fix.saved"}
+    assert not whole.exists()
+    assert ran()["database"].code == "database.ok"
 
 
 @pytest.mark.parametrize(("version", "code"), [(3, "older"), (9999, "newer")])
@@ -148,6 +188,7 @@ def test_the_port_that_is_named(made: ProfilePaths, ran: Ran, monkeypatch: pytes
 def test_what_was_left_is_told_and_removed(made: ProfilePaths, ran: Ran) -> None:
     half = made.key_file.with_name("key.new")
     half.write_bytes(b"half")
+    half.chmod(0o600)
     folder = made.data_dir.parent / ".default.new-abc"
     folder.mkdir(0o700)
     (folder / "key").write_bytes(b"half")

@@ -21,8 +21,10 @@ def path(tmp_path: Path) -> Path:
     """A database of some hundred pages."""
     connection = connect(tmp_path / "a db?.sqlite", KEY)
     migrate(connection)
+    connection.execute("BEGIN")
     connection.execute("CREATE TABLE much (x)")
     connection.executemany("INSERT INTO much VALUES (?)", [(bytes(1000),)] * 2000)
+    connection.execute("COMMIT")
     connection.close()
     return tmp_path / "a db?.sqlite"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gettext
 import io
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from p2pchat.cli.language import FOLDER, language, translator
 from translations.__main__ import catalogues, complaints, wanted
 from translations.catalogue import compiled, parse
 
+ROOT = Path(__file__).parents[3]
 PO = """# a comment
 msgid ""
 msgstr "Content-Type: text/plain; charset=UTF-8\\n"
@@ -59,6 +61,13 @@ def test_a_catalogue_is_complete_and_compiled(po: Path) -> None:
     said = parse(po.read_text("utf-8"))
     assert complaints(said) == []
     assert po.with_suffix(".mo").read_bytes() == compiled(said)
+
+
+def test_what_is_compiled_is_in_the_wheel() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["p2pchat"]
+    shipped = {path for pattern in patterns for path in (ROOT / "p2pchat").glob(pattern)}
+    assert {po.with_suffix(".mo") for po in catalogues()} <= shipped
 
 
 def test_what_a_catalogue_lacks_is_told() -> None:
