@@ -29,6 +29,9 @@ DIAL_TOTAL_S: Final = 8.0
 DIAL_RELAYED_AGAIN_S: Final = (1.0, 2.0, 4.0)  # after each refusal through a relay, while others are silent
 ADDRESSES_PER_PEER: Final = 16
 PUNCH_S: Final = 5.0  # for an attempt to meet half way, handshake included
+PUNCH_KNOCK_S: Final = 2.5  # for one connection of it: two SYNs
+PUNCH_SILENCE_S: Final = 1.5  # of who leads, once connected
+PUNCH_PAUSE_S: Final = 0.3  # before the next connection
 CONFIRM_S: Final = 8.0  # for one to reach a peer that asks whether it is reached
 
 # meeting half way, PROTOCOL.md 7.4

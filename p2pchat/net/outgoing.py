@@ -8,6 +8,7 @@ Rules:
   connection that both have opened, and both would begin the handshake.
 - Who *leads* begins the handshake, whichever end of TCP it is. Where both have opened the connection that is agreed on
   before; where the other's attempt reaches the listening socket instead, it is known by where it comes from.
+- A connection that nobody leads holds the two ports: it is given up soon, and all of it begun anew.
 - A connection made from that port is ended by a reset: one that was ended properly while nothing gets through would
   hold the two ports for minutes, and nobody could connect anew between them.
 - Who looks whether an address is reached authenticates who answers there, and closes.
@@ -120,14 +121,23 @@ class Outgoing:
         if own is None:
             return
         self._whereabouts.opens(end.host)
-        with suppress(NetError):  # another address may do, or the other end's attempt: done says so
-            with library_errors(_NOT_THE_PEER):
-                stream = await tcp.connect_from(own, end.host, end.port, must=not meeting.leads)
-                if meeting.leads:
-                    await self._lead(stream, ID(bytes(meeting.peer)))
-                else:
-                    await self._follow(stream, meeting.peer)
-            meeting.succeed(addr.from_socket(end.host, end.port))
+        while True:
+            with suppress(NetError):  # another address may do, or the other end's attempt: done says so
+                with library_errors(_NOT_THE_PEER):
+                    await self._knock(meeting, own, end)
+                meeting.succeed(addr.from_socket(end.host, end.port))
+                return
+            await trio.sleep(limits.PUNCH_PAUSE_S)
+
+    async def _knock(self, meeting: Meeting, own: tcp.Own, end: addr.Endpoint) -> None:
+        with trio.move_on_after(limits.PUNCH_KNOCK_S) as scope:
+            stream = await tcp.connect_from(own, end.host, end.port, must=not meeting.leads)
+        if scope.cancelled_caught:
+            raise NetError("It did not answer.")
+        if meeting.leads:
+            await self._lead(stream, ID(bytes(meeting.peer)))
+        else:
+            await self._follow(stream, meeting.peer)
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """See :meth:`~p2pchat.net.transport.Network.confirm`."""
@@ -187,7 +197,10 @@ class Outgoing:
         return cast(GuardedYamux, conn.muxed_conn)
 
     async def _follow(self, stream: trio.SocketStream, peer: PeerId) -> None:
+        """Be led; by nobody, where what was reached is the other end's listening socket before it leads."""
         try:
+            with trio.fail_after(limits.PUNCH_SILENCE_S):
+                await trio.lowlevel.wait_readable(stream.socket)
             raw = RawConnection(tcp.TcpStream(stream), False)
             mux = cast(GuardedYamux, await self._swarm.upgrade_inbound_raw_conn(raw, _NOWHERE))
         except BaseException:
