@@ -175,7 +175,7 @@ class Life:
                 herald.nudge()
                 reservations.look()
 
-            reachability = Reachability(context, moved, connector.hurry)
+            reachability = Reachability(context, moved, connector.met)
 
             async with trio.open_nursery() as nursery:
                 await nursery.start(context.dht.run)
