@@ -130,9 +130,10 @@ class Outgoing:
             await trio.sleep(limits.PUNCH_PAUSE_S)
 
     async def _knock(self, meeting: Meeting, own: tcp.Own, end: addr.Endpoint) -> None:
-        with trio.move_on_after(limits.PUNCH_KNOCK_S) as scope:
+        stream: trio.SocketStream | None = None
+        with trio.move_on_after(limits.PUNCH_KNOCK_S):
             stream = await tcp.connect_from(own, end.host, end.port, must=not meeting.leads)
-        if scope.cancelled_caught:
+        if stream is None:
             raise NetError("It did not answer.")
         if meeting.leads:
             await self._lead(stream, ID(bytes(meeting.peer)))
