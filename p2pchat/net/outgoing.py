@@ -8,6 +8,7 @@ Rules:
   connection that both have opened, and both would begin the handshake.
 - Who *leads* begins the handshake, whichever end of TCP it is. Where both have opened the connection that is agreed on
   before; where the other's attempt reaches the listening socket instead, it is known by where it comes from.
+- A connection that nobody leads holds the two ports: it is given up soon, and all of it begun anew.
 - A connection made from that port is ended by a reset: one that was ended properly while nothing gets through would
   hold the two ports for minutes, and nobody could connect anew between them.
 - Who looks whether an address is reached authenticates who answers there, and closes.
@@ -149,14 +150,25 @@ class Outgoing:
         if own is None:
             return
         self._whereabouts.opens(end.host)
-        with suppress(NetError):  # another address may do, or the other end's attempt: done says so
-            with library_errors(_NOT_THE_PEER):
-                stream = tcp.TcpStream(await self._way.connect_from(own, end, must=not meeting.leads))
-                if meeting.leads:
-                    await self._lead(stream, ID(bytes(meeting.peer)))
-                else:
-                    await self._follow(stream, meeting.peer)
-            meeting.succeed(addr.from_socket(end.host, end.port))
+        while True:
+            with suppress(NetError):  # another address may do, or the other end's attempt: done says so
+                with library_errors(_NOT_THE_PEER):
+                    await self._knock(meeting, own, end)
+                meeting.succeed(addr.from_socket(end.host, end.port))
+                return
+            await trio.sleep(limits.PUNCH_PAUSE_S)
+
+    async def _knock(self, meeting: Meeting, own: tcp.Own, end: addr.Endpoint) -> None:
+        connected: trio.SocketStream | None = None
+        with trio.move_on_after(limits.PUNCH_KNOCK_S):
+            connected = await self._way.connect_from(own, end, must=not meeting.leads)
+        if connected is None:
+            raise NetError("It did not answer.")
+        stream = tcp.TcpStream(connected)
+        if meeting.leads:
+            await self._lead(stream, ID(bytes(meeting.peer)))
+        else:
+            await self._follow(stream, meeting.peer)
 
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """See :meth:`~p2pchat.net.transport.Network.confirm`."""
@@ -235,7 +247,10 @@ class Outgoing:
         return cast(GuardedYamux, conn.muxed_conn)
 
     async def _follow(self, stream: tcp.TcpStream, peer: PeerId) -> None:
+        """Be led; by nobody, where what was reached is the other end's listening socket before it leads."""
         try:
+            with trio.fail_after(limits.PUNCH_SILENCE_S):
+                await trio.lowlevel.wait_readable(stream.stream.socket)
             raw = RawConnection(stream, False)
             mux = cast(GuardedYamux, await self._swarm.upgrade_inbound_raw_conn(raw, _NOWHERE))
         except BaseException:

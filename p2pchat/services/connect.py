@@ -47,7 +47,6 @@ from p2pchat.store.messages import MessageRow
 _LIVED_S: Final = 20.0  # a stream that ends sooner counts as a failure: the next dial waits longer
 _OWN_STREAM_S: Final = 2.0  # for whoever connects to open a stream
 _HURRY_S: Final = 2.0  # not more often than this, however many messages are queued
-
 _PARTING: Final = {EventKind.CONTACT_REMOVED, EventKind.CONTACT_BLOCKED, EventKind.CONTACT_CHOSEN}
 _BEGINNING: Final = {EventKind.CONTACT_ADDED, EventKind.CONTACT_CHOSEN, EventKind.CONTACT_UNBLOCKED}
 _WAKING: Final = {
@@ -125,9 +124,8 @@ class Connector:
     def hurry_all(self) -> None:
         """This node is in the network again: whoever was out of reach may not be any more."""
         self._depositor.hurry()
-        for contact in self._keepers:
-            if not self.online(contact):
-                self.hurry(contact)
+        for contact in [each for each in self._keepers if not self.online(each)]:
+            self.hurry(contact)
 
     async def acknowledge(self, contact: int, ack: Ack) -> bool:
         """Send ``ack`` on a stream with ``contact``; whether one was open that took it."""
@@ -143,9 +141,8 @@ class Connector:
 
     def wake_all(self) -> None:
         """Something may wait for everybody."""
-        for links in self._links.values():
-            for link in links:
-                link.wake()
+        for contact in self._links:
+            self._wake(contact)
 
     def _news(self, event: DomainEvent) -> None:
         if event.contact is None:
@@ -208,9 +205,7 @@ class Connector:
         self._ended.pop(contact, None)
         self._context.attempts.forget(contact)
         self._depositor.forget(contact)
-        scope = self._keepers.pop(contact, None)
-        if scope is not None:
-            scope.cancel()
+        self._keepers.pop(contact, trio.CancelScope()).cancel()
         for link in self._links.pop(contact, []):
             if self._nursery is not None:
                 self._nursery.start_soon(link.bye)
@@ -306,11 +301,16 @@ class Connector:
             self._move_if_better(link)
 
     def _move_if_better(self, link: Link) -> None:
-        if self._nursery is not None and paths.should_move(self._context.network, link):
-            self._nursery.start_soon(self._move, link.stream.peer)
+        if paths.should_move(self._context.network, link):
+            self.met(link.stream.peer)
+
+    def met(self, peer: PeerId) -> None:
+        """A contact's node is connected without a relay: what its keeper does meanwhile may take long."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._move, peer)
 
     async def _move(self, peer: PeerId) -> None:
-        """Live a second stream with ``peer`` on its best connection; the first ends when that has proven itself."""
+        """Live a stream with ``peer`` on its best connection; one through a relay ends when it has proven itself."""
         try:
             stream = await self._context.network.open(peer, MSG_PROTOCOL)
         except NetError as error:

@@ -47,12 +47,12 @@ class Knocker:
     """Knocks at the contacts of one node key's life.
 
     Args:
-        arrived: called with a contact whose node is connected by it.
+        arrived: called with a contact's node that is connected by it.
 
     Resource handling: everything runs inside :meth:`run`.
     """
 
-    def __init__(self, context: Context, arrived: Callable[[int], None]) -> None:
+    def __init__(self, context: Context, arrived: Callable[[PeerId], None]) -> None:
         self._context = context
         self._arrived = arrived
         self._met: dict[PeerId, tuple[int, Address]] = {}
@@ -140,7 +140,7 @@ class Knocker:
                 if not await self._is_contact(peer):
                     return
                 if await self._knock(peer):
-                    self._arrived(self._met[peer][0])
+                    self._arrived(peer)
                     return
             with trio.move_on_at(started + _pause_s(trio.current_time() - began)):
                 await search.anew.wait()

@@ -183,7 +183,7 @@ class Life:
                 herald.nudge()
                 reservations.look()
 
-            reachability = Reachability(context, moved, connector.hurry)
+            reachability = Reachability(context, moved, connector.met)
 
             async with trio.open_nursery() as nursery:
                 await nursery.start(AccessKeeper(context, connector.hurry_all).run)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import trio
 
+from p2pchat.base.ids import PeerId
 from p2pchat.services.context import Context
 from p2pchat.services.knock import Knocker
 from p2pchat.services.mapping import Mapper
@@ -18,10 +19,10 @@ class Reachability:
 
     Args:
         changed: called when this node has other addresses, or others can reach it no longer or again.
-        arrived: called with a contact whose node was met without a relay.
+        arrived: called with a contact's node that was met when nothing connected it.
     """
 
-    def __init__(self, context: Context, changed: Callable[[], None], arrived: Callable[[int], None]) -> None:
+    def __init__(self, context: Context, changed: Callable[[], None], arrived: Callable[[PeerId], None]) -> None:
         self._context = context
         self._survey = Survey(context, changed)
         self._mapper = Mapper(context, self._mapped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from contextlib import closing, suppress
+from functools import partial
 
 import pytest
 import trio
@@ -18,6 +19,7 @@ from p2pchat.net.addresses import endpoint, from_socket, parse_address
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.outgoing import Meeting
 from tests.net.hosts import LOOPBACK, connect_tcp, descriptors, muxes, now, port_of, two_hosts
+from tests.net.network_contract import until
 
 pytestmark = pytest.mark.net
 
@@ -111,6 +113,29 @@ async def test_who_dials_whom_a_punch_reaches_waits_no_longer() -> None:
             kept.close()
 
 
+async def test_who_follows_gives_up_a_connection_that_nobody_leads_and_knocks_again() -> None:
+    """It reached the listening socket of one who was not ready to lead: until it goes nobody gets these two ports."""
+    async with two_hosts() as (a, b), trio.open_nursery() as nursery:
+        with closing(accepting()) as silent:
+            nursery.start_soon(suppressed, a, b, from_socket(*silent.getsockname()), 5.0, False)
+            kept = [await trio.to_thread.run_sync(silent.accept) for _ in range(2)]
+            assert {peer[1] for _, peer in kept} == {port_of(a)}
+            nursery.cancel_scope.cancel()
+        for near, _ in kept:
+            near.close()
+
+
+async def test_who_was_not_there_yet_is_met_a_moment_later() -> None:
+    async with Libp2pHost.listen(b"\x01" * 32, [LOOPBACK], now=now) as a:
+        async with Libp2pHost.listen(b"\x02" * 32, [LOOPBACK], now=now) as b:
+            peer, address = b.peer_id, b.addresses()[0]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(a.punch, peer, [address], leads=True))
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            async with Libp2pHost.listen(b"\x02" * 32, [address], now=now) as b:
+                await until(lambda: bool(b.links()))
+
+
 async def test_two_attempts_at_one_address_do_not_end_each_other() -> None:
     async with two_hosts() as (a, b):
         address = from_socket("127.0.0.1", 1)
@@ -123,9 +148,9 @@ async def test_two_attempts_at_one_address_do_not_end_each_other() -> None:
         assert a._outgoing._awaited == {}
 
 
-async def suppressed(a: Libp2pHost, b: Libp2pHost, address: Address, within_s: float) -> None:
+async def suppressed(a: Libp2pHost, b: Libp2pHost, address: Address, within_s: float, leads: bool = True) -> None:
     with suppress(NetError):
-        await a.punch(b.peer_id, [address], leads=True, within_s=within_s)
+        await a.punch(b.peer_id, [address], leads=leads, within_s=within_s)
 
 
 async def test_whoever_is_punched_must_be_the_peer() -> None:

@@ -15,6 +15,7 @@ from p2pchat.base.ids import PeerId
 from p2pchat.services import contacts as book
 from p2pchat.services.block import block
 from p2pchat.services.context import Context
+from p2pchat.services.readings import Reader
 from p2pchat.store import contact_peers
 from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
@@ -73,6 +74,26 @@ async def test_they_go_on_and_find_each_other_again_after_both_have_started_anew
         assert await eventually(to_bob, within_s=30) < 5
         assert await eventually(to_alice, within_s=30) < 5
         assert path(alice, bob) == "direct"
+
+
+async def test_what_else_is_tried_meanwhile_is_not_waited_for(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with left_alone(7) as (cluster, alice, bob):
+
+        async def seek(*_: object) -> bool:
+            await trio.sleep(600)  # a walk among the dead
+            return False
+
+        monkeypatch.setattr(Reader, "seek", seek)
+        for each in (alice, bob):
+            await cluster.crash(each)
+        cluster.network.blocks_punching = True
+        for each in (alice, bob):
+            await cluster.start(each)
+        await trio.sleep(30)
+        cluster.network.blocks_punching = False
+        assert await eventually(await say(alice, "Bob", "again", bob, "Alice"), within_s=600) < 12
 
 
 @pytest.mark.parametrize("first", ["Alice", "Bob"])
