@@ -115,6 +115,7 @@ SURPLUS_S: Final = 10.0  # that a second connection to a peer may carry no strea
 SURPLUS_CHECK_S: Final = 2.5
 STREAMS_PER_CONNECTION: Final = 64  # inbound, in negotiation or served
 BUFFERED_PER_CONNECTION_BYTES: Final = 2 * 1024 * 1024  # received and not yet read, all streams together
+BUFFERED_OF_STRANGER_BYTES: Final = 768 * 1024  # three windows, where the peer is nobody whom this node wants
 FRAME_GRACE_S: Final = 1.0  # for the rest of a frame whose writer was cancelled; then the connection goes
 CLOSE_S: Final = 1.0
 LINGER_S: Final = 10.0  # for the remote's end after ours

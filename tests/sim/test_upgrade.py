@@ -19,6 +19,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import from_socket
 from p2pchat.net.dcutr import DCUTR
 from p2pchat.net.transport import Stream
+from p2pchat.services.charges import Charges
 from p2pchat.services.context import Context
 from p2pchat.services.upgrade import Upgrader
 from p2pchat.testing.memnet import MemoryNetwork
@@ -75,7 +76,8 @@ async def world(friends: bool = True) -> AsyncGenerator[World]:
             async def run(_: object) -> bool:
                 return friends
 
-            context = cast(Context, SimpleNamespace(network=node, db=SimpleNamespace(run=run)))
+            charges = Charges(trio.current_time)
+            context = cast(Context, SimpleNamespace(network=node, db=SimpleNamespace(run=run), charges=charges))
             is_seen = [True]
             own = partial(seen_at, node, is_seen)
             homes.append(Home(node, Upgrader(context, own), is_seen))
