@@ -133,6 +133,7 @@ SURPLUS_S: Final = 10.0  # that a second connection to a peer may carry no strea
 SURPLUS_CHECK_S: Final = 2.5
 STREAMS_PER_CONNECTION: Final = 64  # inbound, in negotiation or served
 BUFFERED_PER_CONNECTION_BYTES: Final = 2 * 1024 * 1024  # received and not yet read, all streams together
+BUFFERED_OF_STRANGER_BYTES: Final = 768 * 1024  # three windows, where the peer is nobody whom this node wants
 WS_HEAD_BYTES: Final = 8_192  # of HTTP, before a WebSocket
 WS_BURST_US: Final = 10_000.0  # of one connection, for pings and frames of a few bytes: a hundred pings
 WS_US_PER_S: Final = 5_000.0

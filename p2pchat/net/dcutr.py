@@ -159,9 +159,8 @@ class Dcutr:
             NetError: the stream is gone, or there is no reason to join.
         """
         peer = stream.peer
-        is_crowded = peer in self._joining or len(self._joining) >= limits.PUNCHES
         # a stranger takes no place, either
-        if stream.remote_host is not None or is_crowded or not await self._is_friend(peer) or peer in self._joining:
+        if stream.remote_host is not None or not await self._is_friend(peer) or not self._has_place(peer):
             self._refusals.note(Refusal.PUNCH_REFUSED)
             raise NetError("There is no reason to meet half way.")
         if peer in self._inviting and self._network.peer_id < peer:
@@ -171,6 +170,9 @@ class Dcutr:
             await self._join(stream)
         finally:
             self._joining.discard(peer)
+
+    def _has_place(self, peer: PeerId) -> bool:
+        return peer not in self._joining and len(self._joining) < limits.PUNCHES
 
     async def _join(self, stream: Stream) -> None:
         with trio.fail_after(limits.STREAM_OPEN_S):

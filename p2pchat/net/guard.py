@@ -251,10 +251,12 @@ class GuardedYamux(yamux.Yamux):
 
     def _has_room(self, length: int) -> bool:
         held = sum(map(len, self.stream_buffers.values())) + length
-        if length > yamux.DEFAULT_WINDOW_SIZE or held <= limits.BUFFERED_PER_CONNECTION_BYTES:
+        if length > yamux.DEFAULT_WINDOW_SIZE or held <= limits.BUFFERED_OF_STRANGER_BYTES:
             return length <= yamux.DEFAULT_WINDOW_SIZE
+        is_wanted = self.is_kept or self.has_own_streams
+        most = limits.BUFFERED_PER_CONNECTION_BYTES if is_wanted else limits.BUFFERED_OF_STRANGER_BYTES
         windows = len(self._adopted & self.stream_buffers.keys()) * yamux.DEFAULT_WINDOW_SIZE
-        return held <= limits.BUFFERED_PER_CONNECTION_BYTES + windows
+        return held <= most + windows
 
     def adopted(self, stream: WindowedStream) -> None:
         """It brings the room for its window along: many such streams, all with a slow reader behind, are no misuse."""

@@ -69,9 +69,10 @@ class Inbound:
             return True
 
         try:
-            with trio.move_on_after(limits.STREAM_OPEN_S) as scope:
+            protocol = ""
+            with trio.move_on_after(limits.STREAM_OPEN_S):
                 protocol = await multistream.choose(stream, serves)
-            if scope.cancelled_caught:
+            if not protocol:
                 self._refusals.note(Refusal.STREAM_LATE)
                 raise NetError("The peer did not say in time what a stream is for.")
             handler = self._handlers.get(protocol)

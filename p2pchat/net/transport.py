@@ -114,7 +114,7 @@ class Load:
     outbound: int = 0
     relayed: int = 0
     handshakes: int = 0
-    streams: Mapping[str, int] = field(default_factory=dict[str, int])
+    streams: Mapping[str, int] = field(default_factory=dict[str, int], repr=False)
 
 
 class Network(Protocol):

@@ -84,6 +84,17 @@ def test_a_message_from_hand_to_hand(pair: tuple[Daemon, Daemon]) -> None:
     assert b"\x1b" not in p2pchat(bob.home, "history", "Alice").stdout
 
 
+def test_stats_tell_what_goes_on(pair: tuple[Daemon, Daemon]) -> None:
+    alice, _ = pair
+    (stats,) = objects(p2pchat(alice.home, "stats", "--json"))
+    assert set(stats["refusals"].values()) <= {0, 1, 2}
+    assert stats["streams"]["/p2pchat/msg/1"] + stats["connections"]["outbound"] >= 1
+    assert stats["db_bytes"] > 100_000
+    assert stats["rss_bytes"] > 20_000_000
+    assert 0 < stats["commit_ms"]["p50"] <= stats["commit_ms"]["p99"] <= stats["commit_ms"]["max"]
+    assert b"database" in p2pchat(alice.home, "stats").stdout
+
+
 def test_what_was_written_is_found_at_both_ends_and_after_a_restart(pair: tuple[Daemon, Daemon]) -> None:
     alice, bob = pair
     text = "Grüße aus Köln: 김치찌개 먹자 👍🏽"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
 
@@ -17,9 +18,23 @@ from p2pchat.net.admission import Worth
 from p2pchat.net.connections import worth_of
 from p2pchat.net.guard import Upgrader
 from p2pchat.net.libp2p_host import Libp2pHost
+from p2pchat.net.pace import IDENTIFY_US, PING_BYTES_A_US, PING_US
 from p2pchat.net.tcp import TcpStream
 from p2pchat.net.transport import Stream
-from tests.net.hosts import LOOPBACK, connect_tcp, muxes, negotiation, now, port_of, two_hosts
+from tests.net.hosts import (
+    DATA,
+    LOOPBACK,
+    SYN,
+    WINDOW_UPDATE,
+    connect_tcp,
+    frame,
+    muxes,
+    negotiation,
+    now,
+    port_of,
+    rogue,
+    two_hosts,
+)
 from tests.net.network_contract import ECHO, echo, until
 
 pytestmark = pytest.mark.net
@@ -154,14 +169,42 @@ async def test_what_this_node_does_not_use_any_more_is_closed_but_what_it_uses(m
         assert await stream.read(5) == b"hello"
 
 
-async def test_pings_are_answered_as_fast_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "REQUESTS_PEER_US", 600.0)
-    monkeypatch.setattr(limits, "REQUESTS_PEER_US_PER_S", 2_000.0)
+@pytest.mark.parametrize("is_kept", [False, True])
+async def test_a_stranger_may_have_three_windows_unread_and_whom_this_node_wants_more(*, is_kept: bool) -> None:
+    async def unread(stream: Stream) -> None:
+        if is_kept:
+            stream.keep()
+        await trio.sleep_forever()
+
+    async with two_hosts() as (_, b), rogue(b) as secured:
+        b.handle("/t/1", unread)
+        for number in range(1, 9, 2):
+            await secured.write(frame(WINDOW_UPDATE, SYN, number) + frame(DATA, 0, number, negotiation("/t/1")))
+        await until(lambda: b.load().streams == {"/t/1": 4})
+        (mux,) = muxes(b)
+        with suppress(ConnectionClosedError):
+            for number in range(1, 9, 2):
+                for _ in range(4):
+                    await secured.write(frame(DATA, 0, number, bytes(60_000)))
+        if is_kept:
+            await until(lambda: sum(map(len, mux.stream_buffers.values())) == 16 * 60_000)
+        else:
+            await until(lambda: mux.lost)
+        assert b.refusals[Refusal.CONNECTION_OVERFULL] == (not is_kept)
+
+
+async def test_ping_and_identify_are_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    paid: list[float] = []
+
+    async def wait(_: Stream, cost_us: float) -> None:
+        paid.append(cost_us)
+
     async with two_hosts() as (a, b):
         await a.dial(b.peer_id, b.addresses())
-        for _ in range(20):
-            assert await a.probe(b.peer_id) < 1
-        assert b.refusals[Refusal.REQUEST_PACED] > 5
+        monkeypatch.setattr(b._pace, "wait", wait)
+        await a.probe(b.peer_id)
+        await a.learn(b.peer_id)
+        assert paid == [pytest.approx(PING_US + 32 / PING_BYTES_A_US), IDENTIFY_US]
 
 
 async def test_what_is_under_way_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

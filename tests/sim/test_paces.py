@@ -34,6 +34,18 @@ class End(Stream):
     def remote_host(self) -> str | None:
         return self._host
 
+    async def read(self, max_bytes: int) -> bytes:
+        raise NetError(f"{max_bytes} bytes: nobody reads here")
+
+    async def write(self, data: bytes) -> None:
+        raise NetError(f"{len(data)} bytes: nobody writes here")
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    async def reset(self) -> None:
+        """There is nothing to reset."""
+
 
 async def took_s(pace: Pace, stream: Stream, cost_us: float, times: int = 1) -> float:
     began = trio.current_time()
@@ -78,6 +90,7 @@ async def test_many_peers_of_one_network_wait_for_each_other_and_for_nobody_else
 
 async def test_through_relays_all_are_one_network(autojump_clock: MockClock) -> None:
     pace = Pace(Refusals())
+    number = 0
     for number in range(5_000):
         if await took_s(pace, End(f"behind a relay {number}", None), 1_000):
             break

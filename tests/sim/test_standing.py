@@ -19,6 +19,7 @@ from p2pchat.net.addresses import from_socket
 from p2pchat.net.autonat import AUTONAT, AutonatServer
 from p2pchat.net.multistream import read_exactly, read_varint
 from p2pchat.net.transport import Stream, StreamHandler
+from p2pchat.services.charges import Charges
 from p2pchat.services.context import Context
 from p2pchat.services.standing import Survey
 from p2pchat.testing.memnet import MemoryNetwork
@@ -55,7 +56,7 @@ async def world(host: str = "12.0.0.1", *, hidden: bool = False) -> AsyncGenerat
         if hidden:
             net.hide(node)
         chance = random.Random(1)
-        context = cast(Context, SimpleNamespace(network=node, jitter=chance.random))
+        context = cast(Context, SimpleNamespace(network=node, jitter=chance.random, charges=Charges(trio.current_time)))
         changes: list[str] = []
         survey = Survey(context, lambda: changes.append(node.standing))
         async with trio.open_nursery() as nursery:

@@ -19,6 +19,7 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import from_socket
 from p2pchat.net.dcutr import DCUTR
 from p2pchat.net.transport import Stream
+from p2pchat.services.charges import Charges
 from p2pchat.services.context import Context
 from p2pchat.services.upgrade import Upgrader
 from p2pchat.testing.memnet import MemoryNetwork
@@ -79,7 +80,8 @@ async def world(friends: bool = True) -> AsyncGenerator[World]:
             async def run(_: object) -> bool:
                 return friends
 
-            context = cast(Context, SimpleNamespace(network=node, db=SimpleNamespace(run=run)))
+            charges = Charges(trio.current_time)
+            context = cast(Context, SimpleNamespace(network=node, db=SimpleNamespace(run=run), charges=charges))
             is_seen = [True]
             own = partial(seen_at, node, is_seen)
             home = Home(node, is_seen)
@@ -211,7 +213,7 @@ async def test_an_inviter_that_floods_makes_nobody_knock(
         for _ in range(200):
             stream = await w.b.node.open(w.a.node.peer_id, DCUTR)
             data = bytes([8, 100, 18, len(victim)]) + bytes(victim)
-            with suppress(NetError):  # it may be refused already
+            with suppress(NetError):  # while an attempt is under way the next one is refused before it has said a word
                 await stream.write(bytes([len(data)]) + data + b"\x03\x08\xac\x02")
             await trio.sleep(0.1)
             await stream.reset()

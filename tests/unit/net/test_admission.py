@@ -140,6 +140,7 @@ async def test_a_crowded_address_lets_its_next_one_in_for_one_on_which_nothing_g
     assert street.come("8.8.8.8") is None
     assert slots[3] is not None
     street.worth[slots[3]] = Worth.FORGOTTEN
+    late: InboundSlot | None = None
     for _ in range(100):  # that nobody makes room is believed for a while
         if (late := street.come("8.8.8.8")) is not None:
             break
