@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ PORTS: Final = (4001, 4002)
 EX_NO_SPACE: Final = 74
 EX_CORRUPT: Final = 74
 CALL_S: Final = 10.0
+_YOUNG_S: Final = 15.0
 _BENT: Final = Path(chaos.__file__).parent / "bent"
 _OF_SQLCIPHER: Final = ": ERROR CORE sql"
 _OWN_LINES: Final = ("NO_SPACE: ", "CORRUPT: ", "Without a passphrase ", "The profile ", "Start it with: ")
@@ -48,7 +50,8 @@ class Daemon:
         self.port = PORTS[0]
         self.process: Process | None = None
         self.is_stopped = self.is_ending = False
-        self.kills = self.starts = 0
+        self.kills = 0
+        self._launched_s = 0.0
         self.bootstrap: list[str] = []
         self.log = folder / f"node-{index}.log"
         self._clock = folder / f"node-{index}.clock"
@@ -89,7 +92,7 @@ class Daemon:
         key = [] if self.passphrase is None else ["--passphrase-file", str(self.passphrase)]
         listen = f"/ip4/{self._host}/tcp/{self.port}"
         self.is_stopped = self.is_ending = False
-        self.starts += 1
+        self._launched_s = time.monotonic()
         self.begin("run", "--listen", listen, *(f"--bootstrap={each}" for each in self.bootstrap), *key)
 
     def finish(self) -> None:
@@ -114,6 +117,11 @@ class Daemon:
         if self.process is not None:
             self.is_stopped = stopped
             os.kill(self.process.pid, signal.SIGSTOP if stopped else signal.SIGCONT)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether it may be on its way still."""
+        return time.monotonic() - self._launched_s < _YOUNG_S
 
     def ended(self) -> int | None:
         """The exit status of a process that has ended."""

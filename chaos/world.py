@@ -7,6 +7,7 @@ import os
 import random
 import select
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -241,7 +242,7 @@ class World:
         is_small = self.disk is not None and node.index == len(self.nodes) + SMALL
         node.finish()
         if node.is_ending:
-            if status:
+            if status and not (status == -signal.SIGTERM and node.is_young):  # which it could not handle yet
                 self.ends.append(f"{node} ended with {status} when it was asked to end: {tail}")
             self._launch(node)
         elif status == EX_NO_SPACE and is_small and any("NO_SPACE" in line for line in tail):

@@ -219,6 +219,7 @@ MAILBOX_PATIENCE: Final = 64.0  # requests beyond that before the connection goe
 MAILBOX_PATIENCE_PER_S: Final = 0.1
 MAILBOX_GRANTS: Final = 4.0  # new mailboxes of one PeerID, and four times as many of one prefix
 MAILBOX_GRANTS_PER_S: Final = 4.0 / 86_400
+OWN_PRESENCES: Final = 4  # published at once; a clock that goes to and fro makes one each time
 OWN_MAILBOXES: Final = 2  # as many as a presence tells of
 OWN_MAILBOXES_ENDING: Final = 8  # given up, and emptied for a while
 MAILBOX_FAILING_S: Final = 600  # of silence, which a restart of a holder's node does not take: it is said of it

@@ -178,7 +178,9 @@ def _wanted(context: Context, tx: Tx) -> _Wanted:
     if not contacts.any_matched(tx):
         return _Wanted(())
     presences.own(tx, context)
-    known, mailboxes = tuple(store.all_own(tx)), own_mailbox.told(tx)
+    # what a clock that was ahead has dated waits until that time has come
+    known = tuple(each for each in store.all_own(tx) if presences.is_usable(tx, each, context.params))
+    mailboxes = own_mailbox.told(tx)
     if not mailboxes:
         return _Wanted(known)
     return _Wanted(known, mailboxes, own_mailbox.newest_key(tx, context.entropy, context.params).public)

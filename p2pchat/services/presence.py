@@ -14,6 +14,7 @@ import structlog
 
 from p2pchat.base.errors import DecodeError, PeerError
 from p2pchat.base.ids import PeerId
+from p2pchat.base.limits import OWN_PRESENCES
 from p2pchat.core.events import EventKind
 from p2pchat.core.params import Params
 from p2pchat.core.presence import (
@@ -69,23 +70,26 @@ def to_give(tx: Tx, context: Context, session: SessionRow) -> Given | None:
 
 def own(tx: Tx, context: Context) -> OwnPresence:
     """The own presence; a new one where none is, where it is 28 days old, or where a clock that was ahead has made it
-    unusable. The one before stays for another 30 days: who was away reads it still.
+    unusable. The one before stays for another 30 days: who was away reads it still, and whoever knows no later ask32,
+    as one who was restored, is let in by its own.
     """
     params = context.params
     known = store.own(tx)
     if known is None:
         return _make(tx, context, None, context.profile.ask)  # which a Reach of an earlier version may have told
-    if not _is_usable(tx, known, params):
-        return replace_own(tx, context)
-    if not known.made_s - params.skew_s <= tx.now_s < known.made_s + params.presence_life_s:
-        new = _make(tx, context, known, context.entropy.bytes(32))
-        store.end_own(tx, new.n, tx.now_s + params.presence_kept_s)
-        own_mailbox.draw_tokens(tx, context.entropy, params.mailbox_key_kept_s - params.mailbox_key_life_s)
-        return new
-    return known
+    of_its_time = known.made_s - params.skew_s <= tx.now_s < known.made_s + params.presence_life_s
+    if of_its_time and is_usable(tx, known, params):
+        return known
+    new = _make(tx, context, known, context.entropy.bytes(32))
+    store.end_own(tx, new.n, tx.now_s + params.presence_kept_s)
+    store.end_own(tx, new.n - OWN_PRESENCES + 1, tx.now_s)
+    forget_ended(tx)
+    own_mailbox.draw_tokens(tx, context.entropy, params.mailbox_key_kept_s - params.mailbox_key_life_s)
+    return new
 
 
-def _is_usable(tx: Tx, known: OwnPresence, params: Params) -> bool:
+def is_usable(tx: Tx, known: OwnPresence, params: Params) -> bool:
+    """Whether a record of it can be published now: its key is there, and the last one is not dated ahead."""
     week = presence_epoch(tx.now_s, params)
     if not week - params.presence_steps <= known.epoch <= week:
         return False

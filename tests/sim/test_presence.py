@@ -181,6 +181,16 @@ async def test_a_clock_that_was_ahead_costs_a_presence_and_no_contact(autojump_c
         await eventually(learnt, within_s=60)
 
 
+async def test_a_clock_that_goes_to_and_fro_does_not_heap_presences(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        _, bob = await meet(cluster)
+        for hours in range(1, 7):
+            bob.now.skew_s = -3600.0 * hours
+            await trio.sleep(120)
+        numbers = [each.n for each in await bob.database.run(store.all_own)]
+        assert numbers == [7, 6, 5, 4]
+
+
 async def test_of_several_the_newest_devices_and_then_the_highest_number_counts(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
         alice = await cluster.add("Alice", ALICE)

@@ -24,6 +24,11 @@ from tests.sim.people import ALICE, BOB, is_matched, meet
 YEAR_S = 365 * DAY_S
 
 
+def distrust_nobody(tx: Tx) -> None:
+    """Number verified: the pair slots are left alone, so that presence alone can help."""
+    tx.execute("UPDATE contact SET trust = 'in_person'")
+
+
 async def settled(*nodes: Node) -> bool:
     return not any([await node.outbox() for node in nodes])
 
@@ -321,6 +326,31 @@ async def test_a_clock_that_falls_behind_dates_no_device_anew(autojump_clock: Mo
             alice.now.skew_s = 0.0
             assert epoch_ms(alice) == dated
             await talk(alice, bob, "hello")
+
+
+async def test_a_contact_whose_clock_fell_behind_for_a_while_lets_the_restored_one_in(
+    autojump_clock: MockClock,
+) -> None:
+    """Bob's presence is another one then, whose record is dated earlier than what the backup knows of his node."""
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            alice, bob = await meet(cluster)
+            await cluster.add("Carol")  # somebody whose node keeps the records
+            for node in (alice, bob):
+                await node.database.run(distrust_nobody)
+            await trio.sleep(120)
+            bob.now.skew_s = -3600.0
+            await trio.sleep(120)
+            row, running = await alice.contact("Bob"), alice.running
+            assert running is not None
+            await presence.seek(running.context, row.id)
+            bob.now.skew_s = 0.0
+            await talk(alice, bob, "his clock is right again")
+            saved = await alice.backup()
+            await cluster.crash(alice)
+            again = await cluster.restore(alice, saved)
+            await again.send("Bob", "back")
+            await eventually(partial(settled, again), within_s=60)
 
 
 async def test_who_was_pending_at_the_backup_is_found(autojump_clock: MockClock) -> None:
