@@ -54,8 +54,12 @@ def prefixes(host: str | None) -> set[bytes]:
 
     keeper = SimpleNamespace(put=put, watch=lambda *_: 0, leave=lambda _: None)
     server = RecordsServer(cast(Keeper, keeper), lambda *_: (), lambda _: None, Pace(Refusals()), Refusals())
-    for number in range(5):
-        trio.run(server.serve, Asker(number, host))
+
+    async def serve() -> None:  # all on one clock
+        for number in range(5):
+            await server.serve(Asker(number, host))
+
+    trio.run(serve)
     return found
 
 
