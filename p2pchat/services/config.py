@@ -108,7 +108,7 @@ def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]
             password where others may read it.
     """
     config = _merged(Config(), _file(path), "The configuration file")
-    if _CREDENTIALS_END in config.proxy and path.stat().st_mode & 0o077:
+    if holds_password(path) and path.stat().st_mode & 0o077:
         raise UsageError(
             "The configuration file holds the proxy's password, and others may read it: chmod 600 it.",
             data={"param": "net.proxy"},
@@ -143,6 +143,11 @@ def _file(path: Path) -> dict[str, object]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration file cannot be read: {type(error).__name__}.") from error
     return _parsed(text)
+
+
+def holds_password(path: Path) -> bool:
+    """Whether the TOML file holds the proxy's password, whoever may read it. Raises: UsageError: as :func:`load`."""
+    return _CREDENTIALS_END in _merged(Config(), _file(path), "The configuration file").proxy
 
 
 def check(toml: bytes) -> None:
