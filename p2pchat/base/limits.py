@@ -31,6 +31,7 @@ REQUESTS_PREFIX_US: Final = 4_000_000.0  # of one prefix
 REQUESTS_PREFIX_US_PER_S: Final = 200_000.0
 REQUESTS_ALL_US: Final = 4_000_000.0  # of all: a third of a core at most is theirs for long
 REQUESTS_ALL_US_PER_S: Final = 350_000.0
+REQUESTS_LOOK_S: Final = 1.0  # between two looks whether who waits is still there
 
 # messages of strangers, before anything of them is looked at; contacts have no part in this
 STRANGERS_PREFIX_US: Final = 200_000.0  # of one prefix: who can have one bundle can have many PeerIDs
