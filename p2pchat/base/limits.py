@@ -206,6 +206,7 @@ UNFINISHED_LARGE_BYTES: Final = 65_536
 UNFINISHED_LARGE: Final = 2  # streams of one peer on which more than that is unfinished
 MAILBOX_ANSWER_S: Final = 20.0  # for an answer, which may be a megabyte
 MAILBOX_IDLE_S: Final = 600.0  # of a stream on which nothing is asked
+MAILBOX_LOOK_S: Final = 10.0  # between two looks whether an owner who waits for boxes is still there
 MAILBOX_UNFINISHED_BYTES: Final = 64 * 1024 * 1024  # of requests that are not complete, in all
 MAILBOX_OWNERS: Final = 4_096
 MAILBOX_OWNER_BYTES: Final = 64 * 1024 * 1024
