@@ -31,6 +31,7 @@ REQUESTS_PREFIX_US: Final = 4_000_000.0  # of one prefix
 REQUESTS_PREFIX_US_PER_S: Final = 200_000.0
 REQUESTS_ALL_US: Final = 4_000_000.0  # of all: a third of a core at most is theirs for long
 REQUESTS_ALL_US_PER_S: Final = 350_000.0
+REQUESTS_LOOK_S: Final = 1.0  # between two looks whether who waits is still there
 
 # messages of strangers, before anything of them is looked at; contacts have no part in this
 STRANGERS_PREFIX_US: Final = 200_000.0  # of one prefix: who can have one bundle can have many PeerIDs
@@ -207,6 +208,7 @@ UNFINISHED_LARGE_BYTES: Final = 65_536
 UNFINISHED_LARGE: Final = 2  # streams of one peer on which more than that is unfinished
 MAILBOX_ANSWER_S: Final = 20.0  # for an answer, which may be a megabyte
 MAILBOX_IDLE_S: Final = 600.0  # of a stream on which nothing is asked
+MAILBOX_LOOK_S: Final = 10.0  # between two looks whether an owner who waits for boxes is still there
 MAILBOX_UNFINISHED_BYTES: Final = 64 * 1024 * 1024  # of requests that are not complete, in all
 MAILBOX_OWNERS: Final = 4_096
 MAILBOX_OWNER_BYTES: Final = 64 * 1024 * 1024

@@ -40,7 +40,7 @@ from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import ANYBODY, GuardedSwarm, GuardedYamux
 from p2pchat.net.secured import LeanSession
 from p2pchat.net.stream import library_errors
-from p2pchat.net.way import Way
+from p2pchat.net.way import Way, is_onion
 from p2pchat.net.whereabouts import Whereabouts
 
 _NOWHERE: Final = Multiaddr("/ip4/0.0.0.0/tcp/0")  # upstream wants the listener's address for its log only
@@ -102,7 +102,8 @@ class Outgoing:
             return await self._lead(stream, ANYBODY if peer is None else ID(bytes(peer)))
 
     async def _reach(self, peer: PeerId | None, end: addr.Endpoint) -> trio.SocketStream:
-        if end.kind in ("ip4", "ip6") or self._way.is_hidden or not self._door.access.knows_networks:
+        is_left_to_way = self._way.is_hidden or is_onion(end)  # which refuses such a name, and resolves none
+        if end.kind in ("ip4", "ip6") or is_left_to_way or not self._door.access.knows_networks:
             return await self._way.connect(peer, end)
         failure = NetError(_NOT_THE_PEER)
         for host in await tcp.resolve(end.host, end.port):

@@ -5,15 +5,21 @@ Rules:
 - Nothing is refused: who asks too fast waits for the answer, and is not read from meanwhile. So nobody who only has
   much to ask is harmed, and a flood costs no more than is set aside for it.
 - Who has had too much waits before it takes anything from what is there for all.
+- Who leaves meanwhile is waited for no longer, and what was not done for it is counted for nobody: who comes, asks and
+  leaves again, thousands of times, would have others of its network, or all, wait for hours, and this node remember it
+  for as long.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
 
 from p2pchat.base import limits
+from p2pchat.base.errors import NetError
 from p2pchat.base.ids import PeerId
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core.allowance import Allowance, Allowances
@@ -44,13 +50,39 @@ class Pace:
         self._of_all = Allowance(limits.REQUESTS_ALL_US, limits.REQUESTS_ALL_US_PER_S, 0.0)
 
     async def wait(self, stream: Stream, cost_us: float) -> None:
-        """Until the peer of ``stream`` may have a request answered that costs this node ``cost_us`` microseconds."""
-        now, prefix = trio.current_time(), prefix_of_putter(stream.remote_host, stream.peer)
-        own_s = max(self._of_peer.owe(stream.peer, cost_us, now), self._of_prefix.owe(prefix, cost_us, now))
-        if own_s:
-            self._refusals.note(Refusal.REQUEST_PACED)
-            await trio.sleep(own_s)
-        all_s = self._of_all.owe(cost_us, trio.current_time())
-        if all_s:
-            self._refusals.note(Refusal.REQUEST_PACED)
-            await trio.sleep(all_s)
+        """Until the peer of ``stream`` may have a request answered that costs this node ``cost_us`` microseconds.
+
+        Raises:
+            NetError: the stream was lost before that.
+        """
+        prefix = prefix_of_putter(stream.remote_host, stream.peer)
+
+        def owe_own(us: float) -> float:
+            now = trio.current_time()
+            return max(self._of_peer.owe(stream.peer, us, now), self._of_prefix.owe(prefix, us, now))
+
+        def owe_all(us: float) -> float:
+            return self._of_all.owe(us, trio.current_time())
+
+        for owe in (owe_own, owe_all):
+            wait_s = owe(cost_us)
+            if wait_s:
+                self._refusals.note(Refusal.REQUEST_PACED)
+                await _while_there(stream, wait_s, partial(owe, -cost_us))
+
+
+async def _while_there(stream: Stream, wait_s: float, take_back: Callable[[], object]) -> None:
+    """Wait; who is not there in the end has ``take_back`` called.
+
+    Raises:
+        NetError: ``stream`` was lost meanwhile.
+    """
+    until = trio.current_time() + wait_s
+    try:
+        while (left_s := until - trio.current_time()) > 0:
+            if stream.is_lost:
+                raise NetError("The peer has not waited for its answer.")
+            await trio.sleep(min(left_s, limits.REQUESTS_LOOK_S))
+    except BaseException:
+        take_back()
+        raise

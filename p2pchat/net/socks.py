@@ -55,6 +55,8 @@ _REFUSED: Final = {
 _OF_ITS_OWN: Final = ("localhost", "local", "internal", "lan", "home", "arpa")
 """Last parts of names that mean something in the proxy's own network, as far as any does."""
 
+_NUMBER: Final = re.compile("[0-9]+|0x[0-9a-f]*")  # what ends so many a resolver takes for an IPv4 address
+
 _URL: Final = re.compile(
     r"socks5://(?:(?P<user>[^:@/]*):(?P<password>[^@/]*)@)?(?P<host>\[[^\]]+\]|[^:/@]+):(?P<port>[0-9]+)/?"
 )
@@ -212,7 +214,7 @@ def leads_to(end: Endpoint) -> bool:
         ip = ip_address(end.host)
         return scope_of(end.host) is Scope.GLOBAL and not ip.is_multicast and not ip.is_reserved
     parts = end.host.rstrip(".").lower().split(".")
-    return len(parts) > 1 and parts[-1] not in _OF_ITS_OWN and not parts[-1].isdecimal()
+    return len(parts) > 1 and parts[-1] not in _OF_ITS_OWN and not _NUMBER.fullmatch(parts[-1])
 
 
 async def _reached(proxy: Proxy) -> trio.SocketStream:

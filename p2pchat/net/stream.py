@@ -78,6 +78,11 @@ class MuxStream(Stream):
         """IP literal and port at the other end of the connection; None if it is relayed."""
         return self._mux.get_remote_address()
 
+    @property
+    def is_lost(self) -> bool:
+        """See :class:`~p2pchat.net.transport.Stream`."""
+        return self._mux.lost or self._stream.reset_received
+
     def adopt(self) -> None:
         """See :class:`~p2pchat.net.transport.Stream`."""
         super().adopt()

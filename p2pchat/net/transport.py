@@ -54,6 +54,11 @@ class Stream(Protocol):
         """The IP literal at the other end of the connection; None when it is relayed. For quotas, never for a log."""
         ...
 
+    @property
+    def is_lost(self) -> bool:
+        """It was reset, or its connection is gone, as far as that is known: whatever is written reaches nobody."""
+        return False
+
     async def read(self, max_bytes: int) -> bytes:
         """Up to ``max_bytes``, at least one; ``b""`` at the remote's clean end.
 

@@ -48,7 +48,7 @@ _FRAME_US: Final = 10.0
 _CONTROL_US: Final = 100.0
 _BYTES_A_FRAME: Final = 16
 _FREE_FRAMES: Final = 2
-_SLICE_BYTES: Final = 16_384  # between two looks at the cost
+_SLICE_BYTES: Final = 4_096  # between two looks at the cost: of empty frames that is what a handshake may cost
 _OWED_BYTES: Final = 1_024  # of answers to pings that the peer does not read
 _NORMAL, _TEXT, _POLICY = 1000, 1003, 1008  # RFC 6455, 7.4.1
 

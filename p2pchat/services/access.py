@@ -65,23 +65,31 @@ class AccessKeeper:
         unhook = context.bus.hook(self._heard)
         context.renew_access, context.nodes_changed = self._renew, self._note
         try:
-            await self._apply()
+            await self._until_applied()
             task_status.started()
             while True:
                 await self._news.wait()
-                self._news = trio.Event()
-                try:
-                    await self._apply()
-                except StoreError as error:  # a full disk voids reads, too, and space comes back
-                    log.warning("access.store_failed", error=cause(error))
-                    await trio.sleep(_STORE_RETRY_S)
-                    self._note()
+                await self._until_applied()
         finally:
             unhook()
             context.renew_access, context.nodes_changed = keep_access, forget_nodes
 
+    async def _until_applied(self) -> None:
+        while True:
+            self._news = trio.Event()
+            try:
+                await self._apply()
+                return
+            except StoreError as error:  # a full disk voids reads, too, and space comes back
+                log.warning("access.store_failed", error=cause(error))
+                await trio.sleep(_STORE_RETRY_S)
+
     async def _renew(self) -> None:
-        await self._apply()
+        try:
+            await self._apply()
+        except StoreError:  # it is written down, and counts as soon as it can be read
+            self._note()
+            raise
         self._changed()
 
     async def _apply(self) -> None:

@@ -21,7 +21,7 @@ import structlog
 import trio
 
 from p2pchat.base.errors import NetError, PeerError, StoreError
-from p2pchat.base.limits import MAILBOX_IDLE_S, MAILBOX_OWNER_BYTES, MAILBOX_OWNERS
+from p2pchat.base.limits import MAILBOX_IDLE_S, MAILBOX_LOOK_S, MAILBOX_OWNER_BYTES, MAILBOX_OWNERS
 from p2pchat.base.refusals import Refusal
 from p2pchat.core import mailbox as wire
 from p2pchat.core.codec import encode
@@ -264,7 +264,12 @@ class Desk:
                 if listed.boxes:
                     return listed
                 with self._share.waiting():
-                    await arrived()
+                    while not self._stream.is_lost:  # else who asks and leaves, again and again, would be waited for
+                        with trio.move_on_after(MAILBOX_LOOK_S):
+                            await arrived()
+                            break
+                    else:
+                        raise NetError("the owner has left")
         return await self._listed(request, of)
 
     async def _listed(self, request: wire.List, of: int) -> wire.Listed:

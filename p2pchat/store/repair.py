@@ -37,6 +37,7 @@ _TABLES: Final = ("meta", "session", *KEPT)
 """What :func:`p2pchat.store.backup.read` looks at."""
 
 _PAGE_ROWS: Final = 256
+_TIME: Final = "%Y%m%d-%H%M%S"
 _HIGHEST: Final = (1 << 63) - 1
 _LISTED: Final = 1_000_000  # damaged pages that are counted
 
@@ -345,10 +346,11 @@ def _swapped(path: Path, whole: Path) -> Path:
     The old one leaves its place first, and its log after it: a log beside another database would be read into that.
     """
     if path.exists():
-        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
+        aside = _free_name(path)
         path.rename(aside)
-    else:
-        aside = max(path.parent.glob(f"{path.name}.damaged-*[0-9]"), default=path)
+    else:  # the last that was renamed, which is not that of the latest name where the clock was set back
+        renamed = path.parent.glob(f"{path.name}.damaged-*[0-9]")
+        aside = max(renamed, key=lambda each: each.stat().st_ctime_ns, default=path)
     log = _beside(path, "-wal")
     if log.exists():
         log.rename(_beside(aside, "-wal"))
@@ -356,6 +358,14 @@ def _swapped(path: Path, whole: Path) -> Path:
     sync_directory(path.parent)
     whole.rename(path)
     sync_directory(path.parent)
+    return aside
+
+
+def _free_name(path: Path) -> Path:
+    """For the damaged database, beside the others: of two with one name the first would be gone."""
+    at = time.time()
+    while (aside := path.with_name(f"{path.name}.damaged-{time.strftime(_TIME, time.gmtime(at))}")).exists():
+        at += 1
     return aside
 
 

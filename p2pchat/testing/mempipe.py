@@ -59,6 +59,11 @@ class Pipe:
         """Whether nothing more will be written."""
         return self._broken is not None or self._end_at is not None
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing is read or written any more."""
+        return self._broken is not None
+
     def break_off(self, why: str) -> None:
         """From now on reads and writes raise NetError."""
         self._broken = self._broken or why
@@ -137,6 +142,11 @@ class MemoryStream(Stream):
     def remote_host(self) -> str | None:
         """The other node's IP literal; None through a relay."""
         return self._host
+
+    @property
+    def is_lost(self) -> bool:
+        """See :class:`p2pchat.net.transport.Stream`."""
+        return self._incoming.is_broken
 
     async def read(self, max_bytes: int) -> bytes:
         """See :class:`p2pchat.net.transport.Stream`."""

@@ -75,6 +75,24 @@ async def test_in_the_mode_lan_no_name_is_resolved(monkeypatch: pytest.MonkeyPat
             assert "localhost" not in str(caught.value)
 
 
+async def test_a_name_of_tors_is_not_resolved_to_see_whether_a_rule_forbids_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    async def resolve(*arguments: object, **_: object) -> list[object]:
+        asked.append(arguments)
+        raise OSError
+
+    onion = parse_address(f"/dns4/{'a' * 56}.onion/tcp/4001")[0]
+    async with two() as (a, b, _):
+        monkeypatch.setattr(trio.socket, "getaddrinfo", resolve)
+        await a.restrict(Access(networks={ipaddress.ip_network("192.0.2.0/24"): False}))
+        with pytest.raises(NetError):
+            await a.dial(b.peer_id, [onion])
+        with pytest.raises(NetError):
+            await a.confirm(b.peer_id, onion)
+        assert asked == []
+
+
 async def test_who_is_refused_is_counted_and_who_is_not_dialled_is_not() -> None:
     async with two() as (a, b, _):
         await b.restrict(Access(networks={LOOPBACK: False}))

@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
+from wsproto import WSConnection
 
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
@@ -250,6 +251,29 @@ async def test_frames_that_carry_nothing_are_bounded(junk: bytes) -> None:
         if junk != ws_frame(BINARY, b"\0"):  # that is refused as what it carries as well
             assert b.refusals[Refusal.CONNECTION_EXCESSIVE] == 1
         assert await speaks(a, b)
+
+
+@pytest.mark.parametrize("junk", [ws_frame(FINAL | PING), ws_frame(FINAL | BINARY)])
+async def test_what_comes_at_once_is_not_looked_through_before_it_is_seen_what_it_costs(
+    junk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = 0
+    receive = WSConnection.receive_data
+
+    def count(self: WSConnection, data: bytes) -> None:
+        nonlocal looked_at
+        looked_at += len(data)
+        receive(self, data)
+
+    async with two_hosts(WEBSOCKET) as (_, b):
+        async with opened(b) as stream:
+            monkeypatch.setattr(WSConnection, "receive_data", count)
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(junk * 10_000)
+            await drained(stream)
+        await until(lambda: b._entrance._gate._held == 0)
+        assert b.refusals[Refusal.CONNECTION_EXCESSIVE] == 1
+        assert looked_at < 13_000  # 2 to 10 ms for each connection that is tried anew
 
 
 async def test_a_frame_of_any_length_is_taken_as_it_comes_and_pings_are_answered() -> None:

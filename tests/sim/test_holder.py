@@ -197,6 +197,31 @@ async def test_a_waiting_list_is_answered_when_a_box_comes_or_the_time_is_over(a
                 assert 100 <= trio.current_time() - started < 101
 
 
+async def test_who_waits_for_boxes_and_leaves_is_not_waited_for(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, answer = 0, desk.Desk._list
+
+    async def count(self: desk.Desk, request: List, of: int) -> Answer:
+        nonlocal waiting
+        waiting += 1
+        try:
+            return await answer(self, request, of)
+        finally:
+            waiting -= 1
+
+    monkeypatch.setattr(desk.Desk, "_list", count)
+    async with scene() as scenery:
+        box = scenery.box
+        for _ in range(5):
+            async with talk(scenery.owner, scenery.holder) as owner:
+                with trio.move_on_after(5):
+                    await owner.ask_as(box.owner, listing(wait_s=300, of=box))
+                assert waiting
+        await trio.sleep(limits.MAILBOX_LOOK_S)
+        assert waiting == 0
+
+
 async def test_a_stream_on_which_nothing_is_asked_ends(autojump_clock: MockClock) -> None:
     async with scene() as scenery, talk(scenery.depositor, scenery.holder) as depositor:
         started = trio.current_time()

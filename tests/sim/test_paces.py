@@ -25,6 +25,11 @@ class End(Stream):
     def __init__(self, name: str, host: str | None) -> None:
         self._peer = PeerId(name.encode())
         self._host = host
+        self.is_gone = False
+
+    @property
+    def is_lost(self) -> bool:
+        return self.is_gone
 
     @property
     def peer(self) -> PeerId:
@@ -95,6 +100,32 @@ async def test_through_relays_all_are_one_network(autojump_clock: MockClock) -> 
         if await took_s(pace, End(f"behind a relay {number}", None), 1_000):
             break
     assert number == pytest.approx(limits.REQUESTS_PREFIX_US / 1_000, rel=0.01)
+
+
+@pytest.mark.parametrize("networks", [1, 10], ids=["of its network", "at all"])
+async def test_who_comes_asks_and_leaves_holds_up_nobody_and_is_forgotten(
+    autojump_clock: MockClock, networks: int
+) -> None:
+    pace, gone = Pace(Refusals()), 0
+    streams = [End(f"fleeting {number}", f"8.8.{number % networks}.8") for number in range(20_000)]
+
+    async def ask(stream: End) -> None:
+        nonlocal gone
+        try:
+            await pace.wait(stream, 1_000)
+        except NetError:
+            gone += 1
+
+    async with trio.open_nursery() as nursery:
+        for stream in streams:
+            nursery.start_soon(ask, stream)
+        await trio.sleep(0.1)
+        for stream in streams:
+            stream.is_gone = True
+        await trio.sleep(limits.REQUESTS_LOOK_S)
+        assert gone > 15_000
+        assert not any(task.name.endswith("ask") for task in nursery.child_tasks)
+        assert await took_s(pace, End("honest", "8.8.0.9"), 1_000) < 0.1
 
 
 def groups(host: str) -> list[Group]:

@@ -10,10 +10,10 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.api import objects
-from p2pchat.base.errors import NetError, UnsupportedProtocol
+from p2pchat.base.errors import DiskFull, NetError, UnsupportedProtocol
 from p2pchat.base.limits import RULES
 from p2pchat.base.refusals import Refusal
-from p2pchat.core.access import Mode
+from p2pchat.core.access import Access, Mode
 from p2pchat.net.addresses import endpoint, format_peer_id
 from p2pchat.net.autonat import AUTONAT
 from p2pchat.net.circuits import HOP, STOP
@@ -21,6 +21,7 @@ from p2pchat.net.dcutr import DCUTR
 from p2pchat.net.kad import KAD
 from p2pchat.net.mailbox import MAILBOX
 from p2pchat.net.records import RECORDS
+from p2pchat.services import access
 from p2pchat.services.context import Reach
 from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.store import rules
@@ -65,6 +66,35 @@ def name(node: Node) -> str:
 
 def host(node: Node) -> str:
     return endpoint(node.network.addresses()[0]).host
+
+
+async def test_rules_that_cannot_be_read_end_no_node_and_count_as_soon_as_they_can(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, is_ill = access.load, False
+
+    def load(tx: Tx, reach: Reach) -> Access:
+        if is_ill:
+            raise DiskFull("of another's write in the same commit")
+        return reads(tx, reach)
+
+    monkeypatch.setattr(access, "load", load)
+    async with Cluster.running() as cluster:
+        alice, bob = await meet(cluster)
+        await eventually(lambda: _is(connected(alice, bob)))
+        is_ill = True
+        with pytest.raises(DiskFull):
+            await call(alice, "net.deny", what=name(bob))
+        assert connected(alice, bob)  # what was there counts until the new rule can be read
+        await cluster.crash(bob)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cluster.start, bob)
+            await trio.sleep(60)
+            is_ill = False
+        await trio.sleep(600)
+        assert not connected(alice, bob)
+        await call(alice, "net.forget", what=name(bob))
+        await eventually(lambda: _is(connected(alice, bob)))
 
 
 @pytest.mark.parametrize("by", ["contact", "peer", "network"])

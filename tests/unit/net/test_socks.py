@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from p2pchat.base.errors import UsageError
-from p2pchat.net.socks import Credentials, Proxy, parse_proxy
+from p2pchat.net.addresses import endpoint, parse_address
+from p2pchat.net.socks import Credentials, Proxy, leads_to, parse_proxy
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,13 @@ def test_anything_else_is_refused_without_being_repeated(text: str) -> None:
 def test_no_repr_shows_it() -> None:
     shown = repr(parse_proxy("socks5://user:canary@192.0.2.77:1080"))
     assert not any(part in shown for part in ("user", "canary", "192.0.2.77", "1080"))
+
+
+@pytest.mark.parametrize("name", ["127.1", "127.0.0.1", "127.0x1", "0x7f.0.0.0X1", "1.0x", "0x7f000001", "router.lan"])
+def test_a_name_that_a_resolver_takes_for_an_address_is_not_asked_for(name: str) -> None:
+    assert not leads_to(endpoint(parse_address(f"/dns4/{name}/tcp/80")[0]))
+
+
+@pytest.mark.parametrize("name", ["example.org", "0x1.example.org", "example.x0", "example.0xyz", "1.beef"])
+def test_a_name_of_the_internet_is(name: str) -> None:
+    assert leads_to(endpoint(parse_address(f"/dns4/{name}/tcp/80")[0]))

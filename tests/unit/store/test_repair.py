@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,20 @@ def test_pages_that_do_not_open_cost_what_is_in_them_and_no_more(path: Path, tmp
     assert new.root.public == old.root.public
     assert new.cert.epoch_ms > old.cert.epoch_ms  # a new device: no key of the old one is used again
     assert inspect(path, KEY).sound
+
+
+def test_a_damaged_database_takes_the_place_of_no_other(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW_MS / 1000)
+    asides: list[Path] = []
+    for _ in range(2):
+        flip(path, pages_of(path, KEY, "message")[1])
+        aside = salvage(path, KEY, SeededEntropy(2), NOW_MS).aside
+        assert aside is not None
+        asides.append(aside)
+    assert sorted(tmp_path.glob("*damaged*[0-9]")) == sorted(asides)
+    assert len(set(asides)) == 2
 
 
 def test_what_is_only_in_the_log_is_saved_too(path: Path, tmp_path: Path) -> None:
