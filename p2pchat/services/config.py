@@ -145,6 +145,14 @@ def _file(path: Path) -> dict[str, object]:
     return _parsed(text)
 
 
+def is_secret(path: Path) -> bool:
+    """Whether the configuration file holds a password; false where it says nothing that could be understood."""
+    try:
+        return _CREDENTIALS_END in str(_file(path).get("net.proxy", ""))
+    except UsageError:
+        return False
+
+
 def check(toml: bytes) -> None:
     """That this program takes ``toml`` as a configuration file.
 
