@@ -182,10 +182,12 @@ def _port(paths: ProfilePaths) -> Finding:
     from p2pchat.net.addresses import endpoint, parse_address
 
     try:
-        listen = config.load(paths.config_file, os.environ, {}).listen
-        ends = [endpoint(parse_address(text)[0]) for text in listen]
+        loaded = config.load(paths.config_file, os.environ, {})
+        ends = [endpoint(parse_address(text)[0]) for text in loaded.listen]
     except UsageError:  # the configuration is told of by itself
         return found("port.any")
+    if loaded.proxy and not ends:
+        return found("port.proxied")
     for end in ends:
         if not end.port:
             continue

@@ -1,4 +1,4 @@
-"""What goes together with a proxy (``net.proxy``), for the daemon that starts and for the doctor that says whether it would."""
+"""What goes together with a proxy (``net.proxy``): for the daemon that starts, and the doctor who says if it would."""
 
 from __future__ import annotations
 

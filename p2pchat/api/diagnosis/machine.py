@@ -254,6 +254,7 @@ SAID: Final[dict[str, Said]] = {
     "port.free": Said("ok", "The ports on which the node is to listen are free."),
     "port.listening": Said("ok", "The node listens at port {port}."),
     "port.any": Said("ok", "No port is named: the node takes one that is free."),
+    "port.proxied": Said("ok", "The node listens at no port: connections leave through a proxy (net.proxy)."),
     "port.taken": Said(
         "failed",
         "Another program has port {port}, on which the node is to listen: the daemon does not start.",
