@@ -196,6 +196,8 @@ def _port(paths: ProfilePaths) -> Finding:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return found("port.taken", port=end.port, path=str(paths.config_file))
+            if error.errno == errno.EACCES:
+                return found("port.forbidden", port=end.port, path=str(paths.config_file))
             reason = str(error.strerror)
             return found("port.refused", port=end.port, reason=reason, path=str(paths.config_file))
     return found("port.free") if any(end.port for end in ends) else found("port.any")

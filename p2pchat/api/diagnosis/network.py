@@ -118,10 +118,10 @@ SAID: Final[dict[str, Said]] = {
     ),
     "bootstrap.proxy_unusable": Said(
         "failed",
-        "The proxy lets no connection out: nobody answers there, or what answers is no SOCKS5 proxy or refuses this node "
-        "(net.proxy).",
-        "Look whether it is running, and whether net.proxy says where, and its password. Nothing goes around it; the "
-        "node asks it again by itself.",
+        "The proxy lets no connection out: nobody answers there, or what answers is no SOCKS5 proxy or refuses this "
+        "node (net.proxy).",
+        "Look whether it is running, and whether net.proxy says where, and its password. Nothing goes around it; "
+        "the node asks it again by itself.",
     ),
     "bootstrap.proxied_alone": Said(
         "warning",
