@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from trio.testing import MockClock
 from p2pchat.api.diagnosis import Finding, advice, text
 from p2pchat.base.errors import NetError
 from p2pchat.control.dispatch import Methods
+from p2pchat.core.access import Access
 from p2pchat.net.addresses import from_socket
 from p2pchat.net.transport import Network, Standing
 from p2pchat.services.context import Tried
@@ -203,6 +205,15 @@ async def test_a_node_that_does_not_answer_at_its_own_addresses(autojump_clock: 
         alice = await cluster.add("Alice", ALICE)
         cluster.network.hide(alice.network)
         assert (await examined(alice, Passers(cluster)))["test"].code == "test.no_answer"
+
+
+async def test_whom_the_users_own_rules_keep_away_is_no_firewall(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice = await cluster.add("Alice", ALICE)
+        nobody = Access(networks={ip_network(each): False for each in ("0.0.0.0/0", "::/0")})
+        running(alice).access = nobody
+        await alice.network.restrict(nobody)
+        assert (await examined(alice, Passers(cluster)))["test"].code == "test.denied"
 
 
 async def test_a_check_that_cannot_be_made_spoils_no_other(autojump_clock: MockClock) -> None:

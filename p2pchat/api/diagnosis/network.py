@@ -222,5 +222,8 @@ SAID: Final[dict[str, Said]] = {
     "test.proxied": Said(
         "skipped", "Not sent: it takes a second node on this machine, which would go around the proxy (net.proxy)."
     ),
+    "test.denied": Said(
+        "skipped", "Not sent: your rules keep strangers away, and the one that would bring it ({program} net rules)."
+    ),
     "test.nowhere": Said("skipped", "Not sent: the node has no address to which it could go."),
 }
