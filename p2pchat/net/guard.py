@@ -16,7 +16,7 @@ guard  defect in 0.8.1                                                          
 10-12  mDNS writes from foreign threads; relay and hole punching need help             not used: own :mod:`~.circuits`
 13     QUIC does not notice a dead server                                              not offered: TCP alone
 14     GossipSub loses messages                                                        not used
-15     logs name peers and addresses, some through the root logger                     :func:`quiet_library_logs`
+15     logs name peers and addresses, some through the root logger                     :mod:`~.quiet`
 16     idle sockets keep honest peers out for a while                                  :mod:`~.admission`
 17     a window update a read, four locks a write                                      :mod:`~.stream`, Yamux
 18     at a closed window Yamux polls and fails after 5 s; IPv6 peers have no address  :class:`WindowedStream`, tcp
@@ -31,12 +31,10 @@ guard  defect in 0.8.1                                                          
 
 from __future__ import annotations
 
-import logging
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
-import libp2p.network.connection.swarm_connection as swarm_connection
 import libp2p.stream_muxer.yamux.yamux as yamux
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
@@ -61,6 +59,7 @@ from p2pchat.base.ids import PeerId
 from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core.allowance import Allowance
 from p2pchat.net.secured import LeanSession
+from p2pchat.net.unread import Unread
 
 if TYPE_CHECKING:
     from libp2p.abc import IMuxedConn, IRawConnection, ISecureConn
@@ -76,21 +75,6 @@ _CONTROL_US: Final = 100.0
 _DROPPED_BYTES_A_US: Final = 16  # what was on its way to a stream that was reset: a window or two
 _ANSWERS_BYTES: Final = 64 * yamux.HEADER_SIZE
 _UNLIMITED: Final = 1_000_000  # InboundGate and the host bound connections; the library's own counting is switched off
-
-
-def quiet_library_logs() -> None:
-    """Silence libp2p: its lines hold PeerIDs, addresses and values, and what matters is raised to us (guard 15).
-
-    A level would not do. Some of its loggers set their own; without a handler Python writes warnings to stderr; with
-    LIBP2P_DEBUG set they write to a file; and swarm_connection uses the root logger, which installs a handler first.
-    """
-    tree = logging.getLogger("libp2p")
-    tree.propagate = False
-    tree.handlers = [logging.NullHandler()]
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith("libp2p."):
-            logging.getLogger(name).handlers.clear()
-    swarm_connection.logging = logging.getLogger("libp2p.network.swarm_connection")  # type: ignore[attr-defined,assignment]
 
 
 class WindowedStream(yamux.YamuxStream):
@@ -138,15 +122,17 @@ class GuardedYamux(yamux.Yamux):
 
     Args:
         refusals: where it is counted that the peer asked for too much.
+        strangers: what is not read of them all.
     """
 
     def __init__(
-        self, secured_conn: ISecureConn, peer_id: ID, is_initiator: bool, refusals: Refusals | None = None
+        self, conn: ISecureConn, peer_id: ID, is_initiator: bool, refusals: Refusals, strangers: Unread
     ) -> None:
-        super().__init__(secured_conn, peer_id, is_initiator)
-        self._refusals = refusals or Refusals()
+        super().__init__(conn, peer_id, is_initiator)
+        self._refusals = refusals
+        self._strangers = strangers
         self._allowance = Allowance(limits.MUX_BURST_US, limits.MUX_US_PER_S, trio.current_time())
-        self._session = cast(LeanSession, secured_conn)
+        self._session = cast(LeanSession, conn)
         self._session.take = self._take_plain
         self._read_task: trio.lowlevel.Task | None = None
         self._answers = bytearray()
@@ -249,14 +235,19 @@ class GuardedYamux(yamux.Yamux):
             return await self._session.read_body(length)
         raise trio.TooSlowError  # never: fail_after has raised it
 
+    @property
+    def unread(self) -> int:
+        """Bytes that have come and that nobody has read yet."""
+        return sum(map(len, self.stream_buffers.values()))
+
     def _has_room(self, length: int) -> bool:
-        held = sum(map(len, self.stream_buffers.values())) + length
-        if length > yamux.DEFAULT_WINDOW_SIZE or held <= limits.BUFFERED_OF_STRANGER_BYTES:
+        held = self.unread + length
+        if length > yamux.DEFAULT_WINDOW_SIZE or held <= limits.BUFFERED_FREE_BYTES:
             return length <= yamux.DEFAULT_WINDOW_SIZE
-        is_wanted = self.is_kept or self.has_own_streams
-        most = limits.BUFFERED_PER_CONNECTION_BYTES if is_wanted else limits.BUFFERED_OF_STRANGER_BYTES
-        windows = len(self._adopted & self.stream_buffers.keys()) * yamux.DEFAULT_WINDOW_SIZE
-        return held <= most + windows
+        held -= len(self._adopted & self.stream_buffers.keys()) * yamux.DEFAULT_WINDOW_SIZE
+        if self.is_kept or self.has_own_streams:
+            return held <= limits.BUFFERED_PER_CONNECTION_BYTES
+        return held <= limits.BUFFERED_OF_STRANGER_BYTES and self._strangers.takes(self, held)
 
     def adopted(self, stream: WindowedStream) -> None:
         """It brings the room for its window along: many such streams, all with a slow reader behind, are no misuse."""
@@ -309,7 +300,8 @@ class Upgrader(TransportUpgrader):
         refusals: Refusals | None = None,
         lets_stay: Callable[[PeerId, str | None], bool] = lambda _peer, _host: True,
     ) -> None:
-        self._refusals = refusals
+        self._refusals = refusals or Refusals()
+        self._strangers = Unread(limits.BUFFERED_OF_STRANGERS_BYTES, limits.BUFFERED_FREE_BYTES)
         self._lets_stay = lets_stay
         noise = NoiseTransport(keys, noise_privkey=create_x25519().private_key)
         super().__init__({NOISE: noise}, {YAMUX: GuardedYamux}, int(limits.HANDSHAKE_S))
@@ -342,7 +334,7 @@ class Upgrader(TransportUpgrader):
         except MultiselectError as error:
             raise MuxerUpgradeFailure("no common muxer") from error
         peer = conn.get_remote_peer() if peer_id == ANYBODY else peer_id
-        return GuardedYamux(conn, peer, conn.is_initiator, self._refusals)
+        return GuardedYamux(conn, peer, conn.is_initiator, self._refusals, self._strangers)
 
 
 class GuardedSwarm(Swarm):

@@ -30,11 +30,12 @@ from p2pchat.net.connections import Connection, Connections, abort
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.entrance import Entrance
-from p2pchat.net.guard import GuardedSwarm, GuardedYamux, quiet_library_logs
+from p2pchat.net.guard import GuardedSwarm, GuardedYamux
 from p2pchat.net.handlers import Handlers
 from p2pchat.net.inbound import Inbound
 from p2pchat.net.outgoing import Outgoing
 from p2pchat.net.pace import IDENTIFY_US, Pace
+from p2pchat.net.quiet import quiet_library_logs
 from p2pchat.net.relayed import Adoption
 from p2pchat.net.stream import MuxStream, library_errors
 from p2pchat.net.transport import (

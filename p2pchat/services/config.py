@@ -108,7 +108,7 @@ def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]
             password where others may read it.
     """
     config = _merged(Config(), _file(path), "The configuration file")
-    if _CREDENTIALS_END in config.proxy and path.stat().st_mode & 0o077:
+    if holds_password(path) and path.stat().st_mode & 0o077:
         raise UsageError(
             "The configuration file holds the proxy's password, and others may read it: chmod 600 it.",
             data={"param": "net.proxy"},
@@ -145,12 +145,9 @@ def _file(path: Path) -> dict[str, object]:
     return _parsed(text)
 
 
-def is_secret(path: Path) -> bool:
-    """Whether the configuration file holds a password; false where it says nothing that could be understood."""
-    try:
-        return _CREDENTIALS_END in str(_file(path).get("net.proxy", ""))
-    except UsageError:
-        return False
+def holds_password(path: Path) -> bool:
+    """Whether the TOML file holds the proxy's password, whoever may read it. Raises: UsageError: as :func:`load`."""
+    return _CREDENTIALS_END in _merged(Config(), _file(path), "The configuration file").proxy
 
 
 def check(toml: bytes) -> None:

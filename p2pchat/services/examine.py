@@ -177,7 +177,10 @@ def _forbidden(files: Files, path: Path) -> int:
     """The bits that others must not have. A configuration file may be read, unless it holds a password."""
     if path != files.settings:
         return 0o077
-    return 0o077 if config.is_secret(path) else 0o022
+    try:
+        return 0o077 if config.holds_password(path) else 0o022
+    except UsageError:  # which is told by itself
+        return 0o022
 
 
 def _mode(path: Path) -> int | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from p2pchat.net.guard import quiet_library_logs
+from p2pchat.net.quiet import quiet_library_logs
 from tests.fuzz.campaign import TARGETS, Report, run
 from tests.fuzz.daemon import pair
 from tests.fuzz.decoders import __main__ as decoders

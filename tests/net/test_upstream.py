@@ -35,7 +35,7 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
-from p2pchat.net.guard import quiet_library_logs
+from p2pchat.net.quiet import quiet_library_logs
 from tests.net.hosts import cancel_at_step
 from tests.net.network_contract import until
 

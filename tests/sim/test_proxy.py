@@ -73,7 +73,7 @@ async def test_a_proxy_that_cannot_be_used_is_what_it_complains_of(autojump_cloc
         context = context_of(alice)
         async with joining(alice, (NOBODY,)):
             await trio.sleep(10)
-            assert "no other node answers through the proxy; asked: 1 named" in context.health.alone
+            assert "no other node answers through the proxy; asked: 1 node named by the user" in context.health.alone
             context.health.proxy = "the proxy cannot be reached"
             await trio.sleep(3_600)
             assert context.health.alone == "the proxy cannot be reached"

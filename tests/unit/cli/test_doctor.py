@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -223,17 +224,21 @@ def test_a_socket_of_another_user(home: Path) -> None:
     assert seen() == "foreign"
 
 
-def test_a_socket_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    with TemporaryDirectory() as home:  # a socket's path may have 107 bytes, and those of pytest's folders are long
+        _look_elsewhere(Path(home), monkeypatch)
+
+
+def _look_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("P2PCHAT_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
-    # a short name: the path of a socket ends at 107 bytes, and a worker of pytest-xdist has a deep folder
-    assert seen("zzdt") == "no_runtime_folder"
-    there = ProfilePaths("zzdt").socket
+    assert seen("zz-doctor-test") == "no_runtime_folder"
+    there = ProfilePaths("zz-doctor-test").socket
     with listening(there, lambda connection: connection.close()):
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-        client, finding = socket_look.look(Invocation("zzdt"))
+        client, finding = socket_look.look(Invocation("zz-doctor-test"))
         assert (client, finding.code, finding.facts) == (None, "socket.elsewhere", {"path": str(there)})
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(there))
