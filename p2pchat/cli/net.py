@@ -62,7 +62,7 @@ def bootstrap(invocation: Invocation, address: str) -> None:
     _connect(invocation, "net.bootstrap", address)
 
 
-@net.command()
+@net.command(epilog="Examples: `p2pchat net allow Bob`; `p2pchat net allow 192.168.0.0/16`")
 @click.argument("what")
 @click.option("--idempotency-key", metavar="K", help="The same key allows once.")
 @json_option
@@ -72,7 +72,10 @@ def allow(invocation: Invocation, what: str, idempotency_key: str | None) -> Non
     _say(invocation, "net.allow", what, idempotency_key, "allowed")
 
 
-@net.command()
+@net.command(
+    epilog="Examples: `p2pchat net deny 192.0.2.0/24`; `p2pchat net deny 2001:db8::1`; `p2pchat net deny Bob`; "
+    "`p2pchat net deny 12D3KooW…`"
+)
 @click.argument("what")
 @click.option("--idempotency-key", metavar="K", help="The same key denies once.")
 @json_option
@@ -85,7 +88,7 @@ def deny(invocation: Invocation, what: str, idempotency_key: str | None) -> None
     _say(invocation, "net.deny", what, idempotency_key, "denied")
 
 
-@net.command()
+@net.command(epilog="Examples: `p2pchat net forget 192.0.2.0/24`; `p2pchat net forget Bob`")
 @click.argument("what")
 @click.option("--idempotency-key", metavar="K", help="The same key forgets once.")
 @json_option
@@ -95,7 +98,7 @@ def forget(invocation: Invocation, what: str, idempotency_key: str | None) -> No
     _say(invocation, "net.forget", what, idempotency_key, "no rule any more about")
 
 
-@net.command()
+@net.command(epilog="Examples: `p2pchat net rules`; `p2pchat net rules --json | jq -r 'select(.allow | not) | .what'`")
 @json_option
 @pass_invocation
 def rules(invocation: Invocation) -> None:

@@ -23,7 +23,10 @@ _LINKS: Final = 64  # as many as the daemon takes at once
 _TRUST: Final = "Nobody has signed this: whoever wrote it chooses through whom you begin."
 
 
-@click.command()
+@click.command(
+    epilog="Examples: `p2pchat net export nodes.txt`; `p2pchat net export --own --nodes 0 --qr` shows this node alone; "
+    "`p2pchat net export --lan - | ssh HOST p2pchat net import -`"
+)
 @click.option("--nodes", "count", type=click.IntRange(0, 64), metavar="N", help="How many at most, 0 to 64 (16).")
 @click.option("--own", is_flag=True, help="This node as well, with its addresses.")
 @click.option("--lan", is_flag=True, help="Addresses that work on the local network alone, too.")
@@ -37,6 +40,8 @@ def export(invocation: Invocation, count: int | None, own: bool, lan: bool, qr: 
     They are nodes that this one has reached. Whoever reads the file learns that this node knows them, and with --own
     where it is.
     """
+    if count == 0 and not own:
+        raise ApiError("INVALID_PARAMS", "--nodes 0 leaves this node alone to be told of, and that is with --own.")
     reply = invocation.call("net.export", nodes=count, own=own or None, lan=lan or None)
     links = texts(reply, "links")
     if not links:
@@ -60,7 +65,7 @@ def _head() -> str:
     return f"# p2pchat nodes, {time.strftime('%Y-%m-%d', time.gmtime())}"
 
 
-@click.command(name="import")
+@click.command(name="import", epilog="Examples: `p2pchat net import nodes.txt`; `p2pchat net import p2pchat:…`")
 @click.argument("sources", metavar="FILE|-|LINK…", nargs=-1, required=True)
 @click.option("--idempotency-key", metavar="K", help="The same key imports once.")
 @json_option

@@ -51,7 +51,7 @@ def decode_link(text: str, param: str = "link") -> bytes:
         raise _refused(param, f"is no link; one begins with {_SCHEME}")
     payload = _payload(bare.removeprefix(_SCHEME))
     if payload is None:
-        raise _refused(param, "is a link that was cut off or mistyped")
+        raise _refused(param, "was cut off or mistyped")
     if len(payload) > PAYLOAD_BYTES:
         raise _refused(param, "is too long for a link")
     return payload

@@ -182,10 +182,12 @@ def _port(paths: ProfilePaths) -> Finding:
     from p2pchat.net.addresses import endpoint, parse_address
 
     try:
-        listen = config.load(paths.config_file, os.environ, {}).listen
-        ends = [endpoint(parse_address(text)[0]) for text in listen]
+        loaded = config.load(paths.config_file, os.environ, {})
+        ends = [endpoint(parse_address(text)[0]) for text in loaded.listen]
     except UsageError:  # the configuration is told of by itself
         return found("port.any")
+    if loaded.proxy and not ends:
+        return found("port.proxied")
     for end in ends:
         if not end.port:
             continue
@@ -194,6 +196,8 @@ def _port(paths: ProfilePaths) -> Finding:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return found("port.taken", port=end.port, path=str(paths.config_file))
+            if error.errno == errno.EACCES:
+                return found("port.forbidden", port=end.port, path=str(paths.config_file))
             reason = str(error.strerror)
             return found("port.refused", port=end.port, reason=reason, path=str(paths.config_file))
     return found("port.free") if any(end.port for end in ends) else found("port.any")

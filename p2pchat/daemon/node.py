@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,6 @@ import trio
 import p2pchat
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import InternalError, P2PChatError, UsageError, WrongPassphrase
-from p2pchat.base.ids import Address
 from p2pchat.control.dispatch import Dispatch, Methods
 from p2pchat.control.locked import locked
 from p2pchat.control.server import Server
@@ -39,9 +38,9 @@ from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
 from p2pchat.daemon.unlocked import Settings, Unlocked, unlocked
-from p2pchat.net.addresses import Scope, endpoint, parse_address, scope_of
+from p2pchat.net.addresses import parse_address
 from p2pchat.net.dnsaddr import Entry, parse_entry
-from p2pchat.net.socks import parse_proxy
+from p2pchat.services.behind_proxy import proxy_of
 from p2pchat.services.config import HOUR_S, Config
 from p2pchat.services.context import Reach
 from p2pchat.services.defects import report_defect
@@ -80,27 +79,12 @@ def parse(config: Config) -> Settings:
         relay_use=config.relay_use,
         mode=config.mode,
     )
-    proxy = parse_proxy(config.proxy) if config.proxy else None
+    proxy = proxy_of(config, listen)
     if proxy is not None:
-        _check_behind_proxy(listen, reach)
         reach = replace(
             reach, lan=False, relay_offer="off", public_dht=False, announce=False, mapping=False, proxy=True
         )
     return Settings(listen, bootstrap, config.mailbox_ttl_hours * HOUR_S, reach, proxy)
-
-
-def _check_behind_proxy(listen: Sequence[Address], reach: Reach) -> None:
-    if reach.mode == "lan":
-        raise UsageError(
-            "net.mode is lan, and net.proxy leads to the internet alone: take one of them away.",
-            data={"param": "net.proxy"},
-        )
-    if any(scope_of(endpoint(address).host) is not Scope.LOOPBACK for address in listen):
-        raise UsageError(
-            "With net.proxy this node listens on 127.0.0.1 or ::1 alone, where an onion service may lead: whoever "
-            "reached another address would know where it is.",
-            data={"param": "listen"},
-        )
 
 
 def _entry(text: str, param: str) -> Entry:

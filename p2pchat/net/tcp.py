@@ -151,7 +151,8 @@ async def bind(addresses: Sequence[Address]) -> list[trio.SocketListener]:
     """Open a listening socket an address, all or none.
 
     Raises:
-        NetError: ``ADDRESS_IN_USE``, or the address is not one of this machine.
+        NetError: ``ADDRESS_IN_USE``; ``FORBIDDEN``: the port needs rights; ``INVALID_PARAMS``: the address is not one
+            of this machine.
         UsageError: an address cannot be listened on (a name, a relay).
     """
     listeners: list[trio.SocketListener] = []
@@ -289,9 +290,10 @@ def _bind_error(error: OSError, port: int) -> NetError:
     if error.errno == errno.EACCES:
         return NetError(
             f"Port {port} needs rights that this user does not have: give the program CAP_NET_BIND_SERVICE, or set "
-            f"`sysctl net.ipv4.ip_unprivileged_port_start={port}`; or choose a port above 1023."
+            f"`sysctl net.ipv4.ip_unprivileged_port_start={port}`; or choose a port above 1023.",
+            name="FORBIDDEN",
         )
-    return NetError("An address to listen on is not one of this machine.")
+    return NetError("An address to listen on is not one of this machine.", name="INVALID_PARAMS")
 
 
 def _keep_alive(stream: trio.SocketStream) -> None:

@@ -53,7 +53,7 @@ async def examine_unlocked(context: Context, files: Files | None, *, send: bool)
     findings = _by_name(by_files)
     findings["clock"] = _clock(context, findings.get("clock", found("clock.plausible")))
     port = to_self.port_of(context.network)
-    findings["port"] = found("port.listening", port=port) if port else found("port.any")
+    findings["port"] = _port(context, port)
 
     async def put(name: str, look: Callable[[], Awaitable[Finding]]) -> None:
         try:
@@ -71,13 +71,15 @@ async def examine_unlocked(context: Context, files: Files | None, *, send: bool)
         else:
             findings["device"] = found("device.newest")
             findings["addresses"] = _addresses(context)
-            findings["mapping"] = found(f"mapping.{context.health.mapping}", port=port)
+            findings["mapping"] = _mapping(context, port)
             findings["bootstrap"] = _bootstrap(context)
             findings["dht"] = _dht(context)
             findings["relays"] = _relays(context)
             nursery.start_soon(put, "mailboxes", partial(context.db.run, _mailboxes))
             nursery.start_soon(put, "nat", partial(observed.look, context, stranger))
-            if stranger is None:
+            if context.reach.proxy:
+                findings["test"] = found("test.proxied")
+            elif stranger is None:
                 findings["test"] = found("test.not_sent")
             else:
                 nursery.start_soon(put, "test", partial(to_self.send, context, stranger))
@@ -90,6 +92,12 @@ def _by_name(findings: Iterable[Finding]) -> dict[str, Finding]:
 
 def _in_order(findings: dict[str, Finding]) -> list[Finding]:
     return [findings[name] for name in TITLES if name in findings]
+
+
+def _port(context: Context, port: int) -> Finding:
+    if port:
+        return found("port.listening", port=port)
+    return found("port.proxied") if context.reach.proxy else found("port.any")
 
 
 def _clock(context: Context, by_files: Finding) -> Finding:
@@ -129,6 +137,8 @@ def of_integrity(seen: Integrity, files: Files) -> Finding:
 
 
 def _addresses(context: Context) -> Finding:
+    if context.reach.proxy:
+        return found("addresses.proxied")
     ends = [endpoint(address) for address in context.network.addresses()]
     scopes = {scope_of(end.host) for end in ends}
     shown = [f"[{end.host}]:{end.port}" if ":" in end.host else f"{end.host}:{end.port}" for end in ends][:_SHOWN]
@@ -139,15 +149,25 @@ def _addresses(context: Context) -> Finding:
     return found("addresses.loopback" if scopes else "addresses.none")
 
 
+def _mapping(context: Context, port: int) -> Finding:
+    if context.reach.proxy:
+        return found("mapping.proxied")
+    return (
+        found("mapping.lan_only") if context.reach.is_local else found(f"mapping.{context.health.mapping}", port=port)
+    )
+
+
 def _bootstrap(context: Context) -> Finding:
     health, peers = context.health, len(context.network.links())
     if peers:
         return found(f"bootstrap.{health.met or 'connected'}", peers=peers)
+    if health.proxy:
+        return found("bootstrap.proxy_unusable")
     if health.tried is None:
         return found("bootstrap.starting")
     known, named, names = health.tried.known, health.tried.named, health.tried.names
     if not health.tried.anybody:
-        return found("bootstrap.nobody_known")
+        return found("bootstrap.proxied_alone" if context.reach.proxy else "bootstrap.nobody_known")
     return found("bootstrap.nobody_answers", known=known, named=named, names=names)
 
 
@@ -170,7 +190,7 @@ def _relays(context: Context) -> Finding:
         return found("relays.one") if relays == 1 else found("relays.ok", relays=relays)
     if not any(link.path == "direct" for link in network.links()):
         return found("relays.alone")
-    return found("relays.none", port=to_self.port_of(network))
+    return found("relays.none_proxied") if context.reach.proxy else found("relays.none", port=to_self.port_of(network))
 
 
 def _mailboxes(tx: Tx) -> Finding:

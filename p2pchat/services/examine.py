@@ -22,7 +22,7 @@ from p2pchat.base import limits
 from p2pchat.base.errors import Corrupt, StoreError, UsageError
 from p2pchat.net.addresses import parse_address
 from p2pchat.net.dnsaddr import parse_entry
-from p2pchat.services import config
+from p2pchat.services import behind_proxy, config
 from p2pchat.store.keyfile import needs_passphrase
 
 _MIB: Final = 1 << 20
@@ -74,8 +74,8 @@ def configuration(files: Files) -> Finding:
         return found("configuration.none")
     try:
         loaded = config.load(files.settings, {}, {})
-        for text in loaded.listen:
-            parse_address(text)
+        listen = [parse_address(text)[0] for text in loaded.listen]
+        behind_proxy.proxy_of(loaded, listen)
         for text in (*loaded.bootstrap, *loaded.public_entry):
             parse_entry(text)
     except UsageError as error:

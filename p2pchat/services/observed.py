@@ -38,6 +38,8 @@ async def look(context: Context, stranger: Stranger | None) -> Finding:
     network = context.network
     if context.reach.mode == "lan":
         return found("nat.lan_only")
+    if context.reach.proxy:
+        return found("nat.proxied")
     if network.standing == "public":
         return found("nat.public")
     seen: list[Address] = []

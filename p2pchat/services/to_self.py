@@ -54,7 +54,10 @@ async def send(context: Context, stranger: Stranger) -> Finding:
             return found("test.relay_failed", relays=len(relays_of(network)))
         if not (own := network.addresses()):
             return found("test.nowhere")
-        if await _come(passer_by, network.peer_id, [own]) is None:
+        let_in = [each for each in own if context.access.may_meet(passer_by.peer_id, endpoint(each).host)]
+        if not let_in:
+            return found("test.denied")
+        if await _come(passer_by, network.peer_id, [let_in]) is None:
             return found("test.no_answer")
     inbound = sum(link.inbound and link.peer != passer_by.peer_id for link in network.links())
     return found("test.local_network", inbound=inbound) if inbound else found("test.this_machine")

@@ -40,7 +40,7 @@ _NO_RIGHT: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 _PAGE: Final = 4096
 
 DAMAGED: Final = (
-    "The database is damaged: nothing is written into it any more. Stop the daemon, and see what can be saved with: "
+    "The database is damaged: nothing is written into it any more, and the daemon ends. See what can be saved: "
     "p2pchat doctor --fix"
 )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,7 @@ driver_error = driver.Error
 integrity_error = driver.IntegrityError
 
 _BUSY_MS: Final = 5_000  # the driver's own
+_NO_ROOM_BYTES: Final = 64 * 1024  # the index of the write-ahead log takes 32 KiB, before anything is written
 
 _PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -70,8 +72,25 @@ def connect(path: Path | None, key: bytes) -> Connection:
         key: 32 bytes.
 
     Raises:
-        StoreError: it cannot be opened; Corrupt where the key does not fit.
+        StoreError: it cannot be opened; Corrupt where the key does not fit, DiskFull where there is no room for the
+            files that SQLite keeps beside it, of which it says "disk I/O error".
     """
+    try:
+        return _connected(path, key)
+    except StoreError as error:
+        if path is not None and not isinstance(error, Corrupt) and _is_full(path.parent):
+            raise DiskFull("The disk is full: the database cannot be opened.") from error
+        raise
+
+
+def _is_full(folder: Path) -> bool:
+    with suppress(OSError):
+        space = os.statvfs(folder)
+        return not space.f_flag & os.ST_RDONLY and space.f_bavail * space.f_frsize < _NO_ROOM_BYTES
+    return False
+
+
+def _connected(path: Path | None, key: bytes) -> Connection:
     with store_errors():
         connection: Connection = driver.connect(
             str(path) if path else ":memory:", isolation_level=None, check_same_thread=False, cached_statements=256

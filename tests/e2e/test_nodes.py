@@ -36,7 +36,7 @@ def test_a_node_that_knows_nobody_joins_by_an_imported_file_alone(
         wrong.write_text(file.read_text() + "p2pchat:1\n")
         done = p2pchat(carol.home, "net", "import", str(wrong))
         assert (done.returncode, done.stdout) == (65, b"")
-        assert b"Line 3 is a link that was cut off or mistyped; nothing was taken." in done.stderr
+        assert b"Line 3 was cut off or mistyped; nothing was taken." in done.stderr
         assert connected(carol) == set()
 
         done = p2pchat(carol.home, "net", "import", str(file))

@@ -341,8 +341,15 @@ async def test_a_port_without_the_right_to_it_says_how_to_get_it(monkeypatch: py
         monkeypatch.setattr(type(some), "bind", denied)
     with pytest.raises(NetError) as refused:
         await tcp.bind([parse_address("/ip4/127.0.0.1/tcp/443/ws")[0]])
+    assert refused.value.error_name == "FORBIDDEN"  # exit status 77: trying again does not help
     assert "CAP_NET_BIND_SERVICE" in refused.value.message
     assert "ip_unprivileged_port_start=443" in refused.value.message
+
+
+async def test_an_address_of_another_machine_is_no_peer_that_is_away() -> None:
+    with pytest.raises(NetError) as refused:
+        await tcp.bind([parse_address("/ip4/203.0.113.9/tcp/4001")[0]])
+    assert refused.value.error_name == "INVALID_PARAMS"
 
 
 async def test_the_port_that_was_chosen_can_be_asked_for_again() -> None:

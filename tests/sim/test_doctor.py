@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from trio.testing import MockClock
 from p2pchat.api.diagnosis import Finding, advice, text
 from p2pchat.base.errors import NetError
 from p2pchat.control.dispatch import Methods
+from p2pchat.core.access import Access
 from p2pchat.net.addresses import from_socket
 from p2pchat.net.transport import Network, Standing
 from p2pchat.services.context import Tried
@@ -115,6 +117,7 @@ async def test_where_a_router_is_in_between_others_say_what_it_does_with_ports(a
         running(alice).reach = dataclasses.replace(running(alice).reach, mode="lan")
         found = await examined(alice, Passers(cluster))
         assert (found["nat"].code, found["relays"].code) == ("nat.lan_only", "relays.lan_only")
+        assert found["mapping"].code == "mapping.lan_only"
 
 
 @pytest.mark.usefixtures("_standing_is_given")
@@ -162,6 +165,31 @@ async def test_alone_and_in_a_local_network(autojump_clock: MockClock) -> None:
         assert Tried(strangers=True).anybody
 
 
+async def test_behind_a_proxy_it_says_why_so_much_is_not_looked_at(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, _ = await at_home_with_relays(cluster)
+        context = running(alice)
+        context.reach = dataclasses.replace(context.reach, proxy=True)
+        for found in (await examined(alice), await examined(alice, passers := Passers(cluster))):
+            codes = {name: found[name].code for name in ("addresses", "nat", "mapping", "test")}
+            assert set(codes.values()) == {f"{name}.proxied" for name in codes}
+            assert found["relays"].code == "relays.ok"
+        assert passers.made == []
+
+
+async def test_behind_a_proxy_and_alone(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        carol = await cluster.add("Carol", host=HOSTS[0])  # does not relay
+        running(carol).reach = dataclasses.replace(running(carol).reach, proxy=True)
+        assert (await examined(carol))["bootstrap"].code == "bootstrap.proxied_alone"
+        running(carol).health.proxy = "the proxy does not answer"
+        assert (await examined(carol))["bootstrap"].code == "bootstrap.proxy_unusable"
+        alice = await at_home(cluster, "Alice", ALICE)
+        running(alice).reach = running(carol).reach
+        await trio.sleep(10)
+        assert (await examined(alice))["relays"].code == "relays.none_proxied"
+
+
 async def test_without_permission_nobody_is_asked(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
         alice, _ = await at_home_with_relays(cluster)
@@ -177,6 +205,15 @@ async def test_a_node_that_does_not_answer_at_its_own_addresses(autojump_clock: 
         alice = await cluster.add("Alice", ALICE)
         cluster.network.hide(alice.network)
         assert (await examined(alice, Passers(cluster)))["test"].code == "test.no_answer"
+
+
+async def test_whom_the_users_own_rules_keep_away_is_no_firewall(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice = await cluster.add("Alice", ALICE)
+        nobody = Access(networks={ip_network(each): False for each in ("0.0.0.0/0", "::/0")})
+        running(alice).access = nobody
+        await alice.network.restrict(nobody)
+        assert (await examined(alice, Passers(cluster)))["test"].code == "test.denied"
 
 
 async def test_a_check_that_cannot_be_made_spoils_no_other(autojump_clock: MockClock) -> None:

@@ -254,10 +254,18 @@ SAID: Final[dict[str, Said]] = {
     "port.free": Said("ok", "The ports on which the node is to listen are free."),
     "port.listening": Said("ok", "The node listens at port {port}."),
     "port.any": Said("ok", "No port is named: the node takes one that is free."),
+    "port.proxied": Said("ok", "The node listens at no port: connections leave through a proxy (net.proxy)."),
     "port.taken": Said(
         "failed",
         "Another program has port {port}, on which the node is to listen: the daemon does not start.",
         "End that program (ss -ltnp shows it), or name another port under listen in {path}",
+    ),
+    "port.forbidden": Said(
+        "failed",
+        "The node may not listen at port {port}, as the configuration says: that needs rights that this user does not "
+        "have.",
+        "Give the program CAP_NET_BIND_SERVICE, or as root: sysctl net.ipv4.ip_unprivileged_port_start={port}; or name "
+        "a port above 1023 under listen in {path}",
     ),
     "port.refused": Said(
         "failed",

@@ -19,6 +19,7 @@ TITLES: Final = {
 }
 
 _LAN_ONLY: Final = "Not looked at: the configuration says that the node keeps to the local network (net.mode)."
+_BEHIND_PROXY: Final = "Not looked at: connections leave through a proxy, and others see where that one is (net.proxy)."
 _FORWARD: Final = "For direct ways forward TCP port {port} at the router, or switch on UPnP there."
 _WHOSE: Final = "See whose: {program} mailbox list. Choose others: {program} mailbox use CONTACT, or --auto"
 
@@ -43,6 +44,9 @@ SAID: Final[dict[str, Said]] = {
         "failed",
         "The node has no address: the machine is in no network.",
         "Connect it to a network; the node notices by itself.",
+    ),
+    "addresses.proxied": Said(
+        "ok", "None is told to others: connections leave through a proxy, which hides where this node is (net.proxy)."
     ),
     # routers and firewalls
     "nat.public": Said("ok", "Others on the internet have confirmed that they reach this node."),
@@ -75,9 +79,14 @@ SAID: Final[dict[str, Said]] = {
         "Not known: of nodes on the internet, in different networks, fewer than two have told where they see this one.",
     ),
     "nat.lan_only": Said("skipped", _LAN_ONLY),
+    "nat.proxied": Said("skipped", _BEHIND_PROXY),
     # the router's mapping
     "mapping.mapped": Said("ok", "The router leads others to this node: it has mapped a port."),
     "mapping.off": Said("skipped", "The router is not asked for a port: the configuration says so (nat.mapping)."),
+    "mapping.lan_only": Said("skipped", _LAN_ONLY),
+    "mapping.proxied": Said(
+        "skipped", "The router is not asked for a port: that would go around the proxy (net.proxy)."
+    ),
     "mapping.unneeded": Said("skipped", "There is no router that could be asked for a port."),
     "mapping.asking": Said("skipped", "The router is just being asked for a port: try again in a minute."),
     "mapping.refused": Said(
@@ -107,6 +116,19 @@ SAID: Final[dict[str, Said]] = {
         "Name one that runs: {program} net bootstrap ADDRESS, which its p2pchat net addrs prints; or add a contact by "
         "an invite. In the local network nodes find each other by themselves.",
     ),
+    "bootstrap.proxy_unusable": Said(
+        "failed",
+        "The proxy lets no connection out: nobody answers there, or what answers is no SOCKS5 proxy or refuses this "
+        "node (net.proxy).",
+        "Look whether it is running, and whether net.proxy says where, and its password. Nothing goes around it; "
+        "the node asks it again by itself.",
+    ),
+    "bootstrap.proxied_alone": Said(
+        "warning",
+        "No other node is known, so that none was asked.",
+        "Name one that runs and that the proxy leads to: {program} net bootstrap ADDRESS, which its p2pchat net addrs "
+        "prints; or add a contact by an invite. Behind a proxy nobody is found without.",
+    ),
     "bootstrap.starting": Said("skipped", "The first nodes are just being asked: try again in a minute."),
     # the DHT
     "dht.ok": Said("ok", "Nodes of the DHT that answer: {peers}."),
@@ -132,6 +154,12 @@ SAID: Final[dict[str, Said]] = {
         "No relay leads to this node, and nobody has confirmed that it is reached without one: people outside of the "
         "local network may not be able to come to it.",
         "Relays are looked for all the time. " + _FORWARD,
+    ),
+    "relays.none_proxied": Said(
+        "warning",
+        "No relay leads to this node, and behind a proxy there is no other way to it: people can come to it only where "
+        "it goes to them.",
+        "Nothing has to be done: relays are looked for all the time.",
     ),
     "relays.unneeded": Said("ok", "None is needed: others reach this node directly."),
     "relays.off": Said("skipped", "None is used: the configuration says so (relay.use)."),
@@ -191,5 +219,11 @@ SAID: Final[dict[str, Said]] = {
         "then {program} daemon",
     ),
     "test.not_sent": Said("skipped", "Not sent, as you wished (--no-send)."),
+    "test.proxied": Said(
+        "skipped", "Not sent: it takes a second node on this machine, which would go around the proxy (net.proxy)."
+    ),
+    "test.denied": Said(
+        "skipped", "Not sent: your rules keep strangers away, and the one that would bring it ({program} net rules)."
+    ),
     "test.nowhere": Said("skipped", "Not sent: the node has no address to which it could go."),
 }

@@ -185,6 +185,21 @@ def test_the_port_that_is_named(made: ProfilePaths, ran: Ran, monkeypatch: pytes
     assert ran()["port"].code == "port.any"
 
 
+def test_a_port_that_needs_rights(made: ProfilePaths, ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkup, "_bind", denied)
+    monkeypatch.setenv("P2PCHAT_LISTEN", "/ip4/127.0.0.1/tcp/443/ws")
+    assert (ran()["port"].code, ran()["port"].facts["port"]) == ("port.forbidden", 443)
+
+
+def test_behind_a_proxy_it_listens_nowhere(made: ProfilePaths, ran: Ran) -> None:
+    made.config_file.parent.mkdir(parents=True, exist_ok=True)
+    made.config_file.write_text('[net]\nproxy = "socks5://127.0.0.1:9050"\n')
+    assert ran()["port"].code == "port.proxied"
+
+
 def test_what_was_left_is_told_and_removed(made: ProfilePaths, ran: Ran) -> None:
     half = made.key_file.with_name("key.new")
     half.write_bytes(b"half")

@@ -51,6 +51,10 @@ def test_a_profile_that_is_well(files: Files) -> None:
         ("lisen = []", "refused"),
         ('listen = ["0.0.0.0:4001"]', "refused"),
         ('bootstrap = ["/ip4/1.2.3.4/tcp/1"]', "refused"),
+        ('[net]\nproxy = "socks5://127.0.0.1:9050"', "ok"),
+        ('[net]\nproxy = "socks5://example.org:9050"', "refused"),
+        ('[net]\nmode = "lan"\nproxy = "socks5://127.0.0.1:9050"', "refused"),
+        ('listen = ["/ip4/0.0.0.0/tcp/4001"]\n[net]\nproxy = "socks5://127.0.0.1:9050"', "refused"),
         ("\udcff", "refused"),
     ],
 )
@@ -90,6 +94,12 @@ def test_a_configuration_file_with_a_password_is_closed_to_readers(files: Files)
     assert "secret" not in in_words(found)
     examine.close(files)
     assert files.settings.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_proxy_without_a_password_may_be_read(files: Files) -> None:
+    files.settings.write_text('[net]\nproxy = "socks5://127.0.0.1:9050"\n')
+    files.settings.chmod(0o644)
+    assert examine.permissions(files).code == "permissions.ok"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.base.errors import Corrupt, StoreError, UsageError
+from p2pchat.base.errors import Corrupt, DiskFull, StoreError, UsageError
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.store import db as db_module
 from p2pchat.store import eventlog
@@ -17,6 +18,21 @@ from p2pchat.store.db import Database, Tx
 from p2pchat.store.sqlite import Connection, checkpoint, connect
 
 KEY = bytes(range(32))
+
+
+@pytest.mark.parametrize(("free", "error"), [(0, DiskFull), (1 << 30, StoreError)])
+def test_a_start_on_a_full_disk_says_that_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, error: type[StoreError]
+) -> None:
+    class Space:
+        f_flag = 0
+        f_bavail = free
+        f_frsize = 1
+
+    monkeypatch.setattr(os, "statvfs", lambda _: Space)
+    with pytest.raises(StoreError) as refused:
+        connect(tmp_path / "none" / "x.db", KEY)  # SQLite says of a file that it cannot make why not as little as here
+    assert type(refused.value) is error
 
 
 @pytest.fixture(params=[True, False], ids=["threaded", "inline"])
