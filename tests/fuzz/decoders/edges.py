@@ -184,6 +184,7 @@ class _Said:
 
     is_adopted = False
     is_kept = False
+    is_lost = False
 
     def __init__(self, data: bytes) -> None:
         self._data = data
