@@ -26,7 +26,7 @@ from p2pchat.net.autonat import AUTONAT, AutonatServer, ask
 from p2pchat.net.dcutr import DCUTR, Dcutr
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.transport import Stream
-from p2pchat.services.context import Context, Reach
+from p2pchat.services.context import Context, Health, Reach
 from p2pchat.services.mapping import Mapper
 from tests.net.network_contract import read_exactly
 
@@ -70,7 +70,9 @@ async def relay(host: Libp2pHost) -> None:
 
 async def map_port(host: Libp2pHost, nursery: trio.Nursery) -> None:
     """Ask the router, and give it back at the end."""
-    context = cast(Context, SimpleNamespace(network=host, jitter=lambda: 0.5, reach=Reach(mapping=True)))
+    context = cast(
+        Context, SimpleNamespace(network=host, jitter=lambda: 0.5, reach=Reach(mapping=True), health=Health())
+    )
     mapped = trio.Event()
     nursery.start_soon(Mapper(context, mapped.set).run)
     with trio.fail_after(30):

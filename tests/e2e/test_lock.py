@@ -185,7 +185,12 @@ def test_on_the_disk_of_a_locked_node_nothing_can_be_read(tmp_path: Path, right:
         until(lambda: children(bob), "no child was begun")  # it is given numbers
         bob.call("node.lock")
         assert children(bob) == []
-        assert sorted(file.name for file in profile(bob).iterdir()) == ["key", "lock", "p2pchat.db"]
+        assert sorted(file.name for file in profile(bob).iterdir()) == [
+            "key",
+            "lock",
+            "p2pchat.db",
+            "p2pchat.db-reserve",
+        ]
         content = b"".join(file.read_bytes() for file in profile(bob).iterdir())
         needles = Needles()
         needles.add_text("a name", "canary number")

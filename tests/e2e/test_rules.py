@@ -54,4 +54,4 @@ def test_a_proxy_and_the_local_network_alone_exclude_each_other(tmp_path: Path) 
     (home / "config" / "default.toml").chmod(0o600)
     done = run(home, "run", "--listen", "/ip4/127.0.0.1/tcp/0")
     assert done.returncode == 65
-    assert b"net.mode = lan forbids" in done.stderr
+    assert b"net.mode is lan, and net.proxy leads to the internet" in done.stderr
