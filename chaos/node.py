@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import struct
@@ -16,6 +15,7 @@ import chaos
 from bench.daemons import clean
 from bench.procfs import rss_mb
 from chaos.link import OWN, WAY
+from chaos.logs import logged
 from p2pchat.api.errors import ApiError
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.cli.sandbox import ALONE, Process, Sandbox
@@ -155,14 +155,7 @@ class Daemon:
 
     def logged(self) -> Counter[str]:
         """How often it logged what; what is no line of its log stands as it is."""
-        kinds: Counter[str] = Counter()
-        for line in self.log.read_text(errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                kinds[f"{entry['event']}" + (f" ({entry['error']})" if "error" in entry else "")] += 1
-            except (ValueError, KeyError, TypeError):
-                kinds[line[:200]] += 1
-        return kinds
+        return logged(self.log)
 
     def complaints(self, *, is_damaged: bool) -> list[str]:
         """What it logged that it should not have: a defect, or what is no line of its log. ``is_damaged``: SQLCipher

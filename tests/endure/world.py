@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import struct
@@ -16,6 +15,7 @@ from typing import Final
 
 import chaos
 from chaos.disk import Disk
+from chaos.logs import logged
 from p2pchat.api.errors import ApiError
 from tests.e2e.daemons import ALICE, BOB, DEADLINE_S, Daemon, environment, until
 from tests.endure.link import HOST, Relay, free_port
@@ -103,14 +103,7 @@ class Peer(Daemon):
 
     def logged(self) -> Counter[str]:
         """How often it logged what."""
-        kinds: Counter[str] = Counter()
-        for line in self.log.read_text(errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                kinds[f"{entry['event']}" + (f" ({entry['error']})" if "error" in entry else "")] += 1
-            except (ValueError, KeyError, TypeError):
-                kinds[line[:200]] += 1
-        return kinds
+        return logged(self.log)
 
 
 class World:
