@@ -46,6 +46,11 @@ class Crew:
         self._connection = socket.socket(socket.AF_UNIX)
         self._framing = FrameReader(FRAME_BYTES)
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def connect(self) -> None:
         """Wait until the process listens."""
         self._connection.settimeout(self._reply_s)

@@ -2,10 +2,11 @@
 
 Processes beside this: the daemon under attack, an honest daemon that sends it one text after the other and waits for
 each delivery, an honest stranger that connects twice a second (:mod:`bench.knocker`), and the flooder
-(:mod:`bench.flooder`) at the lowest priority, since on a machine of its own it would take no CPU from the others. What
-one peer can do is done by a stranger and by a contact, who connect again whenever they are cut off; what takes many
-sockets or PeerIDs (:mod:`bench.siege`) by strangers, from another address than the honest ones have. How many flights,
-connections or records that comes to depends on the seconds: ``offered`` says it.
+(:mod:`bench.flooder`), which has a core of its own, since on a machine of its own it would take no CPU from the others:
+these share another, and the daemon under attack comes last there (:mod:`bench.apart`), quiet or not. What one peer can
+do is done by a stranger and by a contact, who connect again whenever they are cut off; what takes many sockets or
+PeerIDs (:mod:`bench.siege`) by strangers, from another address than the honest ones have. How many flights, connections
+or records that comes to depends on the seconds: ``offered`` says it.
 
 - *p50, p99*: of the honest text, quiet right before the flood and during it; the bar is p99 under 3 × its quiet value.
 - *RSS, descriptors* of the daemon under attack: before, the most during, and 2 s after.
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.acquainted import Acquainted, known
+from bench.apart import set_apart
 from bench.daemons import Node, until
 from bench.fleet import Crew
 from bench.flooder import KINDS, PEER_KINDS, Attack, Attacked
@@ -151,6 +153,8 @@ def _run(sandbox: Sandbox, folder: Path, options: argparse.Namespace, found: Flo
     honest.start()
     until(sandbox, lambda: _is_online(victim), "The honest daemon does not connect")
     _texts_ms(honest, time.monotonic() + 2)
+    if not set_apart(crew.pid, victim.process.pid, [honest.process.pid, knocker.pid, os.getpid()]):
+        found.told.append("The flooder has no core of its own: that takes two, and root.")
     scene = Scene(victim, honest, crew, knocker, own.paths.database)
     port = _free_port()
     for kind in options.floods or options.kind or KINDS:
@@ -159,7 +163,7 @@ def _run(sandbox: Sandbox, folder: Path, options: argparse.Namespace, found: Flo
             attack = Attack(known(victim.address), kind, options.seconds, ask, port, options.records)
             found.rows.append(_flooded(scene, attack, who))
             print(found.rows[-1].line(), file=sys.stderr, flush=True)
-    found.told = [line for line in victim.process.log.read_text().splitlines() if "peer.cut_off" in line]
+    found.told += [line for line in victim.process.log.read_text().splitlines() if "peer.cut_off" in line]
     for node in (victim, honest):
         node.stop()
 
