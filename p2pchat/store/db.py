@@ -318,12 +318,11 @@ class Database:
             # the whole transaction is void: every caller hears it, and no event is told
             for pending in jobs:
                 pending.result = outcome.Error(error)
-            with suppress(
-                driver_error
-            ):  # SQLite may have rolled back itself; if not, the next BEGIN fails, and says so
+            with suppress(driver_error):  # SQLite may have done it itself; if not, the next BEGIN fails, and says so
                 self._connection.execute("ROLLBACK")
             events, after = [], None
             self._disk.refused(error)
+            self._disk.undo_for_good(self._connection)
             self._disk.make_room(self._connection)
         for pending in jobs:
             if isinstance(pending.result, outcome.Error):

@@ -137,13 +137,22 @@ class Disk:
             return
         try:
             with store_errors():
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                connection.execute(f"PRAGMA user_version = {version:d}")
+                _write_head(connection)
             checkpoint(connection)
         except StoreError as error:
             self.refused(error)
         else:
             self.state = "ok"
+
+    def undo_for_good(self, connection: Connection) -> None:
+        """Write over what a transaction has left in the log that failed.
+
+        It may stand there whole: where the sync of its end fails SQLite calls it off, and whoever opens the log after a
+        crash takes it for committed. Where this is refused too, that stays possible until the next write succeeds.
+        """
+        if not self.is_writable and self.state != "damaged":
+            with suppress(driver_error):
+                _write_head(connection)
 
     def make_room(self, connection: Connection) -> None:
         """Empty the log of a full disk, if need be with the rest of the reserve, and keep what that gives back."""
@@ -218,6 +227,12 @@ class Disk:
         finally:
             with suppress(OSError):
                 place.unlink(missing_ok=True)
+
+
+def _write_head(connection: Connection) -> None:
+    """Write the head of the file as it is."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version:d}")
 
 
 def _state(error: OSError) -> DiskState:

@@ -7,7 +7,7 @@ of a step is failed in turn; or everything that writes fails until it is healed,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, cast
+from typing import Final, Literal, Self, cast
 
 from p2pchat.store.db import Database
 from p2pchat.store.sqlite import Connection, Cursor, driver_error
@@ -37,7 +37,7 @@ class FaultyConnection:
         self.refused = 0
 
     @classmethod
-    def under(cls, database: Database) -> FaultyConnection:
+    def under(cls, database: Database) -> Self:
         """Put one under a store, for good."""
         faulty = cls(database._connection)
         database._connection = cast(Connection, faulty)

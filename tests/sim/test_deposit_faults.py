@@ -6,8 +6,7 @@ until the contact itself has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -22,21 +21,13 @@ from p2pchat.store.db import Database
 from tests.sim.faulty import FaultyConnection
 from tests.sim.holders import fetch
 from tests.sim.mailboxes import NO_SIGNATURE, talk
+from tests.sim.struck import Faulty
 from tests.sim.test_deposit import World, world
 from tests.sim.test_holder import listed, scene
 
 
-@contextmanager
-def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyConnection]:
-    disk = FaultyConnection(database._connection)
-    with monkeypatch.context() as patch:
-        patch.setattr(database, "_connection", disk)
-        yield disk
-
-
-async def test_the_disk_of_a_holder_fails_at_every_statement_of_a_deposit(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def every_one_of_a_box(under: Callable[[Database], Faulty], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was struck at a holder, one after the other until there is nothing left, each time while boxes come."""
     monkeypatch.setattr(depositors, "MAILBOX_PREFIX_BYTES", 3_072)  # what was counted and not kept leaves no room
     async with (
         scene() as scenery,
@@ -45,60 +36,73 @@ async def test_the_disk_of_a_holder_fails_at_every_statement_of_a_deposit(
     ):
         said: list[bytes] = []
         struck: list[str] = []
-        with faulty(scenery.holder.database, monkeypatch) as disk:
-            while not struck or struck[-1]:
-                await trio.sleep(10)
-                deposits = [scenery.deposit(), scenery.deposit(2_048)]
-                disk.arm(len(struck) + 1)
-                answers = await depositor.ask(*deposits)
-                struck.append(disk.struck)
-                disk.arm(0)
-                assert {type(each) for each in answers} <= {Custody, Refused}
-                assert all(each == Refused(Reason.NO_SPACE, 0) for each in answers if isinstance(each, Refused))
-                pairs = zip(deposits, answers, strict=True)
-                said += [deposit.box for deposit, answer in pairs if isinstance(answer, Custody)]
-                numbers = await listed(owner, scenery.box)
-                fetched = (
-                    await owner.ask_as(scenery.box.owner, Fetch(scenery.box.owner.public, tuple(numbers), NO_SIGNATURE))
-                    if numbers
-                    else Fetched(())
-                )
-                assert isinstance(fetched, Fetched)
-                assert [each.box for each in fetched.boxes] == said
-                assert await scenery.total() == (len(said), sum(map(len, said)))
-        assert "COMMIT" in struck
-        assert any("INSERT INTO deposit" in each for each in struck)
+        disk = under(scenery.holder.database)
+        while not struck or struck[-1]:
+            await trio.sleep(10)
+            deposits = [scenery.deposit(), scenery.deposit(2_048)]
+            disk.arm(len(struck) + 1)
+            answers = await depositor.ask(*deposits)
+            struck.append(disk.struck)
+            disk.arm(0)
+            assert {type(each) for each in answers} <= {Custody, Refused}
+            assert all(each == Refused(Reason.NO_SPACE, 0) for each in answers if isinstance(each, Refused))
+            pairs = zip(deposits, answers, strict=True)
+            said += [deposit.box for deposit, answer in pairs if isinstance(answer, Custody)]
+            numbers = await listed(owner, scenery.box)
+            fetched = (
+                await owner.ask_as(scenery.box.owner, Fetch(scenery.box.owner.public, tuple(numbers), NO_SIGNATURE))
+                if numbers
+                else Fetched(())
+            )
+            assert isinstance(fetched, Fetched)
+            assert [each.box for each in fetched.boxes] == said
+            assert await scenery.total() == (len(said), sum(map(len, said)))
         assert len(said) == 2  # of the last time, at which nothing failed
+    return struck[:-1]
 
 
-async def test_the_disk_of_who_leaves_it_fails_at_every_statement(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, rare_pings: None
-) -> None:
+async def every_one_of_a_custody(under: Callable[[Database], Faulty], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The same at who leaves a text there."""
     async with world(monkeypatch, holders=1) as w:
         struck: list[str] = []
         texts: list[str] = []
-        with faulty(w.alice.database, monkeypatch) as disk:
-            while not struck or struck[-1]:
-                texts.append(f"text {len(texts)}")
-                row = await w.alice.send("Bob", texts[-1])
-                disk.arm(len(struck) + 1)
-                await trio.sleep(20)  # nobody looks meanwhile: that would be the one it strikes
-                struck.append(disk.struck)
-                disk.arm(0)
-                await w.until_all("held", 1_000)
-                await custody_is_true(w)
-                assert await w.alice.database.run(messages.outbox_size) == len(texts)
-                assert w.told(EventKind.MESSAGE_HELD)[row.id] == 1
+        disk = under(w.alice.database)
+        while not struck or struck[-1]:
+            texts.append(f"text {len(texts)}")
+            row = await w.alice.send("Bob", texts[-1])
+            disk.arm(len(struck) + 1)
+            await trio.sleep(20)  # nobody looks meanwhile: that would be the one it strikes
+            struck.append(disk.struck)
+            disk.arm(0)
+            await w.until_all("held", 1_000)
+            await custody_is_true(w)
+            assert await w.alice.database.run(messages.outbox_size) == len(texts)
+            assert w.told(EventKind.MESSAGE_HELD)[row.id] == 1
         assert w.told(EventKind.MESSAGE_HELD).total() == len(texts)
         assert not w.told(EventKind.MESSAGE_UNHELD)
-        assert "COMMIT" in struck
-        for part in ("INSERT INTO custody", "INSERT INTO envelope"):
-            assert any(part in each for each in struck), part
         frames = w.holders[0].frames(w.mailboxes.key)
         await w.cluster.crash(w.alice)
         await w.cluster.start(w.bob)
         await fetch(w.bob, w.alice, frames)
         assert await w.bob.received("Alice") == texts
+    return struck[:-1]
+
+
+async def test_the_disk_of_a_holder_fails_at_every_statement_of_a_deposit(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    struck = await every_one_of_a_box(FaultyConnection.under, monkeypatch)
+    assert "COMMIT" in struck
+    assert any("INSERT INTO deposit" in each for each in struck)
+
+
+async def test_the_disk_of_who_leaves_it_fails_at_every_statement(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, rare_pings: None
+) -> None:
+    struck = await every_one_of_a_custody(FaultyConnection.under, monkeypatch)
+    assert "COMMIT" in struck
+    for part in ("INSERT INTO custody", "INSERT INTO envelope"):
+        assert any(part in each for each in struck), part
 
 
 async def custody_is_true(w: World) -> None:
