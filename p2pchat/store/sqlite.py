@@ -44,7 +44,6 @@ _PRAGMAS: Final = (
     "temp_store = MEMORY",
     "wal_autocheckpoint = 1000",
     "cache_size = -8000",
-    "cipher_log_level = NONE",  # it writes to stderr past our log; what it says comes as an error, too
 )
 
 
@@ -96,8 +95,7 @@ def _connected(path: Path | None, key: bytes) -> Connection:
             str(path) if path else ":memory:", isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
-            connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _begin(connection, key)
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:
@@ -123,13 +121,17 @@ def connect_read_only(path: Path, key: bytes, *, immutable: bool = False) -> Con
             check_same_thread=False,
         )
         try:
-            connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
-            connection.execute("PRAGMA cipher_log_level = NONE")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _begin(connection, key)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _begin(connection: Connection, key: bytes) -> None:
+    connection.execute("PRAGMA cipher_log_level = NONE")  # to stderr, past our log; what it says is raised, too
+    connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def checkpoint(connection: Connection) -> bool:

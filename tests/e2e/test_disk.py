@@ -114,3 +114,7 @@ def test_a_damaged_database_ends_the_daemon_and_what_it_gives_is_saved(tmp_path:
         assert len(texts) - 40 < len(kept) < len(texts)
         assert set(kept) < set(texts)
         assert ann.stop() == 0
+        flip(path, 1)
+        ann.launch()
+        assert ann.process.wait(timeout=20) == 74
+        assert "ERROR" not in ann.log.read_text()  # the library writes there by itself, unless it is told not to

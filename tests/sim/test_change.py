@@ -138,7 +138,7 @@ async def test_a_storm_of_messages_costs_two_looks_a_second_and_a_change_within_
         monkeypatch.setattr(alice.network, "check", check)
         stormy.reads = 0
         await trio.sleep(100)
-        assert stormy.reads <= 100 / limits.SETTLE_S
+        assert stormy.reads <= 100 / limits.SETTLE_S + 1  # at both ends of the time
         assert checks == []
         moved_at = trio.current_time()
         made.cluster.network.move(alice.network)
