@@ -100,11 +100,12 @@ class Entrance:
                     mux = await self._shake_hands(link, slot)
                     if self._gate.admit(slot, partial(worth_of, mux)):
                         await mux.event_closed.wait()
-                    if mux.cut_off:
-                        self.delays.cut_off(slot.origin, trio.current_time())
+                    link.cut_off = link.cut_off or mux.cut_off
             except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
                 log.debug("inbound.refused", error=type(error).__name__)
             finally:
+                if link.cut_off:
+                    self.delays.cut_off(slot.origin, trio.current_time())
                 self._gate.leave(slot)
 
     async def _shake_hands(self, link: tcp.TcpStream, slot: InboundSlot) -> GuardedYamux:
