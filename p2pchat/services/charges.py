@@ -134,4 +134,7 @@ class Charges:
 
 
 def _tell(kind: Refusal, count: int) -> None:
-    log.info("peer.cut_off", reason=kind.value, count=count)
+    if kind.is_paced:
+        log.info("peer.paced", reason=kind.value, count=count)
+    else:
+        log.info("peer.cut_off", reason=kind.value, count=count)
