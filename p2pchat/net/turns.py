@@ -30,6 +30,7 @@ from p2pchat.net.transport import Stream
 RELAYED: Final = b"relayed"
 """The place that all share who come through relays."""
 _LATELY: Final = 8  # one that has every eighth turn counts as one that had some lately
+_LATELY_S: Final = 20.0  # after which it is forgotten; who shares a network with a flood that is over waits no longer
 
 
 class TurnLost(NetError):
@@ -166,7 +167,8 @@ class FairTurns:
         now = trio.current_time()
         self._all.owe(cost_us, now)
         for place in places:
-            self._had.owe(place, cost_us, now)
+            if cost_us < 0 or self._had.owed_s(place, now) < _LATELY_S:
+                self._had.owe(place, cost_us, now)
 
     def _enter(self, turn: _Turn) -> None:
         group = self._waiting.get(turn.places, {})
@@ -192,7 +194,7 @@ class FairTurns:
     def _leave(self, turn: _Turn) -> None:
         if turn in self._waiting.get(turn.places, ()):
             self._remove(turn)
-        if self._giver is turn:
+        if self._giver in (turn, None):  # None: it was about to go on
             self._giver = None
             for group in self._waiting.values():
                 next(iter(group)).news.set()
