@@ -133,6 +133,10 @@ class _CountingStream(Stream):
     def remote_host(self) -> str | None:
         return self._stream.remote_host
 
+    @property
+    def relay(self) -> bytes | None:
+        return self._stream.relay
+
     async def read(self, max_bytes: int) -> bytes:
         data = await self._stream.read(max_bytes)
         self._traffic.received += len(data)

@@ -163,7 +163,9 @@ def _run(sandbox: Sandbox, folder: Path, options: argparse.Namespace, found: Flo
             attack = Attack(known(victim.address), kind, options.seconds, ask, port, options.records)
             found.rows.append(_flooded(scene, attack, who))
             print(found.rows[-1].line(), file=sys.stderr, flush=True)
-    found.told += [line for line in victim.process.log.read_text().splitlines() if "peer.cut_off" in line]
+    found.told += [
+        line for line in victim.process.log.read_text().splitlines() if "peer.cut_off" in line or "peer.paced" in line
+    ]
     for node in (victim, honest):
         node.stop()
 

@@ -24,21 +24,23 @@ ALLOWANCES: Final = 4_096  # peers whose allowance is remembered
 MUX_BURST_US: Final = 500_000.0  # of one connection, for streams opened and control frames of Yamux
 MUX_US_PER_S: Final = 10_000.0
 
+TURN_LOOK_S: Final = 1.0  # between two looks whether who waits for its turn is still there
+
 # requests that any stranger may make (DHT, identify, ping); whoever asks faster waits for the answer
 REQUESTS_PEER_US: Final = 2_000_000.0  # of one peer, at once: some 2,000; a node that starts with a full book asks so
 REQUESTS_PEER_US_PER_S: Final = 100_000.0
-REQUESTS_PREFIX_US: Final = 4_000_000.0  # of one prefix
+REQUESTS_PREFIX_US: Final = 4_000_000.0  # of one prefix, through one relay, and through all of them
 REQUESTS_PREFIX_US_PER_S: Final = 200_000.0
 REQUESTS_ALL_US: Final = 4_000_000.0  # of all: a third of a core at most is theirs for long
 REQUESTS_ALL_US_PER_S: Final = 350_000.0
-REQUESTS_LOOK_S: Final = 1.0  # between two looks whether who waits is still there
 
 # messages of strangers, before anything of them is looked at; contacts have no part in this
-STRANGERS_PREFIX_US: Final = 200_000.0  # of one prefix: who can have one bundle can have many PeerIDs
+STRANGERS_PREFIX_US: Final = 200_000.0  # of one prefix, as above: who can have one bundle can have many PeerIDs
 STRANGERS_PREFIX_US_PER_S: Final = 20_000.0
 STRANGERS_US: Final = 1_000_000.0  # of all together
 STRANGERS_US_PER_S: Final = 100_000.0
 STRANGERS_WAIT_S: Final = 5.0  # for which one is kept waiting; who would wait longer is refused, and asks again later
+STRANGERS_WAITING: Final = 256  # of whom a frame is held meanwhile; beyond it the oldest of where most wait is refused
 
 STRANGERS_UNFINISHED_BYTES: Final = 32 * 1024 * 1024  # of frames that are not complete, in all
 

@@ -86,6 +86,11 @@ class Refusal(StrEnum):
     CONNECTION_EXCESSIVE = "connection.excessive"
     """A connection, for streams and control frames of Yamux beyond its allowance."""
 
+    @property
+    def is_paced(self) -> bool:
+        """Whether the peer had to wait, and nothing was refused."""
+        return self.value.endswith(".paced")
+
 
 class Refusals:
     """How often each has happened.

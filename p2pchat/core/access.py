@@ -37,6 +37,10 @@ FOR_STRANGERS: Final = frozenset(
 )
 """What is served to everybody in the mode contacts: identify, ping, the DHT, AutoNAT, and relays."""
 
+FORWARDED: Final = ""
+"""In place of an IP literal: a program of this machine has forwarded the connection (an onion service leads to it), so
+that nobody here sees where the peer is. No relay is in that, and no rule about networks applies."""
+
 LOCAL: Final = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -113,7 +117,8 @@ class Access:
         return self._has_exceptions or self._may(None, host)
 
     def may_meet(self, peer: PeerId, host: str | None) -> bool:
-        """Whether there may be a connection to ``peer`` at the IP literal ``host``; None: through a relay."""
+        """Whether there may be a connection to ``peer`` at the IP literal ``host``, or :data:`FORWARDED`; None:
+        through a relay."""
         return (host is not None or self.relays) and self._may(peer, host)
 
     def may_dial(self, peer: PeerId | None, host: str) -> bool:

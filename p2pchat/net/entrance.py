@@ -26,7 +26,7 @@ from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import GuardedYamux
 from p2pchat.net.localonly import keep_local
 from p2pchat.net.outgoing import Outgoing
-from p2pchat.net.turns import Turns
+from p2pchat.net.turns import FairTurns
 
 log = structlog.get_logger()
 
@@ -48,7 +48,9 @@ class Entrance:
         self._door = door
         self._refusals = refusals
         self._gate = InboundGate(limits.INBOUND_CONNECTIONS, limits.INBOUND_PER_HOST, limits.HANDSHAKES, refusals)
-        self._turns = Turns(refusals)
+        self._turns = FairTurns(
+            limits.HANDSHAKES_BURST_US, limits.HANDSHAKES_US_PER_S, refusals, Refusal.HANDSHAKE_PACED, newest_first=True
+        )
         self._accepting = trio.CancelScope()
         self._doors: tuple[tuple[trio.SocketListener, Address], ...] = ()
 
@@ -75,7 +77,6 @@ class Entrance:
         """Until cancelled, or :meth:`close`."""
         with self._accepting:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._turns.run, name="turns")
                 for listener, address in self._doors:
                     make = self._websocket() if endpoint(address).ws else tcp.TcpStream
                     nursery.start_soon(trio.serve_listeners, partial(self._accept, make), [listener])
@@ -100,11 +101,12 @@ class Entrance:
                     mux = await self._shake_hands(link, slot)
                     if self._gate.admit(slot, partial(worth_of, mux)):
                         await mux.event_closed.wait()
-                    if mux.cut_off:
-                        self.delays.cut_off(slot.origin, trio.current_time())
+                    link.cut_off = link.cut_off or mux.cut_off
             except Exception as error:  # whatever a stranger's handshake provokes ends its connection only
                 log.debug("inbound.refused", error=type(error).__name__)
             finally:
+                if link.cut_off:
+                    self.delays.cut_off(slot.origin, trio.current_time())
                 self._gate.leave(slot)
 
     async def _shake_hands(self, link: tcp.TcpStream, slot: InboundSlot) -> GuardedYamux:
@@ -115,7 +117,7 @@ class Entrance:
         began = trio.current_time()
         try:
             with trio.fail_after(limits.HANDSHAKE_S):
-                await self._turns.wait(slot.groups)
+                await self._turns.wait([name for name, _ in slot.groups[:-1]], limits.HANDSHAKE_US)
                 return await self._outgoing.admit(link)
             raise trio.TooSlowError  # never: fail_after has raised it
         except Exception:  # the library has deadlines of its own, and other names for what they end

@@ -318,10 +318,10 @@ class Upgrader(TransportUpgrader):
             session = await self.security_multistream.secure_outbound(raw_conn, cast(ID, None))
         else:
             session = await super().upgrade_security(raw_conn, is_initiator, peer_id)
-        remote = raw_conn.get_remote_address()
-        if not self._lets_stay(PeerId(session.get_remote_peer().to_bytes()), None if remote is None else remote[0]):
+        lean = LeanSession(cast(SecureSession, session))
+        if not self._lets_stay(PeerId(lean.get_remote_peer().to_bytes()), lean.host):
             raise NetError("This node keeps away from the peer.")
-        return LeanSession(cast(SecureSession, session))
+        return lean
 
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         """Agree on Yamux.
@@ -344,8 +344,7 @@ class GuardedSwarm(Swarm):
         seed: 32-byte Ed25519 seed of the node key.
         on_connection: called for each new connection, before ``add_conn`` returns and in the same step.
         refusals: where connections that were cut off are counted.
-        lets_stay: whether the peer of a handshake that is done, at that IP literal or (None) through a relay, may be
-            connected.
+        lets_stay: whether the peer of a handshake that is done, at a host as Access.may_meet has it, may be connected.
     """
 
     def __init__(

@@ -37,6 +37,7 @@ from p2pchat.net.outgoing import Outgoing
 from p2pchat.net.pace import IDENTIFY_US, Pace
 from p2pchat.net.quiet import quiet_library_logs
 from p2pchat.net.relayed import Adoption
+from p2pchat.net.secured import LeanSession
 from p2pchat.net.stream import MuxStream, library_errors
 from p2pchat.net.transport import (
     Link,
@@ -378,8 +379,7 @@ class Libp2pHost(Network):
 
 
 def _host(mux: GuardedYamux) -> str | None:
-    remote = mux.get_remote_address()
-    return None if remote is None else remote[0]
+    return cast(LeanSession, mux.secured_conn).host
 
 
 def _remote(stream: Stream) -> tuple[str, int] | None:

@@ -36,6 +36,7 @@ from p2pchat.net.admission import Delays, InboundGate, InboundSlot
 from p2pchat.net.connections import worth_of
 from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.guard import GuardedSwarm, GuardedYamux
+from p2pchat.net.hearsay import prefix_of
 from p2pchat.net.stream import library_errors
 from p2pchat.net.transport import Network, Stream
 
@@ -50,11 +51,14 @@ class RelayedLink(ReadWriteCloser):
     Args:
         stream: nobody else uses it.
 
+    ``relay``: the relay's prefix, for quotas.
+
     Concurrency: :meth:`run` has to run in a task of its own until the connection's end. A cancelled ``write`` has taken
     nothing; after :meth:`room` none is.
     """
 
     def __init__(self, stream: Stream) -> None:
+        self.relay = prefix_of(stream.remote_host, stream.peer)
         self._stream = stream
         self._buffer = bytearray()
         self._message = b""

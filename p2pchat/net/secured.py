@@ -17,6 +17,7 @@ from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH, NoiseTransportReadWriter
 from libp2p.security.secure_session import SecureSession
 
+from p2pchat.core.access import FORWARDED
 from p2pchat.net.tcp import TcpStream
 
 _LENGTH_BYTES: Final = 2
@@ -51,6 +52,19 @@ class LeanSession(SecureSession):
     def local_port(self) -> int | None:
         """The port of this end; None where there is none, through a relay."""
         return getattr(self._tcp, "local_port", None)
+
+    @property
+    def relay(self) -> bytes | None:
+        """The prefix of the relay that carries it; None: none does."""
+        return getattr(self._tcp, "relay", None)
+
+    @property
+    def host(self) -> str | None:
+        """The IP literal at the other end, as :meth:`~p2pchat.core.access.Access.may_meet` has it."""
+        remote = self._tcp.get_remote_address()
+        if remote is not None:
+            return remote[0]
+        return FORWARDED if self.relay is None else None
 
     async def read(self, n: int | None = None) -> bytes:
         """Exactly ``n`` bytes from where a frame begins, or what is there if ``n`` is None.

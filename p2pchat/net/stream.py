@@ -16,7 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, cast
 
 import libp2p.stream_muxer.yamux.yamux as yamux
 import trio
@@ -25,6 +25,7 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError, Stalled
 from p2pchat.base.ids import PeerId
 from p2pchat.net.guard import GuardedYamux, WindowedStream
+from p2pchat.net.secured import LeanSession
 from p2pchat.net.transport import Stream
 
 _HEADER: Final = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
@@ -72,6 +73,11 @@ class MuxStream(Stream):
     def remote_host(self) -> str | None:
         """The IP literal at the other end of the connection; None when it is relayed."""
         return None if self.remote is None else self.remote[0]
+
+    @property
+    def relay(self) -> bytes | None:
+        """See :class:`~p2pchat.net.transport.Stream`."""
+        return cast(LeanSession, self._mux.secured_conn).relay
 
     @property
     def remote(self) -> tuple[str, int] | None:

@@ -56,6 +56,7 @@ class TcpStream(TrioTCPStream):
 
     def __init__(self, stream: trio.SocketStream, *, far_end: FarEnd | None = None) -> None:
         super().__init__(stream)
+        self.cut_off = False  # by this node, for what the peer has done
         self._buffer = bytearray()
         host, port = stream.socket.getpeername()[:2]
         self._far_end: FarEnd | None = far_end or (str(host), int(port))

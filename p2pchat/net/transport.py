@@ -55,6 +55,11 @@ class Stream(Protocol):
         ...
 
     @property
+    def relay(self) -> bytes | None:
+        """The prefix of the relay that carries the connection; None: none does. For quotas, never for a log."""
+        return None
+
+    @property
     def is_lost(self) -> bool:
         """It was reset, or its connection is gone, as far as that is known: whatever is written reaches nobody."""
         return False

@@ -171,6 +171,7 @@ class WsStream(TcpStream):
     def _charge(self, cost_us: float) -> None:
         if cost_us and not self._allowance.spend(cost_us, trio.current_time()):
             self._refusals.note(Refusal.CONNECTION_EXCESSIVE)
+            self.cut_off = True
             self._end(_POLICY)
             raise ConnectionClosedError("asked for too much", transport="ws")
 

@@ -5,6 +5,8 @@ Rules:
 - What the user says is in effect when :attr:`Context.renew_access` returns.
 - Which nodes contacts have changes by itself: when a place to reach one is read, when something of its comes from a
   node, when it is removed or blocked. That takes effect a moment later.
+- A node that a contact names counts before anything has come from it: it has to be let in to show that. To ask for a
+  proof would keep out nobody whom a contact wants to let in, who need only be given an envelope to hand in.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ Source: PROTOCOL.md 5.1.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -21,10 +22,10 @@ from p2pchat.base import limits
 from p2pchat.base.errors import LimitError, NetError, PeerError, Stalled
 from p2pchat.base.ids import PeerId
 from p2pchat.base.refusals import Refusal, Refusals
-from p2pchat.core.allowance import Allowance, Allowances
+from p2pchat.core.allowance import Allowances
 from p2pchat.core.wire import BundleRequest, Flight, Nack, Ping, Pong
-from p2pchat.net.hearsay import prefix_of_putter
 from p2pchat.net.transport import Stream
+from p2pchat.net.turns import Share, StrangersTurns, TurnLost, places_of
 from p2pchat.net.unfinished import FrameUnfinished, Unfinished
 
 STREAM_US: Final = 1_000.0
@@ -66,25 +67,52 @@ class Strangers:
     def __init__(self, clock: Callable[[], float], refusals: Refusals) -> None:
         self._clock = clock
         self._refusals = refusals
-        self._of_prefix = Allowances[bytes](
+        self._pausing = 0
+        self._of_place = Allowances[bytes](
             limits.STRANGERS_PREFIX_US, limits.STRANGERS_PREFIX_US_PER_S, limits.ALLOWANCES
         )
-        self._of_all = Allowance(limits.STRANGERS_US, limits.STRANGERS_US_PER_S, 0.0)
+        self._turns = StrangersTurns(
+            Share(limits.STRANGERS_US, limits.STRANGERS_US_PER_S),
+            Share(limits.STRANGERS_PREFIX_US, limits.STRANGERS_PREFIX_US_PER_S),
+            refusals,
+            Refusal.STRANGER_PACED,
+            most=limits.STRANGERS_WAITING,
+        )
 
     async def wait(self, stream: Stream, cost_us: float) -> None:
         """Until the stranger at the other end of ``stream`` may bring what costs this node ``cost_us`` at most.
 
         Raises:
-            StrangersWait: that would take too long; nothing was counted, and it may ask again later.
+            StrangersWait: that takes too long; nothing was counted, and it may ask again later.
         """
-        now, prefix = self._clock(), prefix_of_putter(stream.remote_host, stream.peer)
-        if max(self._of_prefix.owed_s(prefix, now), self._of_all.owed_s(now)) > limits.STRANGERS_WAIT_S:
-            self._refusals.note(Refusal.STRANGER_REFUSED)
-            raise StrangersWait("strangers have brought too much")
-        wait_s = max(self._of_prefix.owe(prefix, cost_us, now), self._of_all.owe(cost_us, now))
-        if wait_s:
-            self._refusals.note(Refusal.STRANGER_PACED)
+        place = places_of(stream)[0]
+        if self._of_place.owed_s(place, self._clock()) > limits.STRANGERS_WAIT_S:
+            raise self._refused()
+        wait_s = self._of_place.owe(place, cost_us, self._clock())
+        try:
+            if wait_s:
+                await self._pause(wait_s)
+            with trio.move_on_after(limits.STRANGERS_WAIT_S), suppress(TurnLost):
+                await self._turns.wait(stream, cost_us)
+                return
+            raise self._refused()
+        except BaseException:
+            self._of_place.owe(place, -cost_us, self._clock())
+            raise
+
+    async def _pause(self, wait_s: float) -> None:
+        if self._pausing >= limits.STRANGERS_WAITING:
+            raise self._refused()
+        self._refusals.note(Refusal.STRANGER_PACED)
+        self._pausing += 1
+        try:
             await trio.sleep(wait_s)
+        finally:
+            self._pausing -= 1
+
+    def _refused(self) -> StrangersWait:
+        self._refusals.note(Refusal.STRANGER_REFUSED)
+        return StrangersWait("strangers have brought too much")
 
 
 def of_strangers(arrivals: Sequence[Flight | bytes]) -> float:
@@ -134,4 +162,7 @@ class Charges:
 
 
 def _tell(kind: Refusal, count: int) -> None:
-    log.info("peer.cut_off", reason=kind.value, count=count)
+    if kind.is_paced:
+        log.info("peer.paced", reason=kind.value, count=count)
+    else:
+        log.info("peer.cut_off", reason=kind.value, count=count)

@@ -21,6 +21,7 @@ from p2pchat.net.addresses import classify, endpoint
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.handlers import Handlers
+from p2pchat.net.hearsay import prefix_of
 from p2pchat.net.serving import run_handler
 from p2pchat.net.transport import (
     PATH_RANK,
@@ -37,7 +38,7 @@ from p2pchat.net.transport import (
     Told,
 )
 from p2pchat.net.whereabouts import Whereabouts
-from p2pchat.testing.mempipe import MemoryStream, pair
+from p2pchat.testing.mempipe import Far, MemoryStream, pair
 
 if TYPE_CHECKING:
     from p2pchat.testing.memnet import MemoryNetwork
@@ -85,6 +86,12 @@ class Connection:
     def host_of(self, node: MemoryNode) -> str | None:
         """The IP literal at which the other end sees ``node``."""
         return None if self.carriers else node.host
+
+    def far(self, node: MemoryNode) -> Far:
+        """``node`` as the other end sees it; one relay carries both."""
+        carrier = self.carriers[0] if self.carriers else None
+        relay = None if carrier is None else prefix_of(carrier.remote_host, carrier.peer)
+        return Far(node.peer_id, self.host_of(node), relay)
 
 
 class MemoryNode(Network):
@@ -337,7 +344,7 @@ class MemoryNode(Network):
             raise UnsupportedProtocol("The peer does not speak this protocol.")
         if self._serving[opener.peer_id, protocol] >= limits.STREAMS_PER_PEER:
             raise NetError("The stream was reset or its connection lost.")
-        theirs, ours = pair(connection, opener.peer_id, host, self._peer_id, connection.host_of(self))
+        theirs, ours = pair(connection, connection.far(opener), connection.far(self))
         connection.streams[:] = [row for row in connection.streams if not row[1].is_over]
         connection.streams.append((protocol, theirs))
         self._serving[opener.peer_id, protocol] += 1

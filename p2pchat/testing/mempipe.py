@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import trio
@@ -123,25 +124,38 @@ class Pipe:
         return data
 
 
+@dataclass(frozen=True, slots=True)
+class Far:
+    """An end of a stream as the other one sees it: ``host`` and ``relay`` as :class:`Stream` has them."""
+
+    peer: PeerId
+    host: str | None = field(repr=False)
+    relay: bytes | None = field(repr=False)
+
+
 class MemoryStream(Stream):
     """One end of a stream: reads from one pipe, writes into the other."""
 
-    def __init__(self, wire: Wire, peer: PeerId, host: str | None, incoming: Pipe, outgoing: Pipe) -> None:
+    def __init__(self, wire: Wire, far: Far, incoming: Pipe, outgoing: Pipe) -> None:
         self.wire = wire
-        self._peer = peer
-        self._host = host
+        self._far = far
         self._incoming = incoming
         self._outgoing = outgoing
 
     @property
     def peer(self) -> PeerId:
         """The other node."""
-        return self._peer
+        return self._far.peer
 
     @property
     def remote_host(self) -> str | None:
         """The other node's IP literal; None through a relay."""
-        return self._host
+        return self._far.host
+
+    @property
+    def relay(self) -> bytes | None:
+        """See :class:`p2pchat.net.transport.Stream`."""
+        return self._far.relay
 
     @property
     def is_lost(self) -> bool:
@@ -183,10 +197,7 @@ class MemoryStream(Stream):
             pipe.changed()
 
 
-def pair(
-    wire: Wire, opener: PeerId, opener_host: str | None, acceptor: PeerId, acceptor_host: str | None
-) -> tuple[MemoryStream, MemoryStream]:
+def pair(wire: Wire, opener: Far, acceptor: Far) -> tuple[MemoryStream, MemoryStream]:
     """A stream: the opener's end and the acceptor's."""
     there, back = Pipe(wire), Pipe(wire)
-    opened = MemoryStream(wire, acceptor, acceptor_host, back, there)
-    return opened, MemoryStream(wire, opener, opener_host, there, back)
+    return MemoryStream(wire, acceptor, back, there), MemoryStream(wire, opener, there, back)

@@ -28,6 +28,7 @@ EXPECTED: Final = {
     "stream.failed": "info",
     "link.ended": "debug",
     "peer.cut_off": "info",
+    "peer.paced": "info",
     "dial.failed": "debug",
     "presence.not_read": "debug",
     "session.refused": "info",

@@ -18,6 +18,7 @@ from p2pchat.core import circuit_wire as wire
 from p2pchat.net import circuits
 from p2pchat.net.addresses import encode_endpoint, endpoint
 from p2pchat.net.circuits import HOP, STOP
+from p2pchat.net.hearsay import prefix_of
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.relay_server import RelayServer
 from p2pchat.net.transport import Stream
@@ -94,6 +95,22 @@ async def test_a_stranger_is_reached_through_a_relay() -> None:
         await lab.asker.disconnect(lab.home.peer_id)
         await until(lambda: lab.server.circuits == 0)
         await until(lambda: [link.peer for link in lab.home.links()] == [lab.relay.peer_id])
+
+
+async def test_both_ends_know_through_which_relay_they_talk() -> None:
+    async with running() as lab:
+        seen = list[bytes | None]()
+
+        async def look(stream: Stream) -> None:
+            seen.append(stream.relay)
+
+        lab.home.handle("/look", look)
+        lab.relay.handle("/look", look)
+        await lab.connect()
+        prefix = prefix_of("127.0.0.1", lab.relay.peer_id)
+        assert (await lab.asker.open(lab.home.peer_id, "/look")).relay == prefix
+        assert (await lab.asker.open(lab.relay.peer_id, "/look")).relay is None
+        await until(lambda: seen == [prefix, None])
 
 
 async def test_the_relay_sees_nothing_of_what_it_carries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address
+from p2pchat.base.refusals import Refusal
+from p2pchat.core.access import Access
 from p2pchat.net.addresses import Endpoint, parse_address
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.multistream import read_exactly
@@ -155,6 +157,20 @@ async def test_who_comes_through_an_onion_service_comes_from_nowhere() -> None:
         assert [link.path for link in alice.links()] == ["relayed"]
         assert (await bob.learn(alice.peer_id))[0] == ()
         assert await bob.seen_by(alice.peer_id) is None
+
+
+async def test_who_comes_through_an_onion_service_is_let_in_where_relays_are_off() -> None:
+    async with hidden(Socks5(), LOOPBACK) as (alice, bob, _):
+        await alice.restrict(Access(relays=False))
+        alice.handle("/echo", echo)
+        await bob.dial(alice.peer_id, alice.listening())
+        await alice.restrict(Access(relays=False, peers={bob.peer_id: True}))
+        stream = await bob.open(alice.peer_id, "/echo")
+        await stream.write(b"hello")
+        assert await read_exactly(stream, 5) == b"hello"
+        await alice.restrict(Access(relays=False, peers={bob.peer_id: False}))
+        assert alice.links() == ()
+        assert alice.refusals[Refusal.CONNECTION_DENIED] == 0
 
 
 # as whom it is asked

@@ -253,6 +253,22 @@ async def test_frames_that_carry_nothing_are_bounded(junk: bytes) -> None:
         assert await speaks(a, b)
 
 
+async def test_who_sent_them_waits_before_it_is_let_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CUT_OFF_S", 3_600.0)
+    monkeypatch.setattr(limits, "CUT_OFF_MOST_S", 3_600.0)
+    async with two_hosts(WEBSOCKET) as (a, b):
+        async with opened(b) as stream:
+            with suppress(trio.BrokenResourceError), trio.fail_after(5):
+                while True:
+                    await stream.send_all(ws_frame(FINAL | PING, b"x") * 1_000)
+        await until(lambda: b._entrance._gate._held == 0)
+        assert b.refusals[Refusal.CONNECTION_EXCESSIVE] == 1
+        with trio.move_on_after(0.3):
+            await a.dial(b.peer_id, b.addresses())
+        assert a.links() == ()
+        assert b.refusals[Refusal.HANDSHAKE_PACED] == 1
+
+
 @pytest.mark.parametrize("junk", [ws_frame(FINAL | PING), ws_frame(FINAL | BINARY)])
 async def test_what_comes_at_once_is_not_looked_through_before_it_is_seen_what_it_costs(
     junk: bytes, monkeypatch: pytest.MonkeyPatch

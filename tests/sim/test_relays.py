@@ -9,10 +9,12 @@ from trio.testing import MockClock
 from p2pchat.base import limits
 from p2pchat.base.refusals import Refusal
 from p2pchat.net.circuits import HOP
+from p2pchat.net.hearsay import prefix_of
 from p2pchat.net.transport import Standing
 from p2pchat.services.block import block
 from p2pchat.services.config import RelayOffer
 from p2pchat.services.context import Reach
+from p2pchat.services.link import MSG_PROTOCOL
 from p2pchat.services.standing import Survey
 from p2pchat.store import meta
 from p2pchat.testing.cluster import Cluster, eventually
@@ -42,6 +44,8 @@ async def test_two_at_home_match_and_talk_through_a_relay(autojump_clock: MockCl
 
             assert await eventually(arrived, within_s=10) < 3
             assert relays_of(alice) == relays_of(bob) == {bytes(each.network.peer_id) for each in between}
+            stream = await alice.network.open(bob.network.peer_id, MSG_PROTOCOL)
+            assert stream.relay in {prefix_of(host, bob.network.peer_id) for host in HOSTS[:2]}
 
 
 async def test_from_a_cold_start_a_node_at_home_is_reached_within_seconds(autojump_clock: MockClock) -> None:

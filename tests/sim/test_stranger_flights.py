@@ -92,7 +92,7 @@ async def test_a_newcomer_that_has_a_bundle_is_heard_once_the_flood_is_over(auto
         carol = await flier.person()
         _, flight = await flier.fly(carol)
         strangers = alice.running.context.charges.strangers
-        strangers._of_all.owe(limits.STRANGERS_US + 3 * limits.STRANGERS_US_PER_S, trio.current_time())
+        strangers._turns._of_all.take_back([], -limits.STRANGERS_US - 3 * limits.STRANGERS_US_PER_S)
         began = trio.current_time()
         await flier.stranger.send([flight])
         assert isinstance(await flier.answer(), Ack)

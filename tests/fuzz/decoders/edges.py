@@ -190,6 +190,7 @@ class _Said:
         self._data = data
         self.peer = PeerId(b"\x00")
         self.remote_host = "192.0.2.1"
+        self.relay = None
 
     def adopt(self) -> None:
         pass

@@ -13,6 +13,11 @@ def test_each_kind_is_counted_by_its_name() -> None:
     assert refusals.counts() == {kind.value: 2 * (kind is Refusal.STREAM_STALLED) for kind in Refusal}
 
 
+def test_who_had_to_wait_was_refused_nothing() -> None:
+    paced = {kind for kind in Refusal if kind.is_paced}
+    assert paced == {Refusal.HANDSHAKE_PACED, Refusal.STRANGER_PACED, Refusal.REQUEST_PACED}
+
+
 def test_a_thousand_are_told_of_ten_times() -> None:
     told: list[int] = []
     refusals = Refusals(lambda _, count: told.append(count))
