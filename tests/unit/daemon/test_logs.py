@@ -50,6 +50,22 @@ def test_levels_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert "quiet" not in shown
 
 
+def test_level_and_format_change_under_who_logs_already(capsys: pytest.CaptureFixture[str]) -> None:
+    log = structlog.get_logger()
+    logs.configure("warning", "json")
+    log.info("first")
+    logs.configure("debug", "json")
+    log.debug("second")
+    logs.configure("debug", "text")
+    log.debug("third")
+    logs.configure("error", "json")
+    log.warning("fourth")
+    second, third = capsys.readouterr().err.splitlines()
+    assert json.loads(second)["event"] == "second"
+    assert "third" in third
+    assert not third.startswith("{")
+
+
 def test_a_defect_is_logged_by_type_and_place_alone(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("debug", "json")
     secret = "the canary text +821012345678"
