@@ -14,9 +14,7 @@ from typing import Final
 
 import msgspec
 
-from p2pchat.api import schema
 from p2pchat.api.paths import ProfilePaths
-from p2pchat.api.settings import ConfigGet, ConfigSet
 from p2pchat.base.errors import UsageError
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon import settings as brought
@@ -27,6 +25,8 @@ _STARTING_S: Final = 2.0
 
 def call(arguments: argparse.Namespace) -> None:
     """Carry out ``config.get`` or ``config.set`` on the file."""
+    from p2pchat.api import schema
+    from p2pchat.api.settings import ConfigGet, ConfigSet
     from p2pchat.daemon.system import profile_lock
     from p2pchat.services.configure import Configuration
 

@@ -95,7 +95,8 @@ class TomlLines:
         if dotted:
             return self._line_at(max(each.end for each in dotted), f"{table}.{leaf} = {literal}")
         if not table:
-            return self._line_at(self._before_tables(), f"{leaf} = {literal}")
+            place = self._before_tables()
+            return self._line_at(place, f"{leaf} = {literal}" + (self._newline if self._text[place:] else ""))
         gap = self._newline if self._text.strip() else ""
         return self._line_at(len(self._text), f"{gap}[{table}]{self._newline}{leaf} = {literal}")
 
@@ -158,10 +159,11 @@ def _scan(text: str) -> Iterator[_Statement]:
 def _path(found: dict[str, object]) -> tuple[str, ...]:
     """The names on the way down, each the only one."""
     path: list[str] = []
-    inner: object = found
-    while isinstance(inner, dict) and inner:
-        name, inner = next(iter(cast("dict[str, object]", inner).items()))
+    inner = found
+    while inner:
+        name, value = next(iter(inner.items()))
         path.append(name)
+        inner = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     return tuple(path)
 
 
