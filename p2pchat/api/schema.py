@@ -95,6 +95,7 @@ from p2pchat.api.objects import (
     Subscription,
 )
 from p2pchat.api.passphrase import Passphrase
+from p2pchat.api.settings import Config, ConfigGet, ConfigSet, Setting
 from p2pchat.api.stats_objects import Stats
 from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
@@ -177,6 +178,10 @@ METHODS: Final[dict[str, MethodSpec]] = {
         MailboxOffer, mailbox_objects.MailboxOffer, True, "Says for whom this node holds mailboxes, or shows it."
     ),
     "mailbox.transparency": MethodSpec(NoParams, Transparency, False, "Shows what this node holds for others."),
+    "config.get": MethodSpec(ConfigGet, Config, False, "Shows how this node is configured.", True),
+    "config.set": MethodSpec(
+        ConfigSet, Setting, True, "Writes a setting into the configuration file, at once in effect if it can be.", True
+    ),
     "stats.get": MethodSpec(NoParams, Stats, False, "Tells what goes on in the node, in numbers."),
     "backup.create": MethodSpec(BackupFile, Backup, False, "Writes a backup into a new file."),
     "backup.verify": MethodSpec(BackupFile, Backup, False, "Reads a backup as restoring it would."),
