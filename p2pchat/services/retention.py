@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from p2pchat.core.params import DAY_S
-from p2pchat.services.context import Context
 from p2pchat.store import consumers, eventlog
-from p2pchat.store.db import Tx
+from p2pchat.store.db import Database, Tx
 
 EVENTS_KEPT_MS: Final = 30 * DAY_S * 1000
 EVENTS_KEPT: Final = 1_000_000
@@ -22,13 +21,13 @@ NEGLECTED_MS: Final = 7 * DAY_S * 1000
 _SLICE_ROWS: Final = 1_000
 
 
-async def bound_log(context: Context) -> None:
+async def bound_log(database: Database) -> None:
     """Forget what is too much of the event log.
 
     Raises:
         StoreError: the disk refused; what is left goes another time.
     """
-    while await context.db.run(forget_some):
+    while await database.run(forget_some):
         pass
 
 

@@ -43,7 +43,7 @@ async def run(context: Context) -> None:
         try:
             await context.db.run(lambda tx: upkeep(tx, context))
             await device.correct(context)
-            await bound_log(context)
+            await bound_log(context.db)
         except StoreError as error:
             log.warning("upkeep.failed", error=cause(error))
         await peer_cache.remember(context)
@@ -55,7 +55,7 @@ async def run_alone(context: Context) -> None:
     while True:
         try:
             await context.db.run(lambda tx: upkeep(tx, context))
-            await bound_log(context)
+            await bound_log(context.db)
         except StoreError as error:
             log.warning("upkeep.failed", error=cause(error))
         await trio.sleep(_EVERY_S)
