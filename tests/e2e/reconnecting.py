@@ -44,6 +44,11 @@ class Wire:
         assert "error" not in value, value["error"]
         return value
 
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing of the next line was read yet."""
+        return not self._unread
+
     def take(self, most: int) -> None:
         """Up to so many bytes more, as they come."""
         data = self._socket.recv(most)
@@ -95,7 +100,7 @@ class Reader:
 
     def part(self, wire: Wire, seq: int) -> None:
         """The connection is about to be cut after the event ``seq``: at a byte of the next one, perhaps."""
-        if self.chance.random() < 0.5:
+        if self.chance.random() < 0.5 and wire.is_between:
             wire.take(self.chance.randint(1, 300))
 
     def _converse(self, wire: Wire) -> None:
