@@ -13,6 +13,7 @@ import trio
 from p2pchat.api import (
     calls,
     doctor_objects,
+    event_calls,
     handover,
     mailbox_objects,
     net_calls,
@@ -208,10 +209,11 @@ class FakeApi:
                 return self._page(checked)
             case calls.MessageSearch():
                 return self._found(checked)
-            case calls.EventsFetch():
+            case event_calls.EventsFetch():
+                assert isinstance(checked.since, int)
                 return objects.Events(events=self._after(checked.since, checked.types)[: checked.limit])
-            case calls.EventsSubscribe():
-                cursor = len(self.events) if checked.since == "now" else checked.since
+            case event_calls.EventsSubscribe():
+                cursor = checked.since if isinstance(checked.since, int) else len(self.events)
                 connection.after_reply(self._pump, connection, cursor, checked.types)
                 return objects.Subscription(subscription="s1", cursor=cursor)
             case calls.BackupFile():

@@ -2,7 +2,7 @@
 
 Rules:
 
-- Whatever changes the store takes an ``idempotency_key``.
+- Whatever changes the store takes an ``idempotency_key``, but what is the same done twice: ``events.ack``, ``forget``.
 - A sentence about a wrong value begins with the parameter's name, which also stands in ``data.param``; it never quotes
   the value.
 
@@ -31,11 +31,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=100)]
 HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9a-f]+$")]
 Link = Annotated[str, Meta(min_length=1, max_length=4096)]
 Multiaddr = Annotated[str, Meta(min_length=1, max_length=1024)]
-Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Words = Annotated[str, Meta(min_length=1, max_length=256)]
 PageSize = Annotated[int, Meta(ge=1, le=1000)]
-EventPattern = Annotated[str, Meta(max_length=64, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$")]
-EventPatterns = Annotated[list[EventPattern], Meta(min_length=1, max_length=64)]
 Wait = Literal["queued", "sent", "held", "delivered", "read"]
 
 
@@ -305,27 +302,6 @@ class MessageChange(Mutation, kw_only=True, frozen=True):
     """``id`` is the whole id of a message."""
 
     id: HexId
-
-
-class EventsSubscribe(Params, kw_only=True, frozen=True):
-    """Events after ``since`` (a ``seq``, 0 for all, or ``now``) whose type fits one of ``types``."""
-
-    since: Seq | Literal["now"] = "now"
-    types: EventPatterns | None = None
-
-
-class EventsUnsubscribe(Params, kw_only=True, frozen=True):
-    """``subscription`` is one of this connection."""
-
-    subscription: Annotated[str, Meta(min_length=1, max_length=64)]
-
-
-class EventsFetch(Params, kw_only=True, frozen=True):
-    """As ``events.subscribe``, but answered at once."""
-
-    since: Seq
-    types: EventPatterns | None = None
-    limit: PageSize = 100
 
 
 class MailboxUse(Mutation, kw_only=True, frozen=True):
