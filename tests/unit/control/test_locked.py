@@ -17,7 +17,7 @@ from p2pchat.control.dispatch import Dispatch
 from p2pchat.core.access import Mode
 from p2pchat.services.examine import Files
 
-WHILE_LOCKED = {"node.doctor", "node.hello", "node.status", "node.unlock", "node.shutdown"}
+WHILE_LOCKED = {"node.doctor", "node.hello", "node.status", "node.unlock", "node.shutdown", "rpc.discover"}
 CANARY = "canary passphrase"
 
 
