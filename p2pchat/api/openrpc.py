@@ -38,7 +38,14 @@ _VERSION: Final = "1.3.2"
 _CLAUSE: Final = re.compile(r"(?:^|(?<=[;.] ))``(\w+)``: ")
 _BYTES: Final[Json] = {
     "type": "object",
-    "properties": {"$b64": {"type": "string", "contentEncoding": "base64"}},
+    "properties": {
+        "$b64": {
+            "type": "string",
+            "contentEncoding": "base64",
+            "minLength": 4,
+            "maxLength": (PASSPHRASE_BYTES + 2) // 3 * 4,
+        }
+    },
     "required": ["$b64"],
     "additionalProperties": False,
 }

@@ -85,13 +85,14 @@ _FORMS: Final = {"id": "must be lower-case hex", "types": "must be event types: 
 
 
 def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
-    if found := _MISSING.search(report):
-        return invalid(found[1], "is required")
+    missing = _MISSING.search(report)
     if found := _AT.search(report):
+        if missing is not None:
+            return invalid(found[2], f"holds an object without {missing[1]}")
         if " matching regex " in found[1]:
             return invalid(found[2], _FORMS[found[2]])
         return invalid(found[2], found[1][0].lower() + found[1][1:])
-    return _unknown("", method, kind)
+    return invalid(missing[1], "is required") if missing is not None else _unknown("", method, kind)
 
 
 def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Mapping[str, object]) -> None:

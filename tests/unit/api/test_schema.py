@@ -58,6 +58,7 @@ def test_parameters_become_a_struct() -> None:
         ("contacts.import", {"entries": []}, "entries"),
         ("contacts.import", {"entries": [ENTRY] * 501}, "entries"),
         ("contacts.import", {"entries": [{**ENTRY, "line": -1}]}, "entries"),
+        ("contacts.import", {"entries": [ENTRY, {"number": "1"}]}, "entries"),
         ("contacts.import", {"entries": [{**ENTRY, "number": "1" * 257}]}, "entries"),
         ("contacts.import", {"entries": [{**ENTRY, "number": "1\ud800"}]}, "entries"),
         ("contacts.import", {"entries": [{**ENTRY, "name": "\udfff"}]}, "entries"),
