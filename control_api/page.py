@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from p2pchat.api import schema
 from p2pchat.api.errors import TABLE
@@ -134,19 +134,20 @@ def _objects() -> str:
 
 def _in_order() -> dict[str, Json]:
     """The objects in the order in which methods and events come to them."""
-    schemas: dict[str, Json] = document().components["schemas"]  # type: ignore[assignment]
+    schemas = cast("dict[str, Json]", document().components["schemas"])
     found: dict[str, Json] = {}
 
     def visit(value: object) -> None:
         if isinstance(value, list):
-            for each in value:
+            for each in cast("list[object]", value):
                 visit(each)
         elif isinstance(value, dict):
-            name = str(value.get("$ref", "")).removeprefix("#/components/schemas/")
+            shown = cast("dict[str, object]", value)
+            name = str(shown.get("$ref", "")).removeprefix("#/components/schemas/")
             if name in schemas and name not in found:
                 found[name] = schemas[name]
                 visit(schemas[name])
-            visit(list(value.values()))
+            visit(list(shown.values()))
 
     visit([document().methods, document().notifications, list(document().events.values())])
     return found

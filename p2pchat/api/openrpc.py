@@ -15,7 +15,7 @@ import re
 import typing
 from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeGuard
 
 import msgspec
 from msgspec import Struct, UnsetType
@@ -86,7 +86,7 @@ class _Schemas:
 
     def of(self, hint: object) -> Json:
         """The schema of a type as it is annotated."""
-        if isinstance(hint, type) and issubclass(hint, Struct):
+        if _is_struct(hint):
             return self._reference(hint)
         if hint is object:
             return {}
@@ -134,9 +134,13 @@ def _may_lack(kind: type[Struct], field: FieldInfo) -> bool:
     return UnsetType in typing.get_args(field.type)
 
 
+def _is_struct(hint: object) -> TypeGuard[type[Struct]]:
+    return isinstance(hint, type) and issubclass(hint, Struct)
+
+
 def _holds_ours(hint: object) -> bool:
     """Whether there is something in a type of which msgspec makes no schema, or another one."""
-    if hint in (object, UnsetType) or (isinstance(hint, type) and issubclass(hint, Struct)):
+    if hint is object or hint is UnsetType or _is_struct(hint):
         return True
     return typing.get_origin(hint) is Literal or any(map(_holds_ours, typing.get_args(hint)))
 
