@@ -1,5 +1,5 @@
-"""Measure this machine: ``scripts/bench basics|crypto|delivery|discovery|history|import|mailbox|websocket``, each with
-``[--runs N] [--json FILE] [--quick]``.
+"""Measure this machine: ``scripts/bench basics|crypto|delivery|discovery|history|import|mailbox|retention|websocket``,
+each with ``[--runs N] [--json FILE] [--quick]``.
 
 ``scripts/bench simulation [--walks N] [--quick]`` needs no quiet machine: its figures are the same everywhere.
 
@@ -31,6 +31,7 @@ from bench import (
     history,
     mailbox,
     reach,
+    retention,
     simulation,
     sybils,
     websocket,
@@ -132,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     _measured(command, book.run, book.METRICS, runs=1)
     command = what.add_parser("mailbox", help="a node that holds boxes for a thousand owners")
     _measured(command, mailbox.run, mailbox.METRICS, runs=3)
+    command = what.add_parser("retention", help="a million events go from the log; the store alone")
+    _measured(command, retention.run, retention.METRICS, runs=3)
     command = what.add_parser("websocket", help="connections by WebSocket beside plain ones; no disk")
     _measured(command, websocket.run, websocket.METRICS, runs=5)
     command = what.add_parser("simulation", help="the lookup machine in networks of up to 100,000 nodes; budgets")

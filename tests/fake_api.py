@@ -10,7 +10,17 @@ from pathlib import Path
 import msgspec
 import trio
 
-from p2pchat.api import calls, doctor_objects, handover, mailbox_objects, net_calls, objects, schema, stats_objects
+from p2pchat.api import (
+    calls,
+    doctor_objects,
+    event_calls,
+    handover,
+    mailbox_objects,
+    net_calls,
+    objects,
+    schema,
+    stats_objects,
+)
 from p2pchat.base.errors import UsageError
 from p2pchat.control.server import Connection, Server
 
@@ -196,10 +206,11 @@ class FakeApi:
                 return self._page(checked)
             case calls.MessageSearch():
                 return self._found(checked)
-            case calls.EventsFetch():
+            case event_calls.EventsFetch():
+                assert isinstance(checked.since, int)
                 return objects.Events(events=self._after(checked.since, checked.types)[: checked.limit])
-            case calls.EventsSubscribe():
-                cursor = len(self.events) if checked.since == "now" else checked.since
+            case event_calls.EventsSubscribe():
+                cursor = checked.since if isinstance(checked.since, int) else len(self.events)
                 connection.after_reply(self._pump, connection, cursor, checked.types)
                 return objects.Subscription(subscription="s1", cursor=cursor)
             case calls.BackupFile():

@@ -2,7 +2,7 @@
 
 Rules:
 
-- Whatever changes the store takes an ``idempotency_key``.
+- Whatever changes the store takes an ``idempotency_key``, but what is the same done twice: ``events.ack``, ``forget``.
 - A sentence about a wrong value begins with the parameter's name, which also stands in ``data.param``; it never quotes
   the value.
 - What a parameter is for stands in the docstring behind its name and a colon, or else with its type;
@@ -35,14 +35,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=100)]
 HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9a-f]+$")]
 Link = Annotated[str, Meta(min_length=1, max_length=4096)]
 Multiaddr = Annotated[str, Meta(min_length=1, max_length=1024)]
-Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, description="the `seq` of an event: what came after it is meant")]
 Words = Annotated[str, Meta(min_length=1, max_length=256)]
 PageSize = Annotated[int, Meta(ge=1, le=1000, description="how many at most")]
-EventPattern = Annotated[str, Meta(max_length=64, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$")]
-EventPatterns = Annotated[
-    list[EventPattern],
-    Meta(min_length=1, max_length=64, description="types of events; `message.*` fits a family, `*` everything"),
-]
 Wait = Literal["queued", "sent", "held", "delivered", "read"]
 
 
@@ -317,27 +311,6 @@ class MessageChange(Mutation, kw_only=True, frozen=True):
     """``id``: the whole id of a message."""
 
     id: HexId
-
-
-class EventsSubscribe(Params, kw_only=True, frozen=True):
-    """``since``: a `seq`, after which it begins, 0 for all; or now."""
-
-    since: Seq | Literal["now"] = "now"
-    types: EventPatterns | None = None
-
-
-class EventsUnsubscribe(Params, kw_only=True, frozen=True):
-    """``subscription``: one of this connection."""
-
-    subscription: Annotated[str, Meta(min_length=1, max_length=64)]
-
-
-class EventsFetch(Params, kw_only=True, frozen=True):
-    """``since``: a `seq`, after which it begins; 0 for all."""
-
-    since: Seq
-    types: EventPatterns | None = None
-    limit: PageSize = 100
 
 
 class MailboxUse(Mutation, kw_only=True, frozen=True):

@@ -292,6 +292,22 @@ class Events(Silent, Struct, kw_only=True):
     events: list[Event]
 
 
+class Consumer(Silent, Struct, kw_only=True):
+    """A reader of the event log known by ``name``; ``seq``: the last event that it has acknowledged, or what it began
+    after. ``acked_ms`` is null until it has acknowledged one."""
+
+    name: str
+    seq: int
+    acked_ms: int | None
+    made_ms: int
+
+
+class Consumers(Silent, Struct, kw_only=True):
+    """The reply of ``events.consumers``, the oldest first."""
+
+    consumers: list[Consumer]
+
+
 class Subscription(Silent, Struct, kw_only=True):
     """A running subscription; events after ``cursor`` follow."""
 

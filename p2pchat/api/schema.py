@@ -6,7 +6,7 @@ Rules:
   begins with the parameter's name, which also stands in ``data.param``.
 - Every text must be Unicode that UTF-8 can carry. The text of a message has 1 to 65,536 UTF-8 bytes: none is
   INVALID_PARAMS, more is TOO_LARGE.
-- Whatever changes the store takes an ``idempotency_key``.
+- Whatever changes the store takes an ``idempotency_key``, but what is the same done twice.
 - What a locked node can do is marked in the table, method by method; all else is LOCKED, and so is a method that is
   added.
 
@@ -78,9 +78,16 @@ def _revived(kind: type, value: object) -> object:
 
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _NUMBER: Final = "a whole number"
+_OBJECT: Final = "an object"
 _WORD: Final = re.compile(r"\w{1,64}", re.ASCII)
 _AT: Final = re.compile(r"^(.*) - at `\$\.(\w+)", re.DOTALL)
-_FORMS: Final = {"id": "must be lower-case hex", "types": "must be event types: such as message.sent, message.* or *"}
+_NAME: Final = "must be a name of 1 to 64 characters: letters and digits of ASCII, dots, dashes and underscores"
+_FORMS: Final = {
+    "id": "must be lower-case hex",
+    "types": "must be event types: such as message.sent, message.* or *",
+    "consumer": _NAME,
+    "since": f"consumer {_NAME}",
+}
 """What the parameters that have a pattern must be, for a person."""
 
 
@@ -100,13 +107,24 @@ def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Ma
     if not _names(kind).issuperset(params):
         unknown = next(name for name in params if name not in _names(kind))
         raise _unknown(str(unknown), method, kind)  # msgpack has other keys, too
-    for name, fields in _objects(kind).items():
-        if not all(fields.issuperset(each) for each in _dicts(params.get(name))):
-            raise invalid(name, f"has objects with {', '.join(sorted(fields))}, and nothing else")
+    for name, inner in _objects(kind).items():
+        fields = frozenset(inner.__struct_fields__)
+        for each in _dicts(params.get(name)):
+            if not fields.issuperset(each):
+                raise invalid(name, f"has objects with {', '.join(sorted(fields))}, and nothing else")
+            if (wrong := _wrong_word(inner, each)) is not None:
+                raise invalid(name, " ".join(wrong))
+    if (wrong := _wrong_word(kind, params)) is not None:
+        raise invalid(*wrong)
+
+
+def _wrong_word(kind: type[Struct], given: Mapping[typing.Any, object]) -> tuple[str, str] | None:
+    """The first field that must be one of a few words and is another, and what it must be."""
     for name, (words, choices) in _words(kind).items():
-        value = params.get(name)
+        value = given.get(name)
         if isinstance(value, str) and value not in words:
-            raise invalid(name, f"must be one of: {', '.join(choices)}")
+            return name, f"must be one of: {', '.join(choices)}"
+    return None
 
 
 def _unknown(name: str, method: str, kind: type[Params]) -> UsageError:
@@ -122,11 +140,11 @@ def _names(kind: type[Params]) -> frozenset[str]:
 
 
 @cache
-def _objects(kind: type[Params]) -> dict[str, frozenset[str]]:
-    """The parameters of ``kind`` that are lists of objects, and the fields of these."""
-    inner = {name: typing.get_args(hint)[:1] for name, hint in typing.get_type_hints(kind).items()}
+def _objects(kind: type[Params]) -> dict[str, type[Struct]]:
+    """The parameters of ``kind`` that are objects or lists of them, and of what type these are."""
+    inner = {name: typing.get_args(hint) for name, hint in typing.get_type_hints(kind).items()}
     return {
-        name: frozenset(struct.__struct_fields__)
+        name: struct
         for name, structs in inner.items()
         for struct in structs
         if isinstance(struct, type) and issubclass(struct, Struct)
@@ -134,17 +152,17 @@ def _objects(kind: type[Params]) -> dict[str, frozenset[str]]:
 
 
 def _dicts(value: object) -> Iterable[dict[object, object]]:
-    found = typing.cast("list[object]", value) if isinstance(value, list) else []
+    found = typing.cast("list[object]", value) if isinstance(value, list) else [value]
     return (typing.cast("dict[object, object]", each) for each in found if isinstance(each, dict))
 
 
 @cache
-def _words(kind: type[Params]) -> dict[str, tuple[list[str], list[str]]]:
-    """The parameters of ``kind`` that take one of a few words: these, and all that may be given."""
+def _words(kind: type[Struct]) -> dict[str, tuple[list[str], list[str]]]:
+    """The fields of ``kind`` that take one of a few words: these, and all that may be given."""
     hints = typing.get_type_hints(kind)
     called = dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))  # "for" is no name in Python
     choices = {called[name]: _choices(hint) for name, hint in hints.items() if name in called}
-    words = {name: [choice for choice in of if choice != _NUMBER] for name, of in choices.items()}
+    words = {name: [choice for choice in of if choice not in (_NUMBER, _OBJECT)] for name, of in choices.items()}
     return {name: (words[name], choices[name]) for name in choices if words[name]}
 
 
@@ -153,4 +171,6 @@ def _choices(hint: object) -> list[str]:
         return [str(value) for value in typing.get_args(hint)]
     if hint is int:
         return [_NUMBER]
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return [_OBJECT]
     return [value for inner in typing.get_args(hint) for value in _choices(inner)]

@@ -85,6 +85,10 @@ OPENED: Final = 4_096  # hosts that are remembered to which this node has connec
 # who may come near
 RULES: Final = 1_000  # of the user's about contacts, peers and networks: all are read whenever one changes
 
+# the event log
+EVENT_CONSUMERS: Final = 64  # readers known by name: each can hold a week of events back
+EVENTS_PAGE_BYTES: Final = 256 * 1024  # of texts that one subscription has read and not told yet
+
 # the local network and changes of it, PROTOCOL.md 7.5 and 7.7
 INTERFACES_POLL_S: Final = 2.0  # where the kernel does not tell of changes
 SETTLE_S: Final = 0.5  # between a first sign of a change and a look at what it was

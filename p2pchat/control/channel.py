@@ -9,7 +9,7 @@ Rules:
 - At most ``IN_FLIGHT`` requests are begun and not yet replied to, the elements of batches included; beyond that
   nothing more is read.
 - When the client has ended its half, what it asked is still answered; then its subscriptions end and the connection
-  is closed. When the client is lost, what was begun has ``GRACE_S`` to end.
+  is closed. When the client is lost (stuck, or gone altogether), what was begun has ``GRACE_S`` to end.
 - A defect ends the request it happened in: INTERNAL and a reference to the client, the place to the log.
 
 Source: docs/CONTROL-API.md, "Transport".
@@ -30,6 +30,7 @@ from p2pchat.api.codec import FRAME_BYTES, JSON_LINES, FrameError, Framing, Pars
 from p2pchat.api.errors import reply_name
 from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.control import jsonrpc
+from p2pchat.control.gone import client_gone
 from p2pchat.control.outgoing import Outgoing
 from p2pchat.services.defects import report_defect
 
@@ -129,6 +130,7 @@ class Channel:
         self._following: dict[trio.lowlevel.Task, list[_Follower]] = {}
         self._followers: set[trio.CancelScope] = set()
         self._reading = trio.CancelScope()
+        self._watched = False
 
     async def run(self) -> None:
         """Serve; returns when the connection can be closed."""
@@ -137,6 +139,8 @@ class Channel:
             async with trio.open_nursery() as self._requests:
                 with self._reading:
                     await self._read()
+                if self._requests.child_tasks:
+                    self._watch()
             await self._outgoing.flush()
             self._beside.cancel_scope.cancel()
 
@@ -153,6 +157,16 @@ class Channel:
     @property
     def _framing(self) -> Framing:
         return self._splitter.framing or JSON_LINES
+
+    def _watch(self) -> None:
+        """Nothing is read any more, or not now, and what was asked may wait for a day: is the client there still?"""
+        if not self._watched:
+            self._watched = True
+            self._beside.start_soon(self._look_after)
+
+    async def _look_after(self) -> None:
+        await client_gone(self._stream.socket)
+        self._lost()
 
     def _lost(self) -> None:
         self._reading.cancel()
@@ -208,6 +222,7 @@ class Channel:
             self._slots.acquire_nowait()  # acquire() would give up the processor even when there is room
         except trio.WouldBlock:
             self._begin_joined()
+            self._watch()
             await self._slots.acquire()
         ready = self._joint.ready(value) if self._joint is not None else None
         if ready is not None or self._may_join(value):

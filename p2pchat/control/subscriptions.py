@@ -1,5 +1,8 @@
 """Subscribers pull from the event log: there is no queue to overflow, and a stuck one slows nobody.
 
+A subscription holds one page of the log, of a bounded size, until its client has taken it. What is dropped from the log
+before a subscription has come there ends it with CURSOR_EXPIRED: it passes over nothing.
+
 When the node is locked a subscription tells what is in the log, ``node.locked`` last, and ends with an error LOCKED.
 """
 
@@ -15,11 +18,14 @@ from weakref import WeakKeyDictionary
 import trio
 
 from p2pchat.api import objects, schema
+from p2pchat.api.event_calls import Reader
 from p2pchat.base.errors import UsageError
+from p2pchat.base.limits import EVENTS_PAGE_BYTES
 from p2pchat.control import render
 from p2pchat.control.locked import locked
 from p2pchat.control.server import Connection
 from p2pchat.core.events import DomainEvent
+from p2pchat.services import consumers
 from p2pchat.services.context import Context
 from p2pchat.services.disk import patiently
 from p2pchat.store import eventlog
@@ -57,15 +63,16 @@ class Subscriptions:
         self._last_ended = trio.Event()
 
     async def subscribe(
-        self, since: int | str, types: Sequence[str] | None, connection: Connection
+        self, since: int | str | Reader, types: Sequence[str] | None, connection: Connection
     ) -> objects.Subscription:
         """Begin to notify ``connection``, once the reply to this call is on its way.
 
         Raises:
-            UsageError: CURSOR_EXPIRED with ``oldest``; RATE_LIMITED, too many on one connection.
+            UsageError: CURSOR_EXPIRED with ``oldest``; RATE_LIMITED, too many on one connection; INVALID_PARAMS, too
+                many consumers.
         """
         mark, _ = self._context.bus.transient_after(0)
-        cursor = await self._context.db.run(lambda tx: _cursor(tx, since))
+        cursor = await self._context.db.run(lambda tx: _cursor(tx, since, types))
         if self._counts.get(connection, 0) >= _PER_CONNECTION:
             raise UsageError(f"A connection has at most {_PER_CONNECTION} subscriptions.", name="RATE_LIMITED")
         self._counts[connection] = self._counts.get(connection, 0) + 1
@@ -100,15 +107,15 @@ class Subscriptions:
         if self._running:
             await self._last_ended.wait()
 
-    async def fetch(self, since: int, types: Sequence[str] | None, limit: int) -> objects.Events:
+    async def fetch(self, since: int | Reader, types: Sequence[str] | None, limit: int) -> objects.Events:
         """Up to ``limit`` fitting events after ``since``; empty at the end of the log.
 
         Raises:
-            UsageError: CURSOR_EXPIRED.
+            UsageError: CURSOR_EXPIRED; INVALID_PARAMS, too many consumers.
         """
         found: list[objects.Event] = []
         size = 0
-        cursor = await self._context.db.run(lambda tx: _cursor(tx, since))
+        cursor = await self._context.db.run(lambda tx: _cursor(tx, since, types))
         while True:
             cursor, page, at_end = await self._context.db.run(partial(self._page, cursor, types))
             for event in page:
@@ -120,12 +127,20 @@ class Subscriptions:
                 return objects.Events(events=found)
 
     def _page(self, cursor: int, types: Sequence[str] | None, tx: Tx) -> tuple[int, list[objects.Event], bool]:
+        """(how far was read, what of it fits, whether there was nothing more)"""
+        consumers.refuse_if_gone(tx, cursor)
         rows = eventlog.after(tx, cursor, _PAGE)
-        store_id = self._context.profile.store_id
-        fitting = [
-            render.event(tx, row, self._online, store_id) for row in rows if schema.type_matches(types, row.kind)
-        ]
-        return (rows[-1].seq if rows else cursor), fitting, not rows
+        store_id, size = self._context.profile.store_id, 0
+        fitting: list[objects.Event] = []
+        for row in rows:
+            cursor = row.seq
+            if schema.type_matches(types, row.kind):
+                event = render.event(tx, row, self._online, store_id)
+                fitting.append(event)
+                size += render.size_of(event.data)
+                if size > EVENTS_PAGE_BYTES:
+                    break
+        return cursor, fitting, not rows
 
     async def _pump(self, subscription: _Subscription) -> None:
         if self._ending:  # its reply was not read until now
@@ -173,10 +188,12 @@ class Subscriptions:
         return [render.transient(tx, event, self._online) for event in told]
 
 
-def _cursor(tx: Tx, since: int | str) -> int:
-    head, oldest = eventlog.head(tx), eventlog.oldest(tx)
-    if isinstance(since, str):
-        return head
-    if since + 1 < oldest:
-        raise UsageError("Events that old are gone.", name="CURSOR_EXPIRED", data={"oldest": oldest})
-    return min(since, head)
+def _cursor(tx: Tx, since: int | str | Reader, types: Sequence[str] | None) -> int:
+    if isinstance(since, Reader):
+        return consumers.enter(tx, since.consumer, _seq(since.start), types)
+    return consumers.after(tx, _seq(since))
+
+
+def _seq(since: int | str) -> int | None:
+    """None: from now on."""
+    return None if isinstance(since, str) else since

@@ -1,4 +1,5 @@
-"""What time does: messages expire, prekeys and replay tags go, era secrets step on, the log of events is bounded."""
+"""What time does: messages expire, prekeys and replay tags go, era secrets step on, the log of events is bounded
+(:mod:`p2pchat.services.retention`)."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ from p2pchat.services.contacts import contact_event
 from p2pchat.services.context import Context, tell
 from p2pchat.services.defects import cause
 from p2pchat.services.deliver import sending_session
+from p2pchat.services.retention import bound_log
 from p2pchat.store import (
     ahead,
     contacts,
-    eventlog,
     idempotency,
     messages,
     meta,
@@ -31,8 +32,6 @@ from p2pchat.store import (
 from p2pchat.store.db import Tx
 
 _EVERY_S: Final = 900.0
-_EVENTS_KEPT_MS: Final = 30 * DAY_S * 1000
-_EVENTS_KEPT: Final = 1_000_000
 _IDEMPOTENCY_KEPT_S: Final = 7 * DAY_S
 
 log = structlog.get_logger()
@@ -44,6 +43,7 @@ async def run(context: Context) -> None:
         try:
             await context.db.run(lambda tx: upkeep(tx, context))
             await device.correct(context)
+            await bound_log(context.db)
         except StoreError as error:
             log.warning("upkeep.failed", error=cause(error))
         await peer_cache.remember(context)
@@ -55,13 +55,14 @@ async def run_alone(context: Context) -> None:
     while True:
         try:
             await context.db.run(lambda tx: upkeep(tx, context))
+            await bound_log(context.db)
         except StoreError as error:
             log.warning("upkeep.failed", error=cause(error))
         await trio.sleep(_EVERY_S)
 
 
 def upkeep(tx: Tx, context: Context) -> None:
-    """One round, in one transaction."""
+    """One round but for the event log, in one transaction."""
     params = context.params
     _forgive_clock(tx, context)
     expired = messages.expire(tx, tx.now_ms - params.message_life_s * 1000)
@@ -84,7 +85,6 @@ def upkeep(tx: Tx, context: Context) -> None:
     sessions.prune_received(tx, tx.now_s)
     sending = (sending_session(tx, contact.id) for contact in contacts.everyone(tx))
     sessions.prune(tx, tx.now_s - params.session_kept_s, {session.id for session in sending if session is not None})
-    eventlog.prune(tx, tx.now_ms - _EVENTS_KEPT_MS, _EVENTS_KEPT)
     idempotency.prune(tx, tx.now_s - _IDEMPOTENCY_KEPT_S)
     this_era = era(tx.now_s, params)
     if tx.now_s - this_era * params.era_s > params.idsec_kept_s:

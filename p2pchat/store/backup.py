@@ -105,6 +105,7 @@ LEFT_OUT: Final[Columns] = {
     "gap": ("above", "contact", "device_ms", "n0", "n1", "told", "noted_s"),
     "late": ("message", "contact"),
     "event": ("seq", "ts_ms", "kind", "subject", "detail", "more"),
+    "consumer": ("name", "seq", "types", "acked_ms", "made_ms"),
     "idempotency": ("key", "digest", "result", "at_s"),
     "rule": ("id", "contact", "peer", "network", "allow", "made_ms"),
 }

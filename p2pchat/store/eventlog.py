@@ -54,11 +54,28 @@ def oldest(tx: Tx) -> int:
     return int(row[0]) if row and row[0] is not None else head(tx) + 1
 
 
-def prune(tx: Tx, before_ms: int, keep: int) -> None:
-    """Forget events older than ``before_ms`` and all but the newest ``keep``."""
-    kept = tx.one("SELECT seq FROM event WHERE ts_ms >= ? ORDER BY seq LIMIT 1", (before_ms,))
-    first = head(tx) + 1 if kept is None else int(kept[0])
-    tx.execute("DELETE FROM event WHERE seq + more < ?", (max(first, head(tx) + 1 - keep),))
+def drop(tx: Tx, before_ms: int, keep: int, up_to: int | None, rows: int) -> dict[str, int]:
+    """Forget of the oldest ``rows`` rows those that are older than ``before_ms`` or not of the newest ``keep`` events.
+
+    Args:
+        up_to: nothing behind this seq; None: there is no such bound.
+
+    Returns:
+        the last seq of each type of which something was forgotten; nothing: there is no more to forget.
+    """
+    surplus = head(tx) - keep
+    oldest_rows = tx.all("SELECT seq, seq + more, ts_ms, kind FROM event ORDER BY seq LIMIT ?", (rows,))
+    gone: dict[str, int] = {}
+    first_kept: int | None = None
+    for first, last, ts_ms, kind in oldest_rows:
+        if (ts_ms >= before_ms and last > surplus) or (up_to is not None and last > up_to):
+            first_kept = first
+            break
+        gone[kind] = last
+    if gone:
+        bound = max(gone.values()) + 1 if first_kept is None else first_kept
+        tx.execute("DELETE FROM event WHERE seq < ?", (bound,))
+    return gone
 
 
 def forget(tx: Tx, contact: int) -> None:

@@ -16,6 +16,7 @@ from bench.delivery import METRICS as DELIVERY
 from bench.discovery import METRICS as DISCOVERY
 from bench.mailbox import METRICS as MAILBOX
 from bench.report import Metric
+from bench.retention import METRICS as RETENTION
 from bench.websocket import METRICS as WEBSOCKET
 from tests.e2e.runs import Run, starting
 
@@ -43,6 +44,7 @@ def is_measured(name: str, numbers: dict[str, list[float]]) -> bool:
         ("delivery", DELIVERY),
         ("discovery", DISCOVERY),
         ("mailbox", MAILBOX),
+        ("retention", RETENTION),
         ("websocket", WEBSOCKET),
     ],
 )

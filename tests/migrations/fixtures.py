@@ -188,6 +188,7 @@ ROWS: Final[dict[str, Row]] = {
         "live": None,
     },
     "event": {"seq": 21, "ts_ms": NOW_MS, "kind": "message.sent", "subject": 11, "detail": b"detail", "more": 0},
+    "consumer": {"name": "bot", "seq": 20, "types": "message.*", "acked_ms": NOW_MS, "made_ms": NOW_MS - 1},
     "rule": {"id": 71, "contact": 9, "peer": None, "network": None, "allow": 0, "made_ms": NOW_MS},
     "idempotency": {"key": "a key", "digest": b"digest", "result": b"result", "at_s": NOW_S},
     "known_peer": {

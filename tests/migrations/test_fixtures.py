@@ -51,6 +51,7 @@ DIGESTS = {
     7: "5780fbab2f329081",
     8: "a6132b12710b3edd",
     9: "35872ac7d1c3c587",
+    10: "3dc624e0b60d9af9",
 }
 """BLAKE2b-8 of the statements of each migration."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from p2pchat.api.objects import Message
 from p2pchat.base.errors import UsageError
-from p2pchat.control.channel import Channel, Connection
+from p2pchat.control.channel import GRACE_S, Channel, Connection
 from p2pchat.control.dispatch import Methods
 from p2pchat.control.message_methods import MessageMethods
 from p2pchat.store.db import Tx
@@ -103,3 +105,33 @@ async def test_many_waits_read_the_store_a_few_times_each(autojump_clock: MockCl
                 nursery.start_soon(one, number)
         assert found == ["delivered"] * WAITS
         assert caller.reads <= 3 * WAITS
+
+
+async def test_a_wait_ends_when_its_client_is_gone(autojump_clock: MockClock) -> None:
+    """And the message stays: it goes on without it."""
+    async with Cluster.running() as cluster:
+        alice = await cluster.add("Alice", ALICE)
+        await alice.add(BOB, "Bob")
+        assert alice.running is not None
+        methods = Methods(alice.running.context, alice.running.life.online, "default", 0.0)
+        served, client = trio.socket.socketpair()
+        params = {"to": "Bob", "text": "hello", "wait": "delivered", "timeout_ms": 86_400_000}
+        request = {"jsonrpc": "2.0", "id": 1, "method": "message.send", "params": params}
+        ended: list[float] = []
+
+        async def serve() -> None:
+            with served:
+                await Channel(trio.SocketStream(served), methods).run()
+            ended.append(trio.current_time())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            await client.send(json.dumps(request).encode() + b"\n")
+            await trio.sleep(3600)
+            assert len(methods._waiting) == 1
+            client.close()
+            left = trio.current_time()
+            await trio.sleep(60)
+            assert ended == [pytest.approx(left + GRACE_S, abs=1)]
+            assert not methods._waiting
+        assert await alice.outbox() == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from p2pchat.api import calls, objects
+from p2pchat.api import calls, event_calls, objects
 from p2pchat.api.methods.spec import UNNAMED, MethodSpec
 
 MESSAGE: Final = {
@@ -68,20 +68,37 @@ MESSAGE: Final = {
 
 EVENTS: Final = {
     "events.subscribe": MethodSpec(
-        calls.EventsSubscribe,
+        event_calls.EventsSubscribe,
         objects.Subscription,
         False,
         "Begins to notify of events. RATE_LIMITED where the connection has 64 subscriptions.",
         errors=("CURSOR_EXPIRED", "RATE_LIMITED"),
     ),
     "events.unsubscribe": MethodSpec(
-        calls.EventsUnsubscribe, objects.Empty, False, "Ends a subscription of this connection."
+        event_calls.EventsUnsubscribe, objects.Empty, False, "Ends a subscription of this connection."
     ),
     "events.fetch": MethodSpec(
-        calls.EventsFetch,
+        event_calls.EventsFetch,
         objects.Events,
         False,
         "Reads the event log without waiting.",
         errors=("CURSOR_EXPIRED",),
+    ),
+    "events.ack": MethodSpec(
+        event_calls.EventsAck,
+        objects.Consumer,
+        False,
+        "Says that a consumer has done with the event `seq` and all before it; the same again, or less, changes "
+        "nothing. INVALID_PARAMS: no event has that `seq` yet, or no consumer that name.",
+    ),
+    "events.consumers": MethodSpec(
+        calls.NoParams, objects.Consumers, False, "Lists the consumers of the event log, the oldest first."
+    ),
+    "events.forget": MethodSpec(
+        event_calls.EventsForget,
+        objects.Consumer,
+        False,
+        "Forgets a consumer, so that nothing is kept for it and the name is free; replies with what it was. "
+        "INVALID_PARAMS: none has that name.",
     ),
 }

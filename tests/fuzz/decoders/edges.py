@@ -62,6 +62,7 @@ def _calls(framing: Framing) -> list[bytes]:
         ("contacts.import", {"entries": [{"line": 1, "number": "+82", "name": None}]}),
         ("message.send", {"to": "Alice", "text": "hello", "wait": "delivered", "timeout_ms": 5}),
         ("events.subscribe", {"types": ["message.*", "*"], "since": 4}),
+        ("events.fetch", {"since": {"consumer": "bot", "start": "now"}}),
         ("net.dial", {"address": "/ip4/127.0.0.1/tcp/1"}),
     ]
     calls = [{"jsonrpc": "2.0", "id": n, "method": name, "params": params} for n, (name, params) in enumerate(given)]

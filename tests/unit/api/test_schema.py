@@ -77,6 +77,23 @@ def test_parameters_become_a_struct() -> None:
         ("events.subscribe", {"types": ["message"]}, "types"),
         ("events.subscribe", {"types": []}, "types"),
         ("events.fetch", {}, "since"),
+        ("events.fetch", {"since": "now"}, "since"),
+        ("events.subscribe", {"since": {}}, "since"),
+        ("events.subscribe", {"since": {"consumer": "bot", "seq": 5}}, "since"),
+        ("events.subscribe", {"since": {"consumer": ""}}, "since"),
+        ("events.subscribe", {"since": {"consumer": "a" * 65}}, "since"),
+        ("events.subscribe", {"since": {"consumer": "a bot"}}, "since"),
+        ("events.subscribe", {"since": {"consumer": "bot\n"}}, "since"),
+        ("events.subscribe", {"since": {"consumer": "b\u00f6t"}}, "since"),
+        ("events.subscribe", {"since": {"consumer": "bot", "start": -1}}, "since"),
+        ("events.subscribe", {"since": {"consumer": "bot", "start": "\ud800"}}, "since"),
+        ("events.subscribe", {"since": {"consumer": "\ud800"}}, "since"),
+        ("events.subscribe", {"since": {"consumer": "bot", "start": {"consumer": "bot"}}}, "since"),
+        ("events.ack", {"consumer": "bot"}, "seq"),
+        ("events.ack", {"consumer": "a/b", "seq": 1}, "consumer"),
+        ("events.ack", {"consumer": "bot", "seq": -1}, "seq"),
+        ("events.ack", {"consumer": "bot", "seq": 1, "idempotency_key": "k"}, "idempotency_key"),
+        ("events.forget", {"consumer": ["bot"]}, "consumer"),
         ("message.list", {"to": "Bob", "before": 1, "after": 1}, "after"),
         ("backup.create", {"path": "relative", "passphrase": "x"}, "path"),
         ("backup.create", {"path": "/a\0b", "passphrase": "x"}, "path"),
@@ -112,7 +129,12 @@ def test_choices_are_listed() -> None:
     assert refused("message.send", {**SEND, "wait": "x"}).message == (
         "wait: must be one of: queued, sent, held, delivered, read"
     )
-    assert refused("events.subscribe", {"since": "x"}).message == "since: must be one of: a whole number, now"
+    assert refused("events.subscribe", {"since": "x"}).message == (
+        "since: must be one of: a whole number, now, an object"
+    )
+    assert refused("events.fetch", {"since": {"consumer": "bot", "start": "then"}}).message == (
+        "since: start must be one of: a whole number, now"
+    )
 
 
 @pytest.mark.parametrize("character", ["a", "é", "한", "🙂", "\0"])
@@ -246,6 +268,12 @@ def test_no_object_holds_bytes(struct: type[msgspec.Struct]) -> None:
             "types: must be event types: such as message.sent, message.* or *",
         ),
         ("backup.verify", {"path": "/a\0b", "passphrase": "x"}, "path: must not hold a NUL"),
+        (
+            "events.fetch",
+            {"since": {"consumer": "a bot"}},
+            "since: consumer must be a name of 1 to 64 characters: letters and digits of ASCII, dots, dashes and "
+            "underscores",
+        ),
     ],
 )
 def test_what_has_a_form_is_told_in_words(method: str, params: dict[str, object], sentence: str) -> None:
@@ -256,11 +284,13 @@ def test_every_parameter_with_a_pattern_has_words() -> None:
     def patterned(hint: object) -> bool:
         if any(getattr(meta, "pattern", None) for meta in getattr(hint, "__metadata__", ())):
             return True
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            return any(map(patterned, typing.get_type_hints(hint, include_extras=True).values()))
         return any(patterned(inner) for inner in typing.get_args(hint))
 
     hints = (typing.get_type_hints(spec.params, include_extras=True) for spec in METHODS.values())
     names = {name for each in hints for name, hint in each.items() if patterned(hint)}
-    assert names == {"id", "types"} == set(schema._FORMS)
+    assert names == {"id", "types", "since", "consumer"} == set(schema._FORMS)
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,33 @@ async def test_what_was_begun_for_a_client_that_left_ends_or_is_cut(
     assert node.ended == [1, 2]
 
 
+@pytest.mark.parametrize("waits", [1, channel.IN_FLIGHT + 1], ids=["one", "more than are read"])
+async def test_what_waits_for_a_client_that_is_gone_is_waited_for_no_longer(
+    server: Server, path: Path, node: FakeNode, autojump_clock: trio.testing.MockClock, waits: int
+) -> None:
+    leaver = await connect(path)
+    await leaver.send(*(request("wait", number, n=number) for number in range(waits)))
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(node.begun) == min(waits, channel.IN_FLIGHT)
+    await leaver.stream.aclose()
+    await trio.sleep(channel.GRACE_S - 1)
+    assert len(server._channels) == 1
+    await trio.sleep(2)
+    assert not server._channels
+    assert node.ended == []
+
+
+async def test_what_waits_for_a_client_that_only_listens_is_waited_for(
+    client: JsonClient, node: FakeNode, autojump_clock: trio.testing.MockClock
+) -> None:
+    await client.send(request("wait", 1, n=1))
+    await client.stream.send_eof()
+    await trio.sleep(86_400)
+    node.open(1)
+    assert (await client.receive())["id"] == 1
+    assert await client.ended()
+
+
 # -- defects -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,117 @@
+"""Two scripts that are cut off at random bytes, one that is stuck and one that reads a byte a second, while texts are
+sent: no event is missed, none comes twice that was acknowledged, and nobody else notices."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.e2e.daemons import Daemon, daemons
+from tests.e2e.pipelined import Sender
+from tests.e2e.reconnecting import Wire, WithCursor, WithName
+
+pytestmark = pytest.mark.e2e
+
+WHOLE: Final = bool(os.environ.get("P2PCHAT_EVERY_EVENT"))
+"""20,000 events and 500 connections of each script, not a tenth of them: half a minute; ``-s`` shows the figures."""
+
+EVENTS, CUTS = (20_000, 500) if WHOLE else (2_000, 50)
+TEXT_BYTES: Final = 40_000_000 // EVENTS
+"""So much that it would be seen in the daemon's memory if it were kept for who does not read."""
+
+FLAT_BYTES: Final = 60_000_000
+SEED: Final = 10
+
+
+class Stuck:
+    """A subscriber who reads nothing, or a byte a second, until the daemon has enough of it."""
+
+    def __init__(self, daemon: Path, bytes_per_s: int) -> None:
+        self._wire = Wire(daemon)
+        self._wire.ask(1, "events.subscribe", since=0)
+        self._bytes_per_s = bytes_per_s
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        with suppress(AssertionError, OSError):
+            while not self._over.wait(1.0):
+                if self._bytes_per_s:
+                    self._wire.take(self._bytes_per_s)
+
+    def end(self) -> None:
+        self._over.set()
+        self._wire.close()
+
+
+class Memory:
+    """The most that the daemon had while this ran."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._over = threading.Event()
+        self.most = self.now()
+
+    def now(self) -> int:
+        assert self._daemon.process is not None
+        pages = Path(f"/proc/{self._daemon.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def run(self) -> None:
+        while not self._over.wait(0.02):
+            self.most = max(self.most, self.now())
+
+    def end(self) -> None:
+        self._over.set()
+
+
+def test_scripts_that_are_cut_off_miss_nothing_and_are_told_nothing_twice(tmp_path: Path) -> None:
+    with daemons(tmp_path, None) as (daemon,):
+        daemon.start()
+        Sender(daemon.socket, "self", "before").send(["x" * TEXT_BYTES] * (EVENTS // 20))
+        chance = random.Random(SEED)
+        began = int(daemon.call("node.hello")["head"])
+        last = began + EVENTS
+        cursor = WithCursor(daemon.socket, random.Random(chance.random()), CUTS, last)
+        name = WithName(daemon.socket, random.Random(chance.random()), CUTS, last)
+        memory = Memory(daemon)
+        before = memory.most
+        stuck = [Stuck(daemon.socket, bytes_per_s) for bytes_per_s in (0, 1)]
+        with ThreadPoolExecutor(8) as pool:
+            beside = [pool.submit(memory.run), *(pool.submit(each.run) for each in stuck)]
+            reading = [pool.submit(each.run) for each in (cursor, name)]
+            try:
+                sent_s = time.monotonic()
+                sent = Sender(daemon.socket, "self", "while").send(["x" * TEXT_BYTES] * (EVENTS // 2))
+                sent_s = time.monotonic() - sent_s
+                for done in reading:
+                    done.result()
+            finally:
+                memory.end()
+                for each in stuck:
+                    each.end()
+            for done in beside:
+                done.result()
+        assert daemon.call("node.hello")["head"] == last
+        assert cursor.events == name.events
+        assert len(cursor.events) == last
+        told = Counter(cursor.events)
+        for message in sent:
+            assert told["message.queued", message["id"]] == told["message.delivered", message["id"]] == 1
+        assert cursor.twice == 0
+        assert min(cursor.connections, name.connections) > CUTS
+        assert name.lost > CUTS // 10
+        assert memory.most - before < FLAT_BYTES
+        print(
+            f"{last} events, {cursor.connections} and {name.connections} connections, {name.twice} told again after "
+            f"an ack that was lost or not sent, {len(sent) / sent_s:.0f} texts of {TEXT_BYTES} bytes a second, "
+            f"{(memory.most - before) / 1e6:.1f} MB more"
+        )
