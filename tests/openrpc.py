@@ -102,7 +102,8 @@ def example(shown: Json) -> object:
         return shown["enum"][0]
     match shown["type"]:
         case "string":
-            return "0" * shown.get("minLength", 0)
+            least = "0" * shown.get("minLength", 0)
+            return next(text for text in (least, "0", "*") if fits(shown, text))
         case "integer":
             return shown.get("minimum", 0)
         case "array":

@@ -28,7 +28,7 @@ from p2pchat.net.addresses import format_address
 from p2pchat.services import backup
 from p2pchat.services.context import Reach
 from p2pchat.services.examine import Files
-from p2pchat.store import contacts, eventlog, keyfile, meta
+from p2pchat.store import contacts, keyfile, meta
 from p2pchat.store.db import Database, Tx
 from p2pchat.testing.cluster import START_S, Cluster, Node, eventually
 from p2pchat.testing.schedule import fixed_schedule
@@ -239,7 +239,7 @@ async def test_calls_of_a_node_among_others(autojump_clock: MockClock, tmp_path:
             }
             for steps in AMONG_OTHERS:
                 if steps is EXPIRED:
-                    await alice.database.run(lambda tx: eventlog.prune(tx, 1 << 60, 1))
+                    await alice.database.run(lambda tx: tx.execute("DELETE FROM event WHERE seq < 5"))
                 for step in steps:
                     await step.run(world)
             await deleted_meanwhile(world)
