@@ -19,10 +19,12 @@ from p2pchat.api import (
     net_calls,
     objects,
     schema,
+    settings,
     stats_objects,
 )
 from p2pchat.base.errors import UsageError
 from p2pchat.control.server import Connection, Server
+from p2pchat.services.configure import Configuration
 
 NOW_MS = 1_700_000_000_000
 SAFETY_NUMBER = " ".join(f"{n:05d}" for n in range(12))
@@ -65,6 +67,7 @@ class FakeApi:
         self.addresses = ["/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWFake"]
         self.links: list[str] = []
         self.checks: list[doctor_objects.Check] = []
+        self.configuration = Configuration(None, {}, {})
         self.stop = trio.Event()
         self._news = trio.Event()
 
@@ -220,6 +223,10 @@ class FakeApi:
                 self.offer.quota = checked.quota or self.offer.quota
                 self.offer.invite = QR if self.offer.for_ == "anyone" else None
                 return self.offer
+            case settings.ConfigGet():
+                return self.configuration.get(checked.key)
+            case settings.ConfigSet():
+                return self.configuration.set(checked.key, checked.value)
             case net_calls.NetDial():
                 return objects.Peer(peer_id="12D3KooWPeer", path="lan", rtt_ms=None, since_ms=NOW_MS)
             case _:

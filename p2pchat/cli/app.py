@@ -53,6 +53,7 @@ _COMMANDS: Final = {
     "backup": "p2pchat.cli.backup:backup",
     "export": "p2pchat.cli.export:export",
     "net": "p2pchat.cli.net:net",
+    "config": "p2pchat.cli.config:config",
     "stats": "p2pchat.cli.stats:stats",
     "rpc": "p2pchat.cli.rpc:rpc",
     "demo": "p2pchat.cli.demo:demo",

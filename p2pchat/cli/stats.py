@@ -5,19 +5,27 @@ from __future__ import annotations
 import click
 
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
-from p2pchat.cli.output import emit, table
+from p2pchat.cli.output import drawing, emit, table
+from p2pchat.cli.prometheus import exposition
 from p2pchat.cli.reading import duration, fields, number, text
 
 
-@click.command(epilog="Examples: `p2pchat stats`; `p2pchat stats --json | jq .refusals`")
+@click.command(epilog="Examples: `p2pchat stats`; `p2pchat stats --json | jq .refusals`; `p2pchat stats --prometheus`")
+@click.option("--prometheus", is_flag=True, help="Print the text that Prometheus reads.")
 @json_option
 @pass_invocation
-def stats(invocation: Invocation) -> None:
+def stats(invocation: Invocation, prometheus: bool) -> None:
     """Show what goes on in the node: connections, what strangers were refused, memory and disk.
 
     What was never refused is left out, but not with --json.
     """
+    if prometheus and invocation.as_json:
+        raise click.UsageError("--prometheus and --json exclude each other.")
     shown = invocation.call("stats.get")
+    if prometheus:
+        for each in exposition(shown):
+            drawing(each)
+        return
     if invocation.as_json:
         emit(shown)
         return

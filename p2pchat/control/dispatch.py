@@ -25,6 +25,7 @@ from p2pchat.api import calls, objects, schema
 from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.control import quick
 from p2pchat.control.backup_methods import BackupMethods
+from p2pchat.control.config_methods import ConfigMethods
 from p2pchat.control.contact_methods import ContactMethods
 from p2pchat.control.event_methods import EventMethods
 from p2pchat.control.identity_methods import IdentityMethods
@@ -39,6 +40,7 @@ from p2pchat.control.render import Online
 from p2pchat.control.rpc_methods import RpcMethods
 from p2pchat.control.server import Connection
 from p2pchat.control.stats_methods import StatsMethods
+from p2pchat.services.configure import Configuration
 from p2pchat.services.context import Context
 from p2pchat.services.examine import Files
 
@@ -58,6 +60,7 @@ class Methods:
         started: when the daemon did, on the monotonic clock.
         settings: the configuration file, of which a backup holds a copy.
         own: the profile's folder, in which no backup of it is written.
+        configuration: as the profile has it; None: as delivered, and not to be changed, as in a simulation.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Methods:
         started: float,
         settings: Path | None = None,
         own: Path | None = None,
+        configuration: Configuration | None = None,
     ) -> None:
         self._events = EventMethods(context, online)
         self._messages = MessageMethods(context, online)
@@ -81,6 +85,7 @@ class Methods:
             "mailbox": MailboxMethods(context, own),
             "backup": BackupMethods(context, settings, own),
             "stats": StatsMethods(context, started),
+            "config": ConfigMethods(configuration or Configuration(None, {}, {}), context),
         }
         self._handlers = _handlers(self.families)
         self._under_way = 0
@@ -173,6 +178,7 @@ class Dispatch:
         started: when the daemon did, on the monotonic clock.
         stop: set to end the daemon.
         files: the profile's.
+        configuration: as the profile has it.
     """
 
     def __init__(
@@ -183,10 +189,12 @@ class Dispatch:
         started: float,
         stop: trio.Event,
         files: Files,
+        configuration: Configuration | None = None,
     ) -> None:
         self._unlocked = unlocked
         node, passphrase = KeeperMethods(keeper, profile, started, stop, files), PassphraseMethods(keeper)
-        self._handlers = _handlers({"node": node, "passphrase": passphrase, "rpc": RpcMethods()})
+        config = ConfigMethods(configuration or Configuration(None, {}, {}), None)
+        self._handlers = _handlers({"node": node, "passphrase": passphrase, "rpc": RpcMethods(), "config": config})
 
     def ready(self, value: object) -> Ready | None:
         """A call that may join, made ready from what was decoded; None: it goes the way of all others."""

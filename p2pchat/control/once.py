@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from p2pchat.api import calls, handover, mailbox_objects, objects
+from p2pchat.api import calls, handover, mailbox_objects, objects, settings
 from p2pchat.control.replaced import refuse_if_replaced
 from p2pchat.services.context import Context
 from p2pchat.store import idempotency, meta
@@ -30,6 +30,7 @@ R = TypeVar(
     objects.Message,
     objects.Rule,
     handover.NodesTaken,
+    settings.Setting,
     objects.SmsProof,
 )
 

@@ -22,7 +22,7 @@ from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket
 from p2pchat.api.prompts import ask, ask_new_passphrase, ask_passphrase, on_terminal
 from p2pchat.base.errors import Corrupt, P2PChatError, UsageError
 from p2pchat.core.numbers import Number, parse_number
-from p2pchat.daemon import checkup, recovery
+from p2pchat.daemon import checkup, configuring, recovery
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon import settings as brought
 from p2pchat.services import config as configuration
@@ -98,6 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     repair.add_argument("--passphrase-file", type=Path)
     repair.add_argument("--yes", action="store_true", help="save what can be of a damaged database")
     repair.set_defaults(command=checkup.repair)
+
+    config = commands.add_parser("config", help="read or change the configuration file", allow_abbrev=False)
+    config.add_argument("method", choices=("get", "set"))
+    config.set_defaults(command=configuring.call)
 
     wipe = commands.add_parser("wipe", help="remove the profile", allow_abbrev=False)
     wipe.add_argument("--json", action="store_true")
@@ -211,7 +215,8 @@ def _run(arguments: argparse.Namespace) -> None:
     settings = node.parse(config)
     with system.profile_lock(paths.lock_file):
         profiles.tidy(paths)
-        node.run(node.Start(paths, socket, settings), None if arguments.locked else _key(arguments, paths, protected))
+        start = node.Start(paths, socket, settings, config, configuration.variables(os.environ), flags)
+        node.run(start, None if arguments.locked else _key(arguments, paths, protected))
 
 
 def _key(arguments: argparse.Namespace, paths: ProfilePaths, protected: bool) -> profiles.Handover:

@@ -7,6 +7,7 @@ keys, numbers, full ids and addresses have no key here, so a careless call loses
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Final
 
@@ -36,14 +37,15 @@ def _is_short(key: str, value: object) -> bool:
 
 
 def configure(level: str, style: str) -> None:
-    """Set up logging for the process.
+    """Set up logging for the process, or change it while it runs.
 
     Args:
         level: debug, info, warning or error.
         style: text, json, or empty for whatever suits stderr.
     """
-    text = style == "text" or (not style and sys.stderr.isatty())
-    renderer: Processor = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer(default=str)
+    renderer: Processor = structlog.processors.JSONRenderer(default=str)
+    if style == "text" or (not style and sys.stderr.isatty()):
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

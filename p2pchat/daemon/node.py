@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from p2pchat.control.locked import locked
 from p2pchat.control.server import Server
 from p2pchat.core.access import Mode
 from p2pchat.core.events import EventKind
+from p2pchat.daemon import logs
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
@@ -42,6 +43,7 @@ from p2pchat.net.addresses import parse_address
 from p2pchat.net.dnsaddr import Entry, parse_entry
 from p2pchat.services.behind_proxy import proxy_of
 from p2pchat.services.config import HOUR_S, Config
+from p2pchat.services.configure import Configuration
 from p2pchat.services.context import Reach
 from p2pchat.services.defects import report_defect
 from p2pchat.services.examine import Files
@@ -52,11 +54,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a node is started with."""
+    """What a node is started with; ``environment`` and ``flags``: what ``config`` was made of beside its file."""
 
     paths: ProfilePaths
     socket: Path
     settings: Settings
+    config: Config = field(default_factory=Config)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    flags: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
 
 
 def parse(config: Config) -> Settings:
@@ -121,7 +126,7 @@ async def serve(start: Start, key: Handover | None) -> None:
         if key is not None:
             await node.open(key)
         files = Files(start.paths.data_dir, start.paths.config_file)
-        dispatch = Dispatch(node, node.methods, start.paths.profile, node.started, stop, files)
+        dispatch = Dispatch(node, node.methods, start.paths.profile, node.started, stop, files, node.configuration)
         server = Server(dispatch, path=start.socket, joint=dispatch)
         async with trio.open_nursery() as serving:
             await serving.start(server.serve)
@@ -145,6 +150,9 @@ class Node:
     def __init__(self, start: Start, nursery: trio.Nursery) -> None:
         self._start = start
         self._nursery = nursery
+        self.configuration = Configuration(
+            start.paths.config_file, start.environment, start.flags, running=start.config, apply=self._configure
+        )
         self.started = time.monotonic()
         self._half: Unlocked | None = None
         self._begun = False
@@ -214,6 +222,14 @@ class Node:
             await trio.to_thread.run_sync(profiles.change_passphrase, self._start.paths, old, new, SystemEntropy())
         log.info("passphrase.changed")
 
+    def _configure(self, config: Config) -> None:
+        """Have the settings that apply at once take effect, now and when it is unlocked next."""
+        logs.configure(config.log_level, config.log_format)
+        box_ttl_s = config.mailbox_ttl_hours * HOUR_S
+        self._start = replace(self._start, settings=replace(self._start.settings, box_ttl_s=box_ttl_s))
+        if self._half is not None:
+            self._half.context.box_ttl_s = box_ttl_s
+
     async def _reopen(self, key: Handover) -> None:
         try:
             await self.open(key, EventKind.NODE_UNLOCKED)
@@ -247,7 +263,8 @@ class Node:
         self, key: Handover, told: Iterable[EventKind], task_status: trio.TaskStatus[None]
     ) -> bool:
         """Returns: whether it ended because the node is locked."""
-        async with unlocked(self._start.paths, self._start.settings, key, self.started) as half:
+        start = self._start
+        async with unlocked(start.paths, start.settings, key, self.started, self.configuration) as half:
             for kind in told:
                 await half.tell(kind)
             self._half = half

@@ -15,6 +15,7 @@ from typing import Final
 
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import StoreError
+from p2pchat.services import config_file
 from p2pchat.store.keyfile import sync_directory
 
 _BROUGHT: Final = "settings.toml"
@@ -57,7 +58,7 @@ def put_in_place(paths: ProfilePaths) -> None:
 
 def unfinished(paths: ProfilePaths) -> Path:
     """What :func:`put_in_place` leaves where it is killed; the next one finishes it."""
-    return paths.config_file.with_name(paths.config_file.name + ".new")
+    return config_file.unfinished(paths.config_file)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -38,6 +38,7 @@ from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.socks import Proxy, Socks
 from p2pchat.net.way import Straight, Way
 from p2pchat.services import access, disk, index
+from p2pchat.services.configure import Configuration
 from p2pchat.services.context import Bus, Context, Health, Reach, no_names
 from p2pchat.services.defects import cause
 from p2pchat.services.device import replaced_by
@@ -93,11 +94,18 @@ class Unlocked:
 
 
 @asynccontextmanager
-async def unlocked(paths: ProfilePaths, settings: Settings, key: Handover, started: float) -> AsyncIterator[Unlocked]:
+async def unlocked(
+    paths: ProfilePaths,
+    settings: Settings,
+    key: Handover,
+    started: float,
+    configuration: Configuration | None = None,
+) -> AsyncIterator[Unlocked]:
     """Everything that runs with a key; at the end of the block it is saved and gone.
 
     Args:
         started: when the daemon did, on the monotonic clock.
+        configuration: what ``settings`` were made of.
 
     Raises:
         StoreError: the database cannot be opened, or not be closed in good order.
@@ -111,7 +119,7 @@ async def unlocked(paths: ProfilePaths, settings: Settings, key: Handover, start
             ChildDeriver.running() as deriver,
         ):
             context = await _context(database, miner, deriver, settings)
-            async with _living(context, paths, settings, started) as half:
+            async with _living(context, paths, settings, started, configuration) as half:
                 yield half
     finally:
         if context is not None:
@@ -154,10 +162,14 @@ async def _context(database: Database, miner: ChildMiner, deriver: ChildDeriver,
 
 
 @asynccontextmanager
-async def _living(context: Context, paths: ProfilePaths, settings: Settings, started: float) -> AsyncIterator[Unlocked]:
+async def _living(
+    context: Context, paths: ProfilePaths, settings: Settings, started: float, configuration: Configuration | None
+) -> AsyncIterator[Unlocked]:
     bootstrap = _askable(settings)
     life = Life(context, partial(_listening, settings, context), lambda: bootstrap, Surroundings())
-    methods = Methods(context, life.online, paths.profile, started, paths.config_file, paths.data_dir)
+    methods = Methods(
+        context, life.online, paths.profile, started, paths.config_file, paths.data_dir, configuration=configuration
+    )
     half = Unlocked(context, methods)
     async with trio.open_nursery() as network:
         await network.start(disk.watch, context)

@@ -1,55 +1,31 @@
-"""Configuration: one frozen dataclass; defaults < TOML file < environment < flags."""
+"""Configuration: one frozen dataclass; defaults < TOML file < environment < flags.
+
+The settings are in :mod:`p2pchat.services.config_keys`; what changes them while a daemon runs is in
+:mod:`p2pchat.services.configure`.
+"""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
 from p2pchat.base.errors import UsageError
 from p2pchat.core.access import Mode
 from p2pchat.core.params import PRODUCTION
+from p2pchat.services import config_keys
+from p2pchat.services.config_keys import FORMATS, HOUR_S, KEYS, LEVELS, Key, Value
+from p2pchat.services.toml_lines import TomlLines
+
+__all__ = ["FORMATS", "HOUR_S", "LEVELS", "Config", "Merged", "RelayOffer", "check", "holds_password", "load", "merge"]
 
 RelayOffer = Literal["auto", "on", "off"]
+Source = Literal["default", "file", "environment", "flag"]
 
-LEVELS: Final = ("debug", "info", "warning", "error")
-FORMATS: Final = ("text", "json")
-HOUR_S: Final = 3600
-_TTL_HOURS: Final = range(1, PRODUCTION.mailbox_ttl_max_s // HOUR_S + 1)
-OFFERS: Final = ("auto", "on", "off")
-MODES: Final = ("open", "contacts", "lan")
-_IN_TABLES: Final = {
-    "mailbox_ttl_hours": "mailbox.ttl_hours",
-    "relay_offer": "relay.offer",
-    "public_dht": "bootstrap.public_dht",
-    "announce": "bootstrap.announce",
-    "public_entry": "bootstrap.public_entry",
-    "mapping": "nat.mapping",
-    "relay_use": "relay.use",
-    "mode": "net.mode",
-    "proxy": "net.proxy",
-}
-_SWITCHES: Final = ("lan", "bootstrap.public_dht", "bootstrap.announce", "nat.mapping", "relay.use")
-_NODES: Final = "bootstrap"
-_LISTS: Final = ("listen", "bootstrap", "bootstrap.public_entry")
 _NOT_TAKEN: Final = ("P2PCHAT_PROXY", "P2PCHAT_NET_PROXY")  # whoever sets it counts on a proxy
 _CREDENTIALS_END: Final = "@"  # in the address of a proxy
-_WORDS: Final = {"log_level": LEVELS, "log_format": FORMATS, "relay.offer": OFFERS, "net.mode": MODES}
-_ENVIRONMENT: Final = {
-    "P2PCHAT_LISTEN": "listen",
-    "P2PCHAT_BOOTSTRAP": "bootstrap",
-    "P2PCHAT_LOG_LEVEL": "log_level",
-    "P2PCHAT_LOG_FORMAT": "log_format",
-    "P2PCHAT_LAN": "lan",
-    "P2PCHAT_RELAY_OFFER": "relay.offer",
-    "P2PCHAT_PUBLIC_DHT": "bootstrap.public_dht",
-    "P2PCHAT_NAT_MAPPING": "nat.mapping",
-    "P2PCHAT_RELAY_USE": "relay.use",
-    "P2PCHAT_NET_MODE": "net.mode",
-}
+_FILE: Final = "The configuration file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +71,24 @@ class Config:
     mode: Mode = "open"
     proxy: str = field(default="", repr=False)
 
+    def value(self, key: Key) -> Value:
+        """That of one setting."""
+        return cast("Value", getattr(self, key.field))
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A configuration, and where each of its values comes from.
+
+    Args:
+        filed: those that the file has, also where something else comes before it.
+        sources: by key; what is missing is as delivered. With the variable or the flag.
+    """
+
+    config: Config
+    filed: Mapping[str, Value] = field(repr=False)
+    sources: Mapping[str, tuple[Source, str]] = field(repr=False)
+
 
 def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]) -> Config:
     """The configuration in force.
@@ -104,15 +98,28 @@ def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]
         flags: what was given on the command line; None and () stand for "not given".
 
     Raises:
-        UsageError: an unknown key (the nearest is named), a wrong type or value, or a file that is not TOML; a proxy's
-            password where others may read it.
+        UsageError: an unknown key (the nearest is named), a wrong type or value, with file and line; a file that is not
+            TOML; a proxy's password where others may read it.
     """
-    config = _merged(Config(), _file(path), "The configuration file")
-    if holds_password(path) and path.stat().st_mode & 0o077:
+    merged = merge(read(path), f"{_FILE} {path}", environment, flags)
+    if has_password(merged) and path.stat().st_mode & 0o077:
         raise UsageError(
             "The configuration file holds the proxy's password, and others may read it: chmod 600 it.",
             data={"param": "net.proxy"},
         )
+    return merged.config
+
+
+def merge(text: str, file: str, environment: Mapping[str, str], flags: Mapping[str, object]) -> Merged:
+    """What comes of a TOML text, the environment and flags together.
+
+    Args:
+        file: what an error calls the text.
+
+    Raises:
+        UsageError: as :func:`load`, but for the rights of the file.
+    """
+    filed = _of_file(text, file)
     if _CREDENTIALS_END in str(flags.get("net.proxy") or ""):
         raise UsageError(
             "A user name or password of the proxy on the command line is shown to everybody on this machine: put "
@@ -126,28 +133,50 @@ def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, object]
                 "configuration file, or give --proxy.",
                 data={"param": "net.proxy"},
             )
-    from_environment: dict[str, object] = {}
-    for variable, key in _ENVIRONMENT.items():
-        if variable in environment:
-            text = environment[variable]
-            from_environment[key] = text.split() if key in _LISTS else text
-    config = _merged(config, from_environment, "The environment")
-    return _merged(config, {key: value for key, value in flags.items() if value not in (None, ())}, "The command line")
+    sources: dict[str, tuple[Source, str]] = dict.fromkeys(filed, ("file", ""))
+    values = dict(filed)
+    for key in KEYS:
+        if key.environment in environment:
+            values[key.name] = _fitted(
+                key, key.name, key.read(environment[key.environment]), f"The environment variable {key.environment}"
+            )
+            sources[key.name] = ("environment", key.environment)
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    for key, name, value in _known(given, lambda _: "The command line"):
+        values[key.name] = _fitted(key, name, value, "The command line")
+        sources[key.name] = ("flag", key.flag)
+    return Merged(_config(values), filed, sources)
 
 
-def _file(path: Path) -> dict[str, object]:
+def read(path: Path) -> str:
+    """The text of a configuration file; empty where there is none, since nobody has to write one.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
-        text = path.read_text("utf-8")
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.read()
     except FileNotFoundError:
-        return {}
+        return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The configuration file cannot be read: {type(error).__name__}.") from error
-    return _parsed(text)
+        raise UsageError(f"{_FILE} {path} cannot be read: {_why(error)}.") from error
+
+
+def variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Those of an environment that are of the configuration."""
+    names = {*(key.environment for key in KEYS if key.environment), *_NOT_TAKEN}
+    return {name: value for name, value in environment.items() if name in names}
 
 
 def holds_password(path: Path) -> bool:
     """Whether the TOML file holds the proxy's password, whoever may read it. Raises: UsageError: as :func:`load`."""
-    return _CREDENTIALS_END in _merged(Config(), _file(path), "The configuration file").proxy
+    return has_password(merge(read(path), f"{_FILE} {path}", {}, {}))
+
+
+def has_password(merged: Merged) -> bool:
+    """Whether the file of it holds the proxy's password."""
+    return _CREDENTIALS_END in str(merged.filed.get("net.proxy", ""))
 
 
 def check(toml: bytes) -> None:
@@ -159,65 +188,77 @@ def check(toml: bytes) -> None:
     try:
         text = toml.decode()
     except UnicodeDecodeError as error:
-        raise UsageError(f"The configuration file cannot be read: {type(error).__name__}.") from error
-    _merged(Config(), _parsed(text), "The configuration file")
+        raise UsageError(f"{_FILE} cannot be read: {_why(error)}.") from error
+    _of_file(text, _FILE)
 
 
-def _parsed(text: str) -> dict[str, object]:
+def parsed(text: str, file: str) -> TomlLines:
+    """The file of that text.
+
+    Raises:
+        UsageError: it is not TOML.
+    """
     try:
-        parsed = tomllib.loads(text)
+        return TomlLines(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"The configuration file is not valid TOML: {error}.") from error
+        raise UsageError(f"{file} is not valid TOML: {error}.") from error
+
+
+def flattened(lines: TomlLines) -> dict[str, object]:
+    """The entries of tables under their full names, anything else under its own; no setting is deeper."""
     flat: dict[str, object] = {}
-    for key, value in parsed.items():
-        flat |= _flattened(key, value)
+    for name, value in lines.values.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": each for inner, each in cast("dict[str, object]", value).items()}
+        else:
+            flat[name] = value
     return flat
 
 
-def _flattened(key: str, value: object) -> dict[str, object]:
-    """The entries of a table under their full names; anything else under its own.
+def _of_file(text: str, file: str) -> dict[str, Value]:
+    lines = parsed(text, file)
 
-    ``bootstrap`` is a list of nodes, or a table in which they are ``nodes``.
-    """
-    if not isinstance(value, dict):
-        return {key: value}
-    full = {f"{key}.{name}": each for name, each in cast("dict[str, object]", value).items()}
-    return {_NODES if name == f"{_NODES}.nodes" else name: each for name, each in full.items()}
+    def place(name: str) -> str:
+        line = lines.line_of(name)
+        return file if line is None else f"{file}, line {line}"
 
-
-def _merged(config: Config, values: Mapping[str, object], where: str) -> Config:
-    known = {_IN_TABLES.get(each.name, each.name): each.name for each in fields(Config)}
-    changes: dict[str, object] = {}
-    for key, value in values.items():
-        if key not in known:
-            near = get_close_matches(key, (*known, f"{_NODES}.nodes"), n=1)
-            hint = f" Did you mean {near[0]}?" if near else f" Known are {', '.join(sorted(known))}."
-            raise UsageError(f"{where} has an unknown key {key!r}.{hint}", data={"param": key})
-        changes[known[key]] = _checked(key, value, where)
-    return replace(config, **changes)  # type: ignore[arg-type]
+    values: dict[str, Value] = {}
+    for key, name, value in _known(flattened(lines), place):
+        if key.name in values:
+            both = " and ".join(key.names)
+            raise UsageError(f"{place(name)}: {both} are the same; take one of them away.", data={"param": name})
+        values[key.name] = _fitted(key, name, value, place(name))
+    return values
 
 
-def _checked(key: str, value: object, where: str) -> object:
-    if key in _SWITCHES:
-        if not isinstance(value, bool) and value not in ("on", "off"):
-            raise UsageError(f"{where}: {key} is on or off.", data={"param": key})
-        return value in ("on", True)
-    if key in _LISTS:
-        items = cast("Sequence[object]", value) if isinstance(value, list | tuple) else (None,)
-        if not all(isinstance(item, str) for item in items):
-            raise UsageError(f"{where}: {key} is a list of texts.", data={"param": key})
-        return tuple(items)
-    if key == "mailbox.ttl_hours":
-        if not isinstance(value, int) or isinstance(value, bool) or value not in _TTL_HOURS:
-            raise UsageError(f"{where}: {key} is a number from 1 to {_TTL_HOURS[-1]}.", data={"param": key})
-        return value
-    if key == "net.proxy":
-        if not isinstance(value, str):
-            raise UsageError(f"{where}: {key} is a text.", data={"param": key})
-        if not value:  # of a variable that was never set, say: no reason to go without
-            raise UsageError(f"{where}: {key} is empty; name a proxy or take it away.", data={"param": key})
-        return value
-    allowed = _WORDS[key]
-    if value not in allowed:
-        raise UsageError(f"{where}: {key} is one of {', '.join(allowed)}.", data={"param": key})
-    return value
+def _known(given: Mapping[str, object], place: Callable[[str], str]) -> list[tuple[Key, str, object]]:
+    """What is given, by its key and by the name that it has there."""
+    found: list[tuple[Key, str, object]] = []
+    for name, value in given.items():
+        key = config_keys.find(name)
+        if key is None:
+            near = config_keys.nearest(name)
+            known = ", ".join(sorted(each.name for each in KEYS))
+            hint = f" Did you mean {near}?" if near else f" Known are {known}."
+            raise UsageError(f"{place(name)}: unknown key {name!r}.{hint}", data={"param": name})
+        found.append((key, name, value))
+    return found
+
+
+def _fitted(key: Key, name: str, value: object, place: str) -> Value:
+    fitted = key.fitted(value)
+    if fitted is None:
+        raise UsageError(f"{place}: {name} is {key.takes}.", data={"param": name})
+    if key.kind == "text" and not fitted:  # of a variable that was never set, say: no reason to go without
+        raise UsageError(f"{place}: {name} is empty; name a proxy or take it away.", data={"param": name})
+    return fitted
+
+
+def _config(values: Mapping[str, Value]) -> Config:
+    changes = {key.field: values[key.name] for key in KEYS if key.name in values}
+    return replace(Config(), **changes)  # type: ignore[arg-type]
+
+
+def _why(error: Exception) -> str:
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return strerror or type(error).__name__

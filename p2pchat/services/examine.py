@@ -20,9 +20,8 @@ from typing import Final
 from p2pchat.api.diagnosis import Finding, found
 from p2pchat.base import limits
 from p2pchat.base.errors import Corrupt, StoreError, UsageError
-from p2pchat.net.addresses import parse_address
-from p2pchat.net.dnsaddr import parse_entry
-from p2pchat.services import behind_proxy, config
+from p2pchat.services import config
+from p2pchat.services.configure import refuse_unusable
 from p2pchat.store.keyfile import needs_passphrase
 
 _MIB: Final = 1 << 20
@@ -73,11 +72,7 @@ def configuration(files: Files) -> Finding:
     if not files.settings.exists():
         return found("configuration.none")
     try:
-        loaded = config.load(files.settings, {}, {})
-        listen = [parse_address(text)[0] for text in loaded.listen]
-        behind_proxy.proxy_of(loaded, listen)
-        for text in (*loaded.bootstrap, *loaded.public_entry):
-            parse_entry(text)
+        refuse_unusable(config.load(files.settings, {}, {}))
     except UsageError as error:
         return found("configuration.refused", reason=error.message, path=str(files.settings))
     return found("configuration.ok")

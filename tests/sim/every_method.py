@@ -168,6 +168,7 @@ VALID: Final[dict[str, dict[str, Value]]] = {
     "mailbox.use": {"with": ["Bob"]},
     "mailbox.offer": {"for": "anyone"},
     "net.import": {"links": _LINKS},
+    "config.set": {"key": "log.level", "value": "info"},
     "net.allow": {"what": "Bob"},
     "net.deny": {"what": "Bob"},
     "net.forget": {"what": "Bob"},

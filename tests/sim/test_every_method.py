@@ -26,6 +26,7 @@ from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.unlocked import Settings, Unlocked
 from p2pchat.net.addresses import format_address
 from p2pchat.services import backup
+from p2pchat.services.configure import Configuration
 from p2pchat.services.context import Reach
 from p2pchat.services.examine import Files
 from p2pchat.store import contacts, keyfile, meta
@@ -175,6 +176,8 @@ KEPT = [
 BUSY = refused("ADDRESS_IN_USE", "node.unlock", passphrase="right")
 FILES = [
     works("node.unlock", passphrase="right"),
+    works("config.get"),
+    works("config.set", key="log.level", value="debug"),
     works("backup.create", path=lambda world: f"{world.values['folder']}/backup", passphrase="sealed"),
     refused("ALREADY_EXISTS", "backup.create", path=lambda world: f"{world.values['folder']}/backup", passphrase="x"),
     refused("STORE", "backup.create", path=lambda world: f"{world.values['folder']}/none/backup", passphrase="x"),
@@ -283,7 +286,14 @@ class Port:
             raise NetError("Port 4001 is in use by another program.", name="ADDRESS_IN_USE")
         database = Database.open(paths.data_dir / "p2pchat.db", bytes(32), lambda: START_S * 1000)
         context = await lone(database)
-        methods = Methods(context, lambda _: False, "default", 0.0, own=paths.data_dir)
+        methods = Methods(
+            context,
+            lambda _: False,
+            "default",
+            0.0,
+            own=paths.data_dir,
+            configuration=Configuration(paths.config_file, {}, {}),
+        )
         try:
             yield Unlocked(context, methods)
         finally:

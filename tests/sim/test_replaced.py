@@ -274,6 +274,7 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "mailbox.use": {"auto": True},
                 "contacts.receipts": {"to": "Bob", "on": False},
                 "mailbox.offer": {"for": "anyone"},
+                "config.set": {"key": "log.level", "value": "debug"},
                 "net.dial": {"address": "/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"},
                 "net.bootstrap": {"address": "/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"},
                 "net.allow": {"what": "Bob"},
@@ -312,6 +313,7 @@ async def test_what_it_refuses_and_what_it_still_does(autojump_clock: MockClock)
                 "net.addrs": {},
                 "net.export": {},
                 "stats.get": {},
+                "config.get": {},
             }
             for method, found in works.items():
                 await methods(method, found, CONNECTION)

@@ -12,7 +12,7 @@ from p2pchat.api.methods.contacts import CONTACTS
 from p2pchat.api.methods.identity import IDENTITY
 from p2pchat.api.methods.messages import EVENTS, MESSAGE
 from p2pchat.api.methods.net import MAILBOX, NET
-from p2pchat.api.methods.node import BACKUP, NODE, PASSPHRASE, RPC, STATS
+from p2pchat.api.methods.node import BACKUP, CONFIG, NODE, PASSPHRASE, RPC, STATS
 from p2pchat.api.methods.spec import COMMON_ERRORS, MethodSpec
 
 __all__ = ["COMMON_ERRORS", "METHODS", "MethodSpec"]
@@ -27,6 +27,7 @@ METHODS: Final[dict[str, MethodSpec]] = {
     **EVENTS,
     **MAILBOX,
     **NET,
+    **CONFIG,
     **STATS,
     **BACKUP,
 }

@@ -1,10 +1,10 @@
-"""``node.*``, ``passphrase.*``, ``rpc.*``, ``stats.*`` and ``backup.*``: the daemon, the profile and what is in it."""
+"""``node``, ``passphrase``, ``rpc``, ``config``, ``stats`` and ``backup``: the daemon, the profile and what is in it."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from p2pchat.api import calls, doctor_objects, objects, openrpc_objects, stats_objects
+from p2pchat.api import calls, doctor_objects, objects, openrpc_objects, settings, stats_objects
 from p2pchat.api.methods.spec import MethodSpec
 
 NODE: Final = {
@@ -61,6 +61,24 @@ RPC: Final = {
         False,
         "Describes this API: an [OpenRPC](https://spec.open-rpc.org) 1.3 document, made of the types that check every "
         "call. This page is made of the same.",
+        True,
+    ),
+}
+
+CONFIG: Final = {
+    "config.get": MethodSpec(
+        settings.ConfigGet,
+        settings.Config,
+        False,
+        "Shows how this node is configured: all settings, or the one of that key.",
+        True,
+    ),
+    "config.set": MethodSpec(
+        settings.ConfigSet,
+        settings.Setting,
+        True,
+        "Writes a setting into the configuration file, in which everything else stays; null takes it out. At once in "
+        "effect where that can be, and the reply says so.",
         True,
     ),
 }

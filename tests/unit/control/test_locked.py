@@ -17,7 +17,16 @@ from p2pchat.control.dispatch import Dispatch
 from p2pchat.core.access import Mode
 from p2pchat.services.examine import Files
 
-WHILE_LOCKED = {"node.doctor", "node.hello", "node.status", "node.unlock", "node.shutdown", "rpc.discover"}
+WHILE_LOCKED = {
+    "node.doctor",
+    "node.hello",
+    "node.status",
+    "node.unlock",
+    "node.shutdown",
+    "config.get",
+    "config.set",
+    "rpc.discover",
+}
 CANARY = "canary passphrase"
 
 

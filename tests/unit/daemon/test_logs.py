@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -48,6 +49,35 @@ def test_levels_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert "loud" in shown
     assert "quiet" not in shown
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variable", "coloured"), [(True, "", True), (True, "1", False), (False, "", False)]
+)
+def test_colours_are_for_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool, variable: str, coloured: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", variable)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    logs.configure("info", "text")
+    structlog.get_logger().info("something")
+    assert ("\x1b" in capsys.readouterr().err) is coloured
+
+
+def test_level_and_format_change_under_who_logs_already(capsys: pytest.CaptureFixture[str]) -> None:
+    log = structlog.get_logger()
+    logs.configure("warning", "json")
+    log.info("first")
+    logs.configure("debug", "json")
+    log.debug("second")
+    logs.configure("debug", "text")
+    log.debug("third")
+    logs.configure("error", "json")
+    log.warning("fourth")
+    second, third = capsys.readouterr().err.splitlines()
+    assert json.loads(second)["event"] == "second"
+    assert "third" in third
+    assert not third.startswith("{")
 
 
 def test_a_defect_is_logged_by_type_and_place_alone(capsys: pytest.CaptureFixture[str]) -> None:

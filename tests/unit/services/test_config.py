@@ -62,7 +62,7 @@ def test_the_public_dht_is_looked_at_and_not_announced_in_unless_the_user_says_o
         ("mailbox_ttl_hours = 1", "unknown key"),
         ("[bootstrap]\nnode = ['x']", "Did you mean bootstrap"),
         ("[bootstrap]\nnodez = ['x']", "Did you mean bootstrap.nodes?"),
-        ("[bootstrap]\nnodes = 'x'", "bootstrap is a list of texts"),
+        ("[bootstrap]\nnodes = 'x'", "bootstrap.nodes is a list of texts"),
         ("[bootstrap]\npublic_dht = 'yes'", "bootstrap.public_dht is on or off"),
         ("[bootstrap]\npublic_dht = 1", "bootstrap.public_dht is on or off"),
         ("lan = 0", "lan is on or off"),
