@@ -1,4 +1,4 @@
-"""``node``, ``passphrase``, ``rpc``, ``config``, ``stats`` and ``backup``: the daemon, the profile and what is in it."""
+"""``node``, ``passphrase``, ``rpc``, ``config``, ``stats`` and ``backup``: the daemon, the profile and its files."""
 
 from __future__ import annotations
 
