@@ -25,7 +25,8 @@ class ConfigGet(Params, kw_only=True, frozen=True):
 
 
 class ConfigSet(Mutation, kw_only=True, frozen=True):
-    """``key``: of the setting; ``value``: what it takes, or a text that stands for that; null takes it out of the file."""
+    """``key``: of the setting; ``value``: what it takes, or a text that stands for that; null takes it out
+    of the file."""
 
     key: Name
     value: Given
