@@ -1,7 +1,7 @@
 """The methods of the control API: one table a family. docs/CONTROL-API.md and ``rpc.discover`` are made of them.
 
 A method is added here, with its handler in :mod:`p2pchat.control`; then ``scripts/control-api`` writes it into the
-page, and the tests ask for a call that succeeds and one for every error that it lists (tests/sim/scenes.py).
+page, and the tests ask for a call that succeeds and one for every error that it lists (tests/sim/test_every_method.py).
 """
 
 from __future__ import annotations
