@@ -5,6 +5,8 @@ Rules:
 - Whatever changes the store takes an ``idempotency_key``, but what is the same done twice: ``events.ack``, ``forget``.
 - A sentence about a wrong value begins with the parameter's name, which also stands in ``data.param``; it never quotes
   the value.
+- What a parameter is for stands in the docstring behind its name and a colon, or else with its type;
+  docs/CONTROL-API.md and ``rpc.discover`` have it from there.
 
 Source: docs/CONTROL-API.md, "Methods".
 """
@@ -25,14 +27,16 @@ from p2pchat.base.silent import Silent
 
 _ROOT_BEGINNING: Final = re.compile("[0-9a-fA-F]{4,64}")
 
-Key = Annotated[str, Meta(min_length=1, max_length=128)]
-Target = Annotated[str, Meta(min_length=1, max_length=256)]
+Key = Annotated[str, Meta(min_length=1, max_length=128, description="the same call is carried out once with it")]
+Target = Annotated[
+    str, Meta(min_length=1, max_length=256, description="a contact: its name, its number or the beginning of its id")
+]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9a-f]+$")]
 Link = Annotated[str, Meta(min_length=1, max_length=4096)]
 Multiaddr = Annotated[str, Meta(min_length=1, max_length=1024)]
 Words = Annotated[str, Meta(min_length=1, max_length=256)]
-PageSize = Annotated[int, Meta(ge=1, le=1000)]
+PageSize = Annotated[int, Meta(ge=1, le=1000, description="how many at most")]
 Wait = Literal["queued", "sent", "held", "delivered", "read"]
 
 
@@ -62,14 +66,14 @@ class NoParams(Params, kw_only=True, frozen=True):
 
 
 class NodeHello(Params, kw_only=True, frozen=True):
-    """``client`` names the program, ``api`` the major version that it speaks."""
+    """``client``: the name of the program; ``api``: the major version that it speaks."""
 
     client: Annotated[str, Meta(max_length=128)] | None = None
     api: Annotated[int, Meta(ge=0, le=65_535)] | None = None
 
 
 class NodeDoctor(Params, kw_only=True, frozen=True):
-    """``send``: whether other nodes may be asked to take part."""
+    """``send``: whether other nodes are asked to take part."""
 
     send: bool = True
 
@@ -78,26 +82,27 @@ class NodeDoctor(Params, kw_only=True, frozen=True):
 
 
 class NodeUnlock(Params, kw_only=True, frozen=True):
-    """``passphrase`` of the profile."""
+    """``passphrase``: of the profile."""
 
     passphrase: Passphrase
 
 
 class PassphraseChange(Params, kw_only=True, frozen=True):
-    """``old``: the passphrase until now, left out where there was none; ``new``: null for none from now on."""
+    """``old``: the one until now, left out where there was none; ``new``: null where there shall be none."""
 
     old: Passphrase | None = None
     new: Passphrase | None
 
 
 class IdentitySet(Mutation, kw_only=True, frozen=True):
-    """``receipts``: whether read receipts are exchanged, where nothing else was said for a contact."""
+    """``receipts``: whether read receipts are exchanged."""
 
     receipts: bool
 
 
 class IdentityInvite(Mutation, kw_only=True, frozen=True):
-    """``uses``: for how many people; ``expires_s``: in how many seconds; ``ask``: each of them waits to be accepted."""
+    """``uses``: for how many people; ``expires_s``: for how many seconds; ``ask``: each of them becomes a contact in
+    the state request until ``contacts.accept``."""
 
     uses: Annotated[int, Meta(ge=1, le=100)] = 1
     expires_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 604_800
@@ -105,13 +110,14 @@ class IdentityInvite(Mutation, kw_only=True, frozen=True):
 
 
 class IdentityRevoke(Mutation, kw_only=True, frozen=True):
-    """``id`` of an invite."""
+    """``id``: of an invite, the whole."""
 
     id: HexId
 
 
 class ContactsAdd(Mutation, kw_only=True, frozen=True):
-    """``number`` in any form that a person writes, or ``invite``, a link; ``name`` is the user's own word for them."""
+    """One of ``number`` and ``invite`` is given. ``number``: in any form that a person writes; ``invite``: a link of
+    ``identity.invite``; ``name``: the user's own word for them."""
 
     number: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     invite: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
@@ -133,7 +139,7 @@ class BookEntry(Silent, Struct, kw_only=True, frozen=True, forbid_unknown_fields
 
 
 class ContactsImport(Mutation, kw_only=True, frozen=True):
-    """``entries`` of an address book."""
+    """``entries``: of an address book."""
 
     entries: Annotated[list[BookEntry], Meta(min_length=1, max_length=500)]
 
@@ -143,7 +149,7 @@ class ContactsImport(Mutation, kw_only=True, frozen=True):
 
 
 class ContactsFind(Mutation, kw_only=True, frozen=True):
-    """``to``: each as in ``contacts.get``; left out: everybody who is not looked for."""
+    """``to``: each of them a contact as elsewhere; left out: everybody who is not looked for."""
 
     to: Annotated[list[Target], Meta(min_length=1, max_length=100)] | None = None
 
@@ -153,19 +159,19 @@ class ContactsFind(Mutation, kw_only=True, frozen=True):
 
 
 class ContactsList(Params, kw_only=True, frozen=True):
-    """``state`` leaves the contacts in that state alone."""
+    """``state``: those in that state alone."""
 
     state: ContactState | None = None
 
 
 class ContactsGet(Params, kw_only=True, frozen=True):
-    """``to`` is a name, a number or the beginning of an id."""
+    """One contact."""
 
     to: Target
 
 
 class ContactsRename(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``."""
+    """Another name. ``name``: the user's own word for them."""
 
     to: Target
     name: Name
@@ -175,25 +181,26 @@ class ContactsRename(Mutation, kw_only=True, frozen=True):
 
 
 class ContactsRemove(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``."""
+    """One contact."""
 
     to: Target
 
 
 class ContactsBlock(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``."""
+    """One contact."""
 
     to: Target
 
 
 class ContactsAnswer(Mutation, kw_only=True, frozen=True):
-    """``id`` of a contact in the state request, or its beginning."""
+    """``id``: of a contact in the state request, or its beginning, 4 digits or more."""
 
     id: HexId
 
 
 class ContactsChoose(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``; ``claimant``: the beginning of an id, needed where there are several."""
+    """``claimant``: the beginning (4 digits or more) of an ``id`` of ``contacts.claimants``, which may be left out
+    where there is one; a whole id (64 digits) may also be of somebody who was not seen yet."""
 
     to: Target
     claimant: Annotated[str, Meta(max_length=128)] | None = None
@@ -204,14 +211,16 @@ class ContactsChoose(Mutation, kw_only=True, frozen=True):
 
 
 class ContactsMerge(Mutation, kw_only=True, frozen=True):
-    """``to`` stays, ``other`` goes into it; both as in ``contacts.get``."""
+    """``to``: the contact that came by an invite, and stays; ``other``: the one that was added by number, and goes: its
+    number and messages go to ``to``."""
 
     to: Target
     other: Target
 
 
 class ContactsVerify(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``; what was compared: ``safety_number``, or ``scanned``, the link on their screen."""
+    """Exactly one of the two is given. ``safety_number``: the number that the contact has on its screen; ``scanned``:
+    the link that was scanned there."""
 
     to: Target
     safety_number: Annotated[str, Meta(max_length=256)] | None = None
@@ -223,22 +232,22 @@ class ContactsVerify(Mutation, kw_only=True, frozen=True):
 
 
 class ContactsSmsProof(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``; without ``code`` a proof is asked for, with it one is given."""
+    """``code``: what came by SMS; without it a proof is asked for."""
 
     to: Target
     code: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class ContactsReceipts(Mutation, kw_only=True, frozen=True):
-    """``to`` as in ``contacts.get``; ``on``: whether read receipts are exchanged with it, null: as with everybody."""
+    """``on``: whether read receipts are exchanged with it; null: as ``Identity.receipts`` says."""
 
     to: Target
     on: bool | None
 
 
 class MessageSend(Mutation, kw_only=True, frozen=True):
-    """``live_only``: on a stream that is open now, or not at all. ``wait`` holds the reply back until the message has
-    come that far, or TIMEOUT after ``timeout_ms``."""
+    """``text``: 1 to 65,536 bytes of UTF-8; ``live_only``: on a stream that is open now, or not at all; ``wait``: the
+    reply comes when the message has got that far; ``timeout_ms``: or TIMEOUT comes after so long."""
 
     to: Target
     text: str
@@ -257,8 +266,8 @@ class MessageSend(Mutation, kw_only=True, frozen=True):
 
 
 class MessageList(Params, kw_only=True, frozen=True):
-    """The newest ``limit`` messages at positions below ``before``, or the oldest ``limit`` at those above ``after``;
-    ``search`` keeps those that it fits."""
+    """``before``: the newest messages at positions below it; ``after``: the oldest at positions above it, and not both;
+    ``search``: those alone that ``message.search`` finds with it."""
 
     to: Target
     before: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
@@ -275,7 +284,7 @@ class MessageList(Params, kw_only=True, frozen=True):
 
 
 class MessageSearch(Params, kw_only=True, frozen=True):
-    """The newest ``limit`` messages that ``text`` fits, at positions below ``before``; ``to``: of one conversation."""
+    """``text``: the words; ``to``: in the conversation with one contact; ``before``: at positions below it."""
 
     text: Words
     to: Target | None = None
@@ -287,27 +296,26 @@ class MessageSearch(Params, kw_only=True, frozen=True):
 
 
 class MessageMarkRead(Mutation, kw_only=True, frozen=True):
-    """``id`` is the whole id of a message that came."""
+    """``id``: the whole id of a message that came."""
 
     id: HexId
 
 
 class MessageGet(Params, kw_only=True, frozen=True):
-    """``id`` is the whole id of a message."""
+    """``id``: the whole id of a message."""
 
     id: HexId
 
 
 class MessageChange(Mutation, kw_only=True, frozen=True):
-    """``id`` is the whole id of a message."""
+    """``id``: the whole id of a message."""
 
     id: HexId
 
 
 class MailboxUse(Mutation, kw_only=True, frozen=True):
     """``with``: matched contacts, invites or links of mailboxes, whose nodes shall hold what comes while this one is
-    away, instead of those until now; none: nobody shall. ``auto``: this node chooses what is missing, and replaces what
-    is gone."""
+    away; none: nobody shall; ``auto``: this node chooses what is missing, and replaces what is gone."""
 
     with_: Annotated[list[Link], Meta(max_length=2)] | None = field(default=None, name="with")
     auto: bool | None = None
@@ -323,14 +331,14 @@ class MailboxUse(Mutation, kw_only=True, frozen=True):
 
 
 class MailboxOffer(Mutation, kw_only=True, frozen=True):
-    """``for``: for whom mailboxes are held; ``quota``: bytes of all boxes. What is left out stays as it is."""
+    """``for``: for whom mailboxes are held; ``quota``: bytes of all boxes, at most."""
 
     for_: OfferedTo | None = field(default=None, name="for")
     quota: Annotated[int, Meta(ge=1 << 20, le=1 << 50)] | None = None
 
 
 class BackupFile(Params, kw_only=True, frozen=True):
-    """``path``: absolute, of the file; ``passphrase``: what it is sealed with."""
+    """``path``: of the file, absolute; ``passphrase``: what it is sealed with."""
 
     path: Annotated[str, Meta(min_length=1, max_length=4096)]
     passphrase: Passphrase

@@ -12,8 +12,13 @@ from p2pchat.base.silent import Silent
 Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Start = Seq | Literal["now"]
 EventPattern = Annotated[str, Meta(max_length=64, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$")]
-EventPatterns = Annotated[list[EventPattern], Meta(min_length=1, max_length=64)]
-ConsumerName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}(?![\s\S])")]
+EventPatterns = Annotated[
+    list[EventPattern],
+    Meta(min_length=1, max_length=64, description="types of events; `message.*` fits a family, `*` everything"),
+]
+ConsumerName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}(?![\s\S])", description="1 to 64 of `A-Z a-z 0-9 . _ -`")
+]
 """Before the end of the text and nothing else: ``$`` would let a line feed through."""
 
 
@@ -26,20 +31,20 @@ class Reader(Silent, Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
 
 class EventsSubscribe(Params, kw_only=True, frozen=True):
-    """Events after ``since`` (a ``seq``, 0 for all, ``now``, or a consumer) whose type fits one of ``types``."""
+    """``since``: a ``seq``, after which it begins, 0 for all; now; or a consumer."""
 
     since: Start | Reader = "now"
     types: EventPatterns | None = None
 
 
 class EventsUnsubscribe(Params, kw_only=True, frozen=True):
-    """``subscription`` is one of this connection."""
+    """``subscription``: one of this connection."""
 
     subscription: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class EventsFetch(Params, kw_only=True, frozen=True):
-    """As ``events.subscribe``, but answered at once."""
+    """``since``: a ``seq``, after which it begins, 0 for all; or a consumer."""
 
     since: Seq | Reader
     types: EventPatterns | None = None
@@ -47,13 +52,13 @@ class EventsFetch(Params, kw_only=True, frozen=True):
 
 
 class EventsAck(Params, kw_only=True, frozen=True):
-    """``consumer`` has done with the event ``seq`` and all before it. No ``idempotency_key``: twice is as once."""
+    """No ``idempotency_key``: twice is as once. ``seq``: of the last event that it has done with."""
 
     consumer: ConsumerName
     seq: Seq
 
 
 class EventsForget(Params, kw_only=True, frozen=True):
-    """``consumer`` as in ``events.ack``. No ``idempotency_key``: a second one finds nobody of that name."""
+    """No ``idempotency_key``: a second one finds nobody of that name."""
 
     consumer: ConsumerName

@@ -15,7 +15,7 @@ from p2pchat.base.silent import Silent
 
 
 class NetExport(Params, kw_only=True, frozen=True):
-    """``nodes``: how many others at most; ``own``: this node as well; ``lan``: addresses of local networks, too."""
+    """``nodes``: how many others at most; ``own``: this node before them; ``lan``: addresses of local networks, too."""
 
     nodes: Annotated[int, Meta(ge=0, le=64)] = 16
     own: bool = False
@@ -23,7 +23,7 @@ class NetExport(Params, kw_only=True, frozen=True):
 
 
 class NetImport(Mutation, kw_only=True, frozen=True):
-    """``links`` as ``net.export`` gives them."""
+    """``links``: as ``net.export`` gives them."""
 
     links: Annotated[list[Link], Meta(min_length=1, max_length=64)]
 

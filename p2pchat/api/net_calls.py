@@ -7,7 +7,7 @@ from p2pchat.api.text import is_unicode
 
 
 class NetDial(Params, kw_only=True, frozen=True):
-    """``address`` is a multiaddr that ends in ``/p2p/`` and a peer id."""
+    """``address``: a multiaddr that ends in ``/p2p/`` and a peer id, or ``/dnsaddr/NAME``."""
 
     address: Multiaddr
 

@@ -1,4 +1,4 @@
-"""The methods of the control API: parameters, results, and the check that stands before every one of them.
+"""The check that stands before every method of the control API: its parameters, by the table of methods.
 
 Rules:
 
@@ -7,7 +7,8 @@ Rules:
 - Every text must be Unicode that UTF-8 can carry. The text of a message has 1 to 65,536 UTF-8 bytes: none is
   INVALID_PARAMS, more is TOO_LARGE.
 - Whatever changes the store takes an ``idempotency_key``, but what is the same done twice.
-- What a locked node can do is marked here, method by method; all else is LOCKED, and so is a method that is added.
+- What a locked node can do is marked in the table, method by method; all else is LOCKED, and so is a method that is
+  added.
 
 Source: docs/CONTROL-API.md, "Methods".
 """
@@ -18,177 +19,21 @@ import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from types import UnionType
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 
-from p2pchat.api import mailbox_objects
-from p2pchat.api.calls import (
-    BackupFile,
-    ContactsAdd,
-    ContactsAnswer,
-    ContactsBlock,
-    ContactsChoose,
-    ContactsFind,
-    ContactsGet,
-    ContactsImport,
-    ContactsList,
-    ContactsMerge,
-    ContactsReceipts,
-    ContactsRemove,
-    ContactsRename,
-    ContactsSmsProof,
-    ContactsVerify,
-    IdentityInvite,
-    IdentityRevoke,
-    IdentitySet,
-    MailboxOffer,
-    MailboxUse,
-    MessageChange,
-    MessageGet,
-    MessageList,
-    MessageMarkRead,
-    MessageSearch,
-    MessageSend,
-    NodeDoctor,
-    NodeHello,
-    NodeUnlock,
-    NoParams,
-    Params,
-    PassphraseChange,
-    invalid,
-)
-from p2pchat.api.doctor_objects import Diagnosis
-from p2pchat.api.event_calls import EventsAck, EventsFetch, EventsForget, EventsSubscribe, EventsUnsubscribe
-from p2pchat.api.handover import NetExport, NetImport, NodeLinks, NodesTaken
-from p2pchat.api.mailbox_objects import Mailboxes, Transparency
-from p2pchat.api.net_calls import NetDial, NetRule
-from p2pchat.api.objects import (
-    Addresses,
-    Backup,
-    Claimants,
-    Consumer,
-    Consumers,
-    Contact,
-    Contacts,
-    Deleted,
-    Empty,
-    Events,
-    Explanation,
-    Hello,
-    Identity,
-    Import,
-    Invite,
-    Invites,
-    Message,
-    Messages,
-    Peer,
-    Peers,
-    Qr,
-    Rule,
-    Rules,
-    Safety,
-    SmsProof,
-    Status,
-    Subscription,
-)
+from p2pchat.api.calls import Params, invalid
+from p2pchat.api.methods import METHODS, MethodSpec
 from p2pchat.api.passphrase import Passphrase
-from p2pchat.api.settings import Config, ConfigGet, ConfigSet, Setting
-from p2pchat.api.stats_objects import Stats
 from p2pchat.api.text import is_unicode
 from p2pchat.base.errors import UsageError
 
+__all__ = ["API_MAJOR", "API_MINOR", "METHODS", "MethodSpec", "parse", "type_matches"]
+
 API_MAJOR: Final = 1
-API_MINOR: Final = 0
-
-
-class MethodSpec(NamedTuple):
-    """One method: its types, whether it changes the store, what it does in one sentence, and whether it works while the
-    node is locked."""
-
-    params: type[Params]
-    result: type[Struct] | UnionType
-    mutating: bool
-    doc: str
-    while_locked: bool = False
-
-
-METHODS: Final[dict[str, MethodSpec]] = {
-    "node.hello": MethodSpec(NodeHello, Hello, False, "Says what speaks here and which events it still has.", True),
-    "node.status": MethodSpec(NoParams, Status, False, "Shows the node at a glance.", True),
-    "node.doctor": MethodSpec(NodeDoctor, Diagnosis, False, "Looks for what does not work, and says what to do.", True),
-    "node.shutdown": MethodSpec(NoParams, Empty, False, "Ends the daemon after the reply.", True),
-    "node.lock": MethodSpec(NoParams, Empty, False, "Drops the keys and whatever needs them, until node.unlock."),
-    "node.unlock": MethodSpec(NodeUnlock, Empty, False, "Opens the profile with its passphrase.", True),
-    "passphrase.change": MethodSpec(PassphraseChange, Empty, False, "Wraps the key of the profile anew."),
-    "identity.show": MethodSpec(NoParams, Identity, False, "Shows who this profile is."),
-    "identity.set": MethodSpec(IdentitySet, Identity, True, "Sets what holds for this profile."),
-    "identity.qr": MethodSpec(NoParams, Qr, False, "Gives what others scan to verify this profile."),
-    "identity.invite": MethodSpec(IdentityInvite, Invite, True, "Makes an invite."),
-    "identity.invites": MethodSpec(NoParams, Invites, False, "Lists the invites."),
-    "identity.revoke": MethodSpec(IdentityRevoke, Invite, True, "Closes an invite."),
-    "contacts.add": MethodSpec(ContactsAdd, Contact, True, "Adds a person by number or invite, and looks for them."),
-    "contacts.import": MethodSpec(ContactsImport, Import, True, "Puts an address book's entries into the book."),
-    "contacts.find": MethodSpec(ContactsFind, Contacts, True, "Begins to look for contacts in the book."),
-    "contacts.list": MethodSpec(ContactsList, Contacts, False, "Lists the contacts."),
-    "contacts.get": MethodSpec(ContactsGet, Contact, False, "Shows one contact."),
-    "contacts.rename": MethodSpec(ContactsRename, Contact, True, "Gives a contact another name."),
-    "contacts.claimants": MethodSpec(ContactsGet, Claimants, False, "Lists who claims to be a contact."),
-    "contacts.choose": MethodSpec(ContactsChoose, Contact, True, "Settles which claimant a contact is."),
-    "contacts.merge": MethodSpec(ContactsMerge, Contact, True, "Makes two contacts one, where both are one person."),
-    "contacts.accept": MethodSpec(ContactsAnswer, Contact, True, "Becomes a contact of whoever asked."),
-    "contacts.refuse": MethodSpec(ContactsAnswer, Contact, True, "Forgets whoever asked; replies with what it was."),
-    "contacts.block": MethodSpec(ContactsBlock, Contact, True, "Ends every exchange with a contact."),
-    "contacts.unblock": MethodSpec(ContactsBlock, Contact, True, "Looks for a blocked contact again."),
-    "contacts.safety": MethodSpec(ContactsGet, Safety, False, "Gives what is compared with a contact in person."),
-    "contacts.verify": MethodSpec(ContactsVerify, Contact, True, "Says that a contact was compared in person."),
-    "contacts.sms_proof": MethodSpec(
-        ContactsSmsProof, SmsProof | Contact, True, "Asks for a proof of a contact's number by SMS, or gives one."
-    ),
-    "contacts.receipts": MethodSpec(
-        ContactsReceipts, Contact, True, "Says whether read receipts are exchanged with a contact."
-    ),
-    "contacts.remove": MethodSpec(ContactsRemove, Contact, True, "Forgets a contact; replies with what it was."),
-    "message.send": MethodSpec(MessageSend, Message, True, "Commits a text for a contact, to be delivered."),
-    "message.list": MethodSpec(MessageList, Messages, False, "Reads a conversation, page by page, from its end."),
-    "message.search": MethodSpec(MessageSearch, Messages, False, "Finds messages by their words, the newest first."),
-    "message.mark_read": MethodSpec(MessageMarkRead, Message, True, "Says that messages were read, up to one."),
-    "message.get": MethodSpec(MessageGet, Message, False, "Shows one message."),
-    "message.explain": MethodSpec(MessageGet, Explanation, False, "Says why a message has not arrived."),
-    "message.cancel": MethodSpec(MessageChange, Message, True, "Takes a queued message back."),
-    "message.delete": MethodSpec(MessageChange, Deleted, True, "Forgets a message on this node."),
-    "events.subscribe": MethodSpec(EventsSubscribe, Subscription, False, "Begins to notify of events."),
-    "events.unsubscribe": MethodSpec(EventsUnsubscribe, Empty, False, "Ends a subscription of this connection."),
-    "events.fetch": MethodSpec(EventsFetch, Events, False, "Reads the event log without waiting."),
-    "events.ack": MethodSpec(EventsAck, Consumer, False, "Says how far a consumer has come."),
-    "events.consumers": MethodSpec(NoParams, Consumers, False, "Lists the consumers of the event log."),
-    "events.forget": MethodSpec(EventsForget, Consumer, False, "Forgets a consumer; replies with what it was."),
-    "mailbox.use": MethodSpec(MailboxUse, Mailboxes, True, "Has nodes hold what comes while this one is away."),
-    "mailbox.list": MethodSpec(NoParams, Mailboxes, False, "Lists the nodes that hold messages for this one."),
-    "net.peers": MethodSpec(NoParams, Peers, False, "Lists the nodes that this one is connected to."),
-    "net.addrs": MethodSpec(NoParams, Addresses, False, "Lists the addresses at which others can reach this node."),
-    "net.dial": MethodSpec(NetDial, Peer, False, "Connects to a node."),
-    "net.bootstrap": MethodSpec(NetDial, Peer, False, "Connects to a node and joins the DHT through it."),
-    "net.export": MethodSpec(NetExport, NodeLinks, False, "Writes links of nodes for others to start from."),
-    "net.import": MethodSpec(NetImport, NodesTaken, True, "Takes nodes to start from out of such links."),
-    "net.allow": MethodSpec(NetRule, Rule, True, "Lets a contact, a node or a network come near."),
-    "net.deny": MethodSpec(NetRule, Rule, True, "Keeps a contact, a node or a network away."),
-    "net.forget": MethodSpec(NetRule, Rule, True, "Takes back what was said of a contact, a node or a network."),
-    "net.rules": MethodSpec(NoParams, Rules, False, "Lists the rules about who may come near."),
-    "mailbox.offer": MethodSpec(
-        MailboxOffer, mailbox_objects.MailboxOffer, True, "Says for whom this node holds mailboxes, or shows it."
-    ),
-    "mailbox.transparency": MethodSpec(NoParams, Transparency, False, "Shows what this node holds for others."),
-    "config.get": MethodSpec(ConfigGet, Config, False, "Shows how this node is configured.", True),
-    "config.set": MethodSpec(
-        ConfigSet, Setting, True, "Writes a setting into the configuration file, at once in effect if it can be.", True
-    ),
-    "stats.get": MethodSpec(NoParams, Stats, False, "Tells what goes on in the node, in numbers."),
-    "backup.create": MethodSpec(BackupFile, Backup, False, "Writes a backup into a new file."),
-    "backup.verify": MethodSpec(BackupFile, Backup, False, "Reads a backup as restoring it would."),
-}
+API_MINOR: Final = 1
 
 
 def parse(method: str, params: Mapping[str, object]) -> Params:
@@ -247,13 +92,14 @@ _FORMS: Final = {
 
 
 def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
-    if found := _MISSING.search(report):
-        return invalid(found[1], "is required")
+    missing = _MISSING.search(report)
     if found := _AT.search(report):
+        if missing is not None:
+            return invalid(found[2], f"holds an object without {missing[1]}")
         if " matching regex " in found[1]:
             return invalid(found[2], _FORMS[found[2]])
         return invalid(found[2], found[1][0].lower() + found[1][1:])
-    return _unknown("", method, kind)
+    return invalid(missing[1], "is required") if missing is not None else _unknown("", method, kind)
 
 
 def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Mapping[str, object]) -> None:

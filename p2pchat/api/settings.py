@@ -19,13 +19,14 @@ Applies = Literal["at once", "restart"]
 
 
 class ConfigGet(Params, kw_only=True, frozen=True):
-    """``key`` of one setting; without it all are meant."""
+    """``key``: of one setting; without it all are meant."""
 
     key: Name | None = None
 
 
 class ConfigSet(Mutation, kw_only=True, frozen=True):
-    """``value`` of the setting ``key``, or a text that stands for it; null takes it out of the file."""
+    """``key``: of the setting; ``value``: what it takes, or a text that stands for that; null takes it out
+    of the file."""
 
     key: Name
     value: Given

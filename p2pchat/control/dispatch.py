@@ -37,6 +37,7 @@ from p2pchat.control.message_methods import MessageMethods
 from p2pchat.control.net_methods import NetMethods
 from p2pchat.control.node_methods import NodeMethods
 from p2pchat.control.render import Online
+from p2pchat.control.rpc_methods import RpcMethods
 from p2pchat.control.server import Connection
 from p2pchat.control.stats_methods import StatsMethods
 from p2pchat.services.configure import Configuration
@@ -193,7 +194,7 @@ class Dispatch:
         self._unlocked = unlocked
         node, passphrase = KeeperMethods(keeper, profile, started, stop, files), PassphraseMethods(keeper)
         config = ConfigMethods(configuration or Configuration(None, {}, {}), None)
-        self._handlers = _handlers({"node": node, "passphrase": passphrase, "config": config})
+        self._handlers = _handlers({"node": node, "passphrase": passphrase, "rpc": RpcMethods(), "config": config})
 
     def ready(self, value: object) -> Ready | None:
         """A call that may join, made ready from what was decoded; None: it goes the way of all others."""

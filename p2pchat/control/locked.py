@@ -13,7 +13,7 @@ from p2pchat.api import objects, schema
 from p2pchat.base.errors import UsageError
 from p2pchat.core.access import Mode
 
-_FEATURES: Final = ("events.replay", "idempotency", "consumers")
+_FEATURES: Final = ("events.replay", "idempotency", "consumers", "discover", "config")
 
 
 def locked() -> UsageError:

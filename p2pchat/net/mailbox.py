@@ -139,4 +139,4 @@ def _in_time(seconds: float) -> Generator[None]:
         with trio.fail_after(seconds):
             yield
     except trio.TooSlowError:
-        raise NetError("the holder took too long") from None
+        raise NetError("the holder took too long", name="TIMEOUT") from None

@@ -16,7 +16,9 @@ import pytest
 import p2pchat
 
 SHOWN = {
-    "p2pchat.api.errors.Row": {"name"},  # of the table
+    "p2pchat.api.errors.Row": {"name", "meaning"},  # of the table
+    "p2pchat.api.event_table.EventSpec": {"types", "data"},
+    "p2pchat.api.methods.spec.MethodSpec": {"doc", "errors"},
     "p2pchat.cli.demo_story.Person": {"name", "number", "received"},  # nobody: invented for the demo
     "p2pchat.cli.invocation.Invocation": {"profile", "socket"},  # this machine's own
     "p2pchat.control.subscriptions._Subscription": {"name", "types"},
@@ -27,7 +29,6 @@ SHOWN = {
     "p2pchat.services.receive.Answer": {"nacks"},  # hashes of what nobody could open
     "p2pchat.store.eventlog.EventRow": {"kind"},
     "p2pchat.store.sessions.EnvelopeRow": {"eid"},  # a hash of ciphertext
-    "p2pchat.api.schema.MethodSpec": {"doc"},
 }
 
 

@@ -1,10 +1,16 @@
-"""What simulations have: a clock that jumps over the waiting, and pings that long ones can afford."""
+"""What simulations have: a clock that jumps over the waiting, pings that long ones can afford, and an eye on errors
+that no method lists."""
 
 from __future__ import annotations
 
 import pytest
 from trio.testing import MockClock
 
+from p2pchat.api.errors import reply_name
+from p2pchat.api.methods import COMMON_ERRORS, METHODS
+from p2pchat.base.errors import P2PChatError
+from p2pchat.control.channel import Connection
+from p2pchat.control.dispatch import Methods
 from p2pchat.services import link
 from tests.sim.loss import Loss
 
@@ -14,6 +20,23 @@ HOUR_S = 3600.0
 @pytest.fixture
 def autojump_clock() -> MockClock:
     return MockClock(autojump_threshold=0.0)
+
+
+@pytest.fixture(autouse=True)
+def _listed_errors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call is refused with what its method lists (docs/CONTROL-API.md), whatever a test does to the node."""
+    call = Methods.__call__
+
+    async def watched(self: Methods, method: str, params: dict[str, object], connection: Connection) -> object:
+        try:
+            return await call(self, method, params, connection)
+        except P2PChatError as error:
+            name = reply_name(error)
+            if method in METHODS and name is not None and name not in (*COMMON_ERRORS, *METHODS[method].answers):
+                pytest.fail(f"{method} does not list {name}")
+            raise
+
+    monkeypatch.setattr(Methods, "__call__", watched)
 
 
 @pytest.fixture

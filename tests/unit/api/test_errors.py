@@ -1,9 +1,6 @@
-"""The table of errors against its documentation, and what becomes of an error that it lacks."""
+"""The table of errors, and what becomes of an error that it lacks."""
 
 from __future__ import annotations
-
-import re
-from pathlib import Path
 
 import pytest
 
@@ -19,14 +16,6 @@ from p2pchat.base.errors import (
     UsageError,
     WrongPassphrase,
 )
-
-DOCUMENT = Path(__file__).parents[3] / "docs" / "CONTROL-API.md"
-
-
-def test_the_documentation_has_the_same_table() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (-?\d+|–) \| `([A-Z_]+)` \| (\d+) \|", text, re.MULTILINE)
-    assert [(None if number == "–" else int(number), name, int(status)) for number, name, status in rows] == list(TABLE)
 
 
 def test_codes_and_names_are_unique() -> None:

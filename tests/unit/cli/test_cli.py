@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from p2pchat.api import objects
-from p2pchat.api.errors import TABLE
+from p2pchat.api.errors import TABLE, Row
 from p2pchat.base.errors import UsageError
 from p2pchat.cli import listen as listen_module
 from p2pchat.cli import node as node_module
@@ -62,8 +62,8 @@ REPLIES = [row for row in TABLE if row.code is not None and row.name != "INTERNA
 
 
 @pytest.mark.parametrize("row", REPLIES, ids=lambda row: row.name)
-def test_error_replies_have_their_exit_status(cli: Cli, node: Served, row: tuple[int, str, int]) -> None:
-    _, name, status = row
+def test_error_replies_have_their_exit_status(cli: Cli, node: Served, row: Row) -> None:
+    name, status = row.name, row.exit_status
     node.api.fail["node.status"] = UsageError("One sentence.", name=name)
     outcome = cli("status")
     assert outcome.status == status

@@ -25,6 +25,7 @@ WHILE_LOCKED = {
     "node.shutdown",
     "config.get",
     "config.set",
+    "rpc.discover",
 }
 CANARY = "canary passphrase"
 
