@@ -100,17 +100,22 @@ def test_a_socket_elsewhere_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-def test_systemd_understands_the_units(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whose", ["user", "system"])
+def test_systemd_understands_the_units(tmp_path: Path, whose: str) -> None:
     program = tmp_path / ".local" / "bin" / "p2pchat"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     units = []
-    for unit in sorted(UNITS.iterdir()):
+    for unit in sorted((UNITS if whose == "user" else UNITS / "system").glob("p2pchat@.*")):
         units.append(tmp_path / unit.name.replace("@", "@work"))
-        units[-1].write_text(unit.read_text().replace("%h", str(tmp_path)))  # root's is not $HOME
+        # root's home is not $HOME, and the program is not installed
+        units[-1].write_text(
+            unit.read_text().replace("%h", str(tmp_path)).replace("/usr/local/bin/p2pchat", str(program))
+        )
+    assert len(units) == (2 if whose == "user" else 1)
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--user", "--man=no", *map(str, units)],
+        ["systemd-analyze", "verify", f"--{whose}", "--man=no", *map(str, units)],
         env=environment(tmp_path) | {"XDG_RUNTIME_DIR": str(tmp_path)},
         capture_output=True,
         text=True,

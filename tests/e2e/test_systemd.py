@@ -143,7 +143,7 @@ def user_manager(home: Path) -> Iterator[Manager]:
         folder.mkdir(parents=True)
     command.write_text(COMMAND)
     command.chmod(0o755)
-    for unit in UNITS.iterdir():
+    for unit in UNITS.glob("*@.*"):
         # a user's home is what the system says of him, and the test's is not root's
         (units / unit.name).write_text(unit.read_text().replace("%h", str(home)))
     (units / f"{INSTANCE}.service.d" / "quick.conf").write_text(DROP_IN)
