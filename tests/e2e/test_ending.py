@@ -122,33 +122,56 @@ def wait_for_delivery(daemon: Daemon) -> None:
 # -- process 1 -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(
+process_1 = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter"))),
     reason="a pid namespace needs root, unshare and nsenter",
 )
+
+
+@process_1
 def test_as_process_1_it_ends_in_time_and_leaves_no_zombie(tmp_path: Path) -> None:
     with daemons(tmp_path, None) as (node,):
-        with node.log.open("ab") as log:
-            outside = subprocess.Popen(
-                [*UNSHARED, sys.executable, "-m", "p2pchat.daemon", "run", "--listen", "/ip4/127.0.0.1/tcp/0"],
-                env=environment(node.home),
-                stdin=subprocess.DEVNULL,
-                stderr=log,
-            )
+        outside = unshared(node)
         node.process = outside
         node.become_ready()
         (inside,) = children(outside.pid)
         assert Path(f"/proc/{inside}/status").read_text().split("NSpid:")[1].split("\n")[0].split()[-1] == "1"
         for _ in range(3):  # a command that was run in the container leaves an orphan behind
-            subprocess.run(
-                ["nsenter", "--target", str(inside), "--pid", "sh", "-c", "(sleep 0.1 &) ; exit 0"], check=True
-            )
-        until(lambda: len(children(inside)) >= 1, "nobody was adopted")
-        until(lambda: children(inside) == [], "a zombie stays", 10)
+            subprocess.run(["nsenter", "--target", str(inside), "--pid", "sh", "-c", "(sleep 60 &)"], check=True)
+        until(lambda: len(children(inside)) == 3, "nobody was adopted")
+        for orphan in children(inside):
+            os.kill(orphan, signal.SIGKILL)
+        until(lambda: children(inside) == [], "a zombie stays", 20)
         began = time.monotonic()
         os.kill(inside, signal.SIGTERM)
         assert outside.wait(30) == 0
         assert time.monotonic() - began < WITHIN_S
+
+
+@process_1
+def test_as_process_1_it_ends_while_it_starts(tmp_path: Path) -> None:
+    with daemons(tmp_path, None) as (node,):
+        outside = node.process = unshared(node)
+        deadline = time.monotonic() + WITHIN_S
+        while outside.poll() is None:  # until it has a handler the kernel keeps them from it
+            assert time.monotonic() < deadline, "it does not end"
+            for inside in children(outside.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(inside, signal.SIGTERM)
+            time.sleep(0.01)
+        assert outside.returncode == 128 + signal.SIGTERM
+        assert "node.ready" not in node.log.read_text()
+
+
+def unshared(node: Daemon) -> subprocess.Popen[bytes]:
+    """The daemon, in a pid namespace whose first process it is; returns the process that has made that."""
+    with node.log.open("ab") as log:
+        return subprocess.Popen(
+            [*UNSHARED, sys.executable, "-m", "p2pchat.daemon", "run", "--listen", "/ip4/127.0.0.1/tcp/0"],
+            env=environment(node.home),
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+        )
 
 
 def children(pid: int) -> list[int]:
