@@ -42,12 +42,16 @@ class Server:
         dispatch: carries out one request.
         joint: carries out several, where it can.
         path: where the socket lies.
+        given: the socket that listens there already, and stays when this ends: systemd's.
     """
 
-    def __init__(self, dispatch: Dispatch, *, path: Path, joint: Joint | None = None) -> None:
+    def __init__(
+        self, dispatch: Dispatch, *, path: Path, joint: Joint | None = None, given: socket.socket | None = None
+    ) -> None:
         self._dispatch = dispatch
         self._joint = joint
         self._path = path
+        self._given = given
         self._channels: set[Channel] = set()
         self._accepting = trio.CancelScope()
         self._emptied = trio.Event()
@@ -60,8 +64,9 @@ class Server:
             UsageError: ALREADY_RUNNING, FORBIDDEN or INVALID_PARAMS, before anything is served.
             StoreError: the socket cannot be made.
         """
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(claim(self._path)))
-        self._withdraw = partial(_withdraw, listener, self._path, inode(self._path))
+        own = claim(self._path) if self._given is None else self._given
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(own))
+        self._withdraw = partial(_withdraw, listener, self._path, inode(self._path) if self._given is None else None)
         async with trio.open_nursery() as clients:
             try:
                 task_status.started()

@@ -22,7 +22,7 @@ from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket
 from p2pchat.api.prompts import ask, ask_new_passphrase, ask_passphrase, on_terminal
 from p2pchat.base.errors import Corrupt, P2PChatError, UsageError
 from p2pchat.core.numbers import Number, parse_number
-from p2pchat.daemon import checkup, configuring, recovery
+from p2pchat.daemon import activation, checkup, configuring, reaper, recovery
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon import settings as brought
 from p2pchat.services import config as configuration
@@ -36,6 +36,8 @@ _ENDING_S = 30.0
 
 def main() -> None:
     """The entry point; never returns."""
+    if os.getpid() == reaper.FIRST_PROCESS:
+        reaper.end_at_sigterm()
     arguments = _parser().parse_args()
     try:
         arguments.command(arguments)
@@ -186,6 +188,7 @@ def _new_passphrase(arguments: argparse.Namespace, file: Path | None, flag: str)
 def _run(arguments: argparse.Namespace) -> None:
     paths = ProfilePaths(arguments.profile)
     socket = checked_socket(Path(arguments.socket)) if arguments.socket else paths.socket
+    given = activation.handed_over(socket)
     flags = {
         "listen": tuple(arguments.listen),
         "bootstrap": tuple(arguments.bootstrap),
@@ -200,6 +203,7 @@ def _run(arguments: argparse.Namespace) -> None:
             brought.put_in_place(paths)
     config = configuration.load(paths.config_file, os.environ, flags)
     protected = profiles.is_protected(paths)
+    locked = arguments.locked or (given is not None and protected and not _can_ask(arguments))
     if arguments.locked and not protected:
         raise UsageError(
             "Without a passphrase nobody could unlock it; set one with: p2pchat passphrase", name="FORBIDDEN"
@@ -215,8 +219,8 @@ def _run(arguments: argparse.Namespace) -> None:
     settings = node.parse(config)
     with system.profile_lock(paths.lock_file):
         profiles.tidy(paths)
-        start = node.Start(paths, socket, settings, config, configuration.variables(os.environ), flags)
-        node.run(start, None if arguments.locked else _key(arguments, paths, protected))
+        start = node.Start(paths, socket, settings, config, configuration.variables(os.environ), flags, given)
+        node.run(start, None if locked else _key(arguments, paths, protected))
 
 
 def _key(arguments: argparse.Namespace, paths: ProfilePaths, protected: bool) -> profiles.Handover:
@@ -224,8 +228,17 @@ def _key(arguments: argparse.Namespace, paths: ProfilePaths, protected: bool) ->
     return profiles.unlock(paths, _passphrase(arguments) if protected else None)
 
 
+def _can_ask(arguments: argparse.Namespace) -> bool:
+    """Whether there is anything to unlock with. Whoever starts the daemon by connecting to it can bring it."""
+    return _passphrase_file(arguments) is not None or on_terminal()
+
+
+def _passphrase_file(arguments: argparse.Namespace) -> Path | None:
+    return arguments.passphrase_file or profiles.credential()
+
+
 def _passphrase(arguments: argparse.Namespace) -> bytes:
-    given = arguments.passphrase_file or profiles.credential()
+    given = _passphrase_file(arguments)
     if given is not None:
         return passphrase_from(given)
     if not on_terminal():

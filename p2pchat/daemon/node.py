@@ -16,6 +16,8 @@ Rules:
 from __future__ import annotations
 
 import gc
+import os
+import socket as sockets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,6 +37,7 @@ from p2pchat.core.access import Mode
 from p2pchat.core.events import EventKind
 from p2pchat.daemon import logs
 from p2pchat.daemon import profile as profiles
+from p2pchat.daemon import reaper, watchdog
 from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
@@ -54,7 +57,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a node is started with; ``environment`` and ``flags``: what ``config`` was made of beside its file."""
+    """What a node is started with.
+
+    Args:
+        environment, flags: what ``config`` was made of beside its file.
+        given: the listening socket at ``socket``, if systemd has made one.
+    """
 
     paths: ProfilePaths
     socket: Path
@@ -62,6 +70,7 @@ class Start:
     config: Config = field(default_factory=Config)
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     flags: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    given: sockets.socket | None = None
 
 
 def parse(config: Config) -> Settings:
@@ -122,16 +131,19 @@ async def serve(start: Start, key: Handover | None) -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         await nursery.start(stop_on_signal, stop)
+        if os.getpid() == reaper.FIRST_PROCESS:
+            nursery.start_soon(reaper.reap)
         node = Node(start, nursery)
         if key is not None:
             await node.open(key)
         files = Files(start.paths.data_dir, start.paths.config_file)
         dispatch = Dispatch(node, node.methods, start.paths.profile, node.started, stop, files, node.configuration)
-        server = Server(dispatch, path=start.socket, joint=dispatch)
+        server = Server(dispatch, path=start.socket, joint=dispatch, given=start.given)
         async with trio.open_nursery() as serving:
             await serving.start(server.serve)
             log.info("node.ready", version=p2pchat.__version__)
             sd_notify(f"READY=1\nSTATUS={node.state}")
+            serving.start_soon(watchdog.reassure, node.answers)
             await stop.wait()
             sd_notify("STOPPING=1")
             await server.drain()
@@ -174,6 +186,12 @@ class Node:
     def methods(self) -> Methods | None:
         """What an unlocked node answers; None while it is locked, and from when that begins."""
         return None if self._half is None or self._half.ending.is_set() else self._half.methods
+
+    async def answers(self) -> None:
+        """Returns when what runs has answered: the loop, which runs this, and the store while the node is unlocked."""
+        half = self._half
+        if half is not None:
+            await half.answers()
 
     async def open(self, key: Handover, *told: EventKind) -> None:
         """Begin the unlocked half, and write ``told`` into the log, after ``node.started`` if it is the first.

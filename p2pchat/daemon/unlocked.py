@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -84,6 +84,11 @@ class Unlocked:
     def state(self) -> str:
         """``running``, or ``replaced`` by a newer device."""
         return "running" if self.context.replaced_ms is None else "replaced"
+
+    async def answers(self) -> None:
+        """Returns when the store's thread has answered, be it that the disk refuses."""
+        with suppress(StoreError):
+            await self.context.db.run(lambda _: None)
 
     async def tell(self, kind: EventKind) -> None:
         """Write an event into the log, if the disk takes it."""

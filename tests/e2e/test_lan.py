@@ -81,6 +81,27 @@ class Inhabitant(Daemon):
 
 
 @contextmanager
+def one_machine(folder: Path) -> Iterator[tuple[Inhabitant, Inhabitant]]:
+    """Both on one machine, as two profiles or two users are."""
+    machine = Machine()
+    made: list[Inhabitant] = []
+    try:
+        machine.ip("link add e0 type veth peer name e1")
+        machine.ip("addr add 10.88.0.1/24 dev e0")
+        machine.ip("link set e0 up")
+        machine.ip("link set e1 up")
+        for name, number in (("alice", ALICE), ("bob", BOB)):
+            made.append(Inhabitant(folder / name, number, machine))
+        yield made[0], made[1]
+    finally:
+        for each in made:
+            if each.process is not None:
+                each.process.kill()
+                each.process.wait()
+        machine.end()
+
+
+@contextmanager
 def lan(folder: Path) -> Iterator[tuple[Inhabitant, Inhabitant]]:
     """Both, not started; what passes between them is written to ``folder/wire``."""
     machines = [Machine(), Machine()]
@@ -144,4 +165,15 @@ def test_two_machines_on_one_lan_need_nothing_else(tmp_path: Path) -> None:
         for number in (ALICE, BOB):
             assert number.encode() not in wire
             assert number[3:].encode() not in wire
+        assert alice.stop() == bob.stop() == 0
+
+
+def test_two_profiles_of_one_machine_find_each_other_the_same_way(tmp_path: Path) -> None:
+    with one_machine(tmp_path) as (alice, bob):
+        alice.start()
+        alice.call("contacts.add", number=BOB, name="Bob")
+        bob.start()
+        bob.call("contacts.add", number=ALICE, name="Alice")
+        until(lambda: alice.state_of("Bob") == bob.state_of("Alice") == "matched", "no match", within_s=20)
+        until(exchanged(alice, bob, "hello"), "nothing came", within_s=10)
         assert alice.stop() == bob.stop() == 0

@@ -1,10 +1,14 @@
-"""Schemas and real processes: one killed in the middle of a migration, and one that is older than its database."""
+"""Schemas and real processes: one killed in the middle of a migration, one that is older than its database, and one
+that is newer while scripts wait for it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,6 +17,8 @@ from p2pchat.store import migrate
 from p2pchat.store.keyfile import read_key
 from p2pchat.store.sqlite import checkpoint, connect
 from tests.e2e.daemons import Daemon, environment, p2pchat, run
+from tests.e2e.services import Service
+from tests.migrations.fixtures import ROWS, build
 
 
 def test_killed_before_any_statement_of_any_migration(tmp_path: Path) -> None:
@@ -50,3 +56,31 @@ def test_a_newer_database_is_refused_by_name_and_left_as_it_is(tmp_path: Path, k
         assert f"this is p2pchat {__version__}, which knows up to {newest}. Use {wanted}." in said
         assert "Traceback" not in said
         assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("schema", [1, 8])
+def test_a_script_that_waits_over_an_upgrade_finds_everything(tmp_path: Path, schema: int) -> None:
+    node = Daemon(tmp_path / "home", None)
+    (path,) = node.home.rglob("p2pchat.db")
+    path.unlink()
+    connection = connect(path, read_key(path.with_name("key"), None))
+    build(connection, schema)
+    connection.execute("UPDATE event SET ts_ms = ?", (int(time.time() * 1000),))  # or it might be too old to be kept
+    checkpoint(connection)
+    connection.close()
+    last_seen = cast(int, ROWS["event"]["seq"])
+    systemd = Service(node)
+    try:
+        with ThreadPoolExecutor(1) as pool:  # it has connected before the new version runs, and is served by it
+            waiting = pool.submit(node.call, "events.fetch", since=last_seen - 1)
+            systemd.start()
+            first, *later = waiting.result()["events"]
+        assert first["seq"] == last_seen  # what the old version has told
+        assert later[0]["type"] == "node.started"
+        assert [row["text"] for row in node.history("Bob")] == ["How are you?"]
+        assert node.call("node.status")["outbox"] == 1
+        assert node.stop() == 0
+    finally:
+        if node.process is not None and node.process.poll() is None:
+            node.kill()
+        systemd.close()
