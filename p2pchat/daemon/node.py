@@ -35,9 +35,8 @@ from p2pchat.control.locked import locked
 from p2pchat.control.server import Server
 from p2pchat.core.access import Mode
 from p2pchat.core.events import EventKind
-from p2pchat.daemon import logs
+from p2pchat.daemon import logs, reaper, watchdog
 from p2pchat.daemon import profile as profiles
-from p2pchat.daemon import reaper, watchdog
 from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
