@@ -23,6 +23,11 @@ def number(found: Mapping[str, object], name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """``one`` or ``many``, in which the place ``{}`` is the number."""
+    return (one if count == 1 else many).format(f"{count:,}")
+
+
 def not_arrived(missing: int, name: str = "") -> str:
     """Of a message's ``missing``: a line that says how many, of ``name``, are missing before it."""
     more = " or more" if missing >= PLACES_PER_GAP else ""
