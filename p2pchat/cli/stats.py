@@ -9,7 +9,7 @@ from p2pchat.cli.output import emit, table
 from p2pchat.cli.reading import duration, fields, number, text
 
 
-@click.command(epilog="Examples: `p2pchat stats`; `p2pchat stats --json | jq .refusals`")
+@click.command()
 @json_option
 @pass_invocation
 def stats(invocation: Invocation) -> None:
