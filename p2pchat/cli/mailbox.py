@@ -12,7 +12,7 @@ from p2pchat.base.limits import OWN_MAILBOXES
 from p2pchat.cli.colour import Colour, Coloured
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
 from p2pchat.cli.output import Cell, emit, line, note, table
-from p2pchat.cli.reading import clock, number, objects, text
+from p2pchat.cli.reading import clock, number, objects, size_text, text
 
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,8})([KMGT])(?:i?B)?", re.IGNORECASE)
@@ -39,14 +39,6 @@ class Size(click.ParamType[int]):
         if not _LEAST <= size <= _MOST:
             self.fail("give a size such as 500M or 2G, from 1M to 1024T", param, ctx)
         return size
-
-
-def size_text(size: int) -> str:
-    """A number of bytes in words."""
-    for unit, of in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= of:
-            return f"{size / of:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{size} bytes"
 
 
 @click.group()

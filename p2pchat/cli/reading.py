@@ -48,6 +48,14 @@ def duration(seconds: int) -> str:
     return (f"{days} d " if days else "") + (f"{hours} h " if seconds >= 3600 else "") + f"{minutes} min"
 
 
+def size_text(size: int) -> str:
+    """A number of bytes in words."""
+    for unit, of in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= of:
+            return f"{size / of:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size} byte" if size == 1 else f"{size} bytes"
+
+
 def fields(found: Mapping[str, object], name: str) -> dict[str, object]:
     """The object in the field ``name``."""
     value = found.get(name)
