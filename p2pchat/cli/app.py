@@ -68,7 +68,7 @@ _COMMANDS: Final = {
 @click.option("--socket", metavar="S", help="The daemon's socket, if it is not the profile's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the API's objects, one a line.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results alone.")
-@click.option("-v", "--verbose", is_flag=True, help="Print more.")
+@click.option("-v", "--verbose", is_flag=True, help="Print more, and cut no table.")
 @click.pass_context
 def cli(ctx: click.Context, profile: str, socket: str | None, as_json: bool, quiet: bool, verbose: bool) -> None:
     """End-to-end encrypted messages between nodes, without a server."""

@@ -14,9 +14,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete
@@ -40,12 +40,17 @@ Found = Iterator[tuple[str, str]]
 class Candidates:
     """``kind`` is ``words``, or ``files``: then the shell finds them."""
 
-    kind: str
-    items: list[tuple[str, str]]
+    kind: Literal["words", "files"]
+    items: list[tuple[str, str]] = field(repr=False)
 
 
-def candidates(root: click.Group, words: Sequence[str], incomplete: str) -> Candidates:
-    """What may stand behind ``words`` and begins with ``incomplete``, without regard to case."""
+def candidates(root: click.Group, words: Sequence[str], incomplete: str, *, described: bool = True) -> Candidates:
+    """What may stand behind ``words`` and begins with ``incomplete``, without regard to case; ``described``: with what
+    is to be said of it, for which all commands of the tree are loaded where it is one of them.
+    """
+    if not words and not described and not incomplete.startswith("-"):
+        names = [name for name in root.list_commands(click.Context(root)) if not name.startswith("_")]
+        return Candidates("words", [(name, "") for name in names if name.startswith(incomplete)])
     name, sign, value = incomplete.partition("=")
     joined = bool(sign) and name.startswith("--")
     before, asked = ([*words, name], value) if joined else (list(words), incomplete)

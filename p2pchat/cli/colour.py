@@ -13,7 +13,7 @@ Source: https://no-color.org.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TextIO
 
@@ -31,7 +31,7 @@ class Colour(Enum):
 class Coloured:
     """A text, and the colour that it has where there are colours."""
 
-    text: str
+    text: str = field(repr=False)
     colour: Colour | None
 
 

@@ -103,7 +103,7 @@ def complete(ctx: click.Context, shell: str, typed: tuple[str, ...]) -> None:
     was typed.
     """
     from p2pchat.cli.candidates import Candidates, candidates
-    from p2pchat.cli.quoting import Word, read_line
+    from p2pchat.cli.quoting import read_line
 
     root = ctx.find_root().command
     assert isinstance(root, click.Group)  # noqa: S101  it is ours
@@ -112,11 +112,10 @@ def complete(ctx: click.Context, shell: str, typed: tuple[str, ...]) -> None:
     else:
         words, current = list(typed[:-1]), read_line(typed[-1])[1]
     if current.value is None:  # something in it would be expanded
-        current = Word(None, current.quote)
         found = Candidates("words", [])
     else:
-        found = candidates(root, words[1:] if shell == "bash" else words, current.value)
-    lines = [found.kind]
+        found = candidates(root, words[1:] if shell == "bash" else words, current.value, described=shell != "bash")
+    lines: list[str] = [found.kind]
     for value, said in found.items:
         if shell != "bash":
             lines.append(f"{value}\t{said}" if said else value)

@@ -13,8 +13,8 @@ Source: POSIX.1-2024, Shell Command Language, 2.2 "Quoting"; the Bash manual, 3.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./,:@%+=-]")
 _EXPANDED: Final = "$`"
@@ -30,8 +30,8 @@ class Word:
         fresh: whether nothing stands behind that yet.
     """
 
-    value: str | None = ""
-    quote: str = ""
+    value: str | None = field(default="", repr=False)
+    quote: Literal["", "'", '"'] = ""
     fresh: bool = False
 
     def quoted(self, more: str) -> str:
@@ -67,8 +67,8 @@ def read_line(line: str) -> tuple[list[str], Word]:
             at = _escaped(line, at, current)
         elif character == current.quote:
             current.quote = ""
-        elif character in "'\"" and not current.quote:
-            current.quote, current.fresh = character, True
+        elif character in ("'", '"') and not current.quote:
+            current.quote, current.fresh = ("'" if character == "'" else '"'), True
         elif character in _EXPANDED and current.quote != "'":
             current.value = None
         else:

@@ -34,7 +34,16 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Dae
 
 @pytest.mark.parametrize(
     "module",
-    ["client.blocking", "cli.app", "cli.node", "cli.messages", "cli.search", "cli.listen", "cli.chat.command"],
+    [
+        "client.blocking",
+        "cli.app",
+        "cli.node",
+        "cli.messages",
+        "cli.search",
+        "cli.listen",
+        "cli.chat.command",
+        "cli.candidates",
+    ],
 )
 def test_a_command_loads_little(tmp_path: Path, module: str) -> None:
     program = f"import sys, p2pchat.{module}; print(*sys.modules)"

@@ -32,6 +32,12 @@ def test_commands_and_options_of_the_whole_tree() -> None:
     assert words("help", "contacts", "mer") == ["merge"]
 
 
+def test_the_first_word_of_bash_loads_no_command() -> None:
+    for typed in ("", "se", "x"):
+        quick = candidates(root, (), typed, described=False)
+        assert [value for value, _ in quick.items] == words(typed)
+
+
 def test_choices_and_literals() -> None:
     assert words("send", "Bob", "x", "--wait", "de") == ["delivered"]
     assert words("send", "Bob", "x", "--wait=de") == ["--wait=delivered"]
