@@ -179,6 +179,16 @@ def _rules(ctx: click.Context, incomplete: str) -> Found:
         yield text(each, "what"), "allow" if each.get("allow") else "deny"
 
 
+def _keys(ctx: click.Context, incomplete: str) -> Found:  # noqa: ARG001
+    for each in objects(_call(ctx, "config.get"), "settings"):
+        yield text(each, "key"), ""
+
+
+def _methods(ctx: click.Context, incomplete: str) -> Found:  # noqa: ARG001
+    for each in objects(_call(ctx, "rpc.discover"), "methods"):
+        yield text(each, "name"), text(each, "summary", "")
+
+
 def _commands(ctx: click.Context, incomplete: str) -> Found:  # noqa: ARG001
     """Of the group that ``help`` has been asked for so far."""
     *_, command = _along(ctx.find_root().command, ctx.params.get("words") or ())  # type: ignore[arg-type]
@@ -208,6 +218,8 @@ _FROM: Final[dict[str, Callable[[click.Context, str], Found]]] = {
     "ID": _invites,
     "WHAT": _rules,
     "COMMAND": _commands,
+    "KEY": _keys,
+    "METHOD": _methods,
     "P": _profiles,
 }
 """What a word of a metavar stands for."""

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from p2pchat.cli.book import find, import_
+from p2pchat.cli.cards import export
 from p2pchat.cli.colour import Colour, of_state
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import Cell, cells, emit, line, note, table
@@ -27,6 +28,7 @@ def contacts() -> None:
 
 contacts.add_command(import_)
 contacts.add_command(find)
+contacts.add_command(export)
 
 
 @contacts.command()

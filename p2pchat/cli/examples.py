@@ -58,6 +58,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "p2pchat contacts import contacts.csv --find Bob --find Carol",
         "p2pchat contacts import - --find all <contacts.vcf",
     ),
+    "contacts export": ("p2pchat contacts export contacts.vcf",),
     "contacts find": ("p2pchat contacts find Bob Carol", "p2pchat contacts find all"),
     "contacts list": (
         "p2pchat contacts list",

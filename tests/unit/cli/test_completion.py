@@ -6,13 +6,16 @@ import os
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import UsageError
 from p2pchat.cli import completion
 from p2pchat.cli.app import cli as root
 from p2pchat.cli.candidates import candidates
-from tests.fake_api import Served
+from p2pchat.control.server import Connection
+from tests.fake_api import FakeApi, Served, served
 from tests.unit.cli.conftest import Cli
 
 
@@ -95,6 +98,27 @@ def test_ids_of_the_newest_messages_first(node: Served) -> None:
 def test_the_tree_is_as_before(cli: Cli, node: Served) -> None:
     assert candidates(root, ("contacts", "import"), "").kind == "files"
     assert cli("contacts", "import", "/nowhere").status == 2
+
+
+class Discovered(FakeApi):
+    """Tells of its methods and settings."""
+
+    async def dispatch(self, method: str, params: dict[str, object], connection: Connection) -> object:
+        match method:
+            case "rpc.discover":
+                return {"methods": [{"name": "node.status", "summary": "At a glance."}, {"name": "net.peers"}]}
+            case "config.get":
+                return {"settings": [{"key": "log.level"}, {"key": "lan"}]}
+            case _:
+                return await super().dispatch(method, params, connection)
+
+
+def test_methods_and_settings_are_those_of_the_daemon(home: Path) -> None:
+    group = click.Group(params=root.params)
+    group.command(name="get")(click.argument("key")(lambda key: None))
+    with served(Discovered, ProfilePaths().socket):
+        assert candidates(root, ["rpc"], "no").items == [("node.status", "At a glance.")]
+        assert candidates(group, ["get"], "l").items == [("log.level", ""), ("lan", "")]
 
 
 def test_profiles_are_those_on_the_disk(home: Path) -> None:
