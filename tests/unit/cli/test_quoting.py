@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
+import random
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -51,18 +52,35 @@ def test_what_goes_on_without_a_quote_stands_for_itself(begun: str, more: str) -
     assert read_line(line + current.quoted(more))[1].value == begun + more
 
 
-@given(st.sampled_from(["'", '"']), TEXTS, TEXTS)
-def test_what_goes_on_in_a_quote_is_closed_as_readline_does(quote: str, begun: str, more: str) -> None:
-    opened = f"p2pchat send {quote}"
-    start = opened + begun.replace(quote, "").replace("\\", "").replace("$", "").replace("`", "").replace("!", "")
-    current = read_line(start)[1]
-    assert current.value is not None
-    assert current.quote == quote
-    rest = current.quoted(more)
-    line = start[:-1] + rest if start == opened and rest.startswith(quote) else start + rest
-    if not line.endswith(quote) or (line == start and start == opened):
-        line += quote
-    assert shlex.split(line) == ["p2pchat", "send", current.value + more]
+def closed(line: str, rest: str) -> str:
+    """``line`` with ``rest`` put behind it by readline, which closes the quote: complete.c, insert_match() and
+    append_to_match()."""
+    quote = read_line(line)[1].quote
+    if not quote:
+        return line + rest
+    fresh = line.endswith(quote)  # nothing stands behind the quote yet
+    whole = line[:-1] + rest if fresh and rest.startswith(quote) else line + rest
+    return whole if rest and whole.endswith(quote) else whole + quote
+
+
+SPECIAL = "ab 김'\"\\$`!;&|<>()*?[]{}~#=:%"
+
+
+def test_a_shell_takes_what_was_completed_for_the_name_whatever_it_is() -> None:
+    entropy = random.Random(0)
+    names: list[str] = []
+    lines: list[str] = []
+    for quote in ("", "'", '"') * 200:
+        begun, more = ("".join(entropy.choices(SPECIAL, k=entropy.randrange(1, 7))) for _ in range(2))
+        line = "printf '%s\\0' " + (quote or Word().quoted(begun))
+        lines.append(closed(line, read_line(line)[1].quoted(more)))
+        names.append(more if quote else begun + more)
+    # nothing is found by this PATH, if something were run after all
+    done = subprocess.run(
+        ["/bin/sh", "-c", "\n".join(lines)], capture_output=True, check=True, env={"PATH": "/nowhere"}
+    )
+    assert done.stderr == b""
+    assert done.stdout.decode().split("\0")[:-1] == names
 
 
 @given(TEXTS)
