@@ -11,7 +11,6 @@ Source: docs/CONTROL-API.md, "Errors".
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Final
 
 import click
@@ -21,8 +20,9 @@ from p2pchat.api.errors import exit_status, reply_name
 from p2pchat.api.paths import DEFAULT_PROFILE
 from p2pchat.base.errors import P2PChatError
 from p2pchat.cli.invocation import Invocation
-from p2pchat.cli.output import forget_stdout, note
+from p2pchat.cli.output import failure, forget_stdout
 from p2pchat.cli.reading import texts
+from p2pchat.cli.tree import Tree
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
@@ -57,31 +57,19 @@ _COMMANDS: Final = {
     "stats": "p2pchat.cli.stats:stats",
     "rpc": "p2pchat.cli.rpc:rpc",
     "demo": "p2pchat.cli.demo:demo",
+    "completion": "p2pchat.cli.completion:completion",
+    "_complete": "p2pchat.cli.completion:complete",
+    "help": "p2pchat.cli.help:help_",
 }
 
 
-class _LazyGroup(click.Group):
-    """Commands in the order of a newcomer's way, each imported when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, attribute = _COMMANDS[cmd_name].partition(":")
-        command = getattr(import_module(module), attribute)
-        assert isinstance(command, click.Command)  # noqa: S101  the table above is ours
-        return command
-
-
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Tree, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(p2pchat.__version__, prog_name="p2pchat")
 @click.option("--profile", default=DEFAULT_PROFILE, metavar="P", help="Which profile; 'default' where omitted.")
 @click.option("--socket", metavar="S", help="The daemon's socket, if it is not the profile's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the API's objects, one a line.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results alone.")
-@click.option("-v", "--verbose", is_flag=True, help="Print more.")
+@click.option("-v", "--verbose", is_flag=True, help="Print more, and cut no table.")
 @click.pass_context
 def cli(ctx: click.Context, profile: str, socket: str | None, as_json: bool, quiet: bool, verbose: bool) -> None:
     """End-to-end encrypted messages between nodes, without a server."""
@@ -106,24 +94,24 @@ def run(arguments: list[str]) -> int:
         return BROKEN_PIPE
     except P2PChatError as error:
         name = reply_name(error) or error.error_name
-        note(f"{name}: {_sentence(error)}")
+        failure(name, _sentence(error))
         return exit_status(name)
     except OSError as error:
         forget_stdout()
-        note(f"STORE: {error.strerror or type(error).__name__}")
+        failure("STORE", error.strerror or type(error).__name__)
         return exit_status("STORE")
     except Exception:  # a defect of ours: for whoever reports it the place, for the caller the documented status
         import traceback  # loaded for nobody else
 
         traceback.print_exc()
-        note("INTERNAL: p2pchat met a defect of its own.")
+        failure("INTERNAL", "p2pchat met a defect of its own.")
         return exit_status("INTERNAL")
     return 0
 
 
 def _sentence(error: P2PChatError) -> str:
     """The error's own, and what may have been meant: it comes beside the message, which holds no name and no key."""
-    near = texts(error.data, "near") if "near" in error.data else []
-    claimants = [root[:16] for root in texts(error.data, "claimants")] if "claimants" in error.data else []
-    shown = [f" {title}: {', '.join(meant)}." for title, meant in (("Near", near), ("Claimants", claimants)) if meant]
-    return error.message + "".join(shown)
+    near = texts(error.data, "near")
+    claimants = [root[:16] for root in texts(error.data, "claimants")]
+    meant = f" Did you mean {' or '.join(near)}?" if near else ""
+    return error.message + meant + (f" Claimants: {', '.join(claimants)}." if claimants else "")

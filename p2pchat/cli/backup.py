@@ -12,16 +12,17 @@ from typing import NoReturn
 
 import click
 
-from p2pchat.api.backup_place import STREAM, refuse_unfit
+from p2pchat.api.backup_place import PART, STREAM, refuse_unfit
 from p2pchat.api.passphrase import passphrase_from
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.api.prompts import ask_new_passphrase
 from p2pchat.api.text import is_unicode
+from p2pchat.api.waiting import waiting
 from p2pchat.base.errors import UsageError
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.node import become_daemon_program
 from p2pchat.cli.output import emit, line
-from p2pchat.cli.reading import text
+from p2pchat.cli.reading import counted, number, size_text
 
 _FILE = click.argument("file", metavar="FILE")
 _PASSPHRASE_FILE = click.option(
@@ -55,11 +56,14 @@ def create(invocation: Invocation, file: str, passphrase_file: str | None) -> No
         )
         # as bytes, in JSON: it need not be a text
         parameter = {"$b64": binascii.b2a_base64(passphrase, newline=False).decode()}
-        made = client.call("backup.create", path=path, passphrase=parameter)
+        with waiting("Writing the backup", lambda: _written(path), visible=not invocation.quiet):
+            made = client.call("backup.create", path=path, passphrase=parameter)
     if invocation.as_json:
         emit(made)
     elif not invocation.quiet:
-        line(f"{text(made, 'contacts')} contacts, {text(made, 'messages')} messages, {text(made, 'bytes')} bytes")
+        people = counted(number(made, "contacts"), "{} contact", "{} contacts")
+        messages = counted(number(made, "messages"), "{} message", "{} messages")
+        line(f"{people}, {messages}, {size_text(number(made, 'bytes'))}")
 
 
 @backup.command()
@@ -87,6 +91,13 @@ def restore(invocation: Invocation, file: str, passphrase_file: str | None) -> N
     was made is not in it; what you had not delivered then is sent again. With - for FILE it comes through a pipe.
     """
     _become("restore", invocation, file, passphrase_file)
+
+
+def _written(path: str) -> str:
+    try:
+        return size_text(os.stat(path + PART).st_size)
+    except OSError:  # not begun yet, done, or where only the daemon may look
+        return ""
 
 
 def _new_path(invocation: Invocation, file: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from p2pchat.api.errors import ApiError, exit_status
+from p2pchat.cli.colour import of_state
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
-from p2pchat.cli.output import emit, line, note, table
+from p2pchat.cli.output import Cell, emit, line, note, table
 from p2pchat.cli.reading import number, objects, text
 from p2pchat.client.blocking import Client
 
@@ -99,7 +100,13 @@ def find(invocation: Invocation, to: Sequence[str], idempotency_key: str | None)
         for contact in sought:
             emit(contact)
     elif not invocation.quiet:
-        table([[text(contact, name) for name in ("name", "number", "state", "id")] for contact in sought])
+        table(
+            [_row(each) for each in sought], ("NAME", "NUMBER", "STATE", "ID"), cut=() if invocation.verbose else (0,)
+        )
+
+
+def _row(contact: Mapping[str, object]) -> list[Cell]:
+    return [text(contact, "name"), text(contact, "number"), of_state(text(contact, "state")), text(contact, "id")]
 
 
 def _read(file: Path) -> list[Found]:

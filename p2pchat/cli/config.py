@@ -24,7 +24,7 @@ def config() -> None:
     """Show and change how the node is configured."""
 
 
-@config.command(epilog="Examples: `p2pchat config get`; `p2pchat config get log.level`; `p2pchat config get --json`")
+@config.command()
 @click.argument("key", required=False)
 @json_option
 @pass_invocation
@@ -45,11 +45,7 @@ def get(invocation: Invocation, key: str | None) -> None:
                 line(value)
 
 
-@config.command(
-    "set",
-    epilog="Examples: `p2pchat config set log.level debug`; `p2pchat config set lan off`; "
-    "`p2pchat config set listen /ip4/0.0.0.0/tcp/4001 /ip6/::/tcp/4001`; `p2pchat config set --unset log.level`",
-)
+@config.command("set")
 @click.argument("key")
 @click.argument("values", metavar="[VALUE]...", nargs=-1)
 @click.option("--unset", is_flag=True, help="Take KEY out of the file: it is as delivered then.")

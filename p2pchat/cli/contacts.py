@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import click
 
 from p2pchat.cli.book import find, import_
+from p2pchat.cli.cards import export
+from p2pchat.cli.colour import Colour, of_state
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
-from p2pchat.cli.output import emit, line, note, table
+from p2pchat.cli.output import Cell, cells, emit, line, note, table
 from p2pchat.cli.reading import clock, number, objects, text
 from p2pchat.cli.receipts import receipts_of
 from p2pchat.cli.verify import sms_proof, verify
+
+_HEAD: Final = ("NAME", "NUMBER", "STATE", "TRUST", "ID", "")
+_CUT: Final = (0,)
 
 
 @click.group()
@@ -22,6 +28,7 @@ def contacts() -> None:
 
 contacts.add_command(import_)
 contacts.add_command(find)
+contacts.add_command(export)
 
 
 @contacts.command()
@@ -58,7 +65,9 @@ def list_(invocation: Invocation, state: str | None) -> None:
         for contact in found:
             emit(contact)
         return
-    table([_row(contact) for contact in found])
+    table([_row(contact) for contact in found], _HEAD, cut=() if invocation.verbose else _CUT)
+    if not found and not invocation.quiet:
+        note("There is no contact yet." if state is None else "No contact is in that state.")
 
 
 @contacts.command()
@@ -85,9 +94,10 @@ def show(invocation: Invocation, to: str) -> None:
             other = invocation.call("contacts.get", to=text(claimant, "contact_id"))
             line(f"that is {text(other, 'name')}: p2pchat contacts merge {text(other, 'id')} {uid}")
     if claimants and number(claims, "waiting"):  # the one hello may be the contact's own, which has not come back yet
-        line(f"held up by {number(claims, 'waiting')} who said hello and showed no card: p2pchat contacts choose {uid}")
+        waiting = f"held up by {number(claims, 'waiting')} who said hello and showed no card"
+        line(f"{waiting}: p2pchat contacts choose {uid}", Colour.WAITING)
     if contact.get("state") == "pending" and not contact.get("searching"):
-        line(f"not looked for: p2pchat contacts find {text(contact, 'id')}")
+        line(f"not looked for: p2pchat contacts find {text(contact, 'id')}", Colour.WAITING)
     if contact.get("receipts") is not None:
         line(f"read receipts {'on' if contact.get('receipts') else 'off'}")
     line("online" if contact.get("online") else f"last seen {clock(contact.get('last_seen_ms'))}")
@@ -209,11 +219,15 @@ def _show_result(invocation: Invocation, contact: Mapping[str, object]) -> None:
 
 
 def _print(contact: Mapping[str, object]) -> None:
-    line("  ".join(_row(contact)))
+    cells(_row(contact))
 
 
-def _row(contact: Mapping[str, object]) -> list[str]:
+def _row(contact: Mapping[str, object]) -> list[Cell]:
     if contact.get("self") is True:
         return [text(contact, "name"), "", "self", "", text(contact, "id"), ""]
-    online = "online" if contact.get("online") else ""
-    return [*(text(contact, field) for field in ("name", "number", "state", "trust", "id")), online]
+    return [
+        *(text(contact, field) for field in ("name", "number")),
+        *(of_state(text(contact, field)) for field in ("state", "trust")),
+        text(contact, "id"),
+        of_state("online") if contact.get("online") else "",
+    ]

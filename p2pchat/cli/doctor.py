@@ -24,6 +24,7 @@ from p2pchat.api.diagnosis import SAID, TITLES, Fact, Finding, advice, found, in
 from p2pchat.api.diagnosis import text as english
 from p2pchat.api.errors import ApiError
 from p2pchat.api.prompts import ask, on_terminal
+from p2pchat.cli.colour import Colour, Coloured
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.language import Translate, translator
 from p2pchat.cli.output import emit, note, sheet
@@ -34,6 +35,7 @@ from p2pchat.client.blocking import Client
 
 _SOMETHING_FAILED: Final = 1
 _MARKS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
+_COLOURS: Final = {"ok": Colour.GOOD, "warning": Colour.WAITING, "failed": Colour.BAD}
 _PLAIN_MARKS: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
 SUMMARIES: Final = (
     "Nothing that was looked at is in disorder.",
@@ -46,10 +48,7 @@ Row = dict[str, object]
 """A check as the API has it."""
 
 
-@click.command(
-    epilog="Examples: `p2pchat doctor`; `p2pchat doctor --fix`; "
-    "`p2pchat doctor --json | jq -r 'select(.state == \"failed\") | .code'`"
-)
+@click.command()
 @click.option("--fix", is_flag=True, help="First put in order what can be without losing anything.")
 @click.option("--yes", is_flag=True, help="With --fix: save what can be of a damaged database, without a question.")
 @click.option(
@@ -153,7 +152,7 @@ def _place(row: Row) -> int:
 def _print(rows: Iterable[Row], invocation: Invocation) -> None:
     translate = translator(os.environ)
     marks = _MARKS if _can_be_shown("".join(_MARKS.values())) else _PLAIN_MARKS
-    shown: list[tuple[str, str, list[str]]] = []
+    shown: list[tuple[Coloured, str, list[str]]] = []
     failed = 0
     for row in rows:
         state = text(row, "state")
@@ -162,7 +161,8 @@ def _print(rows: Iterable[Row], invocation: Invocation) -> None:
             continue
         what, to_do = _words(row, invocation.program(), translate)
         title = translate(TITLES.get(text(row, "name"), text(row, "name")))
-        shown.append((marks.get(state, "?"), title, [what, *([to_do] if to_do and state != "ok" else [])]))
+        mark = Coloured(marks.get(state, "?"), _COLOURS.get(state))
+        shown.append((mark, title, [what, *([to_do] if to_do and state != "ok" else [])]))
     sheet(shown)
     if not invocation.quiet:
         summary = translate(SUMMARIES[failed > 0])

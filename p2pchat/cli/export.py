@@ -13,9 +13,10 @@ from typing import BinaryIO, Final
 import click
 
 from p2pchat.api.errors import ApiError
+from p2pchat.api.waiting import waiting
 from p2pchat.cli.invocation import Invocation, pass_invocation
 from p2pchat.cli.output import note
-from p2pchat.cli.reading import number, objects, text
+from p2pchat.cli.reading import counted, number, objects, text
 from p2pchat.client.blocking import Client
 
 FORMAT: Final = 1
@@ -33,14 +34,20 @@ def export(invocation: Invocation, file: str) -> None:
     it or not.
     """
     note(_OPEN)
-    with invocation.client() as client, new_file(file) as out:
-        count = 0
+    count = 0
+
+    def far() -> str:
+        return counted(count, "{} message", "{} messages")
+
+    # what is shown among the rows on the same terminal would be in the way
+    visible = not (invocation.quiet or (file == "-" and sys.stdout.isatty()))
+    with invocation.client() as client, new_file(file) as out, waiting("Exporting", far, visible=visible):
         for kind, data in _everything(client):
             row = {"type": kind, "data": data}
             out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
             count += kind == "message"
     if file != "-" and not invocation.quiet:
-        note(f"{count} messages")
+        note(far())
 
 
 def _everything(client: Client) -> Iterator[tuple[str, object]]:

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from p2pchat.cli.colour import of_state
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note, table
 from p2pchat.cli.qr import save_png, show_link
@@ -82,14 +83,16 @@ def invites(invocation: Invocation) -> None:
     rows = [
         [
             text(each, "id"),
-            "open" if each.get("open") else "closed",
+            of_state("open" if each.get("open") else "closed"),
             f"{text(each, 'used')} of {text(each, 'uses')}",
             f"until {clock(each.get('expires_ms'))}",
             "asks" if each.get("ask") else "",
         ]
         for each in found
     ]
-    table(rows)
+    table(rows, ("ID", "STATE", "USED", "EXPIRES", ""))
+    if not rows and not invocation.quiet:
+        note("There is no invite; to make one: p2pchat id invite")
 
 
 @click.command()

@@ -9,9 +9,10 @@ from typing import Final
 import click
 
 from p2pchat.base.limits import OWN_MAILBOXES
+from p2pchat.cli.colour import Colour, Coloured
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
-from p2pchat.cli.output import emit, line, note, table
-from p2pchat.cli.reading import clock, number, objects, text
+from p2pchat.cli.output import Cell, emit, line, note, table
+from p2pchat.cli.reading import clock, number, objects, size_text, text
 
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,8})([KMGT])(?:i?B)?", re.IGNORECASE)
@@ -38,14 +39,6 @@ class Size(click.ParamType[int]):
         if not _LEAST <= size <= _MOST:
             self.fail("give a size such as 500M or 2G, from 1M to 1024T", param, ctx)
         return size
-
-
-def size_text(size: int) -> str:
-    """A number of bytes in words."""
-    for unit, of in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= of:
-            return f"{size / of:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{size} bytes"
 
 
 @click.group()
@@ -134,15 +127,20 @@ def _show(invocation: Invocation, found: dict[str, object]) -> None:
     rows = [
         [
             text(each, "name", text(each, "id")[-12:]),
-            _STATES.get(text(each, "state"), text(each, "state")),
+            _state(text(each, "state")),
             f"heard {clock(each.get('heard_ms'))}",
             "" if each.get("chosen") else "chosen by this node",
         ]
         for each in objects(found, "mailboxes")
     ]
-    table(rows)
+    table(rows, ("MAILBOX", "STATE", "HEARD", ""), cut=() if invocation.verbose else (0,))
     if not invocation.quiet:
         if all(each.get("state") == "ending" for each in objects(found, "mailboxes")):
             note("Nobody holds messages for you: what is written while you are away waits with who wrote it.")
         if found.get("auto"):
             note("This node chooses what is missing.")
+
+
+def _state(state: str) -> Cell:
+    colour = {"granted": Colour.GOOD, "failing": Colour.BAD}.get(state, Colour.WAITING)
+    return Coloured(_STATES.get(state, state), colour)

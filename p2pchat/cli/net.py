@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import click
 
+from p2pchat.cli.colour import Colour, Coloured, of_state
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.nodes import export, import_
-from p2pchat.cli.output import emit, line, note, table
+from p2pchat.cli.output import Cell, emit, line, note, table
 from p2pchat.cli.reading import clock, objects, text, texts
 
 
@@ -28,7 +29,9 @@ def peers(invocation: Invocation) -> None:
         for peer in found:
             emit(peer)
         return
-    table([_row(peer) for peer in found])
+    table([_row(peer) for peer in found], ("PEER ID", "PATH", "RTT", "SINCE"), cut=() if invocation.verbose else (0,))
+    if not found and not invocation.quiet:
+        note("No node is connected; to see why: p2pchat doctor")
 
 
 @net.command()
@@ -62,7 +65,7 @@ def bootstrap(invocation: Invocation, address: str) -> None:
     _connect(invocation, "net.bootstrap", address)
 
 
-@net.command(epilog="Examples: `p2pchat net allow Bob`; `p2pchat net allow 192.168.0.0/16`")
+@net.command()
 @click.argument("what")
 @click.option("--idempotency-key", metavar="K", help="The same key allows once.")
 @json_option
@@ -72,10 +75,7 @@ def allow(invocation: Invocation, what: str, idempotency_key: str | None) -> Non
     _say(invocation, "net.allow", what, idempotency_key, "allowed")
 
 
-@net.command(
-    epilog="Examples: `p2pchat net deny 192.0.2.0/24`; `p2pchat net deny 2001:db8::1`; `p2pchat net deny Bob`; "
-    "`p2pchat net deny 12D3KooW…`"
-)
+@net.command()
 @click.argument("what")
 @click.option("--idempotency-key", metavar="K", help="The same key denies once.")
 @json_option
@@ -88,7 +88,7 @@ def deny(invocation: Invocation, what: str, idempotency_key: str | None) -> None
     _say(invocation, "net.deny", what, idempotency_key, "denied")
 
 
-@net.command(epilog="Examples: `p2pchat net forget 192.0.2.0/24`; `p2pchat net forget Bob`")
+@net.command()
 @click.argument("what")
 @click.option("--idempotency-key", metavar="K", help="The same key forgets once.")
 @json_option
@@ -98,7 +98,7 @@ def forget(invocation: Invocation, what: str, idempotency_key: str | None) -> No
     _say(invocation, "net.forget", what, idempotency_key, "no rule any more about")
 
 
-@net.command(epilog="Examples: `p2pchat net rules`; `p2pchat net rules --json | jq -r 'select(.allow | not) | .what'`")
+@net.command()
 @json_option
 @pass_invocation
 def rules(invocation: Invocation) -> None:
@@ -108,7 +108,9 @@ def rules(invocation: Invocation) -> None:
         for rule in found:
             emit(rule)
         return
-    table([_rule(rule) for rule in found])
+    table([_rule(rule) for rule in found], ("RULE", "KIND", "WHAT", "MADE"), cut=() if invocation.verbose else (2,))
+    if not found and not invocation.quiet:
+        note("There is no rule.")
 
 
 def _say(invocation: Invocation, method: str, what: str, key: str | None, done: str) -> None:
@@ -119,8 +121,9 @@ def _say(invocation: Invocation, method: str, what: str, key: str | None, done: 
         note(f"{done} {text(rule, 'what')}")
 
 
-def _rule(rule: Mapping[str, object]) -> list[str]:
-    return ["allow" if rule.get("allow") else "deny", text(rule, "kind"), text(rule, "what"), clock(rule["made_ms"])]
+def _rule(rule: Mapping[str, object]) -> list[Cell]:
+    said = Coloured("allow", Colour.GOOD) if rule.get("allow") else Coloured("deny", Colour.BAD)
+    return [said, text(rule, "kind"), text(rule, "what"), clock(rule.get("made_ms"))]
 
 
 net.add_command(export)
@@ -135,6 +138,6 @@ def _connect(invocation: Invocation, method: str, address: str) -> None:
         note(f"connected to {text(peer, 'peer_id')}")
 
 
-def _row(peer: Mapping[str, object]) -> list[str]:
+def _row(peer: Mapping[str, object]) -> list[Cell]:
     rtt = f"{text(peer, 'rtt_ms')} ms" if peer.get("rtt_ms") is not None else "–"
-    return [text(peer, "peer_id"), text(peer, "path"), rtt, clock(peer.get("since_ms"))]
+    return [text(peer, "peer_id"), of_state(text(peer, "path")), rtt, clock(peer.get("since_ms"))]

@@ -15,10 +15,11 @@ import click
 from p2pchat.api.disk import ADVICE as DISK_ADVICE
 from p2pchat.api.errors import ApiError
 from p2pchat.api.replaced import ADVICE
+from p2pchat.cli.colour import Colour
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note
 from p2pchat.cli.program import daemon_program
-from p2pchat.cli.reading import clock, duration, fields, number, text, texts
+from p2pchat.cli.reading import clock, counted, duration, fields, number, text, texts
 
 STOP_S: Final = 30.0
 _MODES: Final = {
@@ -121,7 +122,7 @@ def status(invocation: Invocation) -> None:
         emit(shown)
         return
     if shown.get("locked"):
-        line(f"locked, profile {text(shown, 'profile')}; open it with: p2pchat unlock")
+        line(f"locked, profile {text(shown, 'profile')}; open it with: {invocation.program()} unlock", Colour.WAITING)
         line(_running(shown))
         _mode(shown)
         return
@@ -129,23 +130,25 @@ def status(invocation: Invocation) -> None:
     line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
     line(_running(shown))
     through = ", through a proxy" if shown.get("proxy") else ""
-    line(f"{text(shown, 'peers')} peers, reachability {text(shown, 'reachability')}{through}")
+    peers = counted(number(shown, "peers"), "{} peer", "{} peers")
+    connected = None if number(shown, "peers") else Colour.WAITING
+    line(f"{peers}, reachability {text(shown, 'reachability')}{through}", connected)
     _mode(shown)
-    line(f"{text(counts, 'matched')} contacts matched, {text(counts, 'pending')} pending")
+    _counts(counts, invocation)
     held = f", {number(shown, 'held')} of them held in mailboxes" if number(shown, "held") else ""
-    what = "message" if number(shown, "outbox") == 1 else "messages"
-    line(f"{text(shown, 'outbox')} {what} not delivered yet{held}")
+    waiting = counted(number(shown, "outbox"), "{} message not delivered yet", "{} messages not delivered yet")
+    line(f"{waiting}{held}")
     line(f"peer id {text(shown, 'peer_id')}")
     for address in texts(shown, "addresses"):
         line(f"address {address}")
     if text(shown, "disk", "ok") in DISK_ADVICE:
-        line(DISK_ADVICE[text(shown, "disk")])
+        line(DISK_ADVICE[text(shown, "disk")], Colour.BAD)
     if shown.get("alone") is not None:
-        line(text(shown, "alone"))
+        line(text(shown, "alone"), Colour.WAITING)
     if shown.get("replaced_ms") is not None:
-        line(f"replaced: a newer device of yours is in use since {clock(shown['replaced_ms'])}; {ADVICE}")
+        line(f"replaced: a newer device of yours is in use since {clock(shown['replaced_ms'])}; {ADVICE}", Colour.BAD)
     if shown.get("clock_ok") is False:
-        line("the clock differs from that of other nodes: nothing can be published until it is set")
+        line("the clock differs from that of other nodes: nothing can be published until it is set", Colour.BAD)
 
 
 @click.command()
@@ -172,6 +175,14 @@ def end_daemon(invocation: Invocation) -> dict[str, object]:
         if not client.wait_closed(STOP_S):
             raise ApiError("TIMEOUT", f"The daemon is still running after {STOP_S:g} seconds.")
     return reply
+
+
+def _counts(counts: Mapping[str, object], invocation: Invocation) -> None:
+    matched = counted(number(counts, "matched"), "{} contact matched", "{} contacts matched")
+    line(f"{matched}, {text(counts, 'pending')} pending")
+    if asking := number(counts, "requests"):
+        asked = counted(asking, "{} request to become a contact", "{} requests to become a contact")
+        line(f"{asked}; see: {invocation.program()} contacts list --state request", Colour.WAITING)
 
 
 def _mode(status: Mapping[str, object]) -> None:

@@ -15,7 +15,7 @@ from p2pchat.cli.export import new_file
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, note
 from p2pchat.cli.qr import show_link
-from p2pchat.cli.reading import number, texts
+from p2pchat.cli.reading import counted, number, texts
 
 _SCHEME: Final = "p2pchat:"
 _FILE_BYTES: Final = 256 * 1024  # far more than 64 links with a comment each
@@ -23,10 +23,7 @@ _LINKS: Final = 64  # as many as the daemon takes at once
 _TRUST: Final = "Nobody has signed this: whoever wrote it chooses through whom you begin."
 
 
-@click.command(
-    epilog="Examples: `p2pchat net export nodes.txt`; `p2pchat net export --own --nodes 0 --qr` shows this node alone; "
-    "`p2pchat net export --lan - | ssh HOST p2pchat net import -`"
-)
+@click.command()
 @click.option("--nodes", "count", type=click.IntRange(0, 64), metavar="N", help="How many at most, 0 to 64 (16).")
 @click.option("--own", is_flag=True, help="This node as well, with its addresses.")
 @click.option("--lan", is_flag=True, help="Addresses that work on the local network alone, too.")
@@ -65,7 +62,7 @@ def _head() -> str:
     return f"# p2pchat nodes, {time.strftime('%Y-%m-%d', time.gmtime())}"
 
 
-@click.command(name="import", epilog="Examples: `p2pchat net import nodes.txt`; `p2pchat net import p2pchat:…`")
+@click.command(name="import")
 @click.argument("sources", metavar="FILE|-|LINK…", nargs=-1, required=True)
 @click.option("--idempotency-key", metavar="K", help="The same key imports once.")
 @json_option
@@ -91,7 +88,7 @@ def import_(invocation: Invocation, sources: Sequence[str], idempotency_key: str
     if invocation.as_json:
         emit(taken)
     elif not invocation.quiet:
-        line(f"{number(taken, 'nodes')} nodes, {number(taken, 'new')} of them new")
+        line(f"{counted(number(taken, 'nodes'), '{} node', '{} nodes')}, {number(taken, 'new')} of them new")
         note(_TRUST)
 
 

@@ -7,6 +7,8 @@ Rules:
 - :func:`paragraph` breaks at words on a terminal, and nowhere for a program that reads.
 - :func:`line` escapes its whole text, :func:`block` all but the line breaks of the text: nothing that another person
   wrote acts on the terminal.
+- Heads of tables, colours, and columns that are cut so that a row fits are for a terminal: a program that reads gets
+  the rows, and the whole of them.
 """
 
 from __future__ import annotations
@@ -21,8 +23,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from p2pchat.api.text import escape, escape_lines
+from p2pchat.cli.colour import Colour, Coloured, painted, shown_on
+
+Cell = str | Coloured
 
 _NARROWEST: Final = 20  # columns, below which nothing is broken
+_LEAST: Final = 8  # columns that a cell keeps, however narrow the terminal is
+_GAP: Final = "  "
+_WITHOUT_WIDTH: Final = ("Mn", "Me", "Cf")  # marks on the character before, joiners
+_JAMO: Final = range(0x1160, 0x1200)  # vowels and finals of Hangul that is written in parts
 
 
 def forget_stdout() -> None:
@@ -36,9 +45,14 @@ def emit(value: object) -> None:
     sys.stdout.buffer.flush()
 
 
-def line(text: str) -> None:
+def line(text: str, colour: Colour | None = None) -> None:
     """One line of stdout for a person."""
-    _write(escape(text))
+    _write(painted(escape(text), colour if shown_on(sys.stdout) else None))
+
+
+def cells(row: Sequence[Cell]) -> None:
+    """One row of a table on a line of its own."""
+    table([[cell for cell in row if cell != ""]])
 
 
 def paragraph(text: str) -> None:
@@ -53,24 +67,41 @@ def block(head: str, text: str) -> None:
     _write(f"{escape(head)} {escape_lines(text, '    ')}")
 
 
-def table(rows: Sequence[Sequence[str]]) -> None:
-    """Rows with their columns aligned."""
-    shown = [[escape(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))] if shown else []
+def table(rows: Sequence[Sequence[Cell]], head: Sequence[str] = (), *, cut: Sequence[int] = ()) -> None:
+    """Rows with their columns aligned; on a terminal below ``head``, with the columns ``cut`` as narrow as need be."""
+    if not rows:
+        return
+    on_terminal = sys.stdout.isatty()
+    heads = [[Coloured(each, Colour.HEAD) for each in head]] if head and on_terminal else []
+    shown = [[_escaped(cell) for cell in row] for row in (*heads, *rows)]
+    widths = [max(map(_columns, column)) for column in zip(*([text for text, _ in row] for row in shown), strict=True)]
+    if on_terminal:
+        widths = _fitted(widths, cut, shutil.get_terminal_size().columns)
+    with_colours = shown_on(sys.stdout)
     for row in shown:
-        _write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        pieces, blank = "", ""
+        for (text, colour), width in zip(row, widths, strict=True):
+            kept = _cut(text, width)
+            if kept:
+                pieces += blank + painted(kept, colour if with_colours else None)
+                blank = ""
+            blank += " " * (width - _columns(kept)) + _GAP
+        _write(pieces)
 
 
-def sheet(rows: Sequence[tuple[str, str, Sequence[str]]]) -> None:
+def sheet(rows: Sequence[tuple[Cell, str, Sequence[str]]]) -> None:
     """Rows of a mark, a title and sentences, each of which begins a line; on a terminal they are broken at words."""
     column = max((_columns(title) for _, title, _ in rows), default=0)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for mark, title, sentences in rows:
-        head = f"{mark} {title}{' ' * (column - _columns(title))}  "
-        indent = " " * _columns(head)
+        sign, colour = _escaped(mark)
+        rest = f" {title}{' ' * (column - _columns(title))}  "
+        indent = " " * _columns(sign + rest)
+        head = painted(sign, colour if shown_on(sys.stdout) else None) + rest
         for number, sentence in enumerate(sentences):
             first, more = (head, indent) if number == 0 else (f"{indent}> ", f"{indent}  ")
-            for piece in _broken(escape(sentence), width - _columns(first) if width else 0):
+            taken = len(indent) if number == 0 else _columns(first)
+            for piece in _broken(escape(sentence), width - taken if width else 0):
                 _write(first + piece)
                 first = more
 
@@ -85,6 +116,12 @@ def note(text: str) -> None:
     print(escape(text), file=sys.stderr)
 
 
+def failure(name: str, sentence: str) -> None:
+    """The line of stderr that a command ends with: the error's name, and what is to be said."""
+    shown = painted(f"{name}:", Colour.BAD if shown_on(sys.stderr) else None)
+    print(f"{shown} {escape(sentence)}", file=sys.stderr)
+
+
 def _broken(text: str, width: int) -> list[str]:
     """``text`` in lines of at most ``width`` columns, broken at spaces; 0 or too few: in one."""
     lines = [""]
@@ -97,9 +134,42 @@ def _broken(text: str, width: int) -> list[str]:
     return lines
 
 
+def _escaped(cell: Cell) -> tuple[str, Colour | None]:
+    return (escape(cell.text), cell.colour) if isinstance(cell, Coloured) else (escape(cell), None)
+
+
+def _fitted(widths: list[int], cut: Sequence[int], width: int) -> list[int]:
+    """Widths of the columns, the widest of ``cut`` narrowed first, until a row fits or there is nothing to take."""
+    fitted = list(widths)
+    over = sum(fitted) + len(_GAP) * (len(fitted) - 1) - width
+    while over > 0 and cut:
+        widest = max(cut, key=lambda column: fitted[column])
+        if fitted[widest] <= _LEAST:
+            break
+        fitted[widest] -= 1
+        over -= 1
+    return fitted
+
+
+def _cut(text: str, width: int) -> str:
+    """``text``, or its beginning and a sign that there is more, in at most ``width`` columns."""
+    if _columns(text) <= width:
+        return text
+    more = "…" if (sys.stdout.encoding or "ascii").lower().startswith("utf") else "~"
+    while _columns(text) >= width:
+        text = text[:-1]
+    return text + more
+
+
 def _columns(text: str) -> int:
-    """Of a text of ours: Korean letters, and what else is wide, take two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    """How many columns of a terminal a text takes: Korean letters, and what else is wide, take two."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def _width(character: str) -> int:
+    if unicodedata.category(character) in _WITHOUT_WIDTH or ord(character) in _JAMO:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _write(text: str) -> None:

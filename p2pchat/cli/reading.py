@@ -23,6 +23,11 @@ def number(found: Mapping[str, object], name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """``one`` or ``many``, in which the place ``{}`` is the number."""
+    return (one if count == 1 else many).format(f"{count:,}")
+
+
 def not_arrived(missing: int, name: str = "") -> str:
     """Of a message's ``missing``: a line that says how many, of ``name``, are missing before it."""
     more = " or more" if missing >= PLACES_PER_GAP else ""
@@ -41,6 +46,14 @@ def duration(seconds: int) -> str:
     if seconds < 60:
         return f"{seconds} s"
     return (f"{days} d " if days else "") + (f"{hours} h " if seconds >= 3600 else "") + f"{minutes} min"
+
+
+def size_text(size: int) -> str:
+    """A number of bytes in words."""
+    for unit, of in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= of:
+            return f"{size / of:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size} byte" if size == 1 else f"{size} bytes"
 
 
 def fields(found: Mapping[str, object], name: str) -> dict[str, object]:

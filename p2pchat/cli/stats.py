@@ -10,7 +10,7 @@ from p2pchat.cli.prometheus import exposition
 from p2pchat.cli.reading import duration, fields, number, text
 
 
-@click.command(epilog="Examples: `p2pchat stats`; `p2pchat stats --json | jq .refusals`; `p2pchat stats --prometheus`")
+@click.command()
 @click.option("--prometheus", is_flag=True, help="Print the text that Prometheus reads.")
 @json_option
 @pass_invocation

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import click
 
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
-from p2pchat.cli.mailbox import size_text
 from p2pchat.cli.output import emit, line, paragraph, table
-from p2pchat.cli.reading import clock, fields, number, objects, text
+from p2pchat.cli.reading import clock, fields, number, objects, size_text, text
 
 
 @click.command()

@@ -18,6 +18,7 @@ from p2pchat.api.objects import Backup
 from p2pchat.api.passphrase import passphrase_from
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.api.prompts import ask_passphrase
+from p2pchat.api.waiting import waiting
 from p2pchat.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def configure(parser: argparse.ArgumentParser, command: Callable[[argparse.Names
 def verify(arguments: argparse.Namespace) -> None:
     """Read all of a backup."""
     with _opened(arguments) as source:
-        found = source.check(_passphrase(arguments))
+        passphrase = _passphrase(arguments)
+        with waiting("Reading the backup"):
+            found = source.check(passphrase)
     _tell(arguments, found, "The backup is whole")
 
 
@@ -49,7 +52,9 @@ def restore(arguments: argparse.Namespace) -> None:
     refuse_existing(paths)
     with _opened(arguments) as source:
         now_ms = int(time.time() * 1000)
-        found = restoring.restore(paths, source, _passphrase(arguments), SystemEntropy(), now_ms)
+        passphrase = _passphrase(arguments)
+        with waiting("Restoring the backup"):
+            found = restoring.restore(paths, source, passphrase, SystemEntropy(), now_ms)
     _tell(arguments, found, f"The profile {paths.profile} is restored")
     print(
         f"Start it with: {start_command(paths)}. Do not start the device that the backup is of again.", file=sys.stderr
@@ -92,4 +97,6 @@ def _tell(arguments: argparse.Namespace, found: Summary, done: str) -> None:
         print(msgspec.json.encode(shown).decode())
     else:
         made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.made_ms / 1000))
-        print(f"{done}: made {made}, {found.contacts} contacts, {found.messages} messages.")
+        contacts = f"{found.contacts:,} {'contact' if found.contacts == 1 else 'contacts'}"
+        messages = f"{found.messages:,} {'message' if found.messages == 1 else 'messages'}"
+        print(f"{done}: made {made}, {contacts}, {messages}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Final
 
 import msgspec
@@ -12,7 +11,7 @@ from p2pchat.base.errors import UsageError
 from p2pchat.base.ids import ContactId, RootKey
 from p2pchat.base.silent import Silent
 from p2pchat.core.events import DomainEvent, EventKind
-from p2pchat.core.names import contact_name, means_self
+from p2pchat.core.names import contact_name, means_self, near_names
 from p2pchat.core.numbers import Number, parse_number
 from p2pchat.core.pair import waiting_in_stored
 from p2pchat.services import live
@@ -22,7 +21,6 @@ from p2pchat.store import contacts, eventlog, idempotency, invites, notes, order
 from p2pchat.store.contacts import SELF, ContactRow, Label
 from p2pchat.store.db import Tx
 
-_SHOWN_MATCHES: Final = 3
 ROOT_BYTES: Final = 32
 
 NO_NUMBER: Final = "This profile has no number, so it cannot be found by number: its contacts would need an invite."
@@ -282,7 +280,7 @@ def resolve(tx: Tx, context: Context, to: str) -> ContactRow:
     if not found and len(to) >= 4:
         found = [label for label in everyone if label.uid.startswith(to.lower())]
     if not found:
-        near = get_close_matches(to, [label.name for label in everyone], n=_SHOWN_MATCHES)
+        near = near_names(to, [label.name for label in everyone])
         raise UsageError("No contact has that name, number or id.", name="CONTACT_NOT_FOUND", data={"near": near})
     return _one(tx, found)
 

@@ -43,6 +43,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Dae
         "cli.listen",
         "cli.config",
         "cli.chat.command",
+        "cli.candidates",
     ],
 )
 def test_a_command_loads_little(tmp_path: Path, module: str) -> None:

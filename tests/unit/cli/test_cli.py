@@ -75,7 +75,7 @@ def test_error_replies_have_their_exit_status(cli: Cli, node: Served, row: Row) 
 def test_near_names_are_shown_beside_the_message(cli: Cli, node: Served) -> None:
     near: dict[str, object] = {"near": ["Bob", "Bo\x1bb"]}
     node.api.fail["node.status"] = UsageError("Nobody.", name="CONTACT_NOT_FOUND", data=near)
-    assert cli("status").err == "CONTACT_NOT_FOUND: Nobody. Near: Bob, Bo\\x1bb.\n"
+    assert cli("status").err == "CONTACT_NOT_FOUND: Nobody. Did you mean Bob or Bo\\x1bb?\n"
 
 
 def test_a_defect_of_the_daemon_is_internal(cli: Cli, node: Served) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from p2pchat.cli import output
-from p2pchat.cli.mailbox import size_text
+from p2pchat.cli.reading import size_text
 from tests.fake_api import QR, Served
 from tests.unit.cli.conftest import Cli
 
