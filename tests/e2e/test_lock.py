@@ -138,7 +138,7 @@ def test_what_waits_is_told_and_what_was_committed_stays(tmp_path: Path, right: 
         waiting = pool.submit(wait)
         until(lambda: bob.outbox() == 1, "nothing was queued")
         with Client(bob.socket) as listener:
-            events = listener.events(since=0)
+            events = listener.events(since=0, reconnect=False)
             bob.call("node.lock")
             assert waiting.result(10) == "LOCKED"
             told: list[object] = []
