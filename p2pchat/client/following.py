@@ -7,7 +7,8 @@
 Rules:
 
 - The first subscription begins where the reader said, or where its consumer is; each later one after the last event
-  that was told. So one reader is told nothing twice, and nothing is left out.
+  that was told. So one reader is told nothing twice, and nothing is left out. Where all that was told is acknowledged,
+  the consumer is that place: the daemon moves it along when it drops what the consumer does not want.
 - With a consumer an event is done when the reader says so, or asks for the next one. What is done and not yet
   acknowledged is acknowledged before anything else.
 - What passes by itself is waited for, once the first subscription has succeeded: that there is no daemon, that it is
@@ -82,9 +83,8 @@ class Following:
         self._types = None if types is None else list(types)
         self._reconnect = reconnect
         self._on_lost = on_lost
-        self._cursor: object = since
-        if consumer is not None:
-            self._cursor = {"consumer": consumer} if since == "now" else {"consumer": consumer, "start": since}
+        self._start = since
+        self._cursor: Since = since
         self._has_begun = False
         self._is_lost = False
         self._told: int | None = None
@@ -93,7 +93,10 @@ class Following:
 
     def subscription(self) -> dict[str, object]:
         """The parameters of ``events.subscribe``."""
-        return {"since": self._cursor, "types": self._types}
+        since: object = self._cursor
+        if self._consumer is not None and (self._told or 0) <= self._acked:
+            since = {"consumer": self._consumer} | ({} if self._start == "now" else {"start": self._start})
+        return {"since": since, "types": self._types}
 
     def began(self, reply: dict[str, object]) -> None:
         """The daemon has subscribed this reader."""

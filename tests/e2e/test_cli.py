@@ -221,7 +221,7 @@ def test_listen_goes_on_after_a_restart(tmp_path: Path) -> None:
         bob.start()
         listener = Listener(bob.home, "--since", "0", "--json")
         assert json.loads(listener.line())["type"] == "node.started"
-        assert p2pchat(bob.home, "stop").returncode == 0
+        assert bob.stop() == 0
         bob.start()
         assert json.loads(listener.line())["type"] == "node.started"
         listener.process.send_signal(signal.SIGINT)

@@ -325,6 +325,7 @@ def test_an_ack_whose_reply_was_lost_is_made_again_and_nothing_comes_twice(daemo
 
     run(scenario)
     assert daemon.consumers == {"bot": 2}
+    assert daemon.subscribed == [{"consumer": "bot", "start": 0}] * 2  # the consumer's place is the reader's again
 
 
 def test_an_expired_cursor_is_raised_at_the_beginning_and_after_a_loss(daemon: EventDaemon, run: Run) -> None:
