@@ -24,7 +24,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
 
 from p2pchat.api.errors import ApiError, NoDaemon
-from p2pchat.api.paths import DEFAULT_PROFILE
 from p2pchat.client.caller import Caller, Stream, chance
 from p2pchat.client.connecting import SocketPath, connected, is_over, path_of
 from p2pchat.client.following import Following, Pauses, Since
@@ -41,8 +40,8 @@ class Client:
     """One client of a daemon. Not for several threads at once, but for :meth:`interrupt`.
 
     Args:
-        socket_path: the daemon's socket; that of ``profile`` where omitted.
-        profile: as ``p2pchat --profile`` names it.
+        socket_path: the daemon's socket; that of the profile where omitted.
+        profile: as ``p2pchat --profile`` names it; the default one where omitted.
         timeout_s: how long a reply may take; None for as long as it takes.
 
     Raises:
@@ -54,7 +53,7 @@ class Client:
         self,
         socket_path: SocketPath | None = None,
         *,
-        profile: str = DEFAULT_PROFILE,
+        profile: str | None = None,
         timeout_s: float | None = 30.0,
     ) -> None:
         self._sockets = _Sockets(path_of(socket_path, profile))

@@ -7,18 +7,21 @@ import select
 import socket
 
 from p2pchat.api.errors import ApiError, NoDaemon
-from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths
 
 SocketPath = str | os.PathLike[str]
 
 
-def path_of(socket_path: SocketPath | None, profile: str = DEFAULT_PROFILE) -> str:
-    """``socket_path``, or that of ``profile`` where it is None.
+def path_of(socket_path: SocketPath | None, profile: str | None) -> str:
+    """``socket_path``, or that of ``profile``, or that of the default profile.
 
     Raises:
         UsageError: there is no such profile name, or the path is too long.
     """
-    return os.fspath(ProfilePaths(profile).socket if socket_path is None else socket_path)
+    if socket_path is not None:
+        return os.fspath(socket_path)
+    from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths  # a third of the time that this package takes to load
+
+    return os.fspath(ProfilePaths(profile or DEFAULT_PROFILE).socket)
 
 
 def connected(path: str) -> socket.socket:

@@ -16,7 +16,6 @@ from contextlib import suppress
 import trio
 
 from p2pchat.api.errors import NoDaemon
-from p2pchat.api.paths import DEFAULT_PROFILE
 from p2pchat.client.awaited import AwaitedClient
 from p2pchat.client.connecting import SocketPath, connected, is_over, path_of
 from p2pchat.client.link import READ_BYTES
@@ -27,11 +26,11 @@ class TrioClient(AwaitedClient):
     """One client of a daemon; see :class:`p2pchat.client.awaited.AwaitedClient`.
 
     Args:
-        socket_path: the daemon's socket; that of ``profile`` where omitted.
-        profile: as ``p2pchat --profile`` names it.
+        socket_path: the daemon's socket; that of the profile where omitted.
+        profile: as ``p2pchat --profile`` names it; the default one where omitted.
     """
 
-    def __init__(self, socket_path: SocketPath | None = None, *, profile: str = DEFAULT_PROFILE) -> None:
+    def __init__(self, socket_path: SocketPath | None = None, *, profile: str | None = None) -> None:
         super().__init__(_Trio(path_of(socket_path, profile)))
 
 

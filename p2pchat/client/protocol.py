@@ -24,16 +24,16 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, TypedDict, cast
 
 from p2pchat.api.errors import ApiError, NoDaemon
-from p2pchat.base.silent import Silent
 
 LINE_BYTES: Final = 1 << 24
 """Longest line of either end, its line feed included."""
 
 LOST: Final = "The daemon closed the connection."
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class Event(TypedDict):
@@ -45,27 +45,33 @@ class Event(TypedDict):
     data: dict[str, object]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Reply(Silent):
+class Reply:
     """To the request ``number``: a result, or the error instead of it."""
 
-    number: int
-    result: dict[str, object]
-    error: ApiError | None = None
+    __slots__ = ("error", "number", "result")
+
+    def __init__(self, number: int, result: dict[str, object], error: ApiError | None = None) -> None:
+        self.number = number
+        self.result = result
+        self.error = error
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Told(Silent):
+class Told:
     """A subscription tells of an event."""
 
-    event: Event
+    __slots__ = ("event",)
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
 
 
-@dataclass(frozen=True, slots=True)
 class Unasked:
     """An error that belongs to no request."""
 
-    error: ApiError
+    __slots__ = ("error",)
+
+    def __init__(self, error: ApiError) -> None:
+        self.error = error
 
 
 Message = Reply | Told | Unasked
@@ -90,7 +96,7 @@ class Protocol:
         """
         request = {"jsonrpc": "2.0", "id": self._last + 1, "method": method, "params": params}
         try:
-            line = json.dumps(request, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+            line = _ENCODER.encode(request).encode() + b"\n"
         except ValueError:
             raise ApiError("INVALID_PARAMS", "params: hold what JSON cannot") from None
         if len(line) > LINE_BYTES:

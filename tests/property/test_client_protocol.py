@@ -59,16 +59,14 @@ LINES = st.one_of(
 
 def meaning(message: Message) -> object:
     match message:
-        case Reply(number, result, None):
-            return ("reply", number, result)
-        case Reply(number, _, ApiError() as error):
-            return ("refused", number, error.error_name, error.data)
-        case Unasked(error):
-            return ("unasked", None, error.error_name, error.data)
-        case Told(told):
-            return ("told", told)
         case Reply():
-            raise AssertionError
+            if message.error is None:
+                return ("reply", message.number, message.result)
+            return ("refused", message.number, message.error.error_name, message.error.data)
+        case Unasked():
+            return ("unasked", None, message.error.error_name, message.error.data)
+        case Told():
+            return ("told", message.event)
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -118,7 +116,9 @@ def test_a_line_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(client_protocol, "LINE_BYTES", 100)
     protocol = Protocol()
     protocol.feed(b'{"id":1}' + b" " * 91 + b"\n" + b"x" * 99)
-    assert protocol.next_message() == Reply(1, {})
+    first = protocol.next_message()
+    assert first is not None
+    assert meaning(first) == ("reply", 1, {})
     assert protocol.next_message() is None
     protocol.feed(b"x")
     with pytest.raises(NoDaemon, match="no daemon of p2pchat"):

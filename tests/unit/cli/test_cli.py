@@ -346,6 +346,17 @@ def test_text_is_sent_as_it_is(cli: Cli, node: Served, text: str) -> None:
     assert [message.text for message in node.api.messages] == [text] * 3
 
 
+@pytest.mark.parametrize("command", [("send", "Bob", "-"), ("rpc", "node.status", "-")])
+def test_a_stdin_that_is_closed_or_no_text_is_an_error(
+    cli: Cli, node: Served, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    assert cli(*command, stdin=b"\xff").err.startswith("INVALID_PARAMS: ")
+    monkeypatch.setattr(sys, "stdin", None)
+    outcome = cli(*command)
+    assert (outcome.status, "stdin is closed" in outcome.err) == (2, True)
+    assert node.api.calls == []
+
+
 def test_stdin_carries_what_arguments_cannot(cli: Cli, node: Served) -> None:
     node.api.contact("Bob")
     assert cli("send", "Bob", "-", stdin=b"\0\r\n\n").status == 0
