@@ -121,7 +121,7 @@ class Client:
                 ends before is told it again, so each is handled at least once. ``manual`` leaves it to
                 :meth:`Events.ack`.
             reconnect: False raises what else would be waited for: NO_DAEMON, LOCKED, RATE_LIMITED.
-            on_lost: called once for each loss, with its error.
+            on_lost: called once for each loss that connecting anew at once does not mend, with its error.
             until: a time of ``time.monotonic`` at which the wait ends; None for never.
 
         Raises:
@@ -141,9 +141,7 @@ class Client:
         """Whether the daemon closes the connection within ``timeout_s``."""
         before, self._runtime.timeout_s = self._runtime.timeout_s, timeout_s
         try:
-            _done(self._caller.exchange().wait_closed())
-        except NoDaemon:
-            return True
+            _done(self._caller.wait_closed())
         except ApiError:
             return False
         finally:

@@ -57,6 +57,11 @@ class Caller:
                 pause_s = pauses.after(error)
             await self.runtime.sleep(pause_s)
 
+    async def wait_closed(self) -> None:
+        """Until the other end has closed the connection, if there is one."""
+        if self._exchange is not None:
+            await self._exchange.wait_closed()
+
     def close(self) -> None:
         """Leave."""
         if self._exchange is not None:

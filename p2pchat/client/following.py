@@ -11,8 +11,11 @@ Rules:
   the consumer is that place: the daemon moves it along when it drops what the consumer does not want.
 - With a consumer an event is done when the reader says so, or asks for the next one. What is done and not yet
   acknowledged is acknowledged before anything else.
-- What passes by itself is waited for, once the first subscription has succeeded: that there is no daemon, that it is
-  locked or serves too many, that it does not answer. Everything else is the reader's to know, CURSOR_EXPIRED above all.
+- A connection that has told something and was lost is made anew at once, and nobody hears of it: the daemon disconnects
+  who is busy for long with what he was told.
+- What else passes by itself is waited for, once the first subscription has succeeded: that there is no daemon, that it
+  is locked or serves too many, that it does not answer. Everything else is the reader's to know, CURSOR_EXPIRED above
+  all.
 
 Source: docs/CONTROL-API.md, "Events".
 """
@@ -65,7 +68,7 @@ class Following:
         since: where it begins; with ``consumer``, where one that is not known yet begins.
         consumer: under which name the daemon remembers what is done.
         reconnect: whether what passes by itself is waited for at all.
-        on_lost: told once of each loss, with its error.
+        on_lost: told once of each loss that is not mended at once, with its error.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Following:
         self._cursor: Since = since
         self._has_begun = False
         self._is_lost = False
+        self._was_told = False
         self._told: int | None = None
         self._done: int | None = None
         self._acked = 0
@@ -103,11 +107,12 @@ class Following:
         cursor = reply.get("cursor")
         if isinstance(cursor, int):
             self._cursor = cursor
-        self._has_begun, self._is_lost = True, False
+        self._has_begun, self._is_lost, self._was_told = True, False, False
         self._pauses.begin_anew()
 
     def told(self, event: Event) -> Event:
         """``event``, which the reader is told now."""
+        self._was_told = True
         seq = event.get("seq")
         if isinstance(seq, int):
             self._cursor = self._told = seq
@@ -149,6 +154,9 @@ class Following:
         """
         if not (self._reconnect and self._has_begun and error.error_name in PASSING | {"TIMEOUT"}):
             raise error
+        if self._was_told:
+            self._was_told = False
+            return 0.0
         if not self._is_lost and self._on_lost is not None:
             self._on_lost(error)
         self._is_lost = True

@@ -157,7 +157,7 @@ class Exchange:
         except BaseException as error:
             if isinstance(error, NoDaemon):
                 self._lose(error)
-            elif self._outgoing == line:  # nothing was sent, and nothing is another's
+            elif bytes(self._outgoing) == line:  # nothing was sent, and nothing is another's
                 self._outgoing.clear()
             else:
                 self._lose(NoDaemon(LOST))

@@ -166,7 +166,7 @@ async def test_an_event_that_was_not_waited_for_is_told_to_the_next_who_asks(dae
             assert scope.cancelled_caught
             daemon.receive(f"{n}")
             assert (await anext(events))["seq"] == n + 1
-    assert [seq for _, seq in daemon.acks] == [1, 2]
+    assert {seq for _, seq in daemon.acks} == {1, 2}  # one may have been left while it was acknowledged
 
 
 # -- asyncio -------------------------------------------------------------------------------------------------------

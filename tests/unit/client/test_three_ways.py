@@ -266,6 +266,24 @@ def test_events_go_on_after_a_restart(daemon: EventDaemon, run: Run, since: Sinc
     assert lost == ["NO_DAEMON"]
 
 
+def test_a_loss_that_is_mended_at_once_is_none(daemon: EventDaemon, run: Run) -> None:
+    """The daemon disconnects who reads nothing for long, as one does who is busy with an event."""
+    lost: list[str] = []
+
+    def note(error: ApiError) -> None:
+        lost.append(error.error_name)
+
+    async def scenario(make: Make) -> None:
+        async with make() as client, client.events(consumer="bot", on_lost=note) as events:
+            for n in range(3):
+                daemon.receive(f"{n}")
+                assert text(await anext(events)) == f"{n}"
+                daemon.cut()
+
+    run(scenario)
+    assert lost == []
+
+
 def test_now_is_when_it_was_said_though_nothing_had_happened_since(daemon: EventDaemon, run: Run) -> None:
     daemon.receive("old")
 
