@@ -1,33 +1,119 @@
-"""``listen``: events as they happen."""
+"""``listen``: events as they happen, printed or given to a program."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import click
 
 from p2pchat.api.disk import ADVICE as DISK_ADVICE
+from p2pchat.api.errors import ApiError
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
-from p2pchat.cli.output import block, emit, line
+from p2pchat.cli.output import block, emit, line, note
 from p2pchat.cli.reading import clock, fields, objects, text
+from p2pchat.client.blocking import Client
+from p2pchat.client.following import Since
+
+if TYPE_CHECKING:
+    from p2pchat.cli.executing import Executing
 
 
 @click.command()
 @click.option("--since", type=click.IntRange(min=0), metavar="SEQ", help="From after this event on; 0 for all.")
+@click.option("--consumer", metavar="NAME", help="Go on where the last listen with this NAME stopped.")
+@click.option("--exec", "command", metavar="CMD", help="Run CMD for each event, until it exits with 0.")
+@click.option("--types", multiple=True, metavar="TYPES", help="Only these, such as message.received,contact.*")
 @json_option
 @pass_invocation
-def listen(invocation: Invocation, since: int | None) -> None:
+def listen(
+    invocation: Invocation, since: int | None, consumer: str | None, command: str | None, types: tuple[str, ...]
+) -> None:
     """Print what happens, until interrupted: messages as they come, contacts as they match.
 
-    With --json every event is printed, with -v every event in words.
+    With --json every event is printed, with -v every event in words. While the daemon is restarted or locked this
+    waits, and then goes on where it was.
+
+    With --consumer the daemon remembers what was printed, or done; nothing is left out meanwhile, and after a crash the
+    last event may come twice. --since is where a new NAME begins.
+
+    With --exec nothing is printed: CMD is run with one event at a time, its JSON on stdin. If it fails it is run again
+    after 1 s, 2 s and so on up to 5 min, and what happened later waits. CMD is split into words as a shell does, but
+    run without one.
     """
+    chosen = [each for several in types for each in several.split(",")] or None
+    executing = None if command is None else _executing(command)
     with invocation.client() as client:
-        names = {text(each, "id"): text(each, "name") for each in objects(client.call("contacts.list"), "contacts")}
-        for event in client.events(since="now" if since is None else since):
-            if invocation.as_json:
+        listening = _Listening(invocation, client, since, consumer, chosen)
+        if executing is None:
+            listening.print()
+        else:
+            listening.execute(executing)
+
+
+def _executing(command: str) -> Executing:
+    from p2pchat.cli.executing import Executing  # loaded for those who execute
+
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        raise click.BadParameter("has a quotation mark that is never closed.", param_hint="--exec") from None
+    if not words:
+        raise click.BadParameter("names no program.", param_hint="--exec")
+    return Executing(words, note)
+
+
+class _Listening:
+    """One run of ``listen``."""
+
+    def __init__(
+        self, invocation: Invocation, client: Client, since: int | None, consumer: str | None, types: list[str] | None
+    ) -> None:
+        self._invocation = invocation
+        self._client = client
+        self._since: Since = "now" if since is None else since
+        self._consumer = consumer
+        self._types = types
+
+    def print(self) -> None:
+        names: dict[str, str] = {}
+        if not self._invocation.as_json:
+            known = objects(self._client.call("contacts.list"), "contacts")
+            names = {text(each, "id"): text(each, "name") for each in known}
+        for event in self._client.events(
+            since=self._since, consumer=self._consumer, types=self._types, on_lost=self._say_lost
+        ):
+            if self._invocation.as_json:
                 emit(event)
             else:
-                _print(event, names, invocation.verbose)
+                _print(event, names, self._invocation.verbose)
+
+    def execute(self, executing: Executing) -> None:
+        """Until a signal ends it."""
+        if self._consumer is None and not self._invocation.quiet:
+            note("Nothing remembers what was done here: with --consumer NAME the next listen goes on where this stops.")
+
+        def lost(error: ApiError) -> None:
+            self._say_lost(error)
+            executing.lost()
+
+        events = self._client.events(
+            since=self._since, consumer=self._consumer, types=self._types, ack="manual", on_lost=lost
+        )
+        with closing(events), executing:
+            for event in events:
+                with executing.busy():
+                    executing.run(event)
+                    if self._consumer is not None:
+                        events.ack(event)
+        executing.die()
+
+    def _say_lost(self, error: ApiError) -> None:
+        if not self._invocation.quiet:
+            what = "is locked" if error.error_name == "LOCKED" else "does not answer"
+            note(f"The daemon {what}. Listening goes on when it is there again.")
 
 
 def _print(event: Mapping[str, object], names: dict[str, str], verbose: bool) -> None:

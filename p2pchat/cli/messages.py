@@ -122,6 +122,8 @@ def _say_if_nobody_looks(client: Client, contact_id: str) -> None:
 
 
 def _standard_input() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("stdin is closed: there is no text to send.")
     data = sys.stdin.buffer.read(TEXT_BYTES + 1)
     if len(data) > TEXT_BYTES:
         raise ApiError("TOO_LARGE", f"text: is longer than {TEXT_BYTES} bytes")

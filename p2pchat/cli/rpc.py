@@ -20,9 +20,18 @@ from p2pchat.cli.output import emit
 @pass_invocation
 def rpc(invocation: Invocation, method: str, params: str | None) -> None:
     """Call METHOD with an object of parameters and print its result as JSON; - reads the object from stdin."""
-    source = sys.stdin.read() if params == "-" else params
+    source = _standard_input() if params == "-" else params
     with invocation.client(timeout_s=None) as client:
         emit(client.call(method, **({} if source is None else _object(source))))
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("stdin is closed: there are no parameters.")
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise ApiError("INVALID_PARAMS", "params: is not UTF-8") from None
 
 
 def _object(source: str) -> dict[str, object]:

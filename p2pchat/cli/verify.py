@@ -157,7 +157,7 @@ def _wait(
 
 def _results(client: Client, contact: str, since: int, limit_s: float) -> Iterator[dict[str, object]]:
     deadline = time.monotonic() + limit_s
-    for event in client.events(since=since, types=[_RESULT], until=deadline):
+    for event in client.events(since=since, types=[_RESULT], until=deadline, reconnect=False):
         data = fields(event, "data")
         if text(data, "id") == contact:
             yield data

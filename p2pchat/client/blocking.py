@@ -1,43 +1,47 @@
 """A blocking client of the control socket: the standard library alone, so that a command starts fast.
 
-    with Client(ProfilePaths().socket) as client:
+    with Client() as client:
         client.call("message.send", to="Bob", text="Hello", idempotency_key="greeting-1")
-        for event in client.events(types=["message.received"]):
+        for event in client.events(consumer="bot", types=["message.received"]):
             print(event["data"])
 
 Rules:
 
 - An error reply is raised as :class:`ApiError`, a daemon that is not there or goes away as :class:`NoDaemon`.
-- Notifications that arrive while a reply is awaited are kept for :meth:`Client.events`.
+- A call that was under way when the connection was lost raises; the next one makes a new connection.
+- Events go on where they were after whatever passes by itself: a restart of the daemon, a cut, a lock.
 - What a reply holds is passed on as it came; fields of newer daemons are kept.
 
-Source: docs/CONTROL-API.md, "Transport".
+Source: docs/CONTROL-API.md, "From Python".
 """
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Final, Self, cast
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
 
 from p2pchat.api.errors import ApiError, NoDaemon
+from p2pchat.client.caller import Caller, Stream, chance
+from p2pchat.client.connecting import SocketPath, connected, is_over, path_of
+from p2pchat.client.following import Following, Pauses, Since
+from p2pchat.client.link import READ_BYTES
+from p2pchat.client.protocol import LOST, Event
 
-LINE_BYTES: Final = 1 << 24
-"""Longest line of a daemon, its line feed included."""
+if TYPE_CHECKING:
+    import threading
 
-_LOST: Final = "The daemon closed the connection."
+T = TypeVar("T")
 
 
 class Client:
-    """One connection to the daemon. Not for several threads at once, but for :meth:`interrupt`.
+    """One client of a daemon. Not for several threads at once, but for :meth:`interrupt`.
 
     Args:
-        socket_path: the daemon's socket, as ``ProfilePaths(profile).socket`` gives it.
+        socket_path: the daemon's socket; that of the profile where omitted.
+        profile: as ``p2pchat --profile`` names it; the default one where omitted.
         timeout_s: how long a reply may take; None for as long as it takes.
 
     Raises:
@@ -45,12 +49,17 @@ class Client:
         ApiError: FORBIDDEN, the socket is another user's.
     """
 
-    def __init__(self, socket_path: str | os.PathLike[str], *, timeout_s: float | None = 30.0) -> None:
-        self._timeout_s = timeout_s
-        self._last_id = 0
-        self._events: deque[dict[str, object]] = deque()
-        self._socket = _connect(os.fspath(socket_path))
-        self._file = self._socket.makefile("rb")
+    def __init__(
+        self,
+        socket_path: SocketPath | None = None,
+        *,
+        profile: str | None = None,
+        timeout_s: float | None = 30.0,
+    ) -> None:
+        self._sockets = _Sockets(path_of(socket_path, profile))
+        self._runtime = _Blocking(self._sockets, timeout_s)
+        self._caller = Caller(self._runtime)
+        self._caller.exchange()
 
     def __enter__(self) -> Self:
         return self
@@ -59,136 +68,269 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Leave; what was asked and not answered is still carried out."""
-        self._file.close()
-        self._socket.close()
+        """Leave; what was asked and not answered is still carried out, and events are over."""
+        self._sockets.end()
+        self._caller.close()
+        self._sockets.close()
 
     def interrupt(self) -> None:
-        """End the connection for the thread that waits on it: its call or its events end with NoDaemon. The one method
-        that another thread may call."""
-        with suppress(OSError):  # the daemon was the first to end it
-            self._socket.shutdown(socket.SHUT_RDWR)
+        """End the client for the thread that waits on it: its call or its events end with NoDaemon. The one method that
+        another thread may call."""
+        self._sockets.end()
 
     def call(self, method: str, /, **params: object) -> dict[str, object]:
         """The result of one call. A parameter that is None is sent as null: not given.
 
         Raises:
             ApiError: the daemon's error reply; TIMEOUT where none came within ``timeout_s``.
-            NoDaemon: the connection ended before the reply.
+            NoDaemon: the connection ended before the reply. Whether the call was carried out is then not known: with
+                an ``idempotency_key`` it can be made again.
         """
-        self._last_id += 1
-        request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
-        self._send(json.dumps(request, separators=(",", ":")).encode() + b"\n")
-        while True:
-            message = self._receive(self._timeout_s)
-            if "method" in message or _ends_subscription(message):
-                self._events.append(message)
-            elif "error" in message:
-                raise _api_error(message["error"])
-            elif message.get("id") == self._last_id:
-                return _object(message.get("result"))
+        return _done(self._caller.call(method, params))
+
+    def insist(self, method: str, /, **params: object) -> dict[str, object]:
+        """As :meth:`call`, but made again until the daemon answers, however long it is away, locked, or has too many
+        clients. Give an ``idempotency_key`` with what changes anything: then it is done once.
+
+        Raises:
+            ApiError: any other error reply; TIMEOUT as :meth:`call`.
+        """
+        return _done(self._caller.insist(method, params))
 
     def events(
-        self, *, since: int | str = "now", types: Sequence[str] | None = None, until: float | None = None
-    ) -> Iterator[dict[str, object]]:
+        self,
+        *,
+        since: Since = "now",
+        consumer: str | None = None,
+        types: Sequence[str] | None = None,
+        ack: Literal["auto", "manual"] = "auto",
+        reconnect: bool = True,
+        on_lost: Callable[[ApiError], object] | None = None,
+        until: float | None = None,
+    ) -> Events:
         """Events as they happen, without end; the subscription runs when this returns.
+
+        After a restart of the daemon, a cut or a lock they go on where they were.
 
         Args:
             since: ``now``, or the ``seq`` of the last event that is known (0: everything that is kept).
+            consumer: a name, 1 to 64 of ``A-Z a-z 0-9 . _ -``, under which the daemon remembers what is done, also for
+                the next process: events begin after that, and ``since`` is for a name that is not known yet.
             types: which, such as ``message.*``; None for all.
+            ack: with a consumer, ``auto`` has each event acknowledged when the next one is asked for: a process that
+                ends before is told it again, so each is handled at least once. ``manual`` leaves it to
+                :meth:`Events.ack`.
+            reconnect: False raises what else would be waited for: NO_DAEMON, LOCKED, RATE_LIMITED.
+            on_lost: called once for each loss that connecting anew at once does not mend, with its error.
             until: a time of ``time.monotonic`` at which the wait ends; None for never.
 
         Raises:
-            ApiError: CURSOR_EXPIRED, or another error reply; TIMEOUT at ``until`` (from the iterator).
-            NoDaemon: the daemon ended (also from the iterator).
+            ApiError: CURSOR_EXPIRED, or another error reply; TIMEOUT at ``until`` (from the iterator). CURSOR_EXPIRED
+                may come from the iterator, too, if the daemon was away for long.
+            NoDaemon: nothing answers.
         """
-        subscription = self.call("events.subscribe", since=since, types=types)["subscription"]
-        return self._notified(subscription, until)
+        following = Following(
+            Pauses(chance), since=since, consumer=consumer, types=types, reconnect=reconnect, on_lost=on_lost
+        )
+        runtime = _Blocking(self._sockets, self._runtime.timeout_s, until)
+        events = Events(Stream(runtime, self._caller, following), auto=ack == "auto")
+        events.begin()
+        return events
 
     def wait_closed(self, timeout_s: float) -> bool:
         """Whether the daemon closes the connection within ``timeout_s``."""
+        before, self._runtime.timeout_s = self._runtime.timeout_s, timeout_s
         try:
-            while True:
-                self._receive(timeout_s)
-        except NoDaemon:
-            return True
+            _done(self._caller.wait_closed())
         except ApiError:
             return False
+        finally:
+            self._runtime.timeout_s = before
+        return True
 
-    def _notified(self, subscription: object, until: float | None) -> Iterator[dict[str, object]]:
-        while True:
-            message = self._events.popleft() if self._events else self._next(until)
-            if "error" in message:
-                raise _api_error(message["error"])
-            params = _object(message.get("params"))
-            if params.pop("subscription", None) == subscription:
-                yield params
 
-    def _next(self, until: float | None) -> dict[str, object]:
-        if until is None:
-            return self._receive(None)
-        left_s = until - time.monotonic()
-        if left_s <= 0:
-            raise ApiError("TIMEOUT", "It has not happened in the time given.")
+class Events:
+    """Events of one subscription, as :meth:`Client.events` makes it: an iterator, and a context that ends it."""
+
+    def __init__(self, stream: Stream, *, auto: bool) -> None:
+        self._stream = stream
+        self._auto = auto
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        if self._stream.closed:
+            raise StopIteration
         try:
-            return self._receive(left_s)
-        except NoDaemon:
-            raise
-        except ApiError:
+            return _done(self._stream.next(done=self._auto))
+        except _TimeIsUp:
             raise ApiError("TIMEOUT", "It has not happened in the time given.") from None
 
-    def _send(self, data: bytes) -> None:
-        self._socket.settimeout(self._timeout_s)
-        try:
-            self._socket.sendall(data)
-        except TimeoutError:
-            raise ApiError("TIMEOUT", f"The daemon took nothing for {self._timeout_s:g} seconds.") from None
-        except OSError:
-            raise NoDaemon(_LOST) from None
+    def __enter__(self) -> Self:
+        return self
 
-    def _receive(self, timeout_s: float | None) -> dict[str, object]:
-        self._socket.settimeout(timeout_s)
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def begin(self) -> None:
+        """Subscribe, where that was not done yet. :meth:`Client.events` has done it."""
+        _done(self._stream.begin())
+
+    def ack(self, event: Event) -> None:
+        """Have ``event``, and all before it, acknowledged for the consumer; returns when that is committed.
+
+        Raises:
+            ApiError: the daemon refuses; NO_DAEMON and LOCKED are waited for as long as it takes.
+            ValueError: these events have no consumer.
+        """
+        _done(self._stream.ack(event))
+
+    def close(self) -> None:
+        """End it. An event that was told and not acknowledged is told again to the consumer's next reader."""
+        self._stream.close()
+
+
+class _Sockets:
+    """The open connections of one client, which another thread may end."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._open: set[socket.socket] = set()
+        self._waking: threading.Event | None = None
+        self.ended = False
+
+    def connect(self) -> socket.socket:
+        """Raises: NoDaemon, ApiError: as ``connected``."""
+        made = connected(self._path)
+        self._open.add(made)
+        if self.ended:  # since it was asked for
+            _shut(made)
+        return made
+
+    def drop(self, connection: socket.socket) -> None:
+        self._open.discard(connection)
+        connection.close()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, or until the end."""
+        import threading  # loaded for those who wait
+
+        self._waking = self._waking or threading.Event()
+        if not self.ended:
+            self._waking.wait(seconds)
+
+    def end(self) -> None:
+        """From any thread: nothing is waited for any more."""
+        self.ended = True
+        for connection in list(self._open):
+            _shut(connection)
+        if self._waking is not None:
+            self._waking.set()
+
+    def close(self) -> None:
+        for connection in list(self._open):
+            self.drop(connection)
+
+
+class _Blocking:
+    """The runtime that never suspends: it blocks. ``until``: see :meth:`Client.events`."""
+
+    def __init__(self, sockets: _Sockets, timeout_s: float | None, until: float | None = None) -> None:
+        self.timeout_s = timeout_s
+        self._sockets = sockets
+        self._until = until
+
+    @property
+    def ended(self) -> bool:
+        return self._sockets.ended
+
+    def connect(self) -> _Connection:
+        return _Connection(self, self._sockets)
+
+    def waker(self) -> NoReturn:
+        raise RuntimeError("A Client is of one thread, and makes one call at a time.")
+
+    async def sleep(self, seconds: float) -> None:
+        left_s = self.left_s()
+        self._sockets.sleep(seconds if left_s is None else min(seconds, left_s))
+
+    def left_s(self) -> float | None:
+        """Seconds until ``until``.
+
+        Raises:
+            _TimeIsUp: there are none.
+        """
+        if self._until is None:
+            return None
+        left_s = self._until - time.monotonic()
+        if left_s <= 0:
+            raise _TimeIsUp
+        return left_s
+
+
+class _Connection:
+    """The stream that blocks."""
+
+    def __init__(self, runtime: _Blocking, sockets: _Sockets) -> None:
+        self._runtime = runtime
+        self._sockets = sockets
+        self._socket = sockets.connect()
+        self._timeout_s: float | None = 0.0
+
+    async def send(self, data: bytes) -> int:
+        timeout_s = self._runtime.timeout_s
         try:
-            line = self._file.readline(LINE_BYTES)
+            self._set_timeout(timeout_s)
+            return self._socket.send(data)
         except TimeoutError:
+            raise ApiError("TIMEOUT", f"The daemon took nothing for {timeout_s:g} seconds.") from None
+        except OSError:
+            raise NoDaemon(LOST) from None
+
+    async def receive(self, *, due: bool) -> bytes:
+        timeout_s = self._runtime.timeout_s if due else self._runtime.left_s()
+        try:
+            self._set_timeout(timeout_s)
+            return self._socket.recv(READ_BYTES)
+        except TimeoutError:
+            if not due:
+                raise _TimeIsUp from None
             raise ApiError("TIMEOUT", f"The daemon did not answer within {timeout_s:g} seconds.") from None
         except OSError:
-            raise NoDaemon(_LOST) from None
-        if not line.endswith(b"\n"):
-            raise NoDaemon(_LOST)
-        try:
-            return _object(json.loads(line))
-        except ValueError:
-            raise NoDaemon("What answers on the socket is no daemon of p2pchat.") from None
+            raise NoDaemon(LOST) from None
+
+    def is_over(self) -> bool:
+        return is_over(self._socket)
+
+    def interrupt(self) -> None:
+        _shut(self._socket)
+
+    def close(self) -> None:
+        self._sockets.drop(self._socket)
+
+    def _set_timeout(self, timeout_s: float | None) -> None:
+        if timeout_s != self._timeout_s:  # a system call that most calls do not need
+            self._socket.settimeout(timeout_s)
+            self._timeout_s = timeout_s
 
 
-def _connect(path: str) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.setblocking(False)  # a daemon that hangs must not hang its callers: a full backlog is an error
+class _TimeIsUp(Exception):
+    """``until`` has come: no error of the daemon's, and nothing that passes by itself."""
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # the daemon was the first to end it
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _done(work: Coroutine[object, object, T]) -> T:
+    """The outcome of what waits only by blocking, so that it never suspends."""
     try:
-        connection.connect(path)
-    except PermissionError:
-        connection.close()
-        raise ApiError("FORBIDDEN", "The daemon's socket belongs to another user.") from None
-    except OSError:
-        connection.close()
-        raise NoDaemon("No daemon answers on the socket; start one with: p2pchat daemon") from None
-    return connection
-
-
-def _ends_subscription(message: dict[str, object]) -> bool:
-    """Whether it is an error that belongs to no request; that a request could not be read has no id either."""
-    error = _object(message.get("error"))
-    unread = _object(error.get("data")).get("name") in ("PARSE", "INVALID_REQUEST")
-    return bool(error) and message.get("id") is None and not unread
-
-
-def _object(value: object) -> dict[str, object]:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _api_error(value: object) -> ApiError:
-    error = _object(value)
-    data = _object(error.get("data"))
-    name = str(data.pop("name", "INTERNAL"))
-    return ApiError(name, str(error.get("message", "")), data)
+        work.send(None)
+    except StopIteration as end:
+        outcome: T = end.value
+        return outcome
+    finally:
+        work.close()
+    raise RuntimeError("what blocks was suspended")

@@ -26,7 +26,7 @@ ALLOWED = {
     "net/socks.py": {"tcp.connect"},
     "net/outgoing.py": {"connect_from"},  # the way's
     # sockets of this machine
-    "client/blocking.py": {"socket"},
+    "client/connecting.py": {"socket"},
     "control/socket_file.py": {"socket"},
     "daemon/activation.py": {"socket"},  # one that was handed over
     "daemon/checkup.py": {"socket"},  # whether a port is free: nothing is sent

@@ -226,14 +226,17 @@ def test_an_output_that_cannot_be_written_is_an_error(pair: tuple[Daemon, Daemon
     assert (done.returncode, done.stderr) == (74, b"STORE: No space left on device\n")
 
 
-def test_listen_ends_with_the_daemon(tmp_path: Path) -> None:
+def test_listen_goes_on_after_a_restart(tmp_path: Path) -> None:
     with daemons(tmp_path, BOB) as (bob,):
         bob.start()
         listener = Listener(bob.home, "--since", "0", "--json")
         assert json.loads(listener.line())["type"] == "node.started"
-        assert p2pchat(bob.home, "stop").returncode == 0
+        assert bob.stop() == 0
+        bob.start()
+        assert json.loads(listener.line())["type"] == "node.started"
+        listener.process.send_signal(signal.SIGINT)
         status, _, err = listener.end()
-        assert (status, err.split(b":")[0]) == (69, b"NO_DAEMON")
+        assert (status, err) == (130, b"The daemon does not answer. Listening goes on when it is there again.\n")
 
 
 def test_an_address_book_is_imported_and_then_looked_for(pair: tuple[Daemon, Daemon], tmp_path: Path) -> None:

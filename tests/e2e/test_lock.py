@@ -138,7 +138,7 @@ def test_what_waits_is_told_and_what_was_committed_stays(tmp_path: Path, right: 
         waiting = pool.submit(wait)
         until(lambda: bob.outbox() == 1, "nothing was queued")
         with Client(bob.socket) as listener:
-            events = listener.events(since=0)
+            events = listener.events(since=0, reconnect=False)
             bob.call("node.lock")
             assert waiting.result(10) == "LOCKED"
             told: list[object] = []
@@ -154,7 +154,7 @@ def test_what_waits_is_told_and_what_was_committed_stays(tmp_path: Path, right: 
         assert [kind for kind in types if kind.startswith("node.")] == ["node.started", "node.locked", "node.unlocked"]
 
 
-def test_listen_tells_of_it_and_ends(tmp_path: Path, right: Path) -> None:
+def test_listen_tells_of_it_and_goes_on_afterwards(tmp_path: Path, right: Path) -> None:
     with one(tmp_path, right) as bob:
         bob.start("--passphrase-file", str(right))
         with subprocess.Popen(
@@ -166,11 +166,13 @@ def test_listen_tells_of_it_and_ends(tmp_path: Path, right: Path) -> None:
             assert listening.stdout is not None
             assert b"node.started" in listening.stdout.readline()
             assert objects(p2pchat(bob.home, "lock", "--json")) == [{}]
-            out, err = listening.communicate(timeout=20)
-        assert b"node.locked" in out.splitlines()[-1]
-        assert err.startswith(b"LOCKED: ")
-        assert listening.returncode == 77
-        assert p2pchat(bob.home, "listen").returncode == 77
+            assert b"node.locked" in listening.stdout.readline()
+            assert p2pchat(bob.home, "listen").returncode == 77
+            assert unlock(bob) == ""
+            assert b"node.unlocked" in listening.stdout.readline()
+            listening.terminate()
+            _, err = listening.communicate(timeout=20)
+        assert err == b"The daemon is locked. Listening goes on when it is there again.\n"
 
 
 # -- the disk ------------------------------------------------------------------------------------------------------

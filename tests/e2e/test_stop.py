@@ -18,7 +18,7 @@ import pytest
 
 from p2pchat.api.errors import NoDaemon
 from p2pchat.base.limits import DIAL_TOTAL_S, SILENCE_S
-from p2pchat.client.blocking import Client
+from p2pchat.client import Client, Event
 from p2pchat.core.params import PRODUCTION
 from tests.e2e.daemons import Daemon, matched_pair, until
 from tests.e2e.pipelined import Sender
@@ -39,9 +39,9 @@ class Presence:
     def __init__(self, daemon: Daemon, pool: ThreadPoolExecutor) -> None:
         self.events: list[tuple[float, str]] = []
         self._client = Client(daemon.socket)
-        pool.submit(self._watch, self._client.events(types=["peer.*"]))
+        pool.submit(self._watch, self._client.events(types=["peer.*"], reconnect=False))
 
-    def _watch(self, events: Iterator[dict[str, object]]) -> None:
+    def _watch(self, events: Iterator[Event]) -> None:
         try:
             for event in events:
                 self.events.append((time.monotonic(), str(event["type"])))

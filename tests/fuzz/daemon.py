@@ -177,7 +177,7 @@ class Pair:
     def watch(self) -> threading.Thread:
         """Note when the victim says that its friend is offline: in a thread that ends with the victim."""
         client = Client(self.victim.socket)
-        events = client.events(types=["peer.offline"])
+        events = client.events(types=["peer.offline"], reconnect=False)
 
         def follow() -> None:
             with client, suppress(P2PChatError):  # the daemon ended, which findings() sees

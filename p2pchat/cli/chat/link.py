@@ -131,7 +131,7 @@ class Link:
                 with self._connected() as client:
                     anew = cursor is None
                     since = number(client.call("node.hello"), "head") if cursor is None else cursor
-                    events = client.events(since=since, types=_TYPES)
+                    events = client.events(since=since, types=_TYPES, reconnect=False)
                     cursor, pause_s = since, FASTEST_S
                     self._post(partial(conversation.up, anew=anew))
                     status = client.call("node.status")

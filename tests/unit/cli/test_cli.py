@@ -346,6 +346,17 @@ def test_text_is_sent_as_it_is(cli: Cli, node: Served, text: str) -> None:
     assert [message.text for message in node.api.messages] == [text] * 3
 
 
+@pytest.mark.parametrize("command", [("send", "Bob", "-"), ("rpc", "node.status", "-")])
+def test_a_stdin_that_is_closed_or_no_text_is_an_error(
+    cli: Cli, node: Served, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    assert cli(*command, stdin=b"\xff").err.startswith("INVALID_PARAMS: ")
+    monkeypatch.setattr(sys, "stdin", None)
+    outcome = cli(*command)
+    assert (outcome.status, "stdin is closed" in outcome.err) == (2, True)
+    assert node.api.calls == []
+
+
 def test_stdin_carries_what_arguments_cannot(cli: Cli, node: Served) -> None:
     node.api.contact("Bob")
     assert cli("send", "Bob", "-", stdin=b"\0\r\n\n").status == 0
@@ -520,43 +531,9 @@ def test_what_is_found_in_long_texts_is_read_in_smaller_pages(cli: Cli, node: Se
     assert found == [f"x{n}" for n in reversed(range(100))]
 
 
-def test_listen_prints_events_exactly_until_the_daemon_ends(cli: Cli, node: Served) -> None:
-    bob = node.api.contact("Bob")
-    node.api.message(bob, "one\n\x1b\u202e", incoming=True)
-    node.api.emit("contact.matched", bob)
-    node.api.message(bob, "two", incoming=True)
-    node.api.told = node.api.stop.set
-    outcome = cli("listen", "--since", "1", "--json")
-    assert outcome.lines == msgspec.to_builtins(node.api.events[1:])
-    assert (outcome.status, outcome.err.split(":")[0]) == (69, "NO_DAEMON")
-
-
 def test_listen_from_an_expired_event(cli: Cli, node: Served) -> None:
     node.api.fail["events.subscribe"] = UsageError("Events that old are gone.", name="CURSOR_EXPIRED")
     assert cli("listen", "--since", "1").status == 65
-
-
-def test_listen_in_words(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    names = {"01": "Bob"}
-    received: dict[str, object] = {"contact_id": "01", "text": "hi\x1b\nthere"}
-    events: list[dict[str, object]] = [
-        {"seq": 1, "ts": 0, "type": "message.received", "data": received},
-        {"seq": 2, "ts": 0, "type": "message.delivered", "data": received},
-        {"seq": 3, "ts": 0, "type": "contact.matched", "data": {"id": "02", "name": "Eve"}},
-        {"seq": 4, "ts": 0, "type": "message.received", "data": {"contact_id": "02", "text": "hello"}},
-        {"seq": None, "ts": 0, "type": "peer.online", "data": {}},
-    ]
-    for event in events:
-        listen_module._print(event, names, False)
-    lines = capsysbinary.readouterr().out.decode().splitlines()
-    assert [line[10:] if line[2] == ":" else line for line in lines] == [
-        "Bob: hi\\x1b",
-        "    there",
-        "contact.matched  Eve",
-        "Eve: hello",
-    ]
-    listen_module._print(events[1], names, True)
-    assert b"message.delivered  Bob" in capsysbinary.readouterr().out
 
 
 # -- stop and rpc --------------------------------------------------------------------------------------------------

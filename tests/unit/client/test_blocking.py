@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,9 +13,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from p2pchat import client as package
 from p2pchat.api.errors import ApiError, NoDaemon
+from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import UsageError
 from p2pchat.client.blocking import Client
+from tests.event_daemon import running
 from tests.fake_api import FakeApi, Served, served
 
 
@@ -107,7 +112,7 @@ def test_an_expired_cursor_is_raised_at_once(node: Served) -> None:
 
 def test_the_end_of_the_daemon_is_no_daemon(node: Served) -> None:
     with Client(node.path) as client:
-        events = client.events()
+        events = client.events(reconnect=False)
         with Client(node.path) as other:
             other.call("node.shutdown")
             assert other.wait_closed(10)
@@ -145,18 +150,87 @@ def test_a_daemon_that_does_not_answer_is_a_timeout(tmp_path: Path) -> None:
             assert caught.value.error_name == "TIMEOUT"
 
 
-def test_a_subscription_that_ends_during_a_call_is_told_to_its_reader(other_end: Callable[[bytes], Path]) -> None:
-    locked = b'{"jsonrpc":"2.0","id":null,"error":{"code":1001,"message":"Locked.","data":{"name":"LOCKED"}}}\n'
-    with Client(other_end(locked + b'{"jsonrpc":"2.0","id":1,"result":{"subscription":"s"}}\n')) as client:
-        events = client.events()
-        with pytest.raises(ApiError, match="Locked"):
+def test_a_subscription_that_ends_during_a_call_is_told_to_its_reader(tmp_path: Path) -> None:
+    with running(tmp_path / "daemon.sock") as daemon, Client(daemon.path) as client:
+        events = client.events(reconnect=False)
+        daemon.before = lambda request: daemon.lock()
+        with pytest.raises(ApiError, match="LOCKED"):
+            client.call("any")
+        with pytest.raises(ApiError, match="LOCKED"):
             next(events)
+
+
+def test_what_is_waited_for_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(tmp_path / "daemon.sock") as daemon, Client(daemon.path) as client:
+        daemon.receive("one")
+        lost: list[ApiError] = []
+        events = client.events(since=0, until=time.monotonic() + 0.05, on_lost=lost.append)
+        assert next(events)["seq"] == 1
+        for _ in range(2):
+            with pytest.raises(ApiError, match="in the time given"):
+                next(events)
+        assert lost == []
+        away = client.events(until=time.monotonic() + 0.05, on_lost=lost.append)
+        daemon.stop()
+        with pytest.raises(ApiError, match="in the time given"):
+            next(away)
+        assert len(lost) == 1
+
+
+def test_a_context_ends_the_events(tmp_path: Path) -> None:
+    with running(tmp_path / "daemon.sock") as daemon, Client(daemon.path) as client:
+        daemon.receive("one")
+        with client.events(since=0) as events:
+            assert [event["seq"] for event in itertools.islice(events, 1)] == [1]
+        assert list(events) == []
+        assert client.call("any") == {"echo": {}}
+
+
+def test_a_client_that_was_closed_is_over(tmp_path: Path) -> None:
+    with running(tmp_path / "daemon.sock") as daemon:
+        with Client(daemon.path) as client:
+            events = client.events()
+        for ended in (partial(client.call, "any"), partial(client.insist, "any"), partial(next, events)):
+            with pytest.raises(NoDaemon):
+                ended()
+
+
+def test_a_client_of_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P2PCHAT_HOME", str(tmp_path))
+    ProfilePaths("work").socket.parent.mkdir()
+    with running(ProfilePaths("work").socket) as daemon, package.Client(profile="work") as client:
+        assert client.call("any") == {"echo": {}}
+        assert daemon.asked == ["any"]
+    with pytest.raises(NoDaemon):
+        package.Client()
 
 
 def test_that_a_request_could_not_be_read_is_told_to_its_caller(other_end: Callable[[bytes], Path]) -> None:
     parse = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"No.","data":{"name":"PARSE"}}}\n'
     with Client(other_end(parse)) as client, pytest.raises(ApiError, match=r"No\."):
         client.call("node.status")
+
+
+def test_another_thread_can_end_the_wait_for_a_daemon(tmp_path: Path) -> None:
+    waiting = threading.Event()
+    with running(tmp_path / "daemon.sock") as daemon, Client(daemon.path) as client:
+        events = client.events(on_lost=lambda _: waiting.set())
+        daemon.stop()
+        ended: list[NoDaemon] = []
+
+        def wait() -> None:
+            try:
+                for _ in range(2):
+                    next(events)
+            except NoDaemon as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert waiting.wait(10)
+        client.interrupt()
+        thread.join(10)
+        assert len(ended) == 1
 
 
 def test_another_thread_can_end_a_wait(node: Served) -> None:

@@ -17,7 +17,8 @@ from p2pchat.cli.chat import link as link_module
 from p2pchat.cli.chat.link import Link
 from p2pchat.cli.chat.questions import Answer, Begin, Extend, Find, Question, Read, Send, Stretch, Who, ask
 from p2pchat.cli.chat.rows import Row
-from p2pchat.client.blocking import Client
+from p2pchat.client.blocking import Client, Events
+from p2pchat.client.following import Since
 from tests.fake_api import FakeApi, Served, served
 
 WAIT_S = 10.0
@@ -253,11 +254,11 @@ def test_events_that_are_gone_begin_it_anew(node: Served, heard: Heard, monkeypa
     refused: list[object] = []
     events = Client.events
 
-    def forgetful(self: Client, *, since: int | str = "now", **rest: object) -> Iterator[dict[str, object]]:
+    def forgetful(self: Client, *, since: Since = "now", **rest: object) -> Events:
         refused.append(since)
         if len(refused) == 1:
             raise ApiError("CURSOR_EXPIRED", "gone")
-        return events(self, since=since)
+        return events(self, since=since, reconnect=False)
 
     monkeypatch.setattr(Client, "events", forgetful)
     with linked(node.path, heard):
