@@ -93,6 +93,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "listen": (
         "p2pchat listen",
         "p2pchat listen --since 0 --json | jq -r 'select(.type == \"message.received\") | .data.text'",
+        "p2pchat listen --consumer bot --types message.received --exec ./on-event",
     ),
     "chat": ("p2pchat chat Bob",),
     "history": (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--since", type=click.IntRange(min=0), metavar="SEQ", help="From after this event on; 0 for all.")
 @click.option("--consumer", metavar="NAME", help="Go on where the last listen with this NAME stopped.")
 @click.option("--exec", "command", metavar="CMD", help="Run CMD for each event, until it exits with 0.")
-@click.option("--types", multiple=True, metavar="TYPES", help="Only these, such as message.received,contact.*")
+@click.option("--types", multiple=True, metavar="TYPES", help="Only these, such as 'message.received,contact.*'.")
 @json_option
 @pass_invocation
 def listen(
