@@ -222,6 +222,14 @@ def test_a_failure_is_repeated_until_it_is_none(daemon: EventDaemon, cli: Cli, t
     assert [seq for _, seq in daemon.acks] == [1, 2]
 
 
+def test_a_signal_without_a_name_ends_a_program_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executing, "FIRST_S", 0.0)
+    said: list[str] = []
+    program = script(tmp_path, "test -e once || { touch once; kill -40 $$; }")
+    executing.Executing([program], said.append).run({})
+    assert said == [f"{program} was ended by signal 40; it is run again in 0 s."]
+
+
 def test_without_a_consumer_nothing_is_remembered_and_that_is_said(daemon: EventDaemon, cli: Cli) -> None:
     daemon.receive("one")
     end_after(daemon, "events.subscribe", 1)
