@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,8 @@ def daemon(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EventDaemon]
 def end_after(daemon: EventDaemon, method: str, count: int) -> None:
     """Once ``method`` was asked so often, ``listen`` is refused, which ends it: 65."""
 
-    def after(_: object) -> None:
-        if daemon.asked.count(method) == count:
+    def after(request: dict[str, Any]) -> None:
+        if request["method"] == method and daemon.asked.count(method) == count:
             daemon.refuse["events.subscribe"] = ("CURSOR_EXPIRED", {"oldest": 7})
             daemon.cut()
 
@@ -281,7 +282,8 @@ def test_a_signal_reaches_the_program_and_waits_for_it(
     daemon.receive("two")
     program = script(
         tmp_path,
-        f"""trap 'echo told; ended=1' INT TERM
+        f"""exec 2>/dev/null  # a shell may tell of the sleep that the signal ended
+        trap 'echo told; ended=1' INT TERM
         echo began
         while [ -z "$ended" ]; do sleep 0.01; done
         exit {0 if succeeds else 1}""",
@@ -296,7 +298,7 @@ def test_a_signal_reaches_the_program_and_waits_for_it(
 
 def test_a_second_signal_kills_the_program(daemon: EventDaemon, tmp_path: Path) -> None:
     daemon.receive("one")
-    program = script(tmp_path, "trap 'echo told' TERM; echo began; while true; do sleep 0.01; done")
+    program = script(tmp_path, "exec 2>/dev/null; trap 'echo told' TERM; echo began; while true; do sleep 0.01; done")
     listening = Listening("--exec", program, "--consumer", "c", "--since", "0")
     assert listening.line() == b"began\n"
     for said in (b"told\n", b""):
