@@ -70,11 +70,11 @@ class Executing:
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Around what should be finished: a signal ends it afterwards."""
-        self._is_busy = True
+        self._is_busy, self._is_lost = True, False
         try:
             yield
         finally:
-            self._is_busy = self._is_lost = False
+            self._is_busy = False
         self._end_if_told_to()
 
     def lost(self) -> None:
@@ -111,9 +111,10 @@ class Executing:
             child.communicate(line)
             self._child = None
         status = child.returncode
-        if status < 0:
-            return f"was ended by {signal.Signals(-status).name}"
-        return f"exited with {status}" if status else None
+        if status >= 0:
+            return f"exited with {status}" if status else None
+        known = {each.value: each.name for each in signal.Signals}
+        return f"was ended by {known.get(-status, f'signal {-status}')}"
 
     def _sleep(self, seconds: float) -> None:
         self._is_busy = False

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,8 @@ def daemon(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EventDaemon]
 def end_after(daemon: EventDaemon, method: str, count: int) -> None:
     """Once ``method`` was asked so often, ``listen`` is refused, which ends it: 65."""
 
-    def after(_: object) -> None:
-        if daemon.asked.count(method) == count:
+    def after(request: dict[str, Any]) -> None:
+        if request["method"] == method and daemon.asked.count(method) == count:
             daemon.refuse["events.subscribe"] = ("CURSOR_EXPIRED", {"oldest": 7})
             daemon.cut()
 
@@ -222,6 +223,14 @@ def test_a_failure_is_repeated_until_it_is_none(daemon: EventDaemon, cli: Cli, t
     assert [seq for _, seq in daemon.acks] == [1, 2]
 
 
+def test_a_signal_without_a_name_ends_a_program_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executing, "FIRST_S", 0.0)
+    said: list[str] = []
+    program = script(tmp_path, "test -e once || { touch once; kill -40 $$; }")
+    executing.Executing([program], said.append).run({})
+    assert said == [f"{program} was ended by signal 40; it is run again in 0 s."]
+
+
 def test_without_a_consumer_nothing_is_remembered_and_that_is_said(daemon: EventDaemon, cli: Cli) -> None:
     daemon.receive("one")
     end_after(daemon, "events.subscribe", 1)
@@ -273,7 +282,8 @@ def test_a_signal_reaches_the_program_and_waits_for_it(
     daemon.receive("two")
     program = script(
         tmp_path,
-        f"""trap 'echo told; ended=1' INT TERM
+        f"""exec 2>/dev/null  # a shell may tell of the sleep that the signal ended
+        trap 'echo told; ended=1' INT TERM
         echo began
         while [ -z "$ended" ]; do sleep 0.01; done
         exit {0 if succeeds else 1}""",
@@ -288,7 +298,7 @@ def test_a_signal_reaches_the_program_and_waits_for_it(
 
 def test_a_second_signal_kills_the_program(daemon: EventDaemon, tmp_path: Path) -> None:
     daemon.receive("one")
-    program = script(tmp_path, "trap 'echo told' TERM; echo began; while true; do sleep 0.01; done")
+    program = script(tmp_path, "exec 2>/dev/null; trap 'echo told' TERM; echo began; while true; do sleep 0.01; done")
     listening = Listening("--exec", program, "--consumer", "c", "--since", "0")
     assert listening.line() == b"began\n"
     for said in (b"told\n", b""):
