@@ -26,6 +26,7 @@ from contextlib import suppress
 from typing import Final, Self, cast
 
 from p2pchat.api.errors import ApiError, NoDaemon
+from p2pchat.client.whose import refuse_others
 
 LINE_BYTES: Final = 1 << 24
 """Longest line of a daemon, its line feed included."""
@@ -167,6 +168,10 @@ def _connect(path: str) -> socket.socket:
     connection.setblocking(False)  # a daemon that hangs must not hang its callers: a full backlog is an error
     try:
         connection.connect(path)
+        refuse_others(connection)
+    except ApiError:
+        connection.close()
+        raise
     except PermissionError:
         connection.close()
         raise ApiError("FORBIDDEN", "The daemon's socket belongs to another user.") from None
