@@ -82,6 +82,13 @@ def unix_echo() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
+def unix_stream() -> Iterator[socket.socket]:
+    """The same as a connection, for who sends without waiting."""
+    with _echo(_unix_pair) as near:
+        yield near
+
+
+@contextmanager
 def tcp_echo() -> Iterator[socket.socket]:
     """A connection to a process that sends everything back."""
     with _echo(_tcp_pair) as near:

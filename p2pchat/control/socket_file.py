@@ -24,9 +24,7 @@ from typing import Final
 from p2pchat.api.paths import checked_socket, private_directory
 from p2pchat.base.errors import StoreError, UsageError
 
-_BACKLOG: Final = (
-    1_024  # where it is full a client gives up: a thousand may come in the time of one slow step of the loop
-)
+_BACKLOG: Final = 4_096  # where it is full a client gives up: some thousands may come while the loop is busy
 
 
 def claim(path: Path) -> socket.socket:
