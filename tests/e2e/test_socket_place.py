@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from p2pchat.api.errors import ApiError
+from p2pchat.api.errors import ApiError, NoDaemon
+from p2pchat.api.paths import ProfilePaths
 from p2pchat.client.blocking import Client
 from tests.e2e.daemons import DEADLINE_S, environment, until
 
@@ -32,13 +34,19 @@ def program(environ: Mapping[str, str], *arguments: str) -> subprocess.Completed
     )
 
 
+def answers(path: Path) -> bool:
+    with suppress(NoDaemon), Client(path) as client:
+        return "profile" in client.call("node.hello")
+    return False
+
+
 @contextmanager
-def started(environ: Mapping[str, str], path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon that answers at ``path``."""
-    command = [sys.executable, "-m", "p2pchat.daemon", "run", "--listen", "/ip4/127.0.0.1/tcp/0"]
+def started(environ: Mapping[str, str], *before: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon that answers. ``before``: what starts it."""
+    command = [*before, sys.executable, "-m", "p2pchat.daemon", "run", "--listen", "/ip4/127.0.0.1/tcp/0"]
     process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: program(environ, "status").returncode == 0, "the daemon does not answer")
+        until(lambda: answers(ProfilePaths(environ=environ).socket), "the daemon does not answer")
         yield process
     finally:
         process.kill()
@@ -85,7 +93,7 @@ def environ(home: Path) -> dict[str, str]:
 
 def test_without_a_runtime_directory_and_killed_and_beside_other_users(home: Path, environ: dict[str, str]) -> None:
     path = home / ".local/share/p2pchat/.run/default.sock"
-    with started(environ, path) as process:
+    with started(environ) as process:
         assert (path.lstat().st_mode & 0o777, path.parent.lstat().st_mode & 0o777) == (0o600, 0o700)
         if os.geteuid() == 0:
             with becoming(SOMEBODY), pytest.raises(ApiError) as refused:
@@ -103,8 +111,23 @@ def test_without_a_runtime_directory_and_killed_and_beside_other_users(home: Pat
     nobody = program(environ, "status")
     assert (nobody.returncode, nobody.stdout, nobody.stderr.count(b"\n")) == (69, b"", 1)
     assert nobody.stderr.startswith(b"NO_DAEMON: ")
-    with started(environ, path):
+    with started(environ):
         assert path.is_socket()
+
+
+def test_connections_that_were_forgotten_keep_no_command_out(home: Path, environ: dict[str, str]) -> None:
+    path = home / ".local/share/p2pchat/.run/default.sock"
+    with started(environ, "sh", "-c", 'ulimit -S -n 200; ulimit -H -n 300; exec "$@"', "sh") as process:
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (300, 300)
+        with ExitStack() as forgotten:
+            for index in range(120):  # a quarter of the files may be clients'
+                connection = forgotten.enter_context(socket.socket(socket.AF_UNIX))
+                connection.connect(str(path))
+                with suppress(ConnectionError):  # refused: others came a moment ago
+                    connection.sendall(REQUEST[:20] if index % 2 else b"")
+            until(lambda: program(environ, "status").returncode == 0, "no command gets in", 10)
+            files = list(Path(f"/proc/{process.pid}/fd").iterdir())
+            assert 75 <= len(files) < 150
 
 
 def test_a_place_that_is_not_safe_is_explained(home: Path, environ: dict[str, str]) -> None:
