@@ -98,7 +98,8 @@ def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None
     node = Node(sandbox, folder / "a", "Alice", "+821012345678")
     node.init()
     node.ended()
-    limits.measure(samples, folder, max(scale.told // 2, 2))
+    limits.interpreters(samples, scale.commands)
+    limits.disk(samples, folder, scale.told)
     _echo(samples, scale)
     node.start()
     for name, framing in (("json", JSON_LINES), ("msgpack", MSGPACK_FRAMES)):
@@ -112,7 +113,9 @@ def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None
 
 def _echo(samples: Samples, scale: Scale) -> None:
     with limits.unix_echo() as once:
-        samples.add("echo /s", scale.calls / sum(each_s(once, scale.calls)))
+        trips_s = each_s(once, scale.calls)
+        samples.add("echo /s", scale.calls / sum(trips_s))
+        samples.add("unix p50 ms", quantile(trips_s, 0.5) * 1000)
     with limits.unix_stream() as near:
         block = bytes(128 * _AHEAD)
 
