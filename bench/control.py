@@ -65,7 +65,7 @@ METRICS: Final = (
 
 _AHEAD: Final = 512
 _REPLY_S: Final = 60.0
-_HELLO: Final = {"jsonrpc": "2.0", "id": 1, "method": "node.hello", "params": {}}
+_HELLO: Final[dict[str, object]] = {"jsonrpc": "2.0", "id": 1, "method": "node.hello"}
 _HALF: Final = b'{"jsonrpc":"2.0","id":1,"method":"node.'
 
 

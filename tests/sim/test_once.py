@@ -112,7 +112,9 @@ def test_the_key_is_kept_with_the_effect(method: str, monkeypatch: pytest.Monkey
 
 async def _with_its_effect(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given, other = (named(params) | {"idempotency_key": "key"} for params in GIVEN[method])
-    another = ("identity.set", {"receipts": True}) if method != "identity.set" else ("identity.invite", {})
+    another: tuple[str, Params] = (
+        ("identity.set", {"receipts": True}) if method != "identity.set" else ("identity.invite", {})
+    )
     database = copied(world().store)
     before = await database.run(tables)
 
