@@ -64,6 +64,7 @@ of ten thousand requests leave holes. ``scripts/fuzz --target socket`` has a dae
 """
 
 _BLOCK_BYTES: Final = 64
+_FILES_TOLERANCE: Final = 8  # SQLite keeps those of doctors who looked into the store at the same time, for the next
 _TASKS_TOLERANCE: Final = 250  # one for each of 50 more contacts and 100 more invites, which are all that there can be
 _WARM_UP: Final = 0.1
 _CLIENTS: Final = 8
@@ -375,7 +376,7 @@ async def _fuzz(folder: Path, furnished: World, clock: MockClock, seed: int, sta
     before, after = sizes
     for what, was, is_now, tolerance in (
         ("KiB in use", before.live_kib, after.live_kib, _LIVE_TOLERANCE_KIB),
-        ("open files", before.size.descriptors, after.size.descriptors, 2),
+        ("open files", before.size.descriptors, after.size.descriptors, _FILES_TOLERANCE),
         ("tasks", before.tasks, after.tasks, _TASKS_TOLERANCE),
     ):
         if is_now > was + tolerance:
