@@ -1,4 +1,5 @@
-"""Measure this machine: ``scripts/bench basics|crypto|delivery|discovery|history|import|mailbox|retention|websocket``,
+"""Measure this machine: ``scripts/bench WHAT``: basics, control, crypto, delivery, discovery, history, import, mailbox,
+retention, websocket,
 each with ``[--runs N] [--json FILE] [--quick]``.
 
 ``scripts/bench simulation [--walks N] [--quick]`` needs no quiet machine: its figures are the same everywhere.
@@ -22,6 +23,7 @@ from bench import (
     basics,
     book,
     budget,
+    control,
     crowd,
     crypto,
     delivery,
@@ -118,6 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     _measured(command, away.run, away.METRICS, runs=3)
     command = what.add_parser("basics", help="start, memory, idle CPU, commands, messages, match")
     _measured(command, _basics, basics.METRICS, runs=5)
+    command = what.add_parser(
+        "control", help="calls, events and commands by the socket, alone and beside 2,000 clients"
+    )
+    _measured(command, control.run, control.METRICS, runs=5)
     command = what.add_parser("crypto", help="messages sealed and opened, sessions made, sizes; no network, no disk")
     _measured(command, crypto.run, crypto.METRICS, runs=5)
     command = what.add_parser("delivery", help="texts between two daemons: throughput, latency, CPU")

@@ -39,7 +39,8 @@ def measure(samples: Samples, folder: Path, scale: int) -> None:
         folder: on the disk that the daemons use.
         scale: how many short things make one value.
     """
-    _interpreters(samples, max(scale // 20, 2))
+    interpreters(samples, max(scale // 20, 2))
+    samples.add("libp2p s", seconds(lambda: samples.add("libp2p MB", float(_python(_SIZES).split()[0]))))
     for name, connected in (("unix", _unix_pair), ("tcp", _tcp_pair)):
         with _echo(connected) as near:
             trips_s = each_s(lambda: _round_trip(near), scale * 2)
@@ -49,12 +50,12 @@ def measure(samples: Samples, folder: Path, scale: int) -> None:
     _crypto(samples, scale)
 
 
-def _interpreters(samples: Samples, count: int) -> None:
+def interpreters(samples: Samples, count: int) -> None:
+    """Add how long a process of Python takes that does nothing, and one that loads what a command needs."""
     samples.add("python s", quantile(each_s(lambda: _python("pass"), count), 0.5))
     samples.add("python ms", samples["python s"].values[-1] * 1000)
     light_s = each_s(lambda: _python("import click, json, socket"), count)
     samples.add("click ms", quantile(light_s, 0.5) * 1000)
-    samples.add("libp2p s", seconds(lambda: samples.add("libp2p MB", float(_python(_SIZES).split()[0]))))
 
 
 def _python(program: str) -> bytes:
@@ -79,6 +80,13 @@ def unix_echo() -> Iterator[Callable[[], None]]:
     """A round trip to a process that does nothing else: what this machine can do for a call just now."""
     with _echo(_unix_pair) as near:
         yield lambda: _round_trip(near)
+
+
+@contextmanager
+def unix_stream() -> Iterator[socket.socket]:
+    """The same as a connection, for who sends without waiting."""
+    with _echo(_unix_pair) as near:
+        yield near
 
 
 @contextmanager

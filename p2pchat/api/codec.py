@@ -177,6 +177,15 @@ class Splitter:
         self._buffer = bytearray()
         self._searched = 0
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """How many bytes wait for the rest of their frame."""
+        return len(self._buffer)
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._buffer.clear()
+
     def feed(self, data: bytes) -> None:
         """Add bytes as they came.
 

@@ -114,7 +114,8 @@ def private_directory(directory: Path) -> Path:
     except OSError as error:
         raise StoreError(f"{directory} cannot be made: {error.strerror}") from error
     if not stat.S_ISDIR(info.st_mode):
-        raise _not_private(directory, "is not a directory")
+        link = " but a link" if stat.S_ISLNK(info.st_mode) else ""
+        raise _not_private(directory, "is not a directory" + link)
     if info.st_uid != os.geteuid():
         raise _not_private(directory, "belongs to another user")
     if info.st_mode & 0o077:

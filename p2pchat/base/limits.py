@@ -14,6 +14,14 @@ STREAMS_PER_PEER: Final = 8
 WRITE_STALL_S: Final = 30.0
 UNACKED_BYTES: Final = 192 * 1024  # below Yamux's 256 KB window: at a closed window it polls and then fails
 
+# the control socket
+OPEN_FILES: Final = 16_384  # asked of the system at the start; what it starts a process with is often 1,024
+OPEN_FILES_KEPT: Final = 2_048  # of them for the network and the disk: inbound and outbound connections, handshakes
+CONTROL_CONNECTIONS: Final = 4_096  # of the user's programs
+CONTROL_IDLE_S: Final = 1.0  # after the last reply; from then on a connection that wants nothing makes room
+CONTROL_UNFINISHED_BYTES: Final = 128 * 1024 * 1024  # of requests that are not complete, in all: eight of the longest
+CONTROL_UNFINISHED_FREE_BYTES: Final = 16_384  # of one connection, however much others have begun
+
 # the disk
 DISK_RESERVE_BYTES: Final = 1 << 20  # given up when space ends: half for the write-ahead log, half to empty that
 

@@ -7,6 +7,7 @@ import select
 import socket
 
 from p2pchat.api.errors import ApiError, NoDaemon
+from p2pchat.client.whose import refuse_others
 
 SocketPath = str | os.PathLike[str]
 
@@ -35,6 +36,10 @@ def connected(path: str) -> socket.socket:
     connection.setblocking(False)  # a daemon that hangs must not hang its callers: a full backlog is an error
     try:
         connection.connect(path)
+        refuse_others(connection)
+    except ApiError:
+        connection.close()
+        raise
     except PermissionError:
         connection.close()
         raise ApiError("FORBIDDEN", "The daemon's socket belongs to another user.") from None

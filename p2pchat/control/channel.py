@@ -32,6 +32,7 @@ from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.control import jsonrpc
 from p2pchat.control.gone import client_gone
 from p2pchat.control.outgoing import Outgoing
+from p2pchat.control.places import Begun, Unfinished
 from p2pchat.services.defects import report_defect
 
 IN_FLIGHT: Final = 1024
@@ -112,17 +113,25 @@ class Channel:
         stream: the accepted connection; closing it is the caller's.
         dispatch: carries out one request; raises :class:`P2PChatError` for an error reply.
         joint: carries out several, where it can.
+        unfinished: counts what all connections have begun to send.
     """
 
     _requests: trio.Nursery
     _beside: trio.Nursery
 
-    def __init__(self, stream: trio.SocketStream, dispatch: Dispatch, joint: Joint | None = None) -> None:
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        dispatch: Dispatch,
+        joint: Joint | None = None,
+        unfinished: Unfinished | None = None,
+    ) -> None:
         self._stream = stream
         self._joint = joint
         self._dispatch = dispatch
         self._connection = Connection(self)
         self._splitter = Splitter()
+        self._begun = Begun(unfinished or Unfinished())
         self._outgoing = Outgoing(stream.socket, self._lost)
         self._slots = trio.Semaphore(IN_FLIGHT)
         self._arrived: deque[list[_Arrival]] = deque()
@@ -143,6 +152,18 @@ class Channel:
                     self._watch()
             await self._outgoing.flush()
             self._beside.cancel_scope.cancel()
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing is under way and nothing waits to be read, on trio's clock; None: something does."""
+        is_busy = self._slots.value < IN_FLIGHT or self._followers
+        return None if is_busy else self._outgoing.empty_since
+
+    async def make_room(self) -> None:
+        """Tell the client of an idle connection that others need its place, and end it. Returns at once."""
+        why = "Others need this connection's place: it was the one that wanted nothing for the longest."
+        await self._reply(jsonrpc.error(None, "RATE_LIMITED", why))
+        self.finish()
 
     def finish(self) -> None:
         """Read nothing more, as if the client had ended its half."""
@@ -182,12 +203,16 @@ class Channel:
                 while (frame := self._splitter.next_frame()) is not None:
                     await self._accept(frame)
                 self._begin_joined()
+                self._begun.is_now(self._splitter.unfinished_bytes)
             if (last := self._splitter.rest()) is not None:
                 await self._accept(last)
                 self._begin_joined()
         except FrameError as error:
             self._begin_joined()  # what came before it is carried out
             await self._reply(jsonrpc.error(None, error.error_name, error.message))
+        finally:
+            self._splitter.clear()
+            self._begun.is_now(0)
 
     def _feed(self, data: bytes) -> bool:
         """Whether there was anything. No variable of :meth:`_read` holds it while that waits: a secret may be in it."""

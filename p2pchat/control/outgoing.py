@@ -43,6 +43,12 @@ class Outgoing:
         self._lost = False
         self._filled = trio.Event()
         self._written = trio.Event()
+        self._written_s = trio.current_time()
+
+    @property
+    def empty_since(self) -> float | None:
+        """Since when nothing waits, on trio's clock; None while something does."""
+        return None if self._waiting_bytes else self._written_s
 
     async def put(self, frame: bytes) -> None:
         """Add a frame; returns at once while there is room.
@@ -69,6 +75,7 @@ class Outgoing:
                 self._filled = trio.Event()
                 frames, self._frames = self._frames, []
                 await self._write(b"".join(frames))
+                self._written_s = trio.current_time()
         except (OSError, trio.TooSlowError):
             # a client that is gone or stuck is not an error of the node: its connection ends, and that is all
             self._lost = True

@@ -3,7 +3,8 @@
 Rules:
 
 - The kernel says who a client is (SO_PEERCRED). Another user's is closed without a reply; root's is served.
-- At most ``CONNECTIONS`` are served at once; one more is told RATE_LIMITED and closed.
+- So many are served at once as there are places (:mod:`p2pchat.control.places`): whoever wants nothing makes room for
+  whoever comes. Who has to go, or finds no room, is told RATE_LIMITED and closed.
 - Nothing that happens on one connection ends another, or the server.
 
 Source: docs/CONTROL-API.md, "Transport".
@@ -22,14 +23,15 @@ from typing import Final
 import trio
 
 from p2pchat.api.codec import JSON_LINES
+from p2pchat.base import limits
 from p2pchat.control import jsonrpc
 from p2pchat.control.channel import Channel, Connection, Dispatch, Joint
+from p2pchat.control.places import Places, Unfinished
 from p2pchat.control.socket_file import claim, inode, release
 from p2pchat.services.defects import report_defect
 
 __all__ = ["Connection", "Dispatch", "Server"]
 
-CONNECTIONS: Final = 256
 DRAIN_S: Final = 2.0
 
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -43,16 +45,25 @@ class Server:
         joint: carries out several, where it can.
         path: where the socket lies.
         given: the socket that listens there already, and stays when this ends: systemd's.
+        places: how many clients are served at once.
     """
 
     def __init__(
-        self, dispatch: Dispatch, *, path: Path, joint: Joint | None = None, given: socket.socket | None = None
+        self,
+        dispatch: Dispatch,
+        *,
+        path: Path,
+        joint: Joint | None = None,
+        given: socket.socket | None = None,
+        places: int = limits.CONTROL_CONNECTIONS,
     ) -> None:
         self._dispatch = dispatch
         self._joint = joint
         self._path = path
         self._given = given
         self._channels: set[Channel] = set()
+        self._places = Places(places)
+        self._unfinished = Unfinished()
         self._accepting = trio.CancelScope()
         self._emptied = trio.Event()
         self._withdraw: Callable[[], None] = _nothing
@@ -98,18 +109,19 @@ class Server:
             await trio.aclose_forcefully(stream)
 
     async def _serve_own(self, stream: trio.SocketStream) -> None:
-        if len(self._channels) >= CONNECTIONS:
-            refusal = jsonrpc.error(None, "RATE_LIMITED", f"At most {CONNECTIONS} connections are served at once.")
+        channel = Channel(stream, self._dispatch, self._joint, self._unfinished)
+        if not await self._places.take(channel, trio.current_time()):
+            why = f"At most {self._places.most} connections are served at once, and all of them are busy."
             with trio.move_on_after(DRAIN_S):
-                await stream.send_all(JSON_LINES.frame(JSON_LINES.encode(refusal)))
+                await stream.send_all(JSON_LINES.frame(JSON_LINES.encode(jsonrpc.error(None, "RATE_LIMITED", why))))
             return
-        channel = Channel(stream, self._dispatch, self._joint)
         self._channels.add(channel)
         try:
             await channel.run()
         except Exception as error:  # a defect in one connection must not end the daemon
             report_defect(error)
         finally:
+            self._places.leave(channel)
             self._channels.discard(channel)
             if not self._channels:
                 self._emptied.set()

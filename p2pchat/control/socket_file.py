@@ -24,7 +24,7 @@ from typing import Final
 from p2pchat.api.paths import checked_socket, private_directory
 from p2pchat.base.errors import StoreError, UsageError
 
-_BACKLOG: Final = 128
+_BACKLOG: Final = 4_096  # where it is full a client gives up: some thousands may come while the loop is busy
 
 
 def claim(path: Path) -> socket.socket:
@@ -40,8 +40,8 @@ def claim(path: Path) -> socket.socket:
         _clear(path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            os.fchmod(listener.fileno(), 0o600)  # which the file gets with its name: chmod would come after it
             listener.bind(os.fspath(path))
-            path.chmod(0o600)
             listener.listen(_BACKLOG)
         except OSError as error:
             listener.close()

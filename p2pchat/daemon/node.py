@@ -32,11 +32,13 @@ from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import InternalError, P2PChatError, UsageError, WrongPassphrase
 from p2pchat.control.dispatch import Dispatch, Methods
 from p2pchat.control.locked import locked
+from p2pchat.control.places import places_of
 from p2pchat.control.server import Server
 from p2pchat.core.access import Mode
 from p2pchat.core.events import EventKind
 from p2pchat.daemon import logs, reaper, watchdog
 from p2pchat.daemon import profile as profiles
+from p2pchat.daemon.descriptors import raise_open_files
 from p2pchat.daemon.profile import Handover
 from p2pchat.daemon.scrub import overwrite_freed_chunks, overwrite_freed_objects
 from p2pchat.daemon.system import SystemEntropy, sd_notify, stop_on_signal
@@ -127,7 +129,7 @@ def run(start: Start, key: Handover | None) -> None:
 
 async def serve(start: Start, key: Handover | None) -> None:
     """:func:`run`, within trio; errors may come in groups."""
-    stop = trio.Event()
+    stop, places = trio.Event(), places_of(raise_open_files())
     async with trio.open_nursery() as nursery:
         await nursery.start(stop_on_signal, stop)
         if os.getpid() == reaper.FIRST_PROCESS:
@@ -137,7 +139,7 @@ async def serve(start: Start, key: Handover | None) -> None:
             await node.open(key)
         files = Files(start.paths.data_dir, start.paths.config_file)
         dispatch = Dispatch(node, node.methods, start.paths.profile, node.started, stop, files, node.configuration)
-        server = Server(dispatch, path=start.socket, joint=dispatch, given=start.given)
+        server = Server(dispatch, path=start.socket, joint=dispatch, given=start.given, places=places)
         async with trio.open_nursery() as serving:
             await serving.start(server.serve)
             log.info("node.ready", version=p2pchat.__version__)

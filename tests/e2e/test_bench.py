@@ -12,6 +12,7 @@ import pytest
 
 from bench import book, history
 from bench.basics import METRICS as BASICS
+from bench.control import METRICS as CONTROL
 from bench.delivery import METRICS as DELIVERY
 from bench.discovery import METRICS as DISCOVERY
 from bench.mailbox import METRICS as MAILBOX
@@ -41,6 +42,7 @@ def is_measured(name: str, numbers: dict[str, list[float]]) -> bool:
     ("what", "metrics"),
     [
         ("basics", BASICS),
+        ("control", CONTROL),
         ("delivery", DELIVERY),
         ("discovery", DISCOVERY),
         ("mailbox", MAILBOX),

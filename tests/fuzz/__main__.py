@@ -3,6 +3,7 @@
 scripts/fuzz                              every target, 10^5 inputs each
 scripts/fuzz --target kad --count 1000    one of them, shorter
 scripts/fuzz --target kad --seed 7 --start 4321 --count 1    one input again
+scripts/fuzz requests --count 1000000     requests for the server and the methods in one process
 scripts/fuzz decoders --help              junk for decoders instead, guided by coverage
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 import trio
 
 from p2pchat.net.quiet import quiet_library_logs
+from tests.fuzz import requests
 from tests.fuzz.campaign import TARGETS, Report, run
 from tests.fuzz.daemon import pair
 from tests.fuzz.decoders import __main__ as decoders
@@ -29,6 +31,8 @@ def main() -> int:
     """The entry point; the exit status."""
     if sys.argv[1:2] == ["decoders"]:
         return decoders.main(sys.argv[2:])
+    if sys.argv[1:2] == ["requests"]:
+        return requests.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--target", action="append", choices=list(TARGETS), help="default: all, one after the other")
     parser.add_argument("--count", type=int, default=100_000, help="inputs for each target (default: 100000)")

@@ -94,7 +94,8 @@ def _may_be_damaged(body: bytes) -> bool:
     return not any(method.encode() in body for method in _LASTING)
 
 
-def _tree(chance: Random) -> Tree:
+def any_tree(chance: Random) -> Tree:
+    """A request, right or wrong, several, or something else."""
     kind = chance.randrange(20)
     request = _request(chance)
     if kind < 10:
@@ -110,7 +111,8 @@ def _tree(chance: Random) -> Tree:
     return scalar(chance) if kind == 17 else request
 
 
-def _as_json(tree: Tree) -> bytes:
+def as_json(tree: Tree) -> bytes:
+    """As a client would write it."""
     return json.dumps(_without_bytes(tree)).encode()
 
 
@@ -135,8 +137,8 @@ def json_input(chance: Random) -> bytes:
         return b"[" + b" " * chance.choice(((1 << 24) - 3, 1 << 24)) + b"]\n"
     if kind == 3:
         return chance.choice((b'{"id":1e999}', b'"\\ud800"', b'{"$b64":"?"}', b"\xef\xbb\xbf{}", b"1" * 5_000)) + b"\n"
-    tree = _tree(chance)
-    body = _as_json(tree)
+    tree = any_tree(chance)
+    body = as_json(tree)
     if 4 <= kind < 7 and _may_be_damaged(body):
         return b" " + damaged(chance, body) + b"\n"
     return body.replace(b"\\u", b"\\ud8") + b"\n" if kind == 7 else body + b"\n"
@@ -149,11 +151,11 @@ def msgpack_input(chance: Random) -> tuple[bytes, bool]:
         return b"\0" + sized(chance, 4_096), False
     if kind == 1:
         return chance.choice((b"\0\xff\xff\xff", b"\x01\0\0\0", b"\xff\xff\xff\xff")) + sized(chance, 512), False
-    body = abyss(chance) if kind == 2 else packed(chance, _tree(chance))
+    body = abyss(chance) if kind == 2 else packed(chance, any_tree(chance))
     if 3 <= kind < 6 and _may_be_damaged(body):
         body = damaged(chance, body)
     if kind == 6:
-        body = packed(chance, _tree(chance), loose=0.2)
+        body = packed(chance, any_tree(chance), loose=0.2)
     framed = len(body).to_bytes(4, "big") + body
     if kind == 7 and _may_be_damaged(body):
         return b"\0" + damaged(chance, framed), False

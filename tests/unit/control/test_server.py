@@ -369,19 +369,6 @@ async def test_the_kernel_is_asked_who_the_client_is(server: Server, path: Path)
         assert server_module._uid_of(trio.socket.from_stdlib_socket(left)) == os.getuid()
 
 
-async def test_one_connection_too_many_is_told(
-    server: Server, path: Path, monkeypatch: pytest.MonkeyPatch, node: FakeNode
-) -> None:
-    monkeypatch.setattr(server_module, "CONNECTIONS", 1)
-    first = await connect(path)
-    assert "result" in await first.call("echo")
-    second = await connect(path)
-    assert error_of(await second.receive()) == ("RATE_LIMITED", 1032)
-    assert await second.ended()
-    await first.stream.aclose()
-    await second.stream.aclose()
-
-
 async def test_a_live_socket_is_not_taken(server: Server, path: Path, node: FakeNode) -> None:
     with pytest.raises(UsageError) as caught:
         await Server(node.dispatch, path=path).serve()
