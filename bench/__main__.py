@@ -1,6 +1,5 @@
-"""Measure this machine: ``scripts/bench WHAT``: basics, control, crypto, delivery, discovery, history, import, mailbox,
-retention, websocket,
-each with ``[--runs N] [--json FILE] [--quick]``.
+"""Measure this machine: ``scripts/bench WHAT [--runs N] [--json FILE] [--quick]``; WHAT is basics, control, crypto,
+delivery, discovery, history, import, mailbox, retention or websocket.
 
 ``scripts/bench simulation [--walks N] [--quick]`` needs no quiet machine: its figures are the same everywhere.
 

@@ -113,7 +113,8 @@ def test_in_a_runtime_directory_that_everybody_may_write_there_is_one_of_our_own
         os.umask(before)
 
 
-def test_without_a_runtime_directory_the_socket_lies_beside_the_data(tmp_path: Path) -> None:
+def test_no_runtime_dir(tmp_path: Path) -> None:
+    """The socket lies beside the data then. A longer name would make a path that is too long."""
     place = ProfilePaths(environ={"HOME": str(tmp_path)}).socket
     with claim(place), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(place))
