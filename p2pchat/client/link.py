@@ -76,6 +76,7 @@ class Pipe:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.protocol = Protocol()
+        self.refusal: ApiError | None = None  # what the other end has said before it closed it, if it has
 
     async def read(self, *, due: bool) -> Message:
         """The next message; see :meth:`Stream.receive`.
@@ -86,6 +87,24 @@ class Pipe:
         while (message := self.protocol.next_message()) is None:
             self.protocol.feed(await self.stream.receive(due=due))
         return message
+
+    async def send(self, data: bytes) -> int:
+        """Send a beginning of ``data``; how many bytes. Not while another task reads.
+
+        Raises:
+            NoDaemon: the other end has closed it.
+            ApiError: it has said why before.
+        """
+        try:
+            return await self.stream.send(data)
+        except NoDaemon:
+            while True:  # what waits to be read is the last that comes
+                match await self.read(due=True):
+                    case Unasked() as unasked:
+                        self.refusal = unasked.error
+                        raise self.refusal from None
+                    case _:
+                        pass
 
 
 class _Call:
@@ -153,9 +172,10 @@ class Exchange:
         self._is_sending = True
         try:
             while self._outgoing:
-                del self._outgoing[: await self._pipe.stream.send(bytes(self._outgoing[:SEND_BYTES]))]
+                sends = self._pipe.send if self._reader is None else self._pipe.stream.send
+                del self._outgoing[: await sends(bytes(self._outgoing[:SEND_BYTES]))]
         except BaseException as error:
-            if isinstance(error, NoDaemon):
+            if isinstance(error, ApiError) and (isinstance(error, NoDaemon) or error is self._pipe.refusal):
                 self._lose(error)
             elif bytes(self._outgoing) == line:  # nothing was sent, and nothing is another's
                 self._outgoing.clear()
@@ -232,7 +252,7 @@ class Subscription:
         """
         number, line = self._pipe.protocol.request("events.subscribe", params)
         while line:
-            line = line[await self._pipe.stream.send(line) :]
+            line = line[await self._pipe.send(line) :]
         while True:
             match await self._pipe.read(due=True):
                 case Reply() as reply if reply.number == number:
