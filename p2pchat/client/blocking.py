@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
 
 from p2pchat.api.errors import ApiError, NoDaemon
 from p2pchat.client.caller import Caller, Stream, chance
-from p2pchat.client.connecting import SocketPath, connected, is_over, path_of
+from p2pchat.client.connecting import SocketPath, connected, is_over, path_of, send_now
 from p2pchat.client.following import Following, Pauses, Since
 from p2pchat.client.link import READ_BYTES
 from p2pchat.client.protocol import LOST, Event
@@ -287,6 +287,9 @@ class _Connection:
             raise ApiError("TIMEOUT", f"The daemon took nothing for {timeout_s:g} seconds.") from None
         except OSError:
             raise NoDaemon(LOST) from None
+
+    def send_now(self, data: bytes) -> int:
+        return send_now(self._socket, data)
 
     async def receive(self, *, due: bool) -> bytes:
         timeout_s = self._runtime.timeout_s if due else self._runtime.left_s()

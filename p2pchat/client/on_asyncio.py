@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from p2pchat.api.errors import NoDaemon
 from p2pchat.client.awaited import AwaitedClient
-from p2pchat.client.connecting import SocketPath, connected, is_over, path_of
+from p2pchat.client.connecting import SocketPath, connected, is_over, path_of, send_now
 from p2pchat.client.link import READ_BYTES
 from p2pchat.client.protocol import LOST
 
@@ -88,6 +88,9 @@ class _AsyncioStream:
                 await self._ready(self._loop.add_writer, self._loop.remove_writer)
             except OSError:
                 raise NoDaemon(LOST) from None
+
+    def send_now(self, data: bytes) -> int:
+        return send_now(self._socket, data)
 
     async def receive(self, *, due: bool) -> bytes:  # noqa: ARG002  who waits too long is cancelled
         while True:
