@@ -27,7 +27,7 @@ _EXACT: Final = 1 << 40
 """Numbers beyond it are told as powers of two."""
 _KINDS: Final = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 _KEY: Final = "idempotency_key"
-_HEX: Final = "^[0-9a-f]+$"
+_HEX: Final = r"^[0-9a-f]+(?![\s\S])"
 
 
 def made(page: str) -> str:

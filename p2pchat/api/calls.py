@@ -32,7 +32,7 @@ Target = Annotated[
     str, Meta(min_length=1, max_length=256, description="a contact: its name, its number or the beginning of its id")
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
-HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9a-f]+$")]
+HexId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[0-9a-f]+(?![\s\S])")]
 Link = Annotated[str, Meta(min_length=1, max_length=4096)]
 Multiaddr = Annotated[str, Meta(min_length=1, max_length=1024)]
 Words = Annotated[str, Meta(min_length=1, max_length=256)]

@@ -11,7 +11,7 @@ from p2pchat.base.silent import Silent
 
 Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Start = Seq | Literal["now"]
-EventPattern = Annotated[str, Meta(max_length=64, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$")]
+EventPattern = Annotated[str, Meta(max_length=64, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))(?![\s\S])")]
 EventPatterns = Annotated[
     list[EventPattern],
     Meta(min_length=1, max_length=64, description="types of events; `message.*` fits a family, `*` everything"),

@@ -3,7 +3,8 @@
 Rules:
 
 - The program gets the event as one line of JSON on stdin. Exit status 0 means that the event is done; anything else has
-  it run again, after ``FIRST_S`` and then twice as long each time, up to ``LONGEST_S``. It need not read its stdin.
+  it run again, after ``FIRST_S`` and then twice as long each time, up to ``LONGEST_S``. It need not read its stdin,
+  which is a file in memory: a pipe could be kept full, and open, by what the program leaves running.
 - It is in a process group of its own: SIGINT, SIGTERM and SIGHUP reach it once, from here. It is waited for; if it
   succeeds, its event still counts as done. A second signal kills it.
 - What is waited for otherwise, an event, the daemon, the next attempt, ends at once.
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 import click
 
@@ -55,6 +56,8 @@ class Executing:
         self._child: subprocess.Popen[bytes] | None = None
         self._is_busy = False
         self._is_lost = False
+        self._is_starting = False
+        self._is_urgent = False
         self._ended_by: int | None = None
 
     def __enter__(self) -> Self:
@@ -101,20 +104,23 @@ class Executing:
     def _attempt(self, line: bytes) -> str | None:
         """What went wrong, in words."""
         try:
-            # what the user wrote is run: that is what it is for
-            self._child = subprocess.Popen(self._command, stdin=subprocess.PIPE, process_group=0)  # noqa: S603
+            with _file_of(line) as stdin:
+                self._is_starting = True
+                # what the user wrote is run: that is what it is for
+                self._child = subprocess.Popen(self._command, stdin=stdin, process_group=0)  # noqa: S603
         except OSError as error:
             return f"cannot be started ({error.strerror})"
+        finally:
+            self._is_starting = False
         with self._child as child:
             if self._ended_by is not None:  # while it was being started
-                self._pass_on(self._ended_by)
-            child.communicate(line)
+                self._pass_on(signal.SIGKILL if self._is_urgent else self._ended_by)
+            child.wait()
             self._child = None
         status = child.returncode
-        if status >= 0:
-            return f"exited with {status}" if status else None
-        known = {each.value: each.name for each in signal.Signals}
-        return f"was ended by {known.get(-status, f'signal {-status}')}"
+        if status < 0:
+            return f"was ended by {_name_of(-status)}"
+        return f"exited with {status}" if status else None
 
     def _sleep(self, seconds: float) -> None:
         self._is_busy = False
@@ -129,12 +135,31 @@ class Executing:
     def _caught(self, number: int, _: FrameType | None) -> None:
         is_first = self._ended_by is None
         self._ended_by = self._ended_by or number
+        self._is_urgent = not is_first
         if self._child is not None:
             self._pass_on(number if is_first else signal.SIGKILL)
-        elif not (self._is_busy and is_first) or self._is_lost:
+        elif not (self._is_starting or (self._is_busy and is_first)) or self._is_lost:
             raise _Ended
 
     def _pass_on(self, number: int) -> None:
         if self._child is not None and self._child.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._child.pid, number)
+
+
+def _file_of(line: bytes) -> BinaryIO:
+    """A file in memory, to be read from its beginning on."""
+    file = os.fdopen(os.memfd_create("event"), "w+b", buffering=0)
+    written = 0
+    while written < len(line):
+        written += file.write(line[written:])
+    file.seek(0)
+    return file
+
+
+def _name_of(number: int) -> str:
+    """A signal's name; the real-time ones have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

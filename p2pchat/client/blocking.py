@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
 
 from p2pchat.api.errors import ApiError, NoDaemon
 from p2pchat.client.caller import Caller, Stream, chance
-from p2pchat.client.connecting import SocketPath, connected, is_over, path_of
+from p2pchat.client.connecting import SocketPath, connected, is_over, path_of, send_now
 from p2pchat.client.following import Following, Pauses, Since
 from p2pchat.client.link import READ_BYTES
 from p2pchat.client.protocol import LOST, Event
@@ -140,6 +140,7 @@ class Client:
     def wait_closed(self, timeout_s: float) -> bool:
         """Whether the daemon closes the connection within ``timeout_s``."""
         before, self._runtime.timeout_s = self._runtime.timeout_s, timeout_s
+        self._runtime.asked()
         try:
             _done(self._caller.wait_closed())
         except ApiError:
@@ -238,6 +239,7 @@ class _Blocking:
 
     def __init__(self, sockets: _Sockets, timeout_s: float | None, until: float | None = None) -> None:
         self.timeout_s = timeout_s
+        self._asked = time.monotonic()
         self._sockets = sockets
         self._until = until
 
@@ -254,6 +256,23 @@ class _Blocking:
     async def sleep(self, seconds: float) -> None:
         left_s = self.left_s()
         self._sockets.sleep(seconds if left_s is None else min(seconds, left_s))
+
+    def asked(self) -> None:
+        """A reply is awaited from now on."""
+        self._asked = time.monotonic()
+
+    def due_s(self) -> float | None:
+        """Seconds until the reply is overdue.
+
+        Raises:
+            TimeoutError: it is.
+        """
+        if self.timeout_s is None:
+            return None
+        due_s = self._asked + self.timeout_s - time.monotonic()
+        if due_s <= 0:
+            raise TimeoutError
+        return due_s
 
     def left_s(self) -> float | None:
         """Seconds until ``until``.
@@ -277,26 +296,38 @@ class _Connection:
         self._sockets = sockets
         self._socket = sockets.connect()
         self._timeout_s: float | None = 0.0
+        self._has_asked = False
 
     async def send(self, data: bytes) -> int:
         timeout_s = self._runtime.timeout_s
         try:
             self._set_timeout(timeout_s)
-            return self._socket.send(data)
+            sent = self._socket.send(data)
         except TimeoutError:
             raise ApiError("TIMEOUT", f"The daemon took nothing for {timeout_s:g} seconds.") from None
         except OSError:
             raise NoDaemon(LOST) from None
+        self._runtime.asked()
+        self._has_asked = True
+        return sent
+
+    def send_now(self, data: bytes) -> int:
+        return send_now(self._socket, data)
 
     async def receive(self, *, due: bool) -> bytes:
-        timeout_s = self._runtime.timeout_s if due else self._runtime.left_s()
         try:
+            if due and self._has_asked:  # just now: there is all the time for it
+                timeout_s, self._has_asked = self._runtime.timeout_s, False
+            else:
+                timeout_s = self._runtime.due_s() if due else self._runtime.left_s()
             self._set_timeout(timeout_s)
             return self._socket.recv(READ_BYTES)
         except TimeoutError:
             if not due:
                 raise _TimeIsUp from None
-            raise ApiError("TIMEOUT", f"The daemon did not answer within {timeout_s:g} seconds.") from None
+            raise ApiError(
+                "TIMEOUT", f"The daemon did not answer within {self._runtime.timeout_s:g} seconds."
+            ) from None
         except OSError:
             raise NoDaemon(LOST) from None
 

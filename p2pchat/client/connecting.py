@@ -7,6 +7,7 @@ import select
 import socket
 
 from p2pchat.api.errors import ApiError, NoDaemon
+from p2pchat.client.protocol import LOST
 from p2pchat.client.whose import refuse_others
 
 SocketPath = str | os.PathLike[str]
@@ -47,6 +48,20 @@ def connected(path: str) -> socket.socket:
         connection.close()
         raise NoDaemon("No daemon answers on the socket; start one with: p2pchat daemon") from None
     return connection
+
+
+def send_now(connection: socket.socket, data: bytes) -> int:
+    """How many bytes of ``data`` could be sent without waiting.
+
+    Raises:
+        NoDaemon: the other end has closed it.
+    """
+    try:
+        return connection.send(data, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return 0
+    except OSError:
+        raise NoDaemon(LOST) from None
 
 
 def is_over(connection: socket.socket) -> bool:

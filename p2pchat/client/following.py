@@ -32,6 +32,7 @@ Since = int | Literal["now"]
 
 FIRST_S: Final = 0.1
 LONGEST_S: Final = 5.0
+LONGEST_ASKED_S: Final = 3600.0
 
 PASSING: Final = frozenset({"NO_DAEMON", "LOCKED", "RATE_LIMITED"})
 """Names of errors that pass by themselves: whoever asks again later is answered."""
@@ -54,11 +55,14 @@ class Pauses:
         self._next_s = FIRST_S
 
     def after(self, error: ApiError) -> float:
-        """Seconds until the next attempt; as many as ``error`` asks for, if it does."""
+        """Seconds until the next attempt; as many as ``error`` asks for, if it does, but no more than
+        ``LONGEST_ASKED_S``."""
         pause_s = self._next_s * (1 - self._chance() / 2)
         self._next_s = min(self._next_s * 2, LONGEST_S)
         asked_ms = error.data.get("retry_after_ms")
-        return max(pause_s, asked_ms / 1000) if isinstance(asked_ms, int) else pause_s
+        if not isinstance(asked_ms, int) or asked_ms < 0:
+            return pause_s
+        return max(pause_s, min(asked_ms, LONGEST_ASKED_S * 1000) / 1000)
 
 
 class Following:

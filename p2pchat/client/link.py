@@ -5,8 +5,8 @@ Rules:
 
 - Calls share one connection. Any number may wait for their replies: one of them reads, for all; when it leaves, another
   one does. So there is no task in the background, and an error is raised where somebody asked.
-- Of what was asked together, one sends for all. When that one is cancelled before all is sent, the connection is over,
-  unless nothing was sent and nothing was another's.
+- Of what was asked together, one sends for all. When that one is cancelled, what it asked is left out if nothing of it
+  was sent, and the rest is sent at once; where that cannot be, for the daemon is behind, the connection is over.
 - A connection that was lost fails those who wait on it, and no others: the next call makes a new one.
 - A subscription has a connection of its own, and is read when an event is asked for: what nobody asks for waits in the
   daemon's log and not here.
@@ -40,6 +40,10 @@ class Stream(Interface):
 
     async def send(self, data: bytes) -> int:
         """Send a beginning of ``data``; how many bytes. Who is cancelled has sent nothing."""
+        ...
+
+    def send_now(self, data: bytes) -> int:
+        """As :meth:`send`, without waiting: none where that would have to be."""
         ...
 
     async def receive(self, *, due: bool) -> bytes:
@@ -169,21 +173,32 @@ class Exchange:
         self._outgoing += line
         if self._is_sending:
             return  # whoever does it sends this, too
-        self._is_sending = True
+        self._is_sending, has_begun = True, False
         try:
             while self._outgoing:
                 sends = self._pipe.send if self._reader is None else self._pipe.stream.send
                 del self._outgoing[: await sends(bytes(self._outgoing[:SEND_BYTES]))]
+                has_begun = True
         except BaseException as error:
             if isinstance(error, ApiError) and (isinstance(error, NoDaemon) or error is self._pipe.refusal):
                 self._lose(error)
-            elif bytes(self._outgoing) == line:  # nothing was sent, and nothing is another's
-                self._outgoing.clear()
-            else:
-                self._lose(NoDaemon(LOST))
+                raise
+            if not has_begun:
+                del self._outgoing[: len(line)]
+            self._send_now()
             raise
         finally:
             self._is_sending = False
+
+    def _send_now(self) -> None:
+        """What others have asked meanwhile, or the rest of what has begun."""
+        try:
+            while self._outgoing and (sent := self._pipe.stream.send_now(bytes(self._outgoing[:SEND_BYTES]))):
+                del self._outgoing[:sent]
+        except NoDaemon as error:
+            self._lose(error)
+        if self._outgoing:
+            self._lose(NoDaemon(LOST))
 
     async def _read_or_wait(self, mine: _Call) -> None:
         if self._reader is None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from p2pchat.api.errors import NoDaemon
 from p2pchat.client.awaited import AwaitedClient
-from p2pchat.client.connecting import SocketPath, connected, is_over, path_of
+from p2pchat.client.connecting import SocketPath, connected, is_over, path_of, send_now
 from p2pchat.client.link import READ_BYTES
 from p2pchat.client.protocol import LOST
 
@@ -79,6 +79,7 @@ class _AsyncioStream:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[asyncio.Future[None], Callable[[int], bool]] = {}
         self._closed = closed
+        self._has_waited = True
 
     async def send(self, data: bytes) -> int:
         while True:
@@ -89,12 +90,19 @@ class _AsyncioStream:
             except OSError:
                 raise NoDaemon(LOST) from None
 
+    def send_now(self, data: bytes) -> int:
+        return send_now(self._socket, data)
+
     async def receive(self, *, due: bool) -> bytes:  # noqa: ARG002  who waits too long is cancelled
+        if not self._has_waited:  # whoever sends without end must not keep other tasks, and deadlines, waiting
+            await asyncio.sleep(0)
+        self._has_waited = False
         while True:
             try:
                 return self._socket.recv(READ_BYTES)
             except BlockingIOError:
                 await self._ready(self._loop.add_reader, self._loop.remove_reader)
+                self._has_waited = True
             except OSError:
                 raise NoDaemon(LOST) from None
 

@@ -17,7 +17,7 @@ import trio
 
 from p2pchat.api.errors import NoDaemon
 from p2pchat.client.awaited import AwaitedClient
-from p2pchat.client.connecting import SocketPath, connected, is_over, path_of
+from p2pchat.client.connecting import SocketPath, connected, is_over, path_of, send_now
 from p2pchat.client.link import READ_BYTES
 from p2pchat.client.protocol import LOST
 
@@ -78,6 +78,9 @@ class _TrioStream:
             return await self._socket.send(data)
         except (OSError, trio.ClosedResourceError):
             raise NoDaemon(LOST) from None
+
+    def send_now(self, data: bytes) -> int:
+        return send_now(self._plain, data)
 
     async def receive(self, *, due: bool) -> bytes:  # noqa: ARG002  who waits too long is cancelled
         try:

@@ -5,9 +5,13 @@ Both look the same to whoever reads. The kernel tells them apart: a Unix socket 
 
 from __future__ import annotations
 
-import select
+from select import epoll
+from typing import Final
 
 import trio
+
+_AGAIN_S: Final = 5.0
+"""Until it is tried again to look, where the process has no descriptor left for that."""
 
 
 async def client_gone(connected: trio.socket.SocketType) -> None:
@@ -16,6 +20,15 @@ async def client_gone(connected: trio.socket.SocketType) -> None:
     Concurrency: it waits on an epoll of its own, where nothing but hanging up wakes it: trio would wake it for the end
     of the other half again and again.
     """
-    with select.epoll() as hung_up:
+    while (hung_up := _epoll()) is None:  # noqa: ASYNC110  nobody tells that there are descriptors again
+        await trio.sleep(_AGAIN_S)
+    with hung_up:
         hung_up.register(connected.fileno(), 0)  # a hang-up is told whatever is asked for
         await trio.lowlevel.wait_readable(hung_up.fileno())
+
+
+def _epoll() -> epoll | None:
+    try:
+        return epoll()
+    except OSError:  # who is there must not be cut off for that
+        return None

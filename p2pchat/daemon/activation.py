@@ -29,6 +29,9 @@ _FIRST: Final = 3
 _MOST: Final = 64
 """Descriptors that a unit may hand over, far beyond the one that it should; the number comes from the environment."""
 
+_DIGITS: Final = 9
+"""Of a number that is looked at."""
+
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
@@ -46,7 +49,7 @@ def handed_over(path: Path, environ: MutableMapping[str, str] | None = None) -> 
     """
     environment = os.environ if environ is None else environ
     owner, count, names = (environment.pop(variable, "") for variable in _VARIABLES)
-    if owner != str(os.getpid()) or not count.isdecimal() or not 0 < int(count) <= _MOST:
+    if owner != str(os.getpid()) or not count.isdecimal() or len(count) > _DIGITS or not 0 < int(count) <= _MOST:
         return None
     descriptors = range(_FIRST, _FIRST + int(count))
     chosen = _chosen(descriptors, names.split(":"))
@@ -56,7 +59,10 @@ def handed_over(path: Path, environ: MutableMapping[str, str] | None = None) -> 
                 os.close(descriptor)
     if chosen is None:
         raise _refused(f"has made {count} sockets, and none alone is named {NAME} (FileDescriptorName={NAME})")
-    os.set_inheritable(chosen, False)
+    try:
+        os.set_inheritable(chosen, False)
+    except OSError:
+        raise _refused("has handed over nothing: the descriptor is closed") from None
     return _checked(chosen, path)
 
 

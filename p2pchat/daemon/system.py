@@ -20,6 +20,8 @@ from p2pchat.base.errors import StoreError, UsageError
 from p2pchat.core.crypto import kem_encapsulate
 
 _LOCK_TRIES_S: Final = 0.05
+_NOTICE_S: Final = 0.5
+"""How long a notice may keep the node waiting: a systemd that hangs must not hang it."""
 
 log = structlog.get_logger()
 
@@ -83,6 +85,7 @@ def sd_notify(message: str) -> None:
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notices:
+        notices.settimeout(_NOTICE_S)
         try:
             notices.connect("\0" + address[1:] if address[0] == "@" else address)
             notices.send(message.encode())

@@ -6,6 +6,8 @@ The settings are in :mod:`p2pchat.services.config_keys`; what changes them while
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +28,7 @@ Source = Literal["default", "file", "environment", "flag"]
 _NOT_TAKEN: Final = ("P2PCHAT_PROXY", "P2PCHAT_NET_PROXY")  # whoever sets it counts on a proxy
 _CREDENTIALS_END: Final = "@"  # in the address of a proxy
 _FILE: Final = "The configuration file"
+_MOST: Final = 1 << 20  # characters, far beyond all settings: a link may lead to what has no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,15 @@ def read(path: Path) -> str:
         UsageError: it cannot be read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return file.read()
+        # a pipe that nobody writes into would keep the whole daemon waiting
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8", newline="") as file:
+            kind = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(kind) and not stat.S_ISCHR(kind):  # whoever wants none may link it to /dev/null
+                raise UsageError(f"{_FILE} {path} is no file that can be read.")
+            text = file.read(_MOST + 1)
+            if len(text) > _MOST:
+                raise UsageError(f"{_FILE} {path} is longer than {_MOST} characters.", name="TOO_LARGE")
+            return text
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

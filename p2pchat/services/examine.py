@@ -164,8 +164,16 @@ def clock(files: Files, now_s: float) -> Finding:
 
 
 def _own(files: Files) -> Iterable[Path]:
-    inside = sorted(files.folder.iterdir()) if os.access(files.folder, os.R_OK | os.X_OK) else []
-    return (files.folder, *inside, files.settings)
+    return (files.folder, *_inside(files.folder), files.settings)
+
+
+def _inside(folder: Path) -> list[Path]:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return []
+    try:
+        return sorted(folder.iterdir())
+    except OSError:  # no descriptor is left, say: the disk's finding has the reason
+        return []
 
 
 def _forbidden(files: Files, path: Path) -> int:

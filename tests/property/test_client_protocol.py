@@ -169,10 +169,12 @@ def test_a_reader_that_is_cut_off_at_any_moment_hears_everything_once(seed: int)
 
 
 def test_pauses_grow_differ_and_begin_anew() -> None:
-    chances = iter([0.0, 1.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    chances = iter([0.0, 1.0, 0.0, 0.5] + [0.0] * 9)
     pauses = Pauses(lambda: next(chances))
     lost = NoDaemon("lost")
     assert [round(pauses.after(lost), 3) for _ in range(8)] == [0.1, 0.1, 0.4, 0.6, 1.6, 3.2, 5.0, 5.0]
     pauses.begin_anew()
     assert pauses.after(lost) == 0.1
     assert pauses.after(ApiError("RATE_LIMITED", "Slower.", {"retry_after_ms": 9000})) == 9
+    for said, pause_s in ((10**400, 3600), (-1, 0.8), ("soon", 1.6)):  # none of which a daemon says
+        assert pauses.after(ApiError("RATE_LIMITED", "Slower.", {"retry_after_ms": said})) == pause_s

@@ -267,6 +267,12 @@ def test_no_object_holds_bytes(struct: type[msgspec.Struct]) -> None:
             {"since": 0, "types": ["*", "Message"]},
             "types: must be event types: such as message.sent, message.* or *",
         ),
+        (
+            "events.fetch",
+            {"since": 0, "types": ["message.received\n"]},
+            "types: must be event types: such as message.sent, message.* or *",
+        ),
+        ("message.explain", {"id": "0a\n"}, "id: must be lower-case hex"),
         ("backup.verify", {"path": "/a\0b", "passphrase": "x"}, "path: must not hold a NUL"),
         (
             "events.fetch",

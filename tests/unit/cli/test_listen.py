@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -187,6 +188,28 @@ def test_a_program_that_does_not_read_is_no_failure(daemon: EventDaemon, cli: Cl
     assert daemon.acks == [("c", 1)]
 
 
+def test_what_a_program_leaves_running_keeps_nothing_waiting(daemon: EventDaemon, cli: Cli, tmp_path: Path) -> None:
+    daemon.receive("x" * 1_000_000)
+    program = script(tmp_path, "exec 3<&0; sleep 60 <&3 >/dev/null 2>&1 & echo $! > left")
+    end_after(daemon, "events.ack", 1)
+    try:
+        assert cli("listen", "--exec", program, "--consumer", "c", "--since", "0").status == 65
+    finally:
+        os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
+    assert daemon.acks == [("c", 1)]
+
+
+def test_a_program_that_a_signal_without_a_name_ended_is_run_again(
+    daemon: EventDaemon, cli: Cli, tmp_path: Path
+) -> None:
+    daemon.receive("one")
+    program = script(tmp_path, "[ -e again ] || { touch again; kill -40 $$; }")
+    end_after(daemon, "events.ack", 1)
+    outcome = cli("listen", "--exec", program, "--consumer", "c", "--since", "0")
+    assert outcome.err.startswith(f"{program} was ended by signal 40; it is run again in 0.01 s.\n")
+    assert daemon.acks == [("c", 1)]
+
+
 def test_a_failure_is_repeated_until_it_is_none(daemon: EventDaemon, cli: Cli, tmp_path: Path) -> None:
     daemon.receive("one")
     daemon.receive("two")
@@ -285,7 +308,7 @@ def test_a_signal_reaches_the_program_and_waits_for_it(
         f"""exec 2>/dev/null  # a shell may tell of the sleep that the signal ended
         trap 'echo told; ended=1' INT TERM
         echo began
-        while [ -z "$ended" ]; do sleep 0.01; done
+        while [ -z "$ended" ]; do :; done
         exit {0 if succeeds else 1}""",
     )
     listening = Listening("--exec", program, "--consumer", "c", "--since", "0")
@@ -298,13 +321,36 @@ def test_a_signal_reaches_the_program_and_waits_for_it(
 
 def test_a_second_signal_kills_the_program(daemon: EventDaemon, tmp_path: Path) -> None:
     daemon.receive("one")
-    program = script(tmp_path, "exec 2>/dev/null; trap 'echo told' TERM; echo began; while true; do sleep 0.01; done")
+    program = script(tmp_path, "trap 'echo told' TERM; echo began; while true; do :; done")
     listening = Listening("--exec", program, "--consumer", "c", "--since", "0")
     assert listening.line() == b"began\n"
     for said in (b"told\n", b""):
         listening.process.send_signal(signal.SIGTERM)
         assert listening.line() == said
     assert listening.end() == (-signal.SIGTERM, b"")
+    assert daemon.acks == []
+
+
+def test_signals_while_a_program_is_started_leave_none_behind(
+    daemon: EventDaemon, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.receive("one")
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen.__init__
+
+    def interrupted(child: subprocess.Popen[bytes], command: list[str], **options: Any) -> None:  # noqa: ANN401
+        start(child, command, **options)
+        started.append(child)
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", interrupted)
+    assert cli("listen", "--exec", "sleep 60", "--consumer", "c", "--since", "0").status == 130
+    try:
+        assert [child.returncode for child in started] == [-signal.SIGKILL]
+    finally:
+        for child in started:
+            child.kill()
     assert daemon.acks == []
 
 

@@ -98,6 +98,22 @@ async def test_a_call_in_a_scope_that_is_over_harms_no_other(daemon: EventDaemon
     assert "never" not in daemon.asked
 
 
+async def test_who_sends_for_all_and_leaves_takes_nobody_along(daemon: EventDaemon) -> None:
+    async with TrioClient(daemon.path) as client, trio.open_nursery() as nursery:
+        replies: list[object] = []
+
+        async def ask() -> None:
+            replies.append(await client.call("any"))
+
+        with trio.CancelScope() as scope:
+            for _ in range(3):
+                nursery.start_soon(ask)
+            scope.cancel()  # when it has asked, and before anything was sent
+            await client.call("never")
+    assert replies == [{"echo": {}}] * 3
+    assert "never" not in daemon.asked
+
+
 async def test_a_request_that_was_left_half_sent_ends_the_connection_alone(daemon: EventDaemon) -> None:
     blocked = trio.lowlevel.current_trio_token()
     sent = trio.Event()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from p2pchat.api.errors import ApiError, NoDaemon
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.base.errors import UsageError
 from p2pchat.client.blocking import Client
+from p2pchat.client.on_asyncio import AsyncioClient
 from tests.event_daemon import running
 from tests.fake_api import FakeApi, Served, served
 
@@ -148,6 +151,42 @@ def test_a_daemon_that_does_not_answer_is_a_timeout(tmp_path: Path) -> None:
             with pytest.raises(ApiError) as caught:
                 client.call("message.send", to="Bob", text="x" * 10_000_000)
             assert caught.value.error_name == "TIMEOUT"
+
+
+@pytest.fixture
+def talker(tmp_path: Path) -> Iterator[Path]:
+    """A server that answers nothing, and tells what nobody has asked: 100,000 times, unless its client leaves."""
+    path = tmp_path / "talker.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def talk() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(1)
+                for _ in range(1000):
+                    connection.sendall(b'{"jsonrpc":"2.0","method":"news","params":{}}\n{"id":99,"result":{}}\n' * 50)
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+        yield path
+        talking.join()
+
+
+def test_a_daemon_that_says_anything_but_the_answer_is_a_timeout(talker: Path) -> None:
+    with Client(talker, timeout_s=0.01) as client, pytest.raises(ApiError) as caught:
+        client.call("node.hello")
+    assert caught.value.error_name == "TIMEOUT"
+
+
+def test_a_daemon_that_talks_without_end_keeps_no_other_task_waiting(talker: Path) -> None:
+    async def main() -> None:
+        async with AsyncioClient(talker) as client, asyncio.timeout(0.01):
+            await client.call("node.hello")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
 
 
 def test_a_subscription_that_ends_during_a_call_is_told_to_its_reader(tmp_path: Path) -> None:

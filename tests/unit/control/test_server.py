@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from p2pchat.base.errors import UsageError
-from p2pchat.control import channel, outgoing
+from p2pchat.control import channel, gone, outgoing
 from p2pchat.control import server as server_module
 from p2pchat.control.server import Server
 from tests.unit.control.fake_node import FakeNode, JsonClient, connect, request
@@ -324,6 +325,26 @@ async def test_what_waits_for_a_client_that_only_listens_is_waited_for(
     await client.send(request("wait", 1, n=1))
     await client.stream.send_eof()
     await trio.sleep(86_400)
+    node.open(1)
+    assert (await client.receive())["id"] == 1
+    assert await client.ended()
+
+
+async def test_who_only_listens_is_served_where_there_is_no_descriptor_to_look_after_them(
+    client: JsonClient, node: FakeNode, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def none_left() -> None:
+        asked.append(trio.current_time())
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as short:
+        short.setattr(gone, "epoll", none_left)
+        await client.send(request("wait", 1, n=1))
+        await client.stream.send_eof()
+        await trio.sleep(60)
+        assert len(asked) > 1
     node.open(1)
     assert (await client.receive())["id"] == 1
     assert await client.ended()

@@ -89,7 +89,8 @@ def test_of_several_the_one_of_that_name_is_taken_and_the_others_closed(
 
 
 @pytest.mark.parametrize(
-    "change", [{"LISTEN_PID": "1"}, {"LISTEN_FDS": "0"}, {"LISTEN_FDS": "x"}, {"LISTEN_FDS": "65"}]
+    "change",
+    [{"LISTEN_PID": "1"}, {"LISTEN_FDS": "0"}, {"LISTEN_FDS": "x"}, {"LISTEN_FDS": "65"}, {"LISTEN_FDS": "1" * 5000}],
 )
 def test_what_is_meant_for_another_process_is_left_alone(
     manager: Manager, listener: socket.socket, path: Path, change: dict[str, str]
@@ -143,6 +144,14 @@ def test_what_is_no_control_socket_is_refused(
         other.close()
         for end in pipe:
             os.close(end)
+
+
+def test_a_descriptor_that_is_closed_is_refused(manager: Manager, listener: socket.socket, path: Path) -> None:
+    environment = manager.environment(listener.fileno())
+    os.close(manager.given[0])
+    with pytest.raises(UsageError) as refused:
+        handed_over(path, environment)
+    assert "the descriptor is closed" in refused.value.message
 
 
 def test_a_directory_that_others_may_write_is_refused(manager: Manager, listener: socket.socket, path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -15,7 +16,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.base.errors import StoreError
-from p2pchat.daemon import watchdog
+from p2pchat.daemon import system, watchdog
 from p2pchat.daemon.unlocked import Unlocked
 from p2pchat.services.context import Context
 from p2pchat.store.db import Database, Tx
@@ -90,6 +91,26 @@ async def test_nobody_is_told_where_nobody_asks(notices: Notices, monkeypatch: p
     monkeypatch.delenv("WATCHDOG_USEC")
     await watchdog.reassure(trio.lowlevel.checkpoint)
     assert notices.signs() == 0
+
+
+def test_a_systemd_that_hangs_does_not_hang_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", "n")
+    monkeypatch.setattr(system, "_NOTICE_S", 0.01, raising=False)
+    notices = Notices(Path("n"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as others:
+        others.connect("n")
+        with suppress(BlockingIOError):
+            while True:
+                others.send(b"x")
+    telling = threading.Thread(target=system.sd_notify, args=("WATCHDOG=1",))
+    telling.start()
+    telling.join(1)
+    hangs = telling.is_alive()
+    notices.signs()
+    telling.join()
+    notices.close()
+    assert not hangs
 
 
 async def test_a_writer_that_hangs_does_not_answer_and_a_disk_that_refuses_does() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,29 @@ def test_a_table_of_the_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[mailbox]\nttl_hours = 336\n")
     assert load(path, {}, {}) == Config(mailbox_ttl_hours=336)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "endless", "a folder", "a circle"])
+def test_what_cannot_be_read_to_its_end_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "c.toml"
+    match kind:
+        case "a pipe":
+            os.mkfifo(path)
+        case "endless":
+            path.symlink_to("/dev/zero")
+        case "a folder":
+            path.mkdir()
+        case _:
+            path.symlink_to(path)
+    with pytest.raises(UsageError) as refused:
+        load(path, {}, {})
+    assert str(path) in refused.value.message
+
+
+def test_a_file_that_is_linked_away_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.symlink_to("/dev/null")
+    assert load(path, {}, {}) == Config()
 
 
 @pytest.mark.parametrize(

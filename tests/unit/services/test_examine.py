@@ -103,6 +103,20 @@ def test_a_proxy_without_a_password_may_be_read(files: Files) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_process_without_descriptors_is_examined_as_far_as_it_goes(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as short:
+        short.setattr(os, "open", refuse)
+        short.setattr(os, "listdir", refuse)
+        short.setattr(os, "scandir", refuse)
+        found = examine.examine(files, time.time())
+    assert "Too many open files" in " ".join(map(in_words, found))
+
+
 def test_files_of_another_user(files: Files) -> None:
     os.chown(files.key, 12345, 12345)
     found = examine.permissions(files)
