@@ -561,3 +561,16 @@ def test_rpc_with_bad_json_is_invalid_params(cli: Cli, node: Served, params: str
 def test_rpc_of_an_unknown_method_or_parameter(cli: Cli, node: Served) -> None:
     assert cli("rpc", "node.sttaus").err.startswith("METHOD_NOT_FOUND: ")
     assert cli("rpc", "node.status", json.dumps({"x": 1})).err.startswith("INVALID_PARAMS: x: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("send", "Bob", "hi", "--wait", "sent", "--timeout", "3x"), "'3x' is not a valid number of seconds."),
+        (("listen", "--since", "now"), "'now' is not a valid whole number."),
+        (("history", "Bob", "--limit", "many"), "'many' is not a valid whole number."),
+    ],
+)
+def test_what_is_no_number_is_said_in_a_persons_words(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+    outcome = cli(*arguments)
+    assert (outcome.status, outcome.err.splitlines()[-1].endswith(said)) == (2, True)
