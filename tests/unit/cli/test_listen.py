@@ -74,6 +74,33 @@ def test_only_what_is_wanted(daemon: EventDaemon, cli: Cli) -> None:
     assert found == ["peer.online", "contact.added", "contact.matched", "node.started"]
 
 
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        ("message.recieved", "no event is of the type 'message.recieved'. Did you mean message.received?"),
+        ("node.started,contacts.*", "no event is of the type 'contacts.*'. Did you mean contact.*?"),
+        ("", "no event is of the type ''. Such as message.received, message.* or *."),
+    ],
+)
+def test_a_type_that_no_event_has_is_not_waited_for(daemon: EventDaemon, cli: Cli, types: str, said: str) -> None:
+    outcome = cli("listen", "--types", types)
+    assert outcome.status == 2
+    assert said in outcome.err
+    assert not daemon.asked
+
+
+def test_a_reader_that_leaves_ends_it_while_nothing_happens(daemon: EventDaemon) -> None:
+    daemon.receive("one")
+    listening = Listening("--since", "0", "--json")
+    assert b"one" in listening.line()
+    assert listening.process.stdout is not None
+    listening.process.stdout.close()
+    assert listening.process.stderr is not None
+    with listening.process.stderr as stderr:
+        assert listening.process.wait(WAIT_S) == 141
+        assert stderr.read() == b""
+
+
 def test_it_survives_cuts_and_a_lock_and_says_so_once(daemon: EventDaemon, cli: Cli) -> None:
     daemon.receive("one")
 
@@ -288,7 +315,7 @@ def test_a_signal_reaches_the_program_and_waits_for_it(
 
 def test_a_second_signal_kills_the_program(daemon: EventDaemon, tmp_path: Path) -> None:
     daemon.receive("one")
-    program = script(tmp_path, "trap 'echo told' TERM; echo began; while true; do sleep 0.01; done")
+    program = script(tmp_path, "exec 2>/dev/null; trap 'echo told' TERM; echo began; while true; do sleep 0.01; done")
     listening = Listening("--exec", program, "--consumer", "c", "--since", "0")
     assert listening.line() == b"began\n"
     for said in (b"told\n", b""):
