@@ -10,6 +10,7 @@ Source: docs/CONTROL-API.md, "Errors".
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -78,6 +79,7 @@ def cli(ctx: click.Context, profile: str, socket: str | None, as_json: bool, qui
 
 def run(arguments: list[str]) -> int:
     """Run a command line; its exit status."""
+    _open_what_is_closed()
     try:
         with cli.make_context("p2pchat", list(arguments)) as context:
             cli.invoke(context)
@@ -107,6 +109,14 @@ def run(arguments: list[str]) -> int:
         failure("INTERNAL", "p2pchat met a defect of its own.")
         return exit_status("INTERNAL")
     return 0
+
+
+def _open_what_is_closed() -> None:
+    """Who closes an output (``>&-``) wants none of it; what a command does is done all the same, and is no failure."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _sentence(error: P2PChatError) -> str:

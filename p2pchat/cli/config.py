@@ -38,7 +38,7 @@ def get(invocation: Invocation, key: str | None) -> None:
         for each in found:
             emit(each)
     elif key is None:
-        table([_row(each) for each in found])
+        table([_row(each) for each in found], ("KEY", "VALUE", "FROM", "IN EFFECT"))
     else:
         for each in found:
             for value in _values(each.get("value")):

@@ -50,7 +50,7 @@ class Executing:
 
     def __init__(self, command: Sequence[str], say: Callable[[str], object]) -> None:
         if shutil.which(command[0]) is None:
-            raise click.BadParameter(f"there is no program {command[0]}", param_hint="--exec")
+            raise click.BadParameter(f"there is no program {command[0]}.", param_hint="--exec")
         self._command = command
         self._say = say
         self._child: subprocess.Popen[bytes] | None = None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import select
 import shlex
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from p2pchat.api.disk import ADVICE as DISK_ADVICE
-from p2pchat.api.errors import ApiError
+from p2pchat.api.errors import ApiError, NoDaemon
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
-from p2pchat.cli.output import block, emit, line, note
+from p2pchat.cli.numbers import Whole
+from p2pchat.cli.output import block, emit, line, note, stdout_pipe
 from p2pchat.cli.reading import clock, fields, objects, text
 from p2pchat.client.blocking import Client
 from p2pchat.client.following import Since
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--since", type=click.IntRange(min=0), metavar="SEQ", help="From after this event on; 0 for all.")
+@click.option("--since", type=Whole(min=0), metavar="SEQ", help="From after this event on; 0 for all.")
 @click.option("--consumer", metavar="NAME", help="Go on where the last listen with this NAME stopped.")
 @click.option("--exec", "command", metavar="CMD", help="Run CMD for each event, until it exits with 0.")
 @click.option("--types", multiple=True, metavar="TYPES", help="Only these, such as 'message.received,contact.*'.")
@@ -43,7 +45,9 @@ def listen(
     after 1 s, 2 s and so on up to 5 min, and what happened later waits. CMD is split into words as a shell does, but
     run without one.
     """
-    chosen = [each for several in types for each in several.split(",")] or None
+    chosen = [each.strip() for several in types for each in several.split(",")] or None
+    if chosen is not None:
+        _look_at(chosen)
     executing = None if command is None else _executing(command)
     with invocation.client() as client:
         listening = _Listening(invocation, client, since, consumer, chosen)
@@ -51,6 +55,56 @@ def listen(
             listening.print()
         else:
             listening.execute(executing)
+
+
+def _look_at(types: list[str]) -> None:
+    """A type that is misspelt is one that never comes: the daemon cannot know that, since a newer one may have it.
+
+    Raises:
+        click.BadParameter: no event is of one of ``types``; names what is near.
+    """
+    import difflib  # loaded for those who choose
+
+    from p2pchat.api.event_table import EVENTS
+
+    known = [kind for spec in EVENTS for kind in spec.types]
+    known = ["*", *dict.fromkeys(f"{kind.partition('.')[0]}.*" for kind in known), *known]
+    for each in types:
+        if each not in known:
+            near = difflib.get_close_matches(each, known, n=1)
+            meant = f" Did you mean {near[0]}?" if near else " Such as message.received, message.* or *."
+            raise click.BadParameter(f"no event is of the type {each!r}.{meant}", param_hint="--types")
+
+
+@contextmanager
+def _while_read(client: Client) -> Iterator[None]:
+    """Where stdout is a pipe, the end of its reader ends ``client``, also while nothing happens that could be written.
+
+    Raises:
+        BrokenPipeError: the reader has left.
+    """
+    pipe = stdout_pipe()
+    if pipe is None:
+        yield
+        return
+    import threading  # loaded for those who are read by a program
+
+    left = threading.Event()
+
+    def watch() -> None:
+        looking = select.poll()
+        looking.register(pipe, 0)  # only what cannot be masked: the other end has gone
+        looking.poll()
+        left.set()
+        client.interrupt()
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    except NoDaemon:
+        if left.is_set():
+            raise BrokenPipeError from None
+        raise
 
 
 def _executing(command: str) -> Executing:
@@ -82,13 +136,14 @@ class _Listening:
         if not self._invocation.as_json:
             known = objects(self._client.call("contacts.list"), "contacts")
             names = {text(each, "id"): text(each, "name") for each in known}
-        for event in self._client.events(
-            since=self._since, consumer=self._consumer, types=self._types, on_lost=self._say_lost
-        ):
-            if self._invocation.as_json:
-                emit(event)
-            else:
-                _print(event, names, self._invocation.verbose)
+        with _while_read(self._client):
+            for event in self._client.events(
+                since=self._since, consumer=self._consumer, types=self._types, on_lost=self._say_lost
+            ):
+                if self._invocation.as_json:
+                    emit(event)
+                else:
+                    _print(event, names, self._invocation.verbose)
 
     def execute(self, executing: Executing) -> None:
         """Until a signal ends it."""

@@ -13,6 +13,7 @@ import click
 from p2pchat.api.errors import ApiError
 from p2pchat.api.text import TEXT_BYTES
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
+from p2pchat.cli.numbers import Seconds, Whole
 from p2pchat.cli.output import block, emit, line, note, paragraph
 from p2pchat.cli.reading import clock, not_arrived, number, objects, text
 from p2pchat.client.blocking import Client
@@ -29,7 +30,7 @@ _DATES: Final = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H
 @click.argument("body", metavar="[TEXT|-]", required=False)
 @click.option("--live-only", is_flag=True, help="To who is connected now, or not at all; nothing waits.")
 @click.option("--wait", type=click.Choice(["queued", "sent", "held", "delivered", "read"]), help="Return only then.")
-@click.option("--timeout", type=click.FloatRange(0, 86_400), metavar="S", help="Wait at most so many seconds (60).")
+@click.option("--timeout", type=Seconds(0, 86_400), metavar="S", help="Wait at most so many seconds (60).")
 @click.option("--idempotency-key", metavar="K", help="The same key and text are sent once.")
 @json_option
 @pass_invocation
@@ -138,7 +139,7 @@ def _standard_input() -> str:
 @click.option(
     "--since", metavar="TIME", help="Written or arrived since 2026-11-21, '2026-11-21 18:30', or 30m, 12h, 7d ago."
 )
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many.")
+@click.option("--limit", type=Whole(min=1), metavar="N", default=50, show_default=True, help="The newest so many.")
 @click.option("--search", metavar="WORDS", help="Those alone that p2pchat search would find.")
 @json_option
 @pass_invocation

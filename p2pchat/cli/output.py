@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import sys
 import textwrap
 import unicodedata
@@ -37,6 +38,16 @@ _JAMO: Final = range(0x1160, 0x1200)  # vowels and finals of Hangul that is writ
 def forget_stdout() -> None:
     """What could not be written must not be tried once more by the interpreter when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def stdout_pipe() -> int | None:
+    """The descriptor of stdout where another program may read it; None for a terminal, a file, or what is closed."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError):  # closed from the start; no file of the system's
+        return None
+    mode = os.fstat(descriptor).st_mode
+    return descriptor if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
 
 
 def emit(value: object) -> None:

@@ -9,6 +9,7 @@ import click
 
 from p2pchat.api.errors import ApiError
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
+from p2pchat.cli.numbers import Whole
 from p2pchat.cli.output import block, emit
 from p2pchat.cli.reading import clock, objects, text
 from p2pchat.client.blocking import Client
@@ -19,7 +20,7 @@ PAGE: Final = 100
 @click.command()
 @click.argument("words", metavar="TEXT")
 @click.option("--to", metavar="TO", help="Of one conversation: a name, a number or the beginning of an id.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many.")
+@click.option("--limit", type=Whole(min=1), metavar="N", default=50, show_default=True, help="The newest so many.")
 @json_option
 @pass_invocation
 def search(invocation: Invocation, words: str, to: str | None, limit: int) -> None:

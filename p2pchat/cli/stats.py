@@ -7,7 +7,7 @@ import click
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import drawing, emit, table
 from p2pchat.cli.prometheus import exposition
-from p2pchat.cli.reading import duration, fields, number, text
+from p2pchat.cli.reading import duration, fields, number, size_text, text
 
 
 @click.command()
@@ -38,17 +38,13 @@ def stats(invocation: Invocation, prometheus: bool) -> None:
         *([f"streams {name}", text(fields(shown, "streams"), name)] for name in sorted(fields(shown, "streams"))),
         ["messages not delivered", text(shown, "outbox")],
         ["records kept for others", text(shown, "records")],
-        ["boxes held for others", f"{text(shown, 'mailbox_boxes')}, {_size(number(shown, 'mailbox_bytes'))}"],
-        ["strangers' unfinished frames", _size(number(shown, "unfinished_bytes"))],
-        ["memory", _size(number(shown, "rss_bytes")) if shown.get("rss_bytes") is not None else "–"],
-        ["database", f"{_size(number(shown, 'db_bytes'))}, log {_size(number(shown, 'wal_bytes'))}"],
+        ["boxes held for others", f"{text(shown, 'mailbox_boxes')}, {size_text(number(shown, 'mailbox_bytes'))}"],
+        ["strangers' unfinished frames", size_text(number(shown, "unfinished_bytes"))],
+        ["memory", size_text(number(shown, "rss_bytes")) if shown.get("rss_bytes") is not None else "–"],
+        ["database", f"{size_text(number(shown, 'db_bytes'))}, log {size_text(number(shown, 'wal_bytes'))}"],
         ["commits", f"{text(shown, 'commits')}, {text(shown, 'commits_failed')} failed"],
         ["a commit takes", ", ".join(f"{name} {text(commits, name)} ms" for name in commits)],
     ]
     refused = fields(shown, "refusals")
     rows += [[f"refused {name}", text(refused, name)] for name in refused if number(refused, name)]
     table(rows)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"

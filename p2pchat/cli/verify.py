@@ -11,6 +11,7 @@ import click
 
 from p2pchat.api.errors import ApiError
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
+from p2pchat.cli.numbers import Seconds
 from p2pchat.cli.output import emit, line, note
 from p2pchat.cli.qr import save_png, show_link
 from p2pchat.cli.reading import clock, fields, number, text
@@ -93,7 +94,7 @@ def _confirm(invocation: Invocation, to: str, compared: dict[str, str | None]) -
 @click.argument("to", metavar="TO")
 @click.argument("code", required=False)
 @click.option("--wait", is_flag=True, help="Return when it is known whether the proof is right.")
-@click.option("--timeout", type=click.FloatRange(0, 86_400), metavar="S", help="Wait at most so many seconds (600).")
+@click.option("--timeout", type=Seconds(0, 86_400), metavar="S", help="Wait at most so many seconds (600).")
 @click.option("--idempotency-key", metavar="K", help="The same key asks, or answers, once.")
 @json_option
 @pass_invocation

@@ -18,6 +18,7 @@ from p2pchat.base.errors import UsageError
 from p2pchat.cli import listen as listen_module
 from p2pchat.cli import node as node_module
 from p2pchat.cli import output
+from p2pchat.cli.app import run
 from p2pchat.cli.program import daemon_program
 from tests.fake_api import Served
 from tests.unit.cli.conftest import Cli
@@ -561,3 +562,25 @@ def test_rpc_with_bad_json_is_invalid_params(cli: Cli, node: Served, params: str
 def test_rpc_of_an_unknown_method_or_parameter(cli: Cli, node: Served) -> None:
     assert cli("rpc", "node.sttaus").err.startswith("METHOD_NOT_FOUND: ")
     assert cli("rpc", "node.status", json.dumps({"x": 1})).err.startswith("INVALID_PARAMS: x: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("send", "Bob", "hi", "--wait", "sent", "--timeout", "3x"), "'3x' is not a valid number of seconds."),
+        (("listen", "--since", "now"), "'now' is not a valid whole number."),
+        (("history", "Bob", "--limit", "many"), "'many' is not a valid whole number."),
+    ],
+)
+def test_what_is_no_number_is_said_in_a_persons_words(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+    outcome = cli(*arguments)
+    assert (outcome.status, outcome.err.splitlines()[-1].endswith(said)) == (2, True)
+
+
+def test_an_output_that_is_closed_throws_away_and_is_no_failure(node: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    statuses = run(["status"]), run(["--json", "status"]), run(["contacts", "show", "Nobody"])
+    for each in (sys.stdout, sys.stderr):
+        each.close()
+    assert statuses == (0, 0, 66)

@@ -76,6 +76,33 @@ def test_only_what_is_wanted(daemon: EventDaemon, cli: Cli) -> None:
     assert found == ["peer.online", "contact.added", "contact.matched", "node.started"]
 
 
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        ("message.recieved", "no event is of the type 'message.recieved'. Did you mean message.received?"),
+        ("node.started,contacts.*", "no event is of the type 'contacts.*'. Did you mean contact.*?"),
+        ("", "no event is of the type ''. Such as message.received, message.* or *."),
+    ],
+)
+def test_a_type_that_no_event_has_is_not_waited_for(daemon: EventDaemon, cli: Cli, types: str, said: str) -> None:
+    outcome = cli("listen", "--types", types)
+    assert outcome.status == 2
+    assert said in outcome.err
+    assert not daemon.asked
+
+
+def test_a_reader_that_leaves_ends_it_while_nothing_happens(daemon: EventDaemon) -> None:
+    daemon.receive("one")
+    listening = Listening("--since", "0", "--json")
+    assert b"one" in listening.line()
+    assert listening.process.stdout is not None
+    listening.process.stdout.close()
+    assert listening.process.stderr is not None
+    with listening.process.stderr as stderr:
+        assert listening.process.wait(WAIT_S) == 141
+        assert stderr.read() == b""
+
+
 def test_it_survives_cuts_and_a_lock_and_says_so_once(daemon: EventDaemon, cli: Cli) -> None:
     daemon.receive("one")
 

@@ -193,6 +193,8 @@ def test_a_table_has_a_head_colours_and_a_width_on_a_terminal_alone(
     assert [line.rstrip() for line in rows] == rows
     assert "NAME" not in cli("contacts", "list").out
     assert SEQUENCE.search(terminal("contacts", "list", TERM="dumb").text) is None
+    assert SEQUENCE.sub("", terminal("config", "get").text).split()[:3] == ["KEY", "VALUE", "FROM"]
+    assert "KEY" not in cli("config", "get").out
 
 
 def test_an_error_has_its_name_in_red_on_a_terminal(cli: Cli, node: Served, terminal: Callable[..., Screen]) -> None:
