@@ -27,7 +27,7 @@ _DATES: Final = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H
 
 @click.command()
 @click.argument("to", metavar="TO")
-@click.argument("body", metavar="[TEXT|-]", required=False)
+@click.argument("words", metavar="[TEXT|-]", nargs=-1)
 @click.option("--live-only", is_flag=True, help="To who is connected now, or not at all; nothing waits.")
 @click.option("--wait", type=click.Choice(["queued", "sent", "held", "delivered", "read"]), help="Return only then.")
 @click.option("--timeout", type=Seconds(0, 86_400), metavar="S", help="Wait at most so many seconds (60).")
@@ -37,7 +37,7 @@ _DATES: Final = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H
 def send(
     invocation: Invocation,
     to: str,
-    body: str | None,
+    words: tuple[str, ...],
     live_only: bool,
     wait: str | None,
     timeout: float | None,
@@ -49,6 +49,9 @@ def send(
     """
     if timeout is not None and wait is None:
         raise click.UsageError("--timeout needs --wait.")
+    if len(words) > 1:
+        raise click.UsageError("TEXT is one argument: put it in quotes.")
+    body = words[0] if words else None
     if body is None and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("Missing TEXT; - reads it from stdin.")
     params: dict[str, object] = {

@@ -367,6 +367,8 @@ def test_stdin_carries_what_arguments_cannot(cli: Cli, node: Served) -> None:
 def test_text_that_begins_with_a_dash_follows_two(cli: Cli, node: Served) -> None:
     node.api.contact("Bob")
     assert cli("send", "Bob", "--wait").status == 2
+    refused = cli("send", "Bob", "hello", "world")
+    assert (refused.status, "put it in quotes" in refused.err) == (2, True)
     assert cli("send", "Bob", "--", "--wait").status == 0
     assert cli("send", "--json", "--", "Bob", "-5 °C").status == 0
     assert [message.text for message in node.api.messages] == ["--wait", "-5 °C"]
