@@ -22,7 +22,7 @@ from p2pchat.core.mailbox_link import Holder, decode_mailbox_link
 from p2pchat.net.mailbox import MailboxRefused
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
-from p2pchat.services.holders import Candidate, ask, find, of_contact
+from p2pchat.services.holders import Candidate, ask, find
 from p2pchat.store import contact_peers, meta, own_mailbox
 from p2pchat.store.contacts import SELF
 from p2pchat.store.db import Tx
@@ -144,10 +144,14 @@ def _candidates(tx: Tx, context: Context, to: str) -> list[Candidate]:
         if row.state == SELF:
             raise _itself("yourself")
         book.refuse_blocked(row)
-        found = of_contact(tx, row.id) if row.state == "matched" else []
-        if not found:
+        if row.state != "matched":
             sentence = "with: holds a contact that is not matched yet; p2pchat contacts list shows when it is"
             raise UsageError(sentence, data={"param": "with"})
+        # also one that only spoke as the contact, since its Reach may not have been read yet
+        found = [Candidate(node.peer, node.addresses) for node in contact_peers.of_contact(tx, row.id)]
+        if not found:
+            sentence = "with: holds a contact whose node has not been met yet; try again when it is connected"
+            raise UsageError(sentence, name="PEER_OFFLINE", data={"param": "with"})
         return found
     link = _node(to)
     if link.peer_id == context.network.peer_id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,16 @@ def reason() -> str:
 
 
 needs_lab = pytest.mark.skipif(bool(reason()), reason=reason() or "there can be labs")
+
+
+def with_name_server(home: Path, address: str) -> list[str]:
+    """What to put before a command so that its name server is at ``address``, whatever this machine's is.
+
+    Where nothing may be mounted it is this machine's.
+    """
+    conf = home / "resolv.conf"
+    conf.write_text(f"nameserver {address}\n")
+    return ["unshare", "-m", "sh", "-c", f'mount --bind {conf} /etc/resolv.conf 2>/dev/null; exec "$@"', "sh"]
 
 
 def family(address: str) -> socket.AddressFamily:

@@ -16,7 +16,7 @@ from netlab.packets import ICMPV6, TCP, destination, flow_of, read_pcap, transpo
 from netlab.topology import Options
 from p2pchat.api.errors import ApiError
 from tests.e2e.daemons import ALICE, BOB, environment, p2pchat, until
-from tests.e2e.netlabs import PORT, needs_lab
+from tests.e2e.netlabs import PORT, needs_lab, with_name_server
 from tests.e2e.test_reach import Settler, say
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, needs_lab]
@@ -35,14 +35,11 @@ class Hidden(Settler):
     """May do whatever it likes but for its proxy."""
 
     def launch(self, *arguments: str) -> None:
-        # its name server is on the internet, whatever this machine's is; where nothing may be mounted, this machine's
-        conf = self.home / "resolv.conf"
-        conf.write_text(f"nameserver {NAME_SERVER}\n")
-        script = f'mount --bind {conf} /etc/resolv.conf 2>/dev/null; exec "$@"'
+        apart = with_name_server(self.home, NAME_SERVER)
         with self.log.open("ab") as log:
             self.process = self._lab.popen(
                 self._host,
-                ["unshare", "-m", "sh", "-c", script, "sh", sys.executable, "-m", "p2pchat.daemon", "run", *arguments],
+                [*apart, sys.executable, "-m", "p2pchat.daemon", "run", *arguments],
                 env=environment(self.home) | TEMPTED,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -10,9 +10,13 @@ from p2pchat.base.errors import UsageError
 from p2pchat.control.mailbox_methods import MailboxMethods
 from p2pchat.core.mailbox import Grant
 from p2pchat.core.mailbox_link import Holder, encode_mailbox_link
+from p2pchat.store import contact_peers
+from p2pchat.store.db import Tx
+from p2pchat.store.offer import Offer
 from p2pchat.testing.cluster import Cluster
 from tests.sim.box_holder import BoxHolder
 from tests.sim.leaving import places, running
+from tests.sim.mailboxes import offering
 from tests.sim.people import meet
 from tests.sim.verifying import NOBODY
 
@@ -50,6 +54,27 @@ async def test_use_has_taken_effect_when_it_returns_and_a_key_settles_once(autoj
             await methods.use(use(auto=True, idempotency_key="k"), NOBODY)
         assert caught.value.error_name == "IDEMPOTENCY_CONFLICT"
         assert (await methods.list(calls.NoParams(), NOBODY)).mailboxes[0].id == mailbox.id
+
+
+async def test_a_contact_that_has_only_spoken_is_asked_where_it_spoke_from(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        alice, bob = await meet(cluster)
+        contact = (await bob.contact("Alice")).id
+
+        def forget(tx: Tx) -> None:
+            tx.execute("DELETE FROM contact_peer WHERE contact = ?", (contact,))
+
+        await bob.database.run(forget)
+        methods = MailboxMethods(running(bob))
+        with pytest.raises(UsageError, match="has not been met yet") as unmet:
+            await methods.use(use(**{"with": ["Alice"]}), NOBODY)
+        assert unmet.value.error_name == "PEER_OFFLINE"
+        await bob.database.run(lambda tx: contact_peers.prove(tx, contact, running(alice).network.peer_id))
+        with pytest.raises(UsageError, match="its owner has to offer that"):
+            await methods.use(use(**{"with": ["Alice"]}), NOBODY)
+        await offering(alice, Offer(to="contacts"))
+        shown = await methods.use(use(**{"with": ["Alice"]}), NOBODY)
+        assert [each.state for each in shown.mailboxes] == ["granted"]
 
 
 async def test_all_are_given_up_at_once_and_told_of_no_more(autojump_clock: MockClock) -> None:
