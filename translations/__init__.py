@@ -1,1 +1,1 @@
-"""What commands say in other languages: catalogues in ``p2pchat/cli/locale``, which people write and this checks."""
+"""What commands say in other languages: catalogues in ``p2pchat/api/locale``, which people write and this checks."""

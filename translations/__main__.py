@@ -8,16 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from p2pchat.api.diagnosis import SAID, TITLES, places
-from p2pchat.cli.doctor import QUESTION, SUMMARIES
-from p2pchat.cli.language import DOMAIN, FOLDER
+from p2pchat.api.language import DOMAIN, FOLDER
 from translations.catalogue import compiled, parse
-
-
-def wanted() -> set[str]:
-    """Every English text that a command translates."""
-    said = {words for row in SAID.values() for words in (row.text, row.advice) if words}
-    return said | set(TITLES.values()) | {QUESTION, *SUMMARIES}
+from translations.wanted import PLURAL, allowed, places, too_early, wanted
 
 
 def catalogues() -> list[Path]:
@@ -28,11 +21,27 @@ def catalogues() -> list[Path]:
 def complaints(said: dict[str, str]) -> list[str]:
     """What is wrong with a catalogue."""
     texts = {english: words for english, words in said.items() if english}
+    needed = wanted()
     return [
-        *(f"not translated: {english}" for english in sorted(wanted()) if not texts.get(english)),
-        *(f"nothing says this: {english}" for english in sorted(texts.keys() - wanted())),
-        *(f"other places: {english}" for english, words in texts.items() if words and places(words) != places(english)),
+        *(f"not translated: {_shown(english)}" for english in sorted(needed) if not texts.get(english)),
+        *(f"nothing says this: {_shown(english)}" for english in sorted(texts.keys() - needed - allowed())),
+        *(
+            f"other places: {_shown(english)}"
+            for english, words in texts.items()
+            if words and not _fits(english, words)
+        ),
+        *(f"translated before the language is known: {each}" for each in too_early()),
     ]
+
+
+def _fits(english: str, words: str) -> bool:
+    """Whether the translation has the places; of a text that counts at least those of its first form."""
+    one, many = places(english.partition(PLURAL)[0]), places(english.rpartition(PLURAL)[2])
+    return all(one & many <= places(form) <= many for form in words.split(PLURAL))
+
+
+def _shown(english: str) -> str:
+    return english.replace(PLURAL, " / ")
 
 
 def main() -> int:

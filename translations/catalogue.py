@@ -3,7 +3,10 @@
 Rules:
 
 - Of the format that is known which the catalogues here need: comments, ``msgid`` and ``msgstr`` of one or more quoted
-  strings. Anything else is an error, not passed over.
+  strings; ``msgid_plural`` and ``msgstr[0]``, of which there are as many as the language has forms. Anything else is an
+  error, not passed over.
+- The two forms of a text that counts, and those of its translation, are one text here, with a NUL between them, as in
+  the ``.mo``.
 - The same ``.po`` makes the same bytes, everywhere.
 
 Source: the GNU gettext manual, "The Format of PO Files" and "The Format of GNU MO Files".
@@ -12,10 +15,12 @@ Source: the GNU gettext manual, "The Format of PO Files" and "The Format of GNU 
 from __future__ import annotations
 
 import ast
+import re
 import struct
 from collections.abc import Mapping
 from typing import Final
 
+_FIELD: Final = re.compile(r"msgid|msgid_plural|msgstr|msgstr\[\d\]")
 _MAGIC: Final = 0x950412DE
 _HEADER: Final = struct.Struct("<7I")
 
@@ -32,16 +37,21 @@ def parse(po: str) -> dict[str, str]:
 
     def take() -> None:
         if parts:
-            if parts.keys() != {"msgid", "msgstr"} or parts["msgid"] in found:
+            english = "\0".join(parts[key] for key in ("msgid", "msgid_plural") if key in parts)
+            forms = [key for key in parts if key.startswith("msgstr")]
+            due = [f"msgstr[{number}]" for number in range(len(forms))] if "msgid_plural" in parts else ["msgstr"]
+            if "msgid" not in parts or not forms or forms != due or english in found:
                 raise ValueError(f"incomplete, or said twice: {parts}")
-            found[parts["msgid"]] = parts["msgstr"]
+            found[english] = "\0".join(parts[key] for key in forms)
             parts.clear()
 
     for number, line in enumerate(po.splitlines(), 1):
         word, _, quoted = line.partition(" ")
         if not line or line.startswith("#"):
             take()
-        elif word in ("msgid", "msgstr"):
+        elif _FIELD.fullmatch(word):
+            if word in parts:
+                raise ValueError(f"line {number}: said twice")
             field = word
             parts[field] = _unquoted(quoted, number)
         elif line.startswith('"') and field in parts:

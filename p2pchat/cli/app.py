@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import os
 import sys
+from gettext import gettext as _
 from typing import Final
 
 import click
 
 import p2pchat
+from p2pchat.api import language
 from p2pchat.api.errors import exit_status, reply_name
 from p2pchat.api.paths import DEFAULT_PROFILE
 from p2pchat.base.errors import P2PChatError
 from p2pchat.cli.invocation import Invocation
 from p2pchat.cli.output import failure, forget_stdout
 from p2pchat.cli.reading import texts
+from p2pchat.cli.speaking import HELP_OPTION
 from p2pchat.cli.tree import Tree
 
 INTERRUPTED: Final = 130
@@ -64,7 +67,7 @@ _COMMANDS: Final = {
 }
 
 
-@click.group(cls=Tree, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Tree, table=_COMMANDS, context_settings={"help_option_names": list(HELP_OPTION)})
 @click.version_option(p2pchat.__version__, prog_name="p2pchat")
 @click.option("--profile", default=DEFAULT_PROFILE, metavar="P", help="Which profile; 'default' where omitted.")
 @click.option("--socket", metavar="S", help="The daemon's socket, if it is not the profile's own.")
@@ -80,7 +83,9 @@ def cli(ctx: click.Context, profile: str, socket: str | None, as_json: bool, qui
 def run(arguments: list[str]) -> int:
     """Run a command line; its exit status."""
     _open_what_is_closed()
+    language.install(os.environ)
     try:
+        cli.speak()
         with cli.make_context("p2pchat", list(arguments)) as context:
             cli.invoke(context)
         sys.stdout.flush()
@@ -100,13 +105,13 @@ def run(arguments: list[str]) -> int:
         return exit_status(name)
     except OSError as error:
         forget_stdout()
-        failure("STORE", error.strerror or type(error).__name__)
+        failure("STORE", language.error("STORE", error.strerror or type(error).__name__))
         return exit_status("STORE")
     except Exception:  # a defect of ours: for whoever reports it the place, for the caller the documented status
         import traceback  # loaded for nobody else
 
         traceback.print_exc()
-        failure("INTERNAL", "p2pchat met a defect of its own.")
+        failure("INTERNAL", _("p2pchat met a defect of its own."))
         return exit_status("INTERNAL")
     return 0
 
@@ -123,5 +128,9 @@ def _sentence(error: P2PChatError) -> str:
     """The error's own, and what may have been meant: it comes beside the message, which holds no name and no key."""
     near = texts(error.data, "near")
     claimants = [root[:16] for root in texts(error.data, "claimants")]
-    meant = f" Did you mean {' or '.join(near)}?" if near else ""
-    return error.message + meant + (f" Claimants: {', '.join(claimants)}." if claimants else "")
+    said = language.error(error.error_name, error.message)
+    if near:
+        said += " " + _("Did you mean {names}?").format(names=_(" or ").join(near))
+    if claimants:
+        said += " " + _("Claimants: {claimants}.").format(claimants=", ".join(claimants))
+    return said

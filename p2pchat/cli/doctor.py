@@ -10,11 +10,11 @@ Rules:
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from gettext import gettext as _
 from typing import Final, cast
 
 import click
@@ -26,7 +26,6 @@ from p2pchat.api.errors import ApiError
 from p2pchat.api.prompts import ask, on_terminal
 from p2pchat.cli.colour import Colour, Coloured
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
-from p2pchat.cli.language import Translate, translator
 from p2pchat.cli.output import emit, note, sheet
 from p2pchat.cli.program import daemon_program
 from p2pchat.cli.reading import objects, text
@@ -37,13 +36,6 @@ _SOMETHING_FAILED: Final = 1
 _MARKS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
 _COLOURS: Final = {"ok": Colour.GOOD, "warning": Colour.WAITING, "failed": Colour.BAD}
 _PLAIN_MARKS: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
-SUMMARIES: Final = (
-    "Nothing that was looked at is in disorder.",
-    "Checks that failed: {failed}. What is marked with {mark} needs you.",
-)
-
-QUESTION: Final = "To have that done type yes:"
-
 Row = dict[str, object]
 """A check as the API has it."""
 
@@ -93,9 +85,8 @@ def _repaired(invocation: Invocation, arguments: list[str], *, agreed: bool) -> 
     offered = next((row for row in rows if row["code"] == "fix.can_be_saved"), None)
     if offered is None or invocation.as_json or not on_terminal():
         return rows
-    translate = translator(os.environ)
-    note(_words(offered, invocation.program(), translate)[0])
-    if ask(f"{translate(QUESTION)} ", "--yes") != "yes":
+    note(_words(offered, invocation.program())[0])
+    if ask(f"{_('To have that done type yes:')} ", "--yes") != "yes":
         return rows
     return [row for row in rows if row is not offered] + _from_program(invocation, "repair", [*arguments, "--yes"])
 
@@ -125,7 +116,7 @@ def _from_program(invocation: Invocation, command: str, arguments: list[str]) ->
     program = [*daemon_program(), "--profile", invocation.profile, *place, command, *arguments]
     done = subprocess.run(program, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603  our own
     if done.returncode:
-        name, _, sentence = done.stderr.decode(errors="replace").strip().rpartition("\n")[2].partition(": ")
+        name, _colon, sentence = done.stderr.decode(errors="replace").strip().rpartition("\n")[2].partition(": ")
         raise ApiError(name, sentence)
     lines = map(json.loads, done.stdout.splitlines())
     return [_row(Finding(each["code"], each["facts"]), invocation) for each in lines]
@@ -150,7 +141,6 @@ def _place(row: Row) -> int:
 
 
 def _print(rows: Iterable[Row], invocation: Invocation) -> None:
-    translate = translator(os.environ)
     marks = _MARKS if _can_be_shown("".join(_MARKS.values())) else _PLAIN_MARKS
     shown: list[tuple[Coloured, str, list[str]]] = []
     failed = 0
@@ -159,24 +149,27 @@ def _print(rows: Iterable[Row], invocation: Invocation) -> None:
         failed += state == "failed"
         if invocation.quiet and state in ("ok", "skipped"):
             continue
-        what, to_do = _words(row, invocation.program(), translate)
-        title = translate(TITLES.get(text(row, "name"), text(row, "name")))
+        what, to_do = _words(row, invocation.program())
+        title = _(TITLES[name]) if (name := text(row, "name")) in TITLES else name
         mark = Coloured(marks.get(state, "?"), _COLOURS.get(state))
         shown.append((mark, title, [what, *([to_do] if to_do and state != "ok" else [])]))
     sheet(shown)
     if not invocation.quiet:
-        summary = translate(SUMMARIES[failed > 0])
-        note(summary.format(failed=failed, mark=marks["failed"]))
+        if failed:
+            summary = _("Checks that failed: {failed}. What is marked with {mark} needs you.")
+            note(summary.format(failed=failed, mark=marks["failed"]))
+        else:
+            note(_("Nothing that was looked at is in disorder."))
 
 
-def _words(row: Row, program: str, translate: Translate) -> tuple[str, str]:
+def _words(row: Row, program: str) -> tuple[str, str]:
     """What a row says in the user's language; what this version does not know in the daemon's English."""
     said = SAID.get(text(row, "code"))
     facts = row.get("facts")
     if said is not None and isinstance(facts, Mapping):
         with suppress(KeyError):  # a daemon of another version, with other facts
             known = cast("Mapping[str, Fact]", facts)
-            return tuple(in_words(translate(words), known, program) for words in (said.text, said.advice))  # type: ignore[return-value]
+            return tuple(in_words(_(words) if words else "", known, program) for words in (said.text, said.advice))  # type: ignore[return-value]
     return text(row, "text"), text(row, "advice", "")
 
 

@@ -5,6 +5,7 @@ They stand together, so that the same people and places run through all of them.
 
 from __future__ import annotations
 
+from gettext import gettext as _
 from typing import Final
 
 EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
@@ -167,4 +168,4 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
 def epilog(path: str) -> str | None:
     """What stands below the help of the command ``path``, one example a line."""
     lines = EXAMPLES.get(path)
-    return None if lines is None else "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+    return None if lines is None else "\n".join(("\b", _("Examples:"), *(f"  {line}" for line in lines)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gettext import gettext as _
+
 import click
 
 
@@ -13,8 +15,9 @@ def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
     shown = ctx.find_root()
     for word in words:
         if not isinstance(shown.command, click.Group):
-            raise click.UsageError(f"{shown.command_path!r} has no commands of its own.")
-        name, command, _ = shown.command.resolve_command(shown, [word])
+            said = _("{command} has no commands of its own.")
+            raise click.UsageError(said.format(command=repr(shown.command_path)))
+        name, command, _rest = shown.command.resolve_command(shown, [word])
         assert command is not None  # noqa: S101  click has refused what there is not
-        shown = click.Context(command, info_name=name, parent=shown)
+        shown = command.context_class(command, info_name=name, parent=shown)
     click.echo(shown.get_help())

@@ -85,7 +85,7 @@ def table(rows: Sequence[Sequence[Cell]], head: Sequence[str] = (), *, cut: Sequ
     on_terminal = sys.stdout.isatty()
     heads = [[Coloured(each, Colour.HEAD) for each in head]] if head and on_terminal else []
     shown = [[_escaped(cell) for cell in row] for row in (*heads, *rows)]
-    widths = [max(map(_columns, column)) for column in zip(*([text for text, _ in row] for row in shown), strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*([text for text, _ in row] for row in shown), strict=True)]
     if on_terminal:
         widths = _fitted(widths, cut, shutil.get_terminal_size().columns)
     with_colours = shown_on(sys.stdout)
@@ -96,23 +96,23 @@ def table(rows: Sequence[Sequence[Cell]], head: Sequence[str] = (), *, cut: Sequ
             if kept:
                 pieces += blank + painted(kept, colour if with_colours else None)
                 blank = ""
-            blank += " " * (width - _columns(kept)) + _GAP
+            blank += " " * (width - columns(kept)) + _GAP
         _write(pieces)
 
 
 def sheet(rows: Sequence[tuple[Cell, str, Sequence[str]]]) -> None:
     """Rows of a mark, a title and sentences, each of which begins a line; on a terminal they are broken at words."""
-    column = max((_columns(title) for _, title, _ in rows), default=0)
+    column = max((columns(title) for _, title, _ in rows), default=0)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for mark, title, sentences in rows:
         sign, colour = _escaped(mark)
-        rest = f" {title}{' ' * (column - _columns(title))}  "
-        indent = " " * _columns(sign + rest)
+        rest = f" {title}{' ' * (column - columns(title))}  "
+        indent = " " * columns(sign + rest)
         head = painted(sign, colour if shown_on(sys.stdout) else None) + rest
         for number, sentence in enumerate(sentences):
             first, more = (head, indent) if number == 0 else (f"{indent}> ", f"{indent}  ")
-            taken = len(indent) if number == 0 else _columns(first)
-            for piece in _broken(escape(sentence), width - taken if width else 0):
+            taken = len(indent) if number == 0 else columns(first)
+            for piece in broken(escape(sentence), width - taken if width else 0):
                 _write(first + piece)
                 first = more
 
@@ -133,12 +133,12 @@ def failure(name: str, sentence: str) -> None:
     print(f"{shown} {escape(sentence)}", file=sys.stderr)
 
 
-def _broken(text: str, width: int) -> list[str]:
+def broken(text: str, width: int) -> list[str]:
     """``text`` in lines of at most ``width`` columns, broken at spaces; 0 or too few: in one."""
     lines = [""]
     for word in text.split(" ") if width >= _NARROWEST else [text]:
         line = f"{lines[-1]} {word}" if lines[-1] else word
-        if width and lines[-1] and _columns(line) > width:
+        if width and lines[-1] and columns(line) > width:
             lines.append(word)
         else:
             lines[-1] = line
@@ -164,15 +164,15 @@ def _fitted(widths: list[int], cut: Sequence[int], width: int) -> list[int]:
 
 def _cut(text: str, width: int) -> str:
     """``text``, or its beginning and a sign that there is more, in at most ``width`` columns."""
-    if _columns(text) <= width:
+    if columns(text) <= width:
         return text
     more = "…" if (sys.stdout.encoding or "ascii").lower().startswith("utf") else "~"
-    while _columns(text) >= width:
+    while columns(text) >= width:
         text = text[:-1]
     return text + more
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     """How many columns of a terminal a text takes: Korean letters, and what else is wide, take two."""
     return len(text) if text.isascii() else sum(map(_width, text))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from gettext import gettext as _
 from importlib import import_module
 
 import click
 
 from p2pchat.cli.examples import epilog
+from p2pchat.cli.speaking import speak
 
 
 class Tree(click.Group):
@@ -23,6 +25,11 @@ class Tree(click.Group):
         self._table = table
         self.epilog = epilog("")
 
+    def speak(self) -> None:
+        """Explain itself in the language that was installed; commands do when they are loaded."""
+        speak(self)
+        self.epilog = epilog("")
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """See click."""
         return list(self._table)
@@ -31,10 +38,11 @@ class Tree(click.Group):
         """See click."""
         if cmd_name not in self._table:
             return None
-        module, _, attribute = self._table[cmd_name].partition(":")
+        module, _colon, attribute = self._table[cmd_name].partition(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)  # noqa: S101  the table is ours
         for path, each in _below(cmd_name, command):
+            speak(each)
             each.epilog = epilog(path)
         return command
 
@@ -54,10 +62,9 @@ class Tree(click.Group):
             if not groups:
                 shown = [name for name in self._table if not name.startswith("_")]
                 raise click.exceptions.NoSuchCommand(word, possibilities=shown, ctx=ctx) from None
-            meant = " or ".join(repr(f"{group} {word}") for group in groups)
-            raise click.exceptions.NoSuchCommand(
-                word, message=f"No such command {word!r}. Did you mean {meant}?", ctx=ctx
-            ) from None
+            meant = _(" or ").join(repr(f"{group} {word}") for group in groups)
+            said = _("No such command {word}. Did you mean {meant}?").format(word=repr(word), meant=meant)
+            raise click.exceptions.NoSuchCommand(word, message=said, ctx=ctx) from None
 
     def _groups_with(self, ctx: click.Context, word: str) -> list[str]:
         """Groups that have a command ``word``: for who forgot the first of two words."""

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import msgspec
 
+from p2pchat.api import language
 from p2pchat.api.errors import exit_status, is_known, reply_name
 from p2pchat.api.passphrase import passphrase_from
 from p2pchat.api.paths import DEFAULT_PROFILE, ProfilePaths, checked_socket
@@ -30,6 +31,7 @@ from p2pchat.services import config as configuration
 _UNPROTECTED = (
     "Without a passphrase whoever gets this disk, or a copy of it, reads the keys, the contacts and every message."
 )
+_READ_BY_PROGRAMS = (checkup.examine, checkup.repair, configuring.call)
 _ENDING_S = 30.0
 """How long a daemon that was told to end may still hold the profile."""
 
@@ -38,7 +40,10 @@ def main() -> None:
     """The entry point; never returns."""
     if os.getpid() == reaper.FIRST_PROCESS:
         reaper.end_at_sigterm()
+    language.install(os.environ)
     arguments = _parser().parse_args()
+    if arguments.command in _READ_BY_PROGRAMS:
+        language.install({})
     try:
         arguments.command(arguments)
     except P2PChatError as error:
@@ -50,7 +55,7 @@ def main() -> None:
 
 def _fail(error: P2PChatError) -> NoReturn:
     name = error.error_name if is_known(error.error_name) else reply_name(error) or "INTERNAL"
-    print(f"{name}: {error.message}", file=sys.stderr, flush=True)
+    print(f"{name}: {language.error(name, error.message)}", file=sys.stderr, flush=True)
     if isinstance(error, Corrupt):
         os._exit(exit_status(name))  # the end of the interpreter would close a damaged database, which writes into it
     sys.exit(exit_status(name))

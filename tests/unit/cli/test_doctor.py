@@ -248,10 +248,10 @@ def _look_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lines_are_broken_by_columns_on_a_terminal(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert output._broken("one two three four five six seven", 20) == ["one two three four", "five six seven"]
-    assert output._broken("데이터베이스를 열 수 없습니다", 20) == ["데이터베이스를 열 수", "없습니다"]
-    assert output._broken("one two three", 0) == ["one two three"]
-    assert output._broken("/a/very/long/path/without/any/space x", 20) == ["/a/very/long/path/without/any/space", "x"]
+    assert output.broken("one two three four five six seven", 20) == ["one two three four", "five six seven"]
+    assert output.broken("데이터베이스를 열 수 없습니다", 20) == ["데이터베이스를 열 수", "없습니다"]
+    assert output.broken("one two three", 0) == ["one two three"]
+    assert output.broken("/a/very/long/path/without/any/space x", 20) == ["/a/very/long/path/without/any/space", "x"]
     output.sheet([("!", "키", ["안녕", "to\x1b do"]), ("✓", "long", ["x"])])
     assert capsysbinary.readouterr().out.decode() == "! 키    안녕\n        > to\\x1b do\n✓ long  x\n"
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import gettext
 import io
-import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from p2pchat.cli.language import FOLDER, language, translator
-from translations.__main__ import catalogues, complaints, wanted
+from p2pchat.api import language
+from translations.__main__ import catalogues, complaints
 from translations.catalogue import compiled, parse
+from translations.wanted import wanted
 
 ROOT = Path(__file__).parents[3]
 PO = """# a comment
@@ -89,16 +90,29 @@ def test_what_a_catalogue_lacks_is_told() -> None:
         ({"LANG": "kok_IN"}, "kok"),
         ({"LANG": "../../etc"}, ""),
         ({"LANG": "korean"}, ""),
+        ({"LANG": "ko_KR.UTF-8", "LANGUAGE": "en:ko"}, "en"),
+        ({"LANG": "de_DE.UTF-8", "LANGUAGE": "de:fr:ko"}, "ko"),
+        ({"LANG": "ko_KR.UTF-8", "LANGUAGE": "fr:de"}, "fr"),
+        ({"LANG": "C.UTF-8", "LANGUAGE": "ko"}, ""),
         ({}, ""),
     ],
 )
 def test_the_environment_says_which_language(environ: dict[str, str], expected: str) -> None:
-    assert language(environ) == expected
+    assert language.language(environ) == expected
 
 
+@pytest.fixture
+def _english_again() -> Iterator[None]:
+    yield
+    language.install({})
+
+
+@pytest.mark.usefixtures("_english_again")
 def test_a_language_without_a_catalogue_is_english() -> None:
-    assert translator({"LANG": "de_DE.UTF-8"})("clock") == "clock"
-    assert translator({"LANG": "ko_KR.UTF-8"})("clock") == "시계"
-    assert translator({"LANG": "ko_KR.UTF-8"})("") == ""
-    assert translator({"LANG": "C"})("clock") == "clock"
-    assert os.path.isdir(FOLDER)
+    for environ, clock in (
+        ({"LANG": "de_DE.UTF-8"}, "clock"),
+        ({"LANG": "ko_KR.UTF-8"}, "시계"),
+        ({"LANG": "C"}, "clock"),
+    ):
+        language.install(environ)
+        assert gettext.gettext("clock") == clock
