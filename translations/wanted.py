@@ -33,7 +33,7 @@ PLURAL: Final = "\0"
 
 _PLACE: Final = re.compile(r"\{(\w*)(?:![rs])?(?::[^{}]*)?\}|(%(?:\(\w+\))?s)")
 _ONE: Final = ("_", "gettext", "marked")
-_TWO: Final = ("ngettext",)
+_TWO: Final = {"ngettext": 0, "counted": 1}  # and which argument is the first of the two forms
 _ERRORS: Final = ("UsageError", "ApiError", "StoreError", "NoDaemon", "Corrupt", "DiskFull", "WrongPassphrase")
 
 LIBRARIES: Final = {
@@ -140,12 +140,14 @@ def _texts(node: ast.AST, names: tuple[str, ...]) -> Iterator[str]:
     """
     if not isinstance(node, ast.Call) or _name(node.func) not in names or not node.args:
         return
-    forms = [each.value if isinstance(each, ast.Constant) else None for each in node.args[:2]]
+    first = _TWO.get(_name(node.func), 0)
+    forms = [each.value if isinstance(each, ast.Constant) else None for each in node.args[first : first + 2]]
     if _name(node.func) in _TWO:
         one, many = forms
-        if not isinstance(one, str) or not isinstance(many, str):
+        if isinstance(one, str) and isinstance(many, str):
+            yield one + PLURAL + many
+        elif not all(isinstance(each, ast.Name) for each in node.args[:2]):  # as where `counted` is defined
             raise ValueError(f"ngettext without literals: {ast.unparse(node)}")
-        yield one + PLURAL + many
     elif isinstance(forms[0], str):  # otherwise from a table, which is marked, or wanted above
         yield forms[0]
     elif isinstance(node.args[0], ast.JoinedStr):

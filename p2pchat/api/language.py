@@ -3,7 +3,7 @@
 Rules:
 
 - LC_ALL, LC_MESSAGES and LANG say which, the first that is set, as everywhere; LANGUAGE may name others than theirs,
-  as gettext has it. Whatever has no catalogue is English.
+  as gettext has it. Whatever has no catalogue is English, and so is a terminal whose encoding lacks the letters.
 - What is translated is the English sentence with its places unfilled, so that a sentence without a translation still
   says what it says: ``from gettext import gettext as _, ngettext``, and ``_("No peer of {name}.").format(name=name)``,
   where it is shown and not where a module is loaded: only then the language is known. click and argparse take their own
@@ -19,6 +19,7 @@ from __future__ import annotations
 import gettext
 import re
 import struct
+import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -49,11 +50,12 @@ def language(environ: Mapping[str, str]) -> str:
 def install(environ: Mapping[str, str]) -> None:
     """Have the process speak what the environment asks for, from the next text on. For the beginning of a program."""
     code = language(environ)
+    gettext.textdomain(_NO_DOMAIN)
     if code and _mo(code).exists():
         gettext.bindtextdomain(DOMAIN, str(FOLDER))
         gettext.textdomain(DOMAIN)
-    else:
-        gettext.textdomain(_NO_DOMAIN)
+        if not _can_be_shown(gettext.gettext("Usage:")):
+            gettext.textdomain(_NO_DOMAIN)
 
 
 def is_english() -> bool:
@@ -82,6 +84,15 @@ def error(name: str, sentence: str) -> str:
         return known
     of_name = gettext.gettext(name) if name else name
     return sentence if of_name == name else f"{of_name} ({sentence})"
+
+
+def _can_be_shown(words: str) -> bool:
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            words.encode(stream.encoding)
+    except (UnicodeEncodeError, AttributeError, TypeError):  # or nothing is there to be written on
+        return False
+    return True
 
 
 def _code(asked: str) -> str:
@@ -117,9 +128,13 @@ def _whole(sentence: str) -> str | None:
     for pattern, words in _templates(mo):
         found = pattern.fullmatch(sentence)
         if found is not None:
-            # a place may hold a text of its own: the reason for which something was refused
-            return words.format(**{name: value and gettext.gettext(value) for name, value in found.groupdict().items()})
+            return words.format(**{name: _reason(value) for name, value in found.groupdict().items()})
     return None
+
+
+def _reason(value: str) -> str:
+    """What a place holds: words of our own, why something was refused; or a name, which is what it is."""
+    return (_said(value) or value) if " " in value else value
 
 
 @lru_cache(1)

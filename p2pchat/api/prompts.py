@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from gettext import gettext as _
 
 from p2pchat.api.passphrase import PASSPHRASE_BYTES, fits
 from p2pchat.base.errors import UsageError
@@ -47,10 +48,13 @@ def ask_new_passphrase(question: str, missing: str) -> bytes:
     while True:
         first = ask_passphrase(question, missing)
         if not fits(first):
-            none = "; for none at all use --no-passphrase" if "--no-passphrase" in missing else ""
-            print(f"1 to {PASSPHRASE_BYTES} bytes{none}.", file=sys.stderr)
-        elif ask_passphrase("The same again: ", missing) != first:
-            print("They differ.", file=sys.stderr)
+            may_be_none = "--no-passphrase" in missing
+            bounds = (
+                _("1 to {most} bytes; for none at all use --no-passphrase.") if may_be_none else _("1 to {most} bytes.")
+            )
+            print(bounds.format(most=PASSPHRASE_BYTES), file=sys.stderr)
+        elif ask_passphrase(_("The same again: "), missing) != first:
+            print(_("They differ."), file=sys.stderr)
         else:
             return first
 

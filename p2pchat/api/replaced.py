@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-ADVICE: Final = (
+from p2pchat.api.language import marked
+
+ADVICE: Final = marked(
     "this one neither sends nor receives any more. Use that one, or make this one the newest: "
     "p2pchat backup create FILE, p2pchat wipe, p2pchat backup restore FILE"
 )

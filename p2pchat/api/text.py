@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 TEXT_BYTES: Final = 65_536
@@ -19,6 +20,8 @@ TEXT_BYTES: Final = 65_536
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0 and C1 controls, line and paragraph separators, bidirectional overrides and isolates, lone surrogates."""
 
+_WITHOUT_WIDTH: Final = ("Mn", "Me", "Cf")  # marks on the character before, joiners
+_JAMO: Final = range(0x1160, 0x1200)  # vowels and finals of Hangul that is written in parts
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -50,6 +53,11 @@ def escape_lines(text: str, indent: str) -> str:
     return ("\n" + indent).join(_UNSAFE.sub(_escaped_but_tab, line) for line in text.split("\n"))
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: Korean letters, and what else is wide, take two."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
 def _escaped(found: re.Match[str]) -> str:
     character = found.group()
     return character.encode("unicode_escape").decode("ascii")
@@ -57,3 +65,9 @@ def _escaped(found: re.Match[str]) -> str:
 
 def _escaped_but_tab(found: re.Match[str]) -> str:
     return "\t" if found.group() == "\t" else _escaped(found)
+
+
+def _width(character: str) -> int:
+    if unicodedata.category(character) in _WITHOUT_WIDTH or ord(character) in _JAMO:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -16,7 +16,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from gettext import gettext as _
 from typing import Final
+
+from p2pchat.api.text import columns
 
 FIRST_S: Final = 1.0
 """What takes less says nothing."""
@@ -54,11 +57,14 @@ def _tell(doing: str, far: Callable[[], str] | None, ended: threading.Event) -> 
     pause_s = FIRST_S
     while not ended.wait(pause_s):
         pause_s = _EVERY_S
-        parts = [f"{doing}: {time.monotonic() - began:.0f} s", *([far()] if far is not None else [])]
+        parts = [
+            _("{doing}: {seconds} s").format(doing=doing, seconds=f"{time.monotonic() - began:.0f}"),
+            *([far()] if far is not None else []),
+        ]
         line = ", ".join(part for part in parts if part)
-        sys.stderr.write(f"\r{line}{' ' * (len(shown) - len(line))}")
+        sys.stderr.write(f"\r{line}{' ' * (columns(shown) - columns(line))}")
         sys.stderr.flush()
         shown = line
     if shown:
-        sys.stderr.write(f"\r{' ' * len(shown)}\r")
+        sys.stderr.write(f"\r{' ' * columns(shown)}\r")
         sys.stderr.flush()

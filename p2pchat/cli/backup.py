@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import os
+from gettext import gettext as _
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,13 +51,13 @@ def create(invocation: Invocation, file: str, passphrase_file: str | None) -> No
     path = _new_path(invocation, file)
     with invocation.client(timeout_s=None) as client:
         passphrase = (
-            ask_new_passphrase("A passphrase for this backup: ", "--passphrase-file")
+            ask_new_passphrase(_("A passphrase for this backup: "), "--passphrase-file")
             if passphrase_file is None
             else passphrase_from(Path(passphrase_file))
         )
         # as bytes, in JSON: it need not be a text
         parameter = {"$b64": binascii.b2a_base64(passphrase, newline=False).decode()}
-        with waiting("Writing the backup", lambda: _written(path), visible=not invocation.quiet):
+        with waiting(_("Writing the backup"), lambda: _written(path), visible=not invocation.quiet):
             made = client.call("backup.create", path=path, passphrase=parameter)
     if invocation.as_json:
         emit(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from gettext import gettext as _
 from typing import Final, cast
 
 import click
@@ -38,7 +39,7 @@ def get(invocation: Invocation, key: str | None) -> None:
         for each in found:
             emit(each)
     elif key is None:
-        table([_row(each) for each in found], ("KEY", "VALUE", "FROM", "IN EFFECT"))
+        table([_row(each) for each in found], (_("KEY"), _("VALUE"), _("FROM"), _("IN EFFECT")))
     else:
         for each in found:
             for value in _values(each.get("value")):
@@ -59,7 +60,7 @@ def set_(invocation: Invocation, key: str, values: Sequence[str], unset: bool, i
     read from standard input: a proxy's password belongs there.
     """
     if unset == bool(values):
-        raise click.UsageError("Give a VALUE, or --unset.")
+        raise click.UsageError(_("Give a VALUE, or --unset."))
     params: dict[str, object] = {"key": key, "value": None if unset else _value(key, values)}
     setting, runs = _called(invocation, "set", params | given({"idempotency_key": idempotency_key}))
     if invocation.as_json:
@@ -103,23 +104,25 @@ def _from_program(profile: str, method: str, params: Mapping[str, object]) -> di
     program = [*daemon_program(), "--profile", profile, "config", method]
     done = subprocess.run(program, input=json.dumps(params).encode(), capture_output=True, check=False)  # noqa: S603  our own
     if done.returncode:
-        name, _, sentence = done.stderr.decode(errors="replace").strip().rpartition("\n")[2].partition(": ")
+        name, _colon, sentence = done.stderr.decode(errors="replace").strip().rpartition("\n")[2].partition(": ")
         raise ApiError(name, sentence)
     return cast("dict[str, object]", json.loads(done.stdout))
 
 
 def _said(setting: Mapping[str, object], runs: bool) -> str:
-    key, value = text(setting, "key"), " ".join(_values(setting.get("value"))) or "not set"
+    key, value = text(setting, "key"), " ".join(_values(setting.get("value"))) or _("not set")
     if setting.get("by") is not None:
-        return f"{key} is written, and stays {value}: {text(setting, 'by')} comes before the file"
-    if setting.get("restart"):
-        return f"{key} is {value} once the daemon is started again"
-    return f"{key} is {value}" + ("" if runs else ", from the next start on")
+        said = _("{key} is written, and stays {value}: {source} comes before the file")
+    elif setting.get("restart"):
+        said = _("{key} is {value} once the daemon is started again")
+    else:
+        said = _("{key} is {value}") if runs else _("{key} is {value}, from the next start on")
+    return said.format(key=key, value=value, source=text(setting, "by"))
 
 
 def _row(setting: Mapping[str, object]) -> list[str]:
     source = setting.get("by") or setting.get("source")
-    waits = "once the daemon is started again" if setting.get("restart") else ""
+    waits = _("once the daemon is started again") if setting.get("restart") else ""
     return [text(setting, "key"), " ".join(_values(setting.get("value"))) or "–", str(source), waits]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 from contextlib import suppress
+from gettext import gettext as _
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,7 +31,7 @@ def lock(invocation: Invocation) -> None:
 
     The daemon goes on and answers `status` and `unlock`. Whoever waits for something is told that it is locked.
     """
-    _report(invocation, invocation.call("node.lock"), "locked")
+    _report(invocation, invocation.call("node.lock"), _("locked"))
 
 
 @click.command()
@@ -40,9 +41,9 @@ def lock(invocation: Invocation) -> None:
 def unlock(invocation: Invocation, passphrase_file: str | None) -> None:
     """Open a daemon that is locked, or was started with --locked."""
     with invocation.client() as client:
-        passphrase = _given(passphrase_file, "Passphrase: ")
+        passphrase = _given(passphrase_file, _("Passphrase: "))
         reply = client.call("node.unlock", passphrase=_parameter(passphrase))
-    _report(invocation, reply, "unlocked")
+    _report(invocation, reply, _("unlocked"))
 
 
 @click.command()
@@ -60,14 +61,17 @@ def passphrase(
     old passphrase.
     """
     if no_passphrase and new_passphrase_file is not None:
-        raise click.UsageError("--no-passphrase and --new-passphrase-file exclude each other.")
+        raise click.UsageError(
+            _("{one} and {other} exclude each other.").format(one="--no-passphrase", other="--new-passphrase-file")
+        )
     try:
         client = invocation.client()
     except NoDaemon:
         _change_without_daemon(invocation, passphrase_file, new_passphrase_file, no_passphrase)
     with client:
         reply = _change(client, passphrase_file, new_passphrase_file, no_passphrase)
-    _report(invocation, reply, "the profile has no passphrase now" if no_passphrase else "the passphrase was changed")
+    done = _("the profile has no passphrase now") if no_passphrase else _("the passphrase was changed")
+    _report(invocation, reply, done)
 
 
 @click.command()
@@ -84,8 +88,8 @@ def wipe(invocation: Invocation, yes: bool) -> None:
     if not ProfilePaths(profile).data_dir.exists():
         raise ApiError("NO_PROFILE", f"There is no profile {profile}.")
     if not yes:
-        question = f"Everything in the profile {profile} is removed, for ever. Type its name to go on: "
-        if ask(question, "--yes") != profile:
+        question = _("Everything in the profile {profile} is removed, for ever. Type its name to go on: ")
+        if ask(question.format(profile=profile), "--yes") != profile:
             raise ApiError("INVALID_PARAMS", "That is not its name; nothing was changed.")
     with suppress(NoDaemon):  # then there is none to be stopped; the lock of the profile shows if that is not so
         end_daemon(invocation)
@@ -95,12 +99,12 @@ def wipe(invocation: Invocation, yes: bool) -> None:
 def _change(client: Client, file: str | None, new_file: str | None, no_passphrase: bool) -> dict[str, object]:
     old = None
     if file is not None or on_terminal():
-        old = _given(file, "The passphrase now (empty: there is none): ", empty=True)
+        old = _given(file, _("The passphrase now (empty: there is none): "), empty=True)
     new = None
     if new_file is not None:
         new = passphrase_from(Path(new_file))
     elif not no_passphrase:
-        new = ask_new_passphrase("The new passphrase: ", "--new-passphrase-file or --no-passphrase")
+        new = ask_new_passphrase(_("The new passphrase: "), "--new-passphrase-file or --no-passphrase")
     return client.call("passphrase.change", old=_parameter(old), new=_parameter(new))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from gettext import gettext as _
 
 import click
 
@@ -29,9 +30,13 @@ def peers(invocation: Invocation) -> None:
         for peer in found:
             emit(peer)
         return
-    table([_row(peer) for peer in found], ("PEER ID", "PATH", "RTT", "SINCE"), cut=() if invocation.verbose else (0,))
+    table(
+        [_row(peer) for peer in found],
+        (_("PEER ID"), _("PATH"), _("RTT"), _("SINCE")),
+        cut=() if invocation.verbose else (0,),
+    )
     if not found and not invocation.quiet:
-        note("No node is connected; to see why: p2pchat doctor")
+        note(_("No node is connected; to see why: p2pchat doctor"))
 
 
 @net.command()
@@ -72,7 +77,7 @@ def bootstrap(invocation: Invocation, address: str) -> None:
 @pass_invocation
 def allow(invocation: Invocation, what: str, idempotency_key: str | None) -> None:
     """Let WHAT come near: a contact, a peer id, an IP address, or a network like 192.0.2.0/24."""
-    _say(invocation, "net.allow", what, idempotency_key, "allowed")
+    _say(invocation, "net.allow", what, idempotency_key, _("allowed {what}"))
 
 
 @net.command()
@@ -85,7 +90,7 @@ def deny(invocation: Invocation, what: str, idempotency_key: str | None) -> None
 
     The most specific rule counts: of a peer id before one of a contact, before one of a network, the longest first.
     """
-    _say(invocation, "net.deny", what, idempotency_key, "denied")
+    _say(invocation, "net.deny", what, idempotency_key, _("denied {what}"))
 
 
 @net.command()
@@ -95,7 +100,7 @@ def deny(invocation: Invocation, what: str, idempotency_key: str | None) -> None
 @pass_invocation
 def forget(invocation: Invocation, what: str, idempotency_key: str | None) -> None:
     """Take back what was said of WHAT by net allow or net deny."""
-    _say(invocation, "net.forget", what, idempotency_key, "no rule any more about")
+    _say(invocation, "net.forget", what, idempotency_key, _("no rule any more about {what}"))
 
 
 @net.command()
@@ -108,9 +113,13 @@ def rules(invocation: Invocation) -> None:
         for rule in found:
             emit(rule)
         return
-    table([_rule(rule) for rule in found], ("RULE", "KIND", "WHAT", "MADE"), cut=() if invocation.verbose else (2,))
+    table(
+        [_rule(rule) for rule in found],
+        (_("RULE"), _("KIND"), _("WHAT"), _("MADE")),
+        cut=() if invocation.verbose else (2,),
+    )
     if not found and not invocation.quiet:
-        note("There is no rule.")
+        note(_("There is no rule."))
 
 
 def _say(invocation: Invocation, method: str, what: str, key: str | None, done: str) -> None:
@@ -118,7 +127,7 @@ def _say(invocation: Invocation, method: str, what: str, key: str | None, done: 
     if invocation.as_json:
         emit(rule)
     elif not invocation.quiet:
-        note(f"{done} {text(rule, 'what')}")
+        note(done.format(what=text(rule, "what")))
 
 
 def _rule(rule: Mapping[str, object]) -> list[Cell]:
@@ -135,7 +144,7 @@ def _connect(invocation: Invocation, method: str, address: str) -> None:
     if invocation.as_json:
         emit(peer)
     elif not invocation.quiet:
-        note(f"connected to {text(peer, 'peer_id')}")
+        note(_("connected to {peer}").format(peer=text(peer, "peer_id")))
 
 
 def _row(peer: Mapping[str, object]) -> list[Cell]:

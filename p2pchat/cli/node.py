@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from gettext import gettext as _
 from typing import Final, NoReturn
 
 import click
 
 from p2pchat.api.disk import ADVICE as DISK_ADVICE
 from p2pchat.api.errors import ApiError
+from p2pchat.api.language import marked, said
 from p2pchat.api.replaced import ADVICE
 from p2pchat.cli.colour import Colour
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
@@ -23,8 +25,8 @@ from p2pchat.cli.reading import clock, counted, duration, fields, number, text, 
 
 STOP_S: Final = 30.0
 _MODES: Final = {
-    "contacts": "contacts only: strangers are served nothing but the network's upkeep",
-    "lan": "local network only: nothing goes beyond it",
+    "contacts": marked("contacts only: strangers are served nothing but the network's upkeep"),
+    "lan": marked("local network only: nothing goes beyond it"),
 }
 
 
@@ -87,7 +89,9 @@ def daemon(
     from the terminal.
     """
     if locked and passphrase_file is not None:
-        raise click.UsageError("--locked and --passphrase-file exclude each other.")
+        raise click.UsageError(
+            _("{one} and {other} exclude each other.").format(one="--locked", other="--passphrase-file")
+        )
     arguments = ["--profile", invocation.profile]
     if invocation.socket is not None:
         arguments.append(f"--socket={invocation.socket}")
@@ -122,33 +126,37 @@ def status(invocation: Invocation) -> None:
         emit(shown)
         return
     if shown.get("locked"):
-        line(f"locked, profile {text(shown, 'profile')}; open it with: {invocation.program()} unlock", Colour.WAITING)
+        locked = _("locked, profile {profile}; open it with: {program} unlock")
+        line(locked.format(profile=text(shown, "profile"), program=invocation.program()), Colour.WAITING)
         line(_running(shown))
         _mode(shown)
         return
     counts = fields(shown, "contacts")
-    line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
+    known = {"name": text(shown, "name"), "number": text(shown, "number", _("no number"))}
+    line(_("{name} ({number}), profile {profile}").format(profile=text(shown, "profile"), **known))
     line(_running(shown))
-    through = ", through a proxy" if shown.get("proxy") else ""
+    through = ", " + _("through a proxy") if shown.get("proxy") else ""
     peers = counted(number(shown, "peers"), "{} peer", "{} peers")
     connected = None if number(shown, "peers") else Colour.WAITING
-    line(f"{peers}, reachability {text(shown, 'reachability')}{through}", connected)
+    reached = _("reachability {reachability}").format(reachability=text(shown, "reachability"))
+    line(f"{peers}, {reached}{through}", connected)
     _mode(shown)
     _counts(counts, invocation)
-    held = f", {number(shown, 'held')} of them held in mailboxes" if number(shown, "held") else ""
+    held = _("{count} of them held in mailboxes").format(count=number(shown, "held")) if number(shown, "held") else ""
     waiting = counted(number(shown, "outbox"), "{} message not delivered yet", "{} messages not delivered yet")
-    line(f"{waiting}{held}")
-    line(f"peer id {text(shown, 'peer_id')}")
+    line(", ".join(each for each in (waiting, held) if each))
+    line(_("peer id {id}").format(id=text(shown, "peer_id")))
     for address in texts(shown, "addresses"):
-        line(f"address {address}")
+        line(_("address {address}").format(address=address))
     if text(shown, "disk", "ok") in DISK_ADVICE:
-        line(DISK_ADVICE[text(shown, "disk")], Colour.BAD)
+        line(_(DISK_ADVICE[text(shown, "disk")]), Colour.BAD)
     if shown.get("alone") is not None:
-        line(text(shown, "alone"), Colour.WAITING)
+        line(said(text(shown, "alone")), Colour.WAITING)
     if shown.get("replaced_ms") is not None:
-        line(f"replaced: a newer device of yours is in use since {clock(shown['replaced_ms'])}; {ADVICE}", Colour.BAD)
+        since = _("replaced: a newer device of yours is in use since {time}; {advice}")
+        line(since.format(time=clock(shown["replaced_ms"]), advice=_(ADVICE)), Colour.BAD)
     if shown.get("clock_ok") is False:
-        line("the clock differs from that of other nodes: nothing can be published until it is set", Colour.BAD)
+        line(_("the clock differs from that of other nodes: nothing can be published until it is set"), Colour.BAD)
 
 
 @click.command()
@@ -160,7 +168,7 @@ def stop(invocation: Invocation) -> None:
     if invocation.as_json:
         emit(reply)
     elif not invocation.quiet:
-        note("stopped")
+        note(_("stopped"))
 
 
 def end_daemon(invocation: Invocation) -> dict[str, object]:
@@ -179,17 +187,19 @@ def end_daemon(invocation: Invocation) -> dict[str, object]:
 
 def _counts(counts: Mapping[str, object], invocation: Invocation) -> None:
     matched = counted(number(counts, "matched"), "{} contact matched", "{} contacts matched")
-    line(f"{matched}, {text(counts, 'pending')} pending")
+    line(f"{matched}, {_('{count} pending').format(count=text(counts, 'pending'))}")
     if asking := number(counts, "requests"):
         asked = counted(asking, "{} request to become a contact", "{} requests to become a contact")
-        line(f"{asked}; see: {invocation.program()} contacts list --state request", Colour.WAITING)
+        see = _("{asked}; see: {program} contacts list --state request")
+        line(see.format(asked=asked, program=invocation.program()), Colour.WAITING)
 
 
 def _mode(status: Mapping[str, object]) -> None:
-    said = _MODES.get(text(status, "mode", "open"))
-    if said is not None:
-        line(said)
+    mode = _MODES.get(text(status, "mode", "open"))
+    if mode is not None:
+        line(_(mode))
 
 
 def _running(status: Mapping[str, object]) -> str:
-    return f"running for {duration(number(status, 'uptime_s'))}, version {text(status, 'version')}"
+    running = _("running for {time}, version {version}")
+    return running.format(time=duration(number(status, "uptime_s")), version=text(status, "version"))

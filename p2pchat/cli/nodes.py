@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from gettext import gettext as _
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import click
 
 from p2pchat.api.errors import ApiError
+from p2pchat.api.language import marked
 from p2pchat.cli.export import new_file
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.numbers import Whole
@@ -21,7 +23,11 @@ from p2pchat.cli.reading import counted, number, texts
 _SCHEME: Final = "p2pchat:"
 _FILE_BYTES: Final = 256 * 1024  # far more than 64 links with a comment each
 _LINKS: Final = 64  # as many as the daemon takes at once
-_TRUST: Final = "Nobody has signed this: whoever wrote it chooses through whom you begin."
+_NO_NODE: Final = marked("No other node was reached yet whose address means something to others.")
+_NONE_BUT_LAN: Final = marked(
+    "No other node was reached yet whose address means something to others; --lan tells of those on the local network."
+)
+_TRUST: Final = marked("Nobody has signed this: whoever wrote it chooses through whom you begin.")
 
 
 @click.command()
@@ -43,8 +49,7 @@ def export(invocation: Invocation, count: int | None, own: bool, lan: bool, qr: 
     reply = invocation.call("net.export", nodes=count, own=own or None, lan=lan or None)
     links = texts(reply, "links")
     if not links:
-        hint = "" if lan else "; --lan tells of those on the local network"
-        raise ApiError("PEER_OFFLINE", f"No other node was reached yet whose address means something to others{hint}.")
+        raise ApiError("PEER_OFFLINE", _NO_NODE if lan else _NONE_BUT_LAN)
     if invocation.as_json:
         emit(reply)
         return
@@ -84,23 +89,26 @@ def import_(invocation: Invocation, sources: Sequence[str], idempotency_key: str
         index = (error.data or {}).get("index")
         if not isinstance(index, int) or not 0 <= index < len(found):
             raise
-        why = error.message.partition(": ")[2]
-        raise ApiError(error.error_name, f"{found[index][1]} {why}; nothing was taken.", error.data) from None
+        why, line_number = error.message.partition(": ")[2], found[index][1]
+        if line_number is None:
+            raise ApiError(error.error_name, f"The link {why}; nothing was taken.", error.data) from None
+        raise ApiError(error.error_name, f"Line {line_number} {why}; nothing was taken.", error.data) from None
     if invocation.as_json:
         emit(taken)
     elif not invocation.quiet:
-        line(f"{counted(number(taken, 'nodes'), '{} node', '{} nodes')}, {number(taken, 'new')} of them new")
-        note(_TRUST)
+        nodes, new = counted(number(taken, "nodes"), "{} node", "{} nodes"), number(taken, "new")
+        line(_("{nodes}, {count} of them new").format(nodes=nodes, count=new))
+        note(_(_TRUST))
 
 
-def _links(source: str) -> Iterator[tuple[str, str]]:
-    """Each link, and where it stands."""
+def _links(source: str) -> Iterator[tuple[str, int | None]]:
+    """Each link, and the line of the file that it is in."""
     if source.strip().strip("<").lower().startswith(_SCHEME):
-        yield source, "The link"
+        yield source, None
         return
     for place, each in enumerate(_text(source).splitlines(), 1):
         if each.strip() and not each.lstrip().startswith("#"):
-            yield each, f"Line {place}"
+            yield each, place
 
 
 def _text(source: str) -> str:

@@ -19,11 +19,10 @@ import shutil
 import stat
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-from p2pchat.api.text import escape, escape_lines
+from p2pchat.api.text import columns, escape, escape_lines
 from p2pchat.cli.colour import Colour, Coloured, painted, shown_on
 
 Cell = str | Coloured
@@ -31,8 +30,6 @@ Cell = str | Coloured
 _NARROWEST: Final = 20  # columns, below which nothing is broken
 _LEAST: Final = 8  # columns that a cell keeps, however narrow the terminal is
 _GAP: Final = "  "
-_WITHOUT_WIDTH: Final = ("Mn", "Me", "Cf")  # marks on the character before, joiners
-_JAMO: Final = range(0x1160, 0x1200)  # vowels and finals of Hangul that is written in parts
 
 
 def forget_stdout() -> None:
@@ -170,17 +167,6 @@ def _cut(text: str, width: int) -> str:
     while columns(text) >= width:
         text = text[:-1]
     return text + more
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal a text takes: Korean letters, and what else is wide, take two."""
-    return len(text) if text.isascii() else sum(map(_width, text))
-
-
-def _width(character: str) -> int:
-    if unicodedata.category(character) in _WITHOUT_WIDTH or ord(character) in _JAMO:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _write(text: str) -> None:

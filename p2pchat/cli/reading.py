@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from gettext import gettext as _
+from gettext import ngettext
 from typing import cast
 
 from p2pchat.base.limits import PLACES_PER_GAP
@@ -24,15 +26,22 @@ def number(found: Mapping[str, object], name: str) -> int:
 
 
 def counted(count: int, one: str, many: str) -> str:
-    """``one`` or ``many``, in which the place ``{}`` is the number."""
-    return (one if count == 1 else many).format(f"{count:,}")
+    """``one`` or ``many``, in the user's language, in which the place ``{}`` is the number."""
+    return ngettext(one, many, count).format(f"{count:,}")
 
 
 def not_arrived(missing: int, name: str = "") -> str:
     """Of a message's ``missing``: a line that says how many, of ``name``, are missing before it."""
-    more = " or more" if missing >= PLACES_PER_GAP else ""
-    what, have = ("message", "has") if missing == 1 else ("messages", "have")
-    return f"{missing:,}{more} {what}{' of ' if name else ''}{name} {have} not arrived"
+    if missing >= PLACES_PER_GAP:
+        said = _("{count} or more messages of {name} have not arrived")
+        said = said if name else _("{count} or more messages have not arrived")
+    elif name:
+        said = ngettext(
+            "{count} message of {name} has not arrived", "{count} messages of {name} have not arrived", missing
+        )
+    else:
+        said = ngettext("{count} message has not arrived", "{count} messages have not arrived", missing)
+    return said.format(count=f"{missing:,}", name=name)
 
 
 def clock(unix_ms: object, pattern: str = "%Y-%m-%d %H:%M:%S") -> str:
@@ -44,8 +53,13 @@ def duration(seconds: int) -> str:
     """A time that something has lasted."""
     minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86_400
     if seconds < 60:
-        return f"{seconds} s"
-    return (f"{days} d " if days else "") + (f"{hours} h " if seconds >= 3600 else "") + f"{minutes} min"
+        return _("{count} s").format(count=seconds)
+    parts = [_("{count} min").format(count=minutes)]
+    if seconds >= 3600:
+        parts.insert(0, _("{count} h").format(count=hours))
+    if days:
+        parts.insert(0, _("{count} d").format(count=days))
+    return " ".join(parts)
 
 
 def size_text(size: int) -> str:
@@ -53,7 +67,7 @@ def size_text(size: int) -> str:
     for unit, of in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size >= of:
             return f"{size / of:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{size} byte" if size == 1 else f"{size} bytes"
+    return ngettext("{count} byte", "{count} bytes", size).format(count=size)
 
 
 def fields(found: Mapping[str, object], name: str) -> dict[str, object]:

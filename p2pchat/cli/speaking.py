@@ -2,8 +2,8 @@
 
 Rules:
 
-- A command is written in English alone; the catalogue has its paragraphs, a line break being a space, and the help of its
-  options. Names of commands, options and places stay as they are.
+- A command is written in English alone; the catalogue has its paragraphs, a line break being a space, and the help of
+  its options. Names of commands, options and places stay as they are.
 - In English nothing is touched.
 - Help in another language is broken by the columns that its letters take: click counts characters.
 """
@@ -21,7 +21,8 @@ from weakref import WeakKeyDictionary
 import click
 
 from p2pchat.api import language
-from p2pchat.cli.output import broken, columns
+from p2pchat.api.text import columns
+from p2pchat.cli.output import broken
 
 HELP_OPTION: Final = ("-h", "--help")
 

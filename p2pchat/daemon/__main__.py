@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 import time
+from gettext import gettext as _
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,7 +29,7 @@ from p2pchat.daemon import profile as profiles
 from p2pchat.daemon import settings as brought
 from p2pchat.services import config as configuration
 
-_UNPROTECTED = (
+_UNPROTECTED = language.marked(
     "Without a passphrase whoever gets this disk, or a copy of it, reads the keys, the contacts and every message."
 )
 _READ_BY_PROGRAMS = (checkup.examine, checkup.repair, configuring.call)
@@ -141,12 +142,13 @@ def _init(arguments: argparse.Namespace) -> None:
         now_ms=int(time.time() * 1000),
     )
     if passphrase is None:
-        print(_UNPROTECTED, file=sys.stderr)
+        print(_(_UNPROTECTED), file=sys.stderr)
     if arguments.json:
         shown = {"profile": paths.profile, "name": profile.name, "number": profile.number or None}
         print(msgspec.json.encode(shown).decode())
     else:
-        print(f"The profile {paths.profile} is ready. Start its node with: {profiles.start_command(paths)}")
+        ready = _("The profile {profile} is ready. Start its node with: {command}")
+        print(ready.format(profile=paths.profile, command=profiles.start_command(paths)))
 
 
 def _own_number(arguments: argparse.Namespace) -> Number | None:
@@ -156,13 +158,13 @@ def _own_number(arguments: argparse.Namespace) -> Number | None:
     if arguments.number is not None:
         return parse_number(arguments.number, region)
     while True:
-        answer = ask("Your mobile number with +country code (empty: none): ", "--number or --no-number")
+        answer = ask(_("Your mobile number with +country code (empty: none): "), "--number or --no-number")
         if not answer:
             return None
         try:
             return parse_number(answer, region)
         except UsageError as error:
-            print(error.message, file=sys.stderr)
+            print(language.error("", error.message), file=sys.stderr)
 
 
 def _own_name(arguments: argparse.Namespace) -> str:
@@ -172,11 +174,11 @@ def _own_name(arguments: argparse.Namespace) -> str:
         return checked_name(arguments.name)
     while True:
         try:
-            return checked_name(ask("Your name: ", "--name"))
+            return checked_name(ask(_("Your name: "), "--name"))
         except UsageError as error:
             if not on_terminal():
                 raise
-            print(error.message, file=sys.stderr)
+            print(language.error("", error.message), file=sys.stderr)
 
 
 def _new_passphrase(arguments: argparse.Namespace, file: Path | None, flag: str) -> bytes | None:
@@ -184,7 +186,7 @@ def _new_passphrase(arguments: argparse.Namespace, file: Path | None, flag: str)
         return None
     if file is not None:
         return passphrase_from(file)
-    return ask_new_passphrase("A passphrase for this profile: ", f"{flag} or --no-passphrase")
+    return ask_new_passphrase(_("A passphrase for this profile: "), f"{flag} or --no-passphrase")
 
 
 # -- run -----------------------------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ def _passphrase(arguments: argparse.Namespace) -> bytes:
             f"under systemd LoadCredential={profiles.CREDENTIAL}:FILE.",
             name="LOCKED",
         )
-    return ask_passphrase("Passphrase: ", "--passphrase-file")
+    return ask_passphrase(_("Passphrase: "), "--passphrase-file")
 
 
 # -- passphrase and wipe -------------------------------------------------------------------------------------------
@@ -265,14 +267,19 @@ def _change_passphrase(arguments: argparse.Namespace) -> None:
     old = None
     if profiles.is_protected(paths):
         file = arguments.passphrase_file
-        old = passphrase_from(file) if file is not None else ask_passphrase("The passphrase now: ", "--passphrase-file")
+        old = (
+            passphrase_from(file)
+            if file is not None
+            else ask_passphrase(_("The passphrase now: "), "--passphrase-file")
+        )
     new = _new_passphrase(arguments, arguments.new_passphrase_file, "--new-passphrase-file")
     with profile_lock(paths.lock_file, _ENDING_S):
         profiles.tidy(paths)
         profiles.change_passphrase(paths, old, new, SystemEntropy())
     if new is None:
-        print(_UNPROTECTED, file=sys.stderr)
-    _report(arguments, "The passphrase was changed." if new is not None else "The profile has no passphrase now.")
+        print(_(_UNPROTECTED), file=sys.stderr)
+    done = _("The passphrase was changed.") if new is not None else _("The profile has no passphrase now.")
+    _report(arguments, done)
 
 
 def _wipe(arguments: argparse.Namespace) -> None:
@@ -280,7 +287,7 @@ def _wipe(arguments: argparse.Namespace) -> None:
 
     paths = ProfilePaths(arguments.profile)
     wipe(paths, Path(arguments.socket) if arguments.socket else None, _ENDING_S)
-    _report(arguments, f"The profile {paths.profile} is gone.")
+    _report(arguments, _("The profile {profile} is gone.").format(profile=paths.profile))
 
 
 def _report(arguments: argparse.Namespace, sentence: str) -> None:

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from gettext import gettext as _
+from gettext import ngettext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +39,9 @@ def verify(arguments: argparse.Namespace) -> None:
     """Read all of a backup."""
     with _opened(arguments) as source:
         passphrase = _passphrase(arguments)
-        with waiting("Reading the backup"):
+        with waiting(_("Reading the backup")):
             found = source.check(passphrase)
-    _tell(arguments, found, "The backup is whole")
+    _tell(arguments, found, _("The backup is whole: made {time}, {contacts}, {messages}."))
 
 
 def restore(arguments: argparse.Namespace) -> None:
@@ -53,12 +55,12 @@ def restore(arguments: argparse.Namespace) -> None:
     with _opened(arguments) as source:
         now_ms = int(time.time() * 1000)
         passphrase = _passphrase(arguments)
-        with waiting("Restoring the backup"):
+        with waiting(_("Restoring the backup")):
             found = restoring.restore(paths, source, passphrase, SystemEntropy(), now_ms)
-    _tell(arguments, found, f"The profile {paths.profile} is restored")
-    print(
-        f"Start it with: {start_command(paths)}. Do not start the device that the backup is of again.", file=sys.stderr
-    )
+    restored = _("The profile {profile} is restored: made {time}, {contacts}, {messages}.")
+    _tell(arguments, found, restored, profile=paths.profile)
+    start = _("Start it with: {command}. Do not start the device that the backup is of again.")
+    print(start.format(command=start_command(paths)), file=sys.stderr)
 
 
 @contextmanager
@@ -82,10 +84,10 @@ def _opened(arguments: argparse.Namespace) -> Iterator[Source]:
 def _passphrase(arguments: argparse.Namespace) -> bytes:
     if arguments.passphrase_file is not None:
         return passphrase_from(arguments.passphrase_file)
-    return ask_passphrase("The passphrase of the backup: ", "--passphrase-file")
+    return ask_passphrase(_("The passphrase of the backup: "), "--passphrase-file")
 
 
-def _tell(arguments: argparse.Namespace, found: Summary, done: str) -> None:
+def _tell(arguments: argparse.Namespace, found: Summary, done: str, **places: str) -> None:
     if arguments.json:
         shown = Backup(
             path=arguments.file if arguments.file == STREAM else os.path.abspath(arguments.file),
@@ -97,6 +99,6 @@ def _tell(arguments: argparse.Namespace, found: Summary, done: str) -> None:
         print(msgspec.json.encode(shown).decode())
     else:
         made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.made_ms / 1000))
-        contacts = f"{found.contacts:,} {'contact' if found.contacts == 1 else 'contacts'}"
-        messages = f"{found.messages:,} {'message' if found.messages == 1 else 'messages'}"
-        print(f"{done}: made {made}, {contacts}, {messages}.")
+        contacts = ngettext("{} contact", "{} contacts", found.contacts).format(f"{found.contacts:,}")
+        messages = ngettext("{} message", "{} messages", found.messages).format(f"{found.messages:,}")
+        print(done.format(time=made, contacts=contacts, messages=messages, **places))

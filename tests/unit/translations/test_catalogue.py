@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import io
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,11 +109,14 @@ def _english_again() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_english_again")
-def test_a_language_without_a_catalogue_is_english() -> None:
+def test_a_language_without_a_catalogue_is_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANGUAGE"):
+        monkeypatch.delenv(name, raising=False)
     for environ, clock in (
         ({"LANG": "de_DE.UTF-8"}, "clock"),
         ({"LANG": "ko_KR.UTF-8"}, "시계"),
         ({"LANG": "C"}, "clock"),
     ):
-        language.install(environ)
+        monkeypatch.setenv("LANG", environ["LANG"])
+        language.install(os.environ)
         assert gettext.gettext("clock") == clock
