@@ -7,8 +7,8 @@ Rules:
   can meet.
 - A translation is made where a text is shown: what is translated while a module is loaded is translated before the
   language is known, and is told of.
-- The sentences of errors are allowed, and wanted where they have no places: they are translated as a whole, by
-  :func:`p2pchat.api.language.error`.
+- Any other sentence of the source may be translated, such as those of errors, which are translated where they are
+  printed (:func:`p2pchat.api.language.error`); a place of it is called as what fills it is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ PLURAL: Final = "\0"
 _PLACE: Final = re.compile(r"\{(\w*)(?:![rs])?(?::[^{}]*)?\}|(%(?:\(\w+\))?s)")
 _ONE: Final = ("_", "gettext", "marked")
 _TWO: Final = {"ngettext": 0, "counted": 1}  # and which argument is the first of the two forms
-_ERRORS: Final = ("UsageError", "ApiError", "StoreError", "NoDaemon", "Corrupt", "DiskFull", "WrongPassphrase")
 
 LIBRARIES: Final = {
     # click
@@ -76,8 +75,19 @@ LIBRARIES: Final = {
     "%(prog)s: error: %(message)s\n",
     "argument %(argument_name)s: %(message)s",
     "not allowed with argument %s",
+    # why the operating system refuses
+    "No such file or directory",
+    "Permission denied",
+    "Operation not permitted",
+    "Is a directory",
+    "Not a directory",
+    "File exists",
+    "File name too long",
+    "Read-only file system",
+    "No space left on device",
+    "Input/output error",
 }
-"""What click and argparse say, as they have it in their source."""
+"""What click, argparse and the operating system say, as they have it."""
 
 
 def wanted() -> set[str]:
@@ -92,8 +102,8 @@ def wanted() -> set[str]:
 
 
 def allowed() -> set[str]:
-    """The sentences of errors, which need not be translated."""
-    return {sentence for tree in _modules().values() for sentence in _raised(tree)}
+    """The sentences that may be translated: all that the source has."""
+    return {sentence for tree in _modules().values() for node in ast.walk(tree) for sentence in _sentences(node)}
 
 
 def too_early() -> list[str]:
@@ -166,18 +176,9 @@ def _loaded(tree: ast.Module) -> Iterator[ast.AST]:
             waiting += ast.iter_child_nodes(node)
 
 
-def _raised(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _name(node.func) in _ERRORS:
-            for each in node.args:
-                yield from _sentences(each)
-
-
 def _sentences(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
-    elif isinstance(node, ast.IfExp):
-        yield from (*_sentences(node.body), *_sentences(node.orelse))
     elif isinstance(node, ast.JoinedStr):
         yield "".join(_piece(each) for each in node.values)
 
