@@ -22,7 +22,8 @@ DEADLINE_S = 60.0
 
 def environment(home: Path) -> dict[str, str]:
     """A clean environment under ``home``."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("P2PCHAT", "XDG_", "NOTIFY_"))}
+    of_here = ("P2PCHAT", "XDG_", "NOTIFY_", "LC_", "LANG")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(of_here)}
     root = Path(__file__).parents[2]
     return kept | ALONE | {"P2PCHAT_HOME": str(home), "HOME": str(home), "PYTHONPATH": str(root)}
 

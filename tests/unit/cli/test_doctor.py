@@ -26,10 +26,7 @@ from tests.unit.cli.conftest import Cli
 
 
 @pytest.fixture(autouse=True)
-def _english(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LC_ALL", "LC_MESSAGES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LANG", "C.UTF-8")
+def _version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(p2pchat, "__version__", "0.0.0")  # the fake node's
 
 
