@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -90,20 +91,22 @@ LIBRARIES: Final = {
 """What click, argparse and the operating system say, as they have it."""
 
 
-def wanted() -> set[str]:
+@cache
+def wanted() -> frozenset[str]:
     """Every English text that is translated; the two forms of one that counts with :data:`PLURAL` between them."""
     found = {words for row in SAID.values() for words in (row.text, row.advice) if words}
     found |= set(TITLES.values()) | LIBRARIES | {row.name for row in TABLE}
     for command in commands(cli):
         found |= set(texts_of(command))
     for tree in _modules().values():
-        found |= set(_called(tree))
-    return found
+        found |= {text for node in ast.walk(tree) for text in texts(node)}
+    return frozenset(found)
 
 
-def allowed() -> set[str]:
+@cache
+def allowed() -> frozenset[str]:
     """The sentences that may be translated: all that the source has."""
-    return {sentence for tree in _modules().values() for node in ast.walk(tree) for sentence in _sentences(node)}
+    return frozenset(text for tree in _modules().values() for node in ast.walk(tree) for text in sentences(node))
 
 
 def too_early() -> list[str]:
@@ -111,8 +114,9 @@ def too_early() -> list[str]:
     return [
         f"{path.relative_to(SOURCE)}: {text}"
         for path, tree in _modules().items()
-        for node in _loaded(tree)
-        for text in _texts(node, (*(name for name in _ONE if name != "marked"), *_TWO))
+        for node in loaded(tree)
+        for text in texts(node)
+        if not (isinstance(node, ast.Call) and _name(node.func) == "marked")
     ]
 
 
@@ -132,23 +136,19 @@ def commands(command: click.Command) -> Iterator[click.Command]:
                 yield from commands(below)
 
 
+@cache
 def _modules() -> dict[Path, ast.Module]:
     paths = (path for path in sorted(SOURCE.rglob("*.py")) if "testing" not in path.parts)
     return {path: ast.parse(path.read_text("utf-8")) for path in paths}
 
 
-def _called(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        yield from _texts(node, (*_ONE, *_TWO))
-
-
-def _texts(node: ast.AST, names: tuple[str, ...]) -> Iterator[str]:
+def texts(node: ast.AST) -> Iterator[str]:
     """What is translated by the call that ``node`` is.
 
     Raises:
         ValueError: it counts, and its texts are no literals.
     """
-    if not isinstance(node, ast.Call) or _name(node.func) not in names or not node.args:
+    if not isinstance(node, ast.Call) or _name(node.func) not in (*_ONE, *_TWO) or not node.args:
         return
     first = _TWO.get(_name(node.func), 0)
     forms = [each.value if isinstance(each, ast.Constant) else None for each in node.args[first : first + 2]]
@@ -164,7 +164,7 @@ def _texts(node: ast.AST, names: tuple[str, ...]) -> Iterator[str]:
         raise ValueError(f"filled before it is translated: {ast.unparse(node)}")
 
 
-def _loaded(tree: ast.Module) -> Iterator[ast.AST]:
+def loaded(tree: ast.Module) -> Iterator[ast.AST]:
     """What runs when a module is loaded: not the bodies of functions."""
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
@@ -176,7 +176,8 @@ def _loaded(tree: ast.Module) -> Iterator[ast.AST]:
             waiting += ast.iter_child_nodes(node)
 
 
-def _sentences(node: ast.AST) -> Iterator[str]:
+def sentences(node: ast.AST) -> Iterator[str]:
+    """The sentence that a literal is, with its places if it has any."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     elif isinstance(node, ast.JoinedStr):
@@ -196,4 +197,6 @@ def _last(node: ast.AST) -> str:
 
 
 def _name(function: ast.expr) -> str:
+    if isinstance(function, ast.Attribute):
+        return function.attr
     return function.id if isinstance(function, ast.Name) else ""

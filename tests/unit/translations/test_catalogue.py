@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import gettext
 import io
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat.api import language
+from translations import wanted as wanted_module
 from translations.__main__ import catalogues, complaints
 from translations.catalogue import compiled, parse
 from translations.wanted import wanted
@@ -38,9 +41,79 @@ def test_what_is_compiled_is_what_the_standard_library_reads() -> None:
     assert found.gettext("unknown") == "unknown"
 
 
+def test_a_text_that_counts_has_as_many_forms_as_the_language() -> None:
+    header = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\nPlural-Forms: nplurals=2; plural=n>1;\\n"\n'
+    said = parse(
+        f'{header}\nmsgid "{{}} node"\nmsgid_plural "{{}} nodes"\nmsgstr[0] "{{}} nœud"\nmsgstr[1] "{{}} nœuds"\n'
+    )
+    found = gettext.GNUTranslations(io.BytesIO(compiled(said)))
+    assert [found.ngettext("{} node", "{} nodes", count) for count in (1, 2)] == ["{} nœud", "{} nœuds"]
+    assert found.ngettext("a", "b", 2) == "b"
+
+
+@pytest.mark.parametrize(
+    ("english", "words", "fits"),
+    [
+        ("{count} of {name}", "{name}: {count}", True),
+        ("{count} of {name}", "{name}", False),
+        ("{value!r} is no {kind}", "{value!r}: {kind}", True),
+        ("100 %", "100%", True),
+        ("%(prog)s", "%s", False),
+        ("{} node\0{} nodes", "{} nœud\0{} nœuds", True),
+        ("{} node\0{} nodes", "un nœud\0des nœuds", False),
+        ("one of {name}\0{count} of {name}", "{name}: {count}", True),
+    ],
+)
+def test_places_are_those_of_the_english(english: str, words: str, fits: bool) -> None:
+    told = [each for each in complaints({english: words}) if each.startswith("other places")]
+    assert (told == []) == fits
+
+
+def test_what_is_wanted_is_read_in_the_source() -> None:
+    tree = ast.parse(
+        """
+HEAD = _("too early")
+TABLE = marked("of a table")
+def f(n, name, text=ngettext("one", "{} many", 1)):
+    print(_("said {name}").format(name=name), ngettext("{} a", "{} b", n), counted(n, "{} c", "{} d"), _(TABLE))
+    raise UsageError(f"{name} is {n + 1} of {self.limit_bytes:g} bytes")
+"""
+    )
+    found = [text for node in ast.walk(tree) for text in wanted_module.texts(node)]
+    assert set(found) == {
+        *("too early", "of a table", "said {name}"),
+        *("one\0{} many", "{} a\0{} b", "{} c\0{} d"),
+    }
+    early = [text for node in wanted_module.loaded(tree) for text in wanted_module.texts(node)]
+    assert set(early) == {"too early", "of a table", "one\0{} many"}
+    sentences = [text for node in ast.walk(tree) for text in wanted_module.sentences(node)]
+    assert "{name} is {n_1} of {limit_bytes} bytes" in sentences
+    for wrong in ('_(f"{name}")', 'ngettext("{} a", more, n)'):
+        with pytest.raises(ValueError, match=r"filled before|without literals"):
+            list(wanted_module.texts(ast.parse(wrong, mode="eval").body))
+
+
+def test_what_answers_programs_translates_nothing() -> None:
+    """A daemon that serves several people has no language: it says English, and the command line what that means."""
+    allowed = {"api", "cli", "daemon"}
+    package = ROOT / "p2pchat"
+    found = [
+        path.relative_to(package).parts
+        for path in package.rglob("*.py")
+        if re.search(r"^\s*(from|import) gettext\b", path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert {parts[0] for parts in found} <= allowed
+    assert {parts[1] for parts in found if parts[0] == "api"} == {"language.py", "prompts.py", "waiting.py"}
+    assert {parts[1] for parts in found if parts[0] == "daemon"} == {"__main__.py", "recovery.py"}
+
+
 @pytest.mark.parametrize(
     "po",
     [
+        'msgid "a"\nmsgid_plural "b"\nmsgstr "c"\n',
+        'msgid "a"\nmsgstr[0] "c"\n',
+        'msgid "a"\nmsgid_plural "b"\nmsgstr[1] "c"\n',
+        'msgid "a"\nmsgid "b"\nmsgstr "c"\n',
         'msgid "a"\n',
         'msgid "a"\nmsgstr "b"\n\nmsgid "a"\nmsgstr "c"\n',
         'msgctxt "a"\nmsgid "a"\nmsgstr "b"\n',
