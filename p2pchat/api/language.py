@@ -125,8 +125,8 @@ def _whole(sentence: str) -> str | None:
     mo = gettext.find(DOMAIN, str(FOLDER))
     if mo is None:
         return None
-    for pattern, words in _templates(mo):
-        found = pattern.fullmatch(sentence)
+    for text, words in _templates(mo):
+        found = _pattern(text).fullmatch(sentence) if _may_be(text, sentence) else None
         if found is not None:
             return words.format(**{name: _reason(value) for name, value in found.groupdict().items()})
     return None
@@ -138,7 +138,7 @@ def _reason(value: str) -> str:
 
 
 @lru_cache(1)
-def _templates(mo: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+def _templates(mo: str) -> tuple[tuple[str, str], ...]:
     """What the catalogue says of texts with places, those with most letters first; and what it says, as itself."""
     rows = [
         (text, words)
@@ -147,7 +147,12 @@ def _templates(mo: str) -> tuple[tuple[re.Pattern[str], str], ...]:
         for text in (english, words)
     ]
     rows.sort(key=lambda row: -_letters(row[0]))
-    return tuple((_pattern(text), words) for text, words in rows)
+    return tuple(rows)
+
+
+def _may_be(text: str, sentence: str) -> bool:
+    """Whether ``sentence`` has what stands between the places: most have not, and need no pattern."""
+    return all(piece in sentence for piece in _PLACE.split(text)[::2])
 
 
 def _letters(text: str) -> int:
