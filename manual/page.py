@@ -30,7 +30,7 @@ _ENVIRONMENT: Final = (
     ("NO_COLOR", "Where set to anything, nothing is shown in colours; nor is it with TERM=dumb."),
     ("COLUMNS", "How wide the terminal is, where it does not say so itself."),
     ("TZ", "The zone in which times are shown."),
-    ("LC_ALL, LC_MESSAGES, LANG", "In which language p2pchat doctor speaks: English or Korean."),
+    ("LC_ALL, LC_MESSAGES, LANG", "In which language p2pchat speaks: English or Korean; LANGUAGE comes before them."),
 )
 _FILES: Final = (
     ("~/.config/p2pchat/PROFILE.toml", "The configuration, which nobody has to write."),

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.api import language
 from p2pchat.api.paths import ProfilePaths
+from p2pchat.cli.app import cli as root
 from p2pchat.cli.app import run
 from tests.fake_api import FakeApi, Served, served
 
@@ -33,12 +35,14 @@ Cli = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("P2PCHAT_HOME", str(tmp_path))
     for name in ("LC_ALL", "LC_MESSAGES", "LANGUAGE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "C.UTF-8")
-    return tmp_path
+    yield tmp_path
+    language.install({})
+    root.speak()
 
 
 @pytest.fixture

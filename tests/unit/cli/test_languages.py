@@ -20,7 +20,6 @@ from p2pchat.api.errors import exit_status
 from p2pchat.api.paths import ProfilePaths
 from p2pchat.api.text import columns
 from p2pchat.base.errors import UsageError
-from p2pchat.cli.app import cli as root
 from p2pchat.cli.app import run
 from p2pchat.cli.examples import EXAMPLES
 from p2pchat.cli.reading import counted, duration, not_arrived, size_text
@@ -40,13 +39,6 @@ KOREANS = {"LANG": "ko_KR.UTF-8"}
 def node() -> Iterator[Served]:
     with served(Full, ProfilePaths().socket) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _english_again() -> Iterator[None]:
-    yield
-    language.install({})
-    root.speak()
 
 
 @pytest.fixture
