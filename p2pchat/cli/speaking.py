@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from gettext import gettext as _
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -35,9 +35,9 @@ _VERBATIM: Final = "\b"  # click's sign at the beginning of a paragraph that is 
 class _English:
     """What a command says where nothing is translated."""
 
-    help: str | None
-    short_help: str | None
-    options: dict[str, str | None]
+    help: str | None = field(repr=False)
+    short_help: str | None = field(repr=False)
+    options: dict[str, str | None] = field(repr=False)
 
 
 _ENGLISH: Final = WeakKeyDictionary[click.Command, _English]()

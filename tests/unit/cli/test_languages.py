@@ -160,7 +160,7 @@ def test_what_stands_outside_of_the_texts_is_data(
         (["config", "set", "lan"], None),
         (["help", "send", "x"], None),
     ],
-    ids=str,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_usage_error_says_nothing_in_english(arguments: list[str], own: set[str] | None, cli: Cli) -> None:
     outcome = cli(*arguments)
