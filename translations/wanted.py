@@ -72,8 +72,6 @@ LIBRARIES: Final = {
     "default: {default}",
     "Show the version and exit.",
     "Show this message and exit.",
-    "%(prog)s, version %(version)s",
-    "Aborted!",
     # argparse
     "usage: ",
     "%(prog)s: error: %(message)s\n",

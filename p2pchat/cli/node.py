@@ -15,7 +15,7 @@ import click
 
 from p2pchat.api.disk import ADVICE as DISK_ADVICE
 from p2pchat.api.errors import ApiError
-from p2pchat.api.language import marked, said
+from p2pchat.api.language import error, marked
 from p2pchat.api.replaced import ADVICE
 from p2pchat.cli.colour import Colour
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
@@ -151,7 +151,7 @@ def status(invocation: Invocation) -> None:
     if text(shown, "disk", "ok") in DISK_ADVICE:
         line(_(DISK_ADVICE[text(shown, "disk")]), Colour.BAD)
     if shown.get("alone") is not None:
-        line(said(text(shown, "alone")), Colour.WAITING)
+        line(error(marked("ALONE"), text(shown, "alone")), Colour.WAITING)
     if shown.get("replaced_ms") is not None:
         since = _("replaced: a newer device of yours is in use since {time}; {advice}")
         line(since.format(time=clock(shown["replaced_ms"]), advice=_(ADVICE)), Colour.BAD)
