@@ -348,6 +348,9 @@ class FakeApi:
             next_try_ms=NOW_MS + 60_000,
             expires_ms=NOW_MS + 86_400_000,
             text="Bob cannot be reached now.",
+            sentences=[
+                objects.Sentence(code="away", facts={"name": "Bob"}, text="Bob cannot be reached now."),
+            ],
         )
 
     def _mark_read(self, message_id: str) -> objects.Message:

@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import ast
+import calendar
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -25,6 +26,8 @@ import click
 import p2pchat
 from p2pchat.api.diagnosis import SAID, TITLES
 from p2pchat.api.errors import TABLE
+from p2pchat.api.explained import LENGTHS
+from p2pchat.api.explained import SAID as EXPLAINED
 from p2pchat.cli.app import cli
 from p2pchat.cli.speaking import texts_of
 
@@ -89,10 +92,19 @@ LIBRARIES: Final = {
 """What click, argparse and the operating system say, as they have it."""
 
 
+STORED: Final = {
+    "not delivered in time",
+    "a backup was made before it was confirmed; it may have arrived",
+}
+"""Why messages ended that SQL statements have ended."""
+
+
 @cache
 def wanted() -> frozenset[str]:
     """Every English text that is translated; the two forms of one that counts with :data:`PLURAL` between them."""
     found = {words for row in SAID.values() for words in (row.text, row.advice) if words}
+    found |= {*EXPLAINED.values(), *LENGTHS.values()} | STORED
+    found |= {*calendar.day_name, *calendar.month_name[1:]}
     found |= set(TITLES.values()) | LIBRARIES | {row.name for row in TABLE}
     for command in commands(cli):
         found |= set(texts_of(command))

@@ -124,8 +124,18 @@ class Try(Silent, Struct, kw_only=True):
     error: str
 
 
+class Sentence(Silent, Struct, kw_only=True):
+    """``code`` and ``facts`` are what ``text`` says in English; a fact whose name ends in ``_ms`` is a length of
+    time."""
+
+    code: str
+    facts: dict[str, int | str]
+    text: str
+
+
 class Explanation(Silent, Struct, kw_only=True):
-    """Why a message has not arrived, and what happens next; ``text`` says it in words. ``tries``: oldest first."""
+    """Why a message has not arrived, and what happens next; ``text`` says it in words, and consists of ``sentences``.
+    ``tries``: oldest first."""
 
     state: MessageState
     reason: str | None
@@ -134,6 +144,7 @@ class Explanation(Silent, Struct, kw_only=True):
     next_try_ms: int | None
     expires_ms: int | None
     text: str
+    sentences: list[Sentence]
 
 
 class Deleted(Silent, Struct, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from gettext import gettext as _
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from p2pchat.api.errors import ApiError, exit_status
+from p2pchat.api.language import marked, said
 from p2pchat.cli.colour import of_state
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
 from p2pchat.cli.output import Cell, emit, line, note, table
@@ -27,7 +29,7 @@ EVERYBODY: Final = "all"
 BATCH: Final = 100
 """Entries in one call and one transaction: what is committed stays, however the command ends."""
 
-REVEALS: Final = (
+REVEALS: Final = marked(
     "Looking for somebody publishes a record from which nobody learns a number. But who knows or guesses both numbers "
     "of a pair can see that one looks for the other, and which of the two. To try all partners of one number that is "
     "targeted costs 45 to 111 USD in three months."
@@ -80,7 +82,7 @@ def import_(invocation: Invocation, file: Path, to: Sequence[str], idempotency_k
             numbers = dict.fromkeys(each.number for at, each in entries if at not in total.refused)
             sought = _find(client, [*numbers] if EVERYBODY in to else to, idempotency_key, invocation)
             if not invocation.quiet:
-                note(f"Contacts that are looked for now: {len(sought)}.")
+                note(_("Contacts that are looked for now: {count}.").format(count=len(sought)))
 
 
 @click.command()
@@ -100,9 +102,8 @@ def find(invocation: Invocation, to: Sequence[str], idempotency_key: str | None)
         for contact in sought:
             emit(contact)
     elif not invocation.quiet:
-        table(
-            [_row(each) for each in sought], ("NAME", "NUMBER", "STATE", "ID"), cut=() if invocation.verbose else (0,)
-        )
+        head = (_("NAME"), _("NUMBER"), _("STATE"), _("ID"))
+        table([_row(each) for each in sought], head, cut=() if invocation.verbose else (0,))
 
 
 def _row(contact: Mapping[str, object]) -> list[Cell]:
@@ -124,7 +125,7 @@ def _send(client: Client, entries: Sequence[tuple[int, Entry]], key: str | None,
     done = 0
     try:
         with click.progressbar(
-            length=len(entries), label="Importing", file=sys.stderr, hidden=not (visible and sys.stderr.isatty())
+            length=len(entries), label=_("Importing"), file=sys.stderr, hidden=not (visible and sys.stderr.isatty())
         ) as bar:
             for batch in _batches(entries):
                 sent = [given({"line": at, "name": each.name, "number": each.number}) for at, each in batch]
@@ -134,7 +135,8 @@ def _send(client: Client, entries: Sequence[tuple[int, Entry]], key: str | None,
                 done += len(batch)
                 bar.update(len(batch))
     except BaseException:
-        note(f"Of {len(entries)} entries {done} were read into the book; the same command goes on from there.")
+        stopped = _("Of {count} entries {done} were read into the book; the same command goes on from there.")
+        note(stopped.format(count=len(entries), done=done))
         raise
 
 
@@ -144,18 +146,20 @@ def _tell(total: _Sum, invocation: Invocation) -> None:
     if invocation.as_json:
         emit(result)
     elif not invocation.quiet:
-        line(f"added {total.added}, known {total.known}, refused {len(total.refused)}")
+        summary = _("added {added}, known {known}, refused {refused}")
+        line(summary.format(added=total.added, known=total.known, refused=len(total.refused)))
         for refused in objects(result, "refused"):
-            line(f"line {text(refused, 'line')}: {text(refused, 'reason')}")
+            place = _("line {line}: {reason}")
+            line(place.format(line=text(refused, "line"), reason=said(text(refused, "reason"))))
     if not total.added + total.known:
-        note("INVALID_PARAMS: No contact was found in this file.")
+        note(f"INVALID_PARAMS: {_('No contact was found in this file.')}")
         raise click.exceptions.Exit(exit_status("INVALID_PARAMS"))
 
 
 def _find(client: Client, to: Sequence[str] | None, key: str | None, invocation: Invocation) -> list[dict[str, object]]:
     """Begin to look, after saying what that reveals; None: for everybody who is not looked for."""
     if not invocation.quiet:
-        note(REVEALS)
+        note(_(REVEALS))
     batches = [None] if to is None else _batches(to)
     keys = (_nth(key, at, "find") for at in count())
     replies = (

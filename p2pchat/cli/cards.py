@@ -6,6 +6,7 @@ Source: RFC 2426 (vCard 3.0, which more programs read than 4.0): 2.6 "Line delim
 from __future__ import annotations
 
 from collections.abc import Iterator
+from gettext import gettext as _
 from typing import Final
 
 import click
@@ -16,7 +17,6 @@ from p2pchat.cli.output import note
 from p2pchat.cli.reading import counted, objects, text
 
 _LINE_BYTES: Final = 75
-_OPEN: Final = "This is not encrypted: whoever gets it reads whom you know."
 
 
 @click.command()
@@ -30,7 +30,7 @@ def export(invocation: Invocation, file: str) -> None:
     found = objects(invocation.call("contacts.list"), "contacts")
     people = [contact for contact in found if contact.get("self") is not True]
     if not invocation.quiet:
-        note(_OPEN)
+        note(_("This is not encrypted: whoever gets it reads whom you know."))
     with new_file(file) as out:
         for person in people:
             out.write("".join(f"{line}\r\n" for line in _card(person)).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from gettext import gettext as _
 from typing import Final
 
 import click
@@ -16,7 +17,6 @@ from p2pchat.cli.reading import clock, number, objects, text
 from p2pchat.cli.receipts import receipts_of
 from p2pchat.cli.verify import sms_proof, verify
 
-_HEAD: Final = ("NAME", "NUMBER", "STATE", "TRUST", "ID", "")
 _CUT: Final = (0,)
 
 
@@ -50,8 +50,10 @@ def add(invocation: Invocation, who: str, name: str | None, idempotency_key: str
         return
     _print(added)
     if added.get("state") == "pending" and not invocation.quiet:
-        number = "You find each other when they have added your number too."
-        note(number if by == "number" else "You are matched as soon as both nodes run, if the invite is still good.")
+        if by == "number":
+            note(_("You find each other when they have added your number too."))
+        else:
+            note(_("You are matched as soon as both nodes run, if the invite is still good."))
 
 
 @contacts.command(name="list")
@@ -65,9 +67,10 @@ def list_(invocation: Invocation, state: str | None) -> None:
         for contact in found:
             emit(contact)
         return
-    table([_row(contact) for contact in found], _HEAD, cut=() if invocation.verbose else _CUT)
+    head = (_("NAME"), _("NUMBER"), _("STATE"), _("TRUST"), _("ID"), "")
+    table([_row(contact) for contact in found], head, cut=() if invocation.verbose else _CUT)
     if not found and not invocation.quiet:
-        note("There is no contact yet." if state is None else "No contact is in that state.")
+        note(_("There is no contact yet.") if state is None else _("No contact is in that state."))
 
 
 @contacts.command()
@@ -83,24 +86,34 @@ def show(invocation: Invocation, to: str) -> None:
     _print(contact)
     if contact.get("self") is True:
         return  # there is nothing more to say of oneself
-    line(f"claimed by {text(contact, 'claimants')}")
-    uid = text(contact, "id")
-    claims = invocation.call("contacts.claimants", to=uid)
+    line(_("claimed by {count}").format(count=text(contact, "claimants")))
+    _print_claims(invocation, text(contact, "id"))
+    if contact.get("state") == "pending" and not contact.get("searching"):
+        said = _("not looked for: p2pchat contacts find {contact}")
+        line(said.format(contact=text(contact, "id")), Colour.WAITING)
+    if contact.get("receipts") is not None:
+        line(_("read receipts {state}").format(state="on" if contact.get("receipts") else "off"))
+    if contact.get("online"):
+        line(_("online"))
+    else:
+        line(_("last seen {time}").format(time=clock(contact.get("last_seen_ms"))))
+
+
+def _print_claims(invocation: Invocation, contact: str) -> None:
+    """Who says that they are the contact, and what can be done about it."""
+    claims = invocation.call("contacts.claimants", to=contact)
     claimants = objects(claims, "claimants")
     for claimant in claimants:
-        chosen = "  chosen" if claimant.get("chosen") else ""
-        line(f"claimant {text(claimant, 'id')}  since {clock(claimant.get('first_seen_ms'))}{chosen}")
+        said = _("claimant {id}  since {time}  chosen") if claimant.get("chosen") else _("claimant {id}  since {time}")
+        line(said.format(id=text(claimant, "id"), time=clock(claimant.get("first_seen_ms"))))
         if claimant.get("contact_id") is not None:
             other = invocation.call("contacts.get", to=text(claimant, "contact_id"))
-            line(f"that is {text(other, 'name')}: p2pchat contacts merge {text(other, 'id')} {uid}")
-    if claimants and number(claims, "waiting"):  # the one hello may be the contact's own, which has not come back yet
-        waiting = f"held up by {number(claims, 'waiting')} who said hello and showed no card"
-        line(f"{waiting}: p2pchat contacts choose {uid}", Colour.WAITING)
-    if contact.get("state") == "pending" and not contact.get("searching"):
-        line(f"not looked for: p2pchat contacts find {text(contact, 'id')}", Colour.WAITING)
-    if contact.get("receipts") is not None:
-        line(f"read receipts {'on' if contact.get('receipts') else 'off'}")
-    line("online" if contact.get("online") else f"last seen {clock(contact.get('last_seen_ms'))}")
+            said = _("that is {name}: p2pchat contacts merge {other} {contact}")
+            line(said.format(name=text(other, "name"), other=text(other, "id"), contact=contact))
+    waiting = number(claims, "waiting")
+    if claimants and waiting:  # the one hello may be the contact's own, which has not come back yet
+        said = _("held up by {count} who said hello and showed no card: p2pchat contacts choose {contact}")
+        line(said.format(count=waiting, contact=contact), Colour.WAITING)
 
 
 @contacts.command()

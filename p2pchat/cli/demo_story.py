@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from gettext import gettext as _
 from pathlib import Path
 from typing import Final
 
 from p2pchat.api.errors import ApiError, NoDaemon
+from p2pchat.api.language import marked
 from p2pchat.api.paths import ProfilePaths
+from p2pchat.api.text import columns
 from p2pchat.cli.output import line
 from p2pchat.cli.program import daemon_program
 from p2pchat.cli.reading import fields, number, objects, text, texts
@@ -102,14 +105,19 @@ class Summary:
         return asdict(self)
 
     def lines(self) -> list[str]:
+        rows = (
+            (_("ready"), self.ready_ms, _("(the slowest of three daemons)")),
+            (_("match"), self.match_ms, _("(by phone number alone)")),
+            (_("first delivery"), self.first_delivery_ms, ""),
+            (_("after a restart"), self.restart_ms, _("(start of the daemon to what had waited)")),
+            (_("in all"), self.total_ms, ""),
+        )
+        widest = max(columns(name) for name, _ms, _what in rows)
+        said = _("{count} messages, each arrived once and in order. Everything was removed.")
         return [
             "",
-            f"ready           {self.ready_ms / 1000:6.2f} s  (the slowest of three daemons)",
-            f"match           {self.match_ms / 1000:6.2f} s  (by phone number alone)",
-            f"first delivery  {self.first_delivery_ms / 1000:6.2f} s",
-            f"after a restart {self.restart_ms / 1000:6.2f} s  (start of the daemon to what had waited)",
-            f"in all          {self.total_ms / 1000:6.2f} s",
-            f"{self.messages} messages, each arrived once and in order. Everything was removed.",
+            *(f"{name}{' ' * (widest - columns(name))} {ms / 1000:6.2f} s  {what}".rstrip() for name, ms, what in rows),
+            said.format(count=self.messages),
         ]
 
 
@@ -155,8 +163,9 @@ class Story:
             who = ["--number", person.number] if person.number else ["--no-number"]
             self._run(person, "init", *who, "--name", person.name, "--no-passphrase")
         for person in self._everyone:
-            self._wait(READY_S, f"{person.name}'s profile is not made", partial(self._has_exited, person))
-        self._say("Alice, Bob and a router have made their profiles.")
+            failure = marked("{name}'s profile is not made, after {seconds} seconds.")
+            self._wait(READY_S, failure, person, partial(self._has_exited, person))
+        self._say(_("Alice, Bob and a router have made their profiles."))
 
     def _start_all(self) -> None:
         began = time.monotonic()
@@ -167,18 +176,19 @@ class Story:
         for person in (self._alice, self._bob):
             self._become_ready(person)
         self._summary.ready_ms = self._since(began)
-        self._say("Three daemons are ready. Alice and Bob know one address each: the router's.")
+        self._say(_("Three daemons are ready. Alice and Bob know one address each: the router's."))
 
     def _match(self) -> None:
         began = time.monotonic()
         self._alice.call("contacts.add", number=BOB_NUMBER, name="Bob")
-        self._say(f"Alice adds {BOB_NUMBER} and calls it Bob.")
+        self._say(_("Alice adds {number} and calls it Bob.").format(number=BOB_NUMBER))
         self._bob.call("contacts.add", number=ALICE_NUMBER, name="Alice")
-        self._say(f"Bob adds {ALICE_NUMBER} and calls it Alice.")
+        self._say(_("Bob adds {number} and calls it Alice.").format(number=ALICE_NUMBER))
         both = (self._alice, self._bob)
-        self._wait(MATCH_S, "Alice and Bob do not find each other", lambda: all(person.matched for person in both))
+        failure = marked("Alice and Bob do not find each other, after {seconds} seconds.")
+        self._wait(MATCH_S, failure, self._alice, lambda: all(person.matched for person in both))
         self._summary.match_ms = self._since(began)
-        self._say("They have found each other in the DHT and opened a session.")
+        self._say(_("They have found each other in the DHT and opened a session."))
 
     def _talk(self) -> None:
         for alice_says, bob_says in zip(_ALICE_SAYS, _BOB_SAYS, strict=True):
@@ -188,16 +198,16 @@ class Story:
 
     def _restart(self) -> None:
         self._stop(self._bob)
-        self._say("Bob's daemon is stopped. Alice goes on writing.")
+        self._say(_("Bob's daemon is stopped. Alice goes on writing."))
         for said in _after_restart("Alice")[:_AWAY]:
             self._send(self._alice, self._bob, said)
         began = time.monotonic()
         self._start(self._bob)
         self._become_ready(self._bob)
-        self._say("Bob's daemon is started again.")
+        self._say(_("Bob's daemon is started again."))
         self._wait_for(self._bob, len(_ALICE_SAYS) + _AWAY)
         self._summary.restart_ms = self._since(began)
-        self._say(f"The {_AWAY} messages that waited for Bob have arrived.")
+        self._say(_("The {count} messages that waited for Bob have arrived.").format(count=_AWAY))
         for said in _after_restart("Alice")[_AWAY:]:
             self._exchange(self._alice, self._bob, said)
         for said in _after_restart("Bob"):
@@ -213,7 +223,8 @@ class Story:
             page = objects(reader.call("message.list", to=writer.name, limit=1000), "messages")
             kept = [text(message, "text") for message in page if message.get("direction") == "in"]
             if told != said or kept != said:
-                raise ApiError("INTERNAL", f"What {reader.name} received is not what {writer.name} wrote.")
+                wrong = marked("What {reader} received is not what {writer} wrote.")
+                raise ApiError("INTERNAL", wrong.format(reader=reader.name, writer=writer.name))
             self._summary.messages += len(said)
 
     # -- one step --------------------------------------------------------------------------------------------------
@@ -227,19 +238,22 @@ class Story:
         writer.call("message.send", to=reader.name, text=said)
 
     def _wait_for(self, reader: Person, count: int) -> None:
-        self._wait(DELIVERY_S, f"a message to {reader.name} does not arrive", lambda: len(reader.received) >= count)
+        failure = marked("a message to {name} does not arrive, after {seconds} seconds.")
+        self._wait(DELIVERY_S, failure, reader, lambda: len(reader.received) >= count)
 
     def _start(self, person: Person) -> None:
         known = [] if person is self._router else ["--bootstrap", self._router_address()]
         self._run(person, "run", "--listen", "/ip4/127.0.0.1/tcp/0", *known)
 
     def _become_ready(self, person: Person) -> None:
-        self._wait(READY_S, f"{person.name}'s daemon does not answer", lambda: self._connected(person))
+        failure = marked("{name}'s daemon does not answer, after {seconds} seconds.")
+        self._wait(READY_S, failure, person, lambda: self._connected(person))
 
     def _stop(self, person: Person) -> None:
         person.call("node.shutdown")
         person.disconnect()
-        self._wait(STOP_S, f"{person.name}'s daemon does not stop", lambda: self._has_exited(person))
+        failure = marked("{name}'s daemon does not stop, after {seconds} seconds.")
+        self._wait(STOP_S, failure, person, lambda: self._has_exited(person))
 
     def _run(self, person: Person, *arguments: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("P2PCHAT_", "NOTIFY_"))}
@@ -278,7 +292,12 @@ class Story:
         person.process = None
         return True
 
-    def _wait(self, within_s: float, failure: str, condition: Callable[[], bool]) -> None:
+    def _wait(self, within_s: float, failure: str, whom: Person, condition: Callable[[], bool]) -> None:
+        """Until ``condition``. ``failure``: a sentence with places for the name of ``whom`` and the seconds.
+
+        Raises:
+            ApiError: TIMEOUT.
+        """
         deadline = time.monotonic() + within_s
         while True:
             self._sandbox.check()
@@ -288,7 +307,7 @@ class Story:
             if condition():
                 return
             if time.monotonic() > deadline:
-                raise ApiError("TIMEOUT", f"{failure}, after {within_s:g} seconds.")
+                raise ApiError("TIMEOUT", failure.format(name=whom.name, seconds=f"{within_s:g}"))
             time.sleep(POLL_S)
 
     def _look(self, person: Person) -> None:

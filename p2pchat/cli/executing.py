@@ -22,6 +22,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from gettext import gettext as _
 from types import FrameType
 from typing import BinaryIO, Final, Self
 
@@ -50,7 +51,9 @@ class Executing:
 
     def __init__(self, command: Sequence[str], say: Callable[[str], object]) -> None:
         if shutil.which(command[0]) is None:
-            raise click.BadParameter(f"there is no program {command[0]}.", param_hint="--exec")
+            raise click.BadParameter(
+                _("there is no program {program}.").format(program=command[0]), param_hint="--exec"
+            )
         self._command = command
         self._say = say
         self._child: subprocess.Popen[bytes] | None = None
@@ -65,7 +68,7 @@ class Executing:
         self._before = [(number, signal.signal(number, self._caught)) for number in heard]
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> bool:
         for number, handler in self._before:
             signal.signal(number, handler)
         return kind is _Ended
@@ -91,7 +94,8 @@ class Executing:
         pause_s = FIRST_S
         while (failure := self._attempt(line)) is not None:
             self._end_if_told_to()
-            self._say(f"{self._command[0]} {failure}; it is run again in {pause_s:g} s.")
+            said, what = failure
+            self._say(said.format(program=self._command[0], seconds=f"{pause_s:g}", **what))
             self._sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_S)
 
@@ -101,15 +105,16 @@ class Executing:
             os.kill(os.getpid(), self._ended_by)
         raise KeyboardInterrupt
 
-    def _attempt(self, line: bytes) -> str | None:
-        """What went wrong, in words."""
+    def _attempt(self, line: bytes) -> tuple[str, dict[str, object]] | None:
+        """What went wrong: a sentence with places for the program and the pause, and what its other place holds."""
         try:
             with _file_of(line) as stdin:
                 self._is_starting = True
                 # what the user wrote is run: that is what it is for
                 self._child = subprocess.Popen(self._command, stdin=stdin, process_group=0)  # noqa: S603
         except OSError as error:
-            return f"cannot be started ({error.strerror})"
+            said = _("{program} cannot be started ({reason}); it is run again in {seconds} s.")
+            return said, {"reason": error.strerror}
         finally:
             self._is_starting = False
         with self._child as child:
@@ -119,8 +124,10 @@ class Executing:
             self._child = None
         status = child.returncode
         if status < 0:
-            return f"was ended by {_name_of(-status)}"
-        return f"exited with {status}" if status else None
+            return _("{program} was ended by {signal}; it is run again in {seconds} s."), {"signal": _name_of(-status)}
+        if status > 0:
+            return _("{program} exited with {status}; it is run again in {seconds} s."), {"status": status}
+        return None
 
     def _sleep(self, seconds: float) -> None:
         self._is_busy = False
@@ -132,7 +139,7 @@ class Executing:
         if self._ended_by is not None:
             raise _Ended
 
-    def _caught(self, number: int, _: FrameType | None) -> None:
+    def _caught(self, number: int, _frame: FrameType | None) -> None:
         is_first = self._ended_by is None
         self._ended_by = self._ended_by or number
         self._is_urgent = not is_first
@@ -162,4 +169,4 @@ def _name_of(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"signal {number}"
+        return _("signal {number}").format(number=number)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from gettext import gettext as _
 from typing import BinaryIO, Final
 
 import click
@@ -21,7 +22,6 @@ from p2pchat.client.blocking import Client
 
 FORMAT: Final = 1
 PAGE: Final = 1000
-_OPEN: Final = "This is not encrypted: whoever gets it reads every contact and every message."
 
 
 @click.command()
@@ -33,7 +33,7 @@ def export(invocation: Invocation, file: str) -> None:
     Contacts are those of the beginning, each message is as it is when its page is read; what comes meanwhile may be in
     it or not.
     """
-    note(_OPEN)
+    note(_("This is not encrypted: whoever gets it reads every contact and every message."))
     count = 0
 
     def far() -> str:
@@ -41,7 +41,7 @@ def export(invocation: Invocation, file: str) -> None:
 
     # what is shown among the rows on the same terminal would be in the way
     visible = not (invocation.quiet or (file == "-" and sys.stdout.isatty()))
-    with invocation.client() as client, new_file(file) as out, waiting("Exporting", far, visible=visible):
+    with invocation.client() as client, new_file(file) as out, waiting(_("Exporting"), far, visible=visible):
         for kind, data in _everything(client):
             row = {"type": kind, "data": data}
             out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")

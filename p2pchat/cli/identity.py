@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gettext import gettext as _
+
 import click
 
 from p2pchat.cli.invites import invite, invites, revoke
@@ -27,11 +29,13 @@ def show(invocation: Invocation) -> None:
     if invocation.as_json:
         emit(shown)
         return
-    line(f"{text(shown, 'name')} ({text(shown, 'number', 'no number')}), profile {text(shown, 'profile')}")
-    line(f"root key {text(shown, 'root')}")
-    line(f"peer id  {text(shown, 'peer_id')}")
+    number = text(shown, "number", _("no number"))
+    who = _("{name} ({number}), profile {profile}")
+    line(who.format(name=text(shown, "name"), number=number, profile=text(shown, "profile")))
+    line(_("root key {key}").format(key=text(shown, "root")))
+    line(_("peer id  {id}").format(id=text(shown, "peer_id")))
     if shown.get("receipts") is False:
-        line("read receipts are off")
+        line(_("read receipts are off"))
 
 
 @identity.command()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from gettext import gettext as _
 from typing import Final
 
 import click
 
 from p2pchat.cli.colour import of_state
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
-from p2pchat.cli.output import emit, line, note, table
+from p2pchat.cli.output import Cell, emit, line, note, table
 from p2pchat.cli.qr import save_png, show_link
 from p2pchat.cli.reading import clock, objects, text
 
@@ -29,7 +30,7 @@ class Span(click.ParamType[int]):
             return value
         found = _SPAN.fullmatch(value)
         if found is None:
-            self.fail("give a time such as 30m, 12h or 7d", param, ctx)
+            self.fail(_("give a time such as 30m, 12h or 7d"), param, ctx)
         return int(found[1]) * _UNITS_S[found[2]]
 
 
@@ -66,8 +67,8 @@ def invite(
     if png is not None:
         save_png(text(made, "invite"), png)
     if not (invocation.quiet or invocation.as_json):
-        until = clock(made.get("expires_ms"))
-        note(f"Good for {text(made, 'uses')}, until {until}. They type: p2pchat contacts add LINK")
+        said = _("Good for {uses}, until {time}. They type: p2pchat contacts add LINK")
+        note(said.format(uses=text(made, "uses"), time=clock(made.get("expires_ms"))))
 
 
 @click.command()
@@ -80,19 +81,19 @@ def invites(invocation: Invocation) -> None:
         for each in found:
             emit(each)
         return
-    rows = [
+    rows: list[list[Cell]] = [
         [
             text(each, "id"),
             of_state("open" if each.get("open") else "closed"),
-            f"{text(each, 'used')} of {text(each, 'uses')}",
-            f"until {clock(each.get('expires_ms'))}",
-            "asks" if each.get("ask") else "",
+            _("{used} of {uses}").format(used=text(each, "used"), uses=text(each, "uses")),
+            _("until {time}").format(time=clock(each.get("expires_ms"))),
+            _("asks") if each.get("ask") else "",
         ]
         for each in found
     ]
-    table(rows, ("ID", "STATE", "USED", "EXPIRES", ""))
+    table(rows, (_("ID"), _("STATE"), _("USED"), _("EXPIRES"), ""))
     if not rows and not invocation.quiet:
-        note("There is no invite; to make one: p2pchat id invite")
+        note(_("There is no invite; to make one: p2pchat id invite"))
 
 
 @click.command()
@@ -106,4 +107,5 @@ def revoke(invocation: Invocation, id_: str, idempotency_key: str | None) -> Non
     if invocation.as_json:
         emit(closed)
     elif not invocation.quiet:
-        line(f"{text(closed, 'id')} is closed; {text(closed, 'used')} of {text(closed, 'uses')} came through it")
+        said = _("{id} is closed; {used} of {uses} came through it")
+        line(said.format(id=text(closed, "id"), used=text(closed, "used"), uses=text(closed, "uses")))

@@ -6,6 +6,7 @@ import select
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from gettext import gettext as _
 from typing import TYPE_CHECKING
 
 import click
@@ -72,8 +73,12 @@ def _look_at(types: list[str]) -> None:
     for each in types:
         if each not in known:
             near = difflib.get_close_matches(each, known, n=1)
-            meant = f" Did you mean {near[0]}?" if near else " Such as message.received, message.* or *."
-            raise click.BadParameter(f"no event is of the type {each!r}.{meant}", param_hint="--types")
+            if near:
+                said = _("no event is of the type {type}. Did you mean {near}?").format(type=repr(each), near=near[0])
+            else:
+                said = _("no event is of the type {type}. Such as message.received, message.* or *.")
+                said = said.format(type=repr(each))
+            raise click.BadParameter(said, param_hint="--types")
 
 
 @contextmanager
@@ -113,9 +118,9 @@ def _executing(command: str) -> Executing:
     try:
         words = shlex.split(command)
     except ValueError:
-        raise click.BadParameter("has a quotation mark that is never closed.", param_hint="--exec") from None
+        raise click.BadParameter(_("has a quotation mark that is never closed."), param_hint="--exec") from None
     if not words:
-        raise click.BadParameter("names no program.", param_hint="--exec")
+        raise click.BadParameter(_("names no program."), param_hint="--exec")
     return Executing(words, note)
 
 
@@ -148,7 +153,10 @@ class _Listening:
     def execute(self, executing: Executing) -> None:
         """Until a signal ends it."""
         if self._consumer is None and not self._invocation.quiet:
-            note("Nothing remembers what was done here: with --consumer NAME the next listen goes on where this stops.")
+            said = _(
+                "Nothing remembers what was done here: with --consumer NAME the next listen goes on where this stops."
+            )
+            note(said)
 
         def lost(error: ApiError) -> None:
             self._say_lost(error)
@@ -166,9 +174,12 @@ class _Listening:
         executing.die()
 
     def _say_lost(self, error: ApiError) -> None:
-        if not self._invocation.quiet:
-            what = "is locked" if error.error_name == "LOCKED" else "does not answer"
-            note(f"The daemon {what}. Listening goes on when it is there again.")
+        if self._invocation.quiet:
+            return
+        if error.error_name == "LOCKED":
+            note(_("The daemon is locked. Listening goes on when it is there again."))
+        else:
+            note(_("The daemon does not answer. Listening goes on when it is there again."))
 
 
 def _print(event: Mapping[str, object], names: dict[str, str], verbose: bool) -> None:
@@ -182,6 +193,7 @@ def _print(event: Mapping[str, object], names: dict[str, str], verbose: bool) ->
         block(f"{when}  {name}:", text(data, "text"))
     elif data.get("disk") is not None:
         state = text(data, "disk")
-        line(f"{when}  {kind}  {DISK_ADVICE.get(state, 'the disk works again')}")
+        said = _(DISK_ADVICE[state]) if state in DISK_ADVICE else _("the disk works again")
+        line(f"{when}  {kind}  {said}")
     elif verbose or family == "contact" or kind == "node.warning":
         line(f"{when}  {kind}  {name}".rstrip())

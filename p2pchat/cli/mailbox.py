@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from gettext import gettext as _
 from typing import Final
 
 import click
@@ -17,11 +18,6 @@ from p2pchat.cli.reading import clock, number, objects, size_text, text
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,8})([KMGT])(?:i?B)?", re.IGNORECASE)
 _LEAST, _MOST = 1 << 20, 1 << 50
-_STATES: Final = {
-    "asked": "asked, not granted yet",
-    "failing": "failing: does not answer",
-    "ending": "ending: given up, still emptied",
-}
 _USE_S: Final = 300.0  # several nodes may be asked, one after the other
 
 
@@ -37,7 +33,7 @@ class Size(click.ParamType[int]):
         found = _SIZE.fullmatch(value)
         size = int(found[1]) * _UNITS[found[2].upper()] if found is not None else 0
         if not _LEAST <= size <= _MOST:
-            self.fail("give a size such as 500M or 2G, from 1M to 1024T", param, ctx)
+            self.fail(_("give a size such as 500M or 2G, from 1M to 1024T"), param, ctx)
         return size
 
 
@@ -71,18 +67,21 @@ def offer(invocation: Invocation, whom: str | None, quota: int | None, idempoten
 def show_offer(invocation: Invocation, shown: Mapping[str, object]) -> None:
     """For a person."""
     whom = text(shown, "for")
-    line(f"mailboxes for {whom}, up to {size_text(number(shown, 'quota'))}")
+    said = _("mailboxes for {whom}, up to {size}")
+    line(said.format(whom=whom, size=size_text(number(shown, "quota"))))
     boxes, owners = number(shown, "boxes"), number(shown, "owners")
-    line(f"held: {size_text(number(shown, 'bytes'))}, boxes: {boxes:,}, mailboxes: {owners:,}")
+    said = _("held: {size}, boxes: {boxes}, mailboxes: {owners}")
+    line(said.format(size=size_text(number(shown, "bytes")), boxes=f"{boxes:,}", owners=f"{owners:,}"))
     if shown.get("invite") is not None:
         line(text(shown, "invite"))
-        note("With this link anyone can use it: p2pchat mailbox use LINK")
+        note(_("With this link anyone can use it: p2pchat mailbox use LINK"))
     if whom == "nobody" and boxes:
-        note("Nothing more is taken; what is held stays until it is fetched or has expired.")
+        note(_("Nothing more is taken; what is held stays until it is fetched or has expired."))
     if whom == "nobody":
-        note(f"To hold for your contacts: {invocation.program()} mailbox offer --for contacts")
+        said = _("To hold for your contacts: {program} mailbox offer --for contacts")
+        note(said.format(program=invocation.program()))
     elif whom == "contacts":
-        note("They use it with: p2pchat mailbox use, and their name for you.")
+        note(_("They use it with: p2pchat mailbox use, and their name for you."))
 
 
 @mailbox.command()
@@ -99,13 +98,13 @@ def use(invocation: Invocation, with_: tuple[str, ...], auto: bool, none: bool, 
     from which address. With --auto alone those that there are stay.
     """
     if none and (with_ or auto):
-        raise click.UsageError("--none goes with nothing else")
+        raise click.UsageError(_("--none goes with nothing else"))
     if not (with_ or auto or none):
-        raise click.UsageError("name contacts or links, or give --auto or --none")
+        raise click.UsageError(_("name contacts or links, or give --auto or --none"))
     if len(with_) > OWN_MAILBOXES:
-        raise click.UsageError("two at most: what comes for you is left with both")
+        raise click.UsageError(_("two at most: what comes for you is left with both"))
     if not all(each.strip() for each in with_):
-        raise click.UsageError("a name or link is empty; see: p2pchat contacts list")
+        raise click.UsageError(_("a name or link is empty; see: p2pchat contacts list"))
     params: dict[str, object] = {"auto": auto, "with": list(with_) if with_ or none else None}
     with invocation.client(timeout_s=_USE_S) as client:
         found = client.call("mailbox.use", **given({**params, "idempotency_key": idempotency_key}))
@@ -128,19 +127,28 @@ def _show(invocation: Invocation, found: dict[str, object]) -> None:
         [
             text(each, "name", text(each, "id")[-12:]),
             _state(text(each, "state")),
-            f"heard {clock(each.get('heard_ms'))}",
-            "" if each.get("chosen") else "chosen by this node",
+            _("heard {time}").format(time=clock(each.get("heard_ms"))),
+            "" if each.get("chosen") else _("chosen by this node"),
         ]
         for each in objects(found, "mailboxes")
     ]
-    table(rows, ("MAILBOX", "STATE", "HEARD", ""), cut=() if invocation.verbose else (0,))
+    table(rows, (_("MAILBOX"), _("STATE"), _("HEARD"), ""), cut=() if invocation.verbose else (0,))
     if not invocation.quiet:
         if all(each.get("state") == "ending" for each in objects(found, "mailboxes")):
-            note("Nobody holds messages for you: what is written while you are away waits with who wrote it.")
+            note(_("Nobody holds messages for you: what is written while you are away waits with who wrote it."))
         if found.get("auto"):
-            note("This node chooses what is missing.")
+            note(_("This node chooses what is missing."))
 
 
 def _state(state: str) -> Cell:
     colour = {"granted": Colour.GOOD, "failing": Colour.BAD}.get(state, Colour.WAITING)
-    return Coloured(_STATES.get(state, state), colour)
+    match state:
+        case "asked":
+            said = _("asked, not granted yet")
+        case "failing":
+            said = _("failing: does not answer")
+        case "ending":
+            said = _("ending: given up, still emptied")
+        case _:
+            said = state
+    return Coloured(said, colour)

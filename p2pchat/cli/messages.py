@@ -6,16 +6,19 @@ import re
 import sys
 import time
 from collections.abc import Mapping
+from gettext import gettext as _
 from typing import Final
 
 import click
 
+from p2pchat.api import language
 from p2pchat.api.errors import ApiError
+from p2pchat.api.explained import in_words
 from p2pchat.api.text import TEXT_BYTES
 from p2pchat.cli.invocation import Invocation, given, json_option, pass_invocation
 from p2pchat.cli.numbers import Seconds, Whole
 from p2pchat.cli.output import block, emit, line, note, paragraph
-from p2pchat.cli.reading import clock, not_arrived, number, objects, text
+from p2pchat.cli.reading import clock, fields, not_arrived, number, objects, text
 from p2pchat.client.blocking import Client
 
 PAGE: Final = 100
@@ -48,12 +51,12 @@ def send(
     With - instead of TEXT, or without it in a pipeline, stdin is sent unchanged.
     """
     if timeout is not None and wait is None:
-        raise click.UsageError("--timeout needs --wait.")
+        raise click.UsageError(_("--timeout needs --wait."))
     if len(words) > 1:
-        raise click.UsageError("TEXT is one argument: put it in quotes.")
+        raise click.UsageError(_("TEXT is one argument: put it in quotes."))
     body = words[0] if words else None
     if body is None and (sys.stdin is None or sys.stdin.isatty()):
-        raise click.UsageError("Missing TEXT; - reads it from stdin.")
+        raise click.UsageError(_("Missing TEXT; - reads it from stdin."))
     params: dict[str, object] = {
         "to": to,
         "text": _standard_input() if body is None or body == "-" else body,
@@ -84,10 +87,25 @@ def explain(invocation: Invocation, message: str) -> None:
     if invocation.as_json:
         emit(found)
         return
-    paragraph(f"{text(found, 'state')}: {text(found, 'text')}")
+    paragraph(f"{text(found, 'state')}: {_said(found)}")
     for each in objects(found, "tries"):
-        where = each.get("address")
-        line(f"  {clock(each.get('at_ms'))}  {where if where is not None else 'connected'}  {text(each, 'error')}")
+        where = text(each, "address", _("connected"))
+        line(f"  {clock(each.get('at_ms'))}  {where}  {language.said(text(each, 'error'))}")
+
+
+def _said(explanation: Mapping[str, object]) -> str:
+    """An explanation in the user's language; what this version does not know in the daemon's English."""
+    if language.is_english() or not objects(explanation, "sentences"):
+        return text(explanation, "text")
+    return " ".join(map(_sentence, objects(explanation, "sentences")))
+
+
+def _sentence(said: dict[str, object]) -> str:
+    facts = {name: fact for name, fact in fields(said, "facts").items() if isinstance(fact, int | str)}
+    try:
+        return in_words(text(said, "code"), facts, language.said)
+    except KeyError:  # of a daemon of another version
+        return text(said, "text")
 
 
 @click.command()
@@ -122,12 +140,13 @@ def delete(invocation: Invocation, messages: tuple[str, ...]) -> None:
 def _say_if_nobody_looks(client: Client, contact_id: str) -> None:
     contact = client.call("contacts.get", to=contact_id)
     if contact.get("state") == "pending" and not contact.get("searching"):
-        note(f"This waits: nobody looks for this contact yet. To begin: p2pchat contacts find {contact_id}")
+        said = _("This waits: nobody looks for this contact yet. To begin: p2pchat contacts find {contact}")
+        note(said.format(contact=contact_id))
 
 
 def _standard_input() -> str:
     if sys.stdin is None:
-        raise click.UsageError("stdin is closed: there is no text to send.")
+        raise click.UsageError(_("stdin is closed: there is no text to send."))
     data = sys.stdin.buffer.read(TEXT_BYTES + 1)
     if len(data) > TEXT_BYTES:
         raise ApiError("TOO_LARGE", f"text: is longer than {TEXT_BYTES} bytes")
@@ -194,7 +213,7 @@ def _print(message: Mapping[str, object], name: str) -> None:
     if message.get("direction") == "in":
         head = f"{clock(message.get('created_ms'))}  {name}:"
     else:
-        head = f"{clock(message.get('created_ms'))}  me ({state}):"
+        head = f"{clock(message.get('created_ms'))}  {_('me ({state}):').format(state=state)}"
     block(head, text(message, "text"))
 
 
@@ -206,4 +225,5 @@ def _since_ms(value: str) -> int:
             return int(time.mktime(time.strptime(value, form)) * 1000)
         except (ValueError, OverflowError):
             continue
-    raise click.BadParameter("is neither a date nor a time ago, such as 2026-11-21 or 12h.", param_hint="--since")
+    said = _("is neither a date nor a time ago, such as 2026-11-21 or 12h.")
+    raise click.BadParameter(said, param_hint="--since")

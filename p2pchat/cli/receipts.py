@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from gettext import gettext as _
 from typing import Final
 
 import click
@@ -32,7 +33,7 @@ def read(invocation: Invocation, what: str, idempotency_key: str | None) -> None
     with invocation.client() as client:
         message = what if _MESSAGE.fullmatch(what) else _newest(client, what)
         if message is None:
-            note("Nothing has come from this contact yet.")
+            note(_("Nothing has come from this contact yet."))
             return
         marked = client.call("message.mark_read", **given({"id": message, "idempotency_key": idempotency_key}))
     if invocation.as_json:
@@ -79,7 +80,7 @@ def receipts_of(invocation: Invocation, to: str, what: str, idempotency_key: str
     if invocation.as_json:
         emit(contact)
     elif not invocation.quiet:
-        line(f"{text(contact, 'name')}: read receipts {what}")
+        line(_("{name}: read receipts {state}").format(name=text(contact, "name"), state=what))
 
 
 @click.command()
@@ -96,4 +97,4 @@ def receipts(invocation: Invocation, what: str, idempotency_key: str | None) -> 
     if invocation.as_json:
         emit(shown)
     elif not invocation.quiet:
-        line(f"read receipts {what}")
+        line(_("read receipts {state}").format(state=what))

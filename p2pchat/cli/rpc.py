@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from gettext import gettext as _
 from typing import cast
 
 import click
@@ -27,7 +28,7 @@ def rpc(invocation: Invocation, method: str, params: str | None) -> None:
 
 def _standard_input() -> str:
     if sys.stdin is None:
-        raise click.UsageError("stdin is closed: there are no parameters.")
+        raise click.UsageError(_("stdin is closed: there are no parameters."))
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:

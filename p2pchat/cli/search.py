@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from gettext import gettext as _
 from typing import Final
 
 import click
@@ -38,7 +39,10 @@ def search(invocation: Invocation, words: str, to: str | None, limit: int) -> No
                 emit(message)
                 continue
             name = names.get(text(message, "contact_id"), "–")
-            who = f"{name}:" if message.get("direction") == "in" else f"me to {name} ({text(message, 'state')}):"
+            if message.get("direction") == "in":
+                who = f"{name}:"
+            else:
+                who = _("me to {name} ({state}):").format(name=name, state=text(message, "state"))
             block(f"{clock(message.get('created_ms'))}  {who}", text(message, "text"))
 
 

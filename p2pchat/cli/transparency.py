@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from gettext import gettext as _
+from gettext import ngettext
 
 import click
 
+from p2pchat.api import language
 from p2pchat.cli.invocation import Invocation, json_option, pass_invocation
 from p2pchat.cli.output import emit, line, paragraph, table
 from p2pchat.cli.reading import clock, fields, number, objects, size_text, text
@@ -21,22 +24,23 @@ def transparency(invocation: Invocation) -> None:
         emit(shown)
         return
     offered = fields(shown, "offer")
-    line(f"Mailboxes are offered to {text(offered, 'for')}, up to {size_text(number(offered, 'quota'))}.")
-    line(f"Held for others: {_boxes(shown, 'sealed ')}, {size_text(number(shown, 'bytes'))}.")
+    said = _("Mailboxes are offered to {whom}, up to {size}.")
+    line(said.format(whom=text(offered, "for"), size=size_text(number(offered, "quota"))))
+    boxes = number(shown, "boxes")
+    said = ngettext(
+        "Held for others: {count} sealed box, {size}.", "Held for others: {count} sealed boxes, {size}.", boxes
+    )
+    line(said.format(count=f"{boxes:,}", size=size_text(number(shown, "bytes"))))
     table([_mailbox(each) for each in objects(shown, "mailboxes")])
     records = fields(shown, "records")
-    line(f"Records of the DHT: {number(records, 'count'):,}, {size_text(number(records, 'bytes'))}.")
+    said = _("Records of the DHT: {count}, {size}.")
+    line(said.format(count=f"{number(records, 'count'):,}", size=size_text(number(records, "bytes"))))
     deleted = objects(shown, "deleted")
-    line("Deleted in the last 30 days:" if deleted else "Nothing was deleted in the last 30 days.")
+    line(_("Deleted in the last 30 days:") if deleted else _("Nothing was deleted in the last 30 days."))
     table([_deleted(each) for each in deleted])
-    line("If this machine is seized:")
-    paragraph(text(shown, "locked_reveals"))
-    paragraph(text(shown, "unlocked_reveals"))
-
-
-def _boxes(found: Mapping[str, object], of_kind: str = "") -> str:
-    count = number(found, "boxes")
-    return f"{count:,} {of_kind}{'box' if count == 1 else 'boxes'}"
+    line(_("If this machine is seized:"))
+    paragraph(language.said(text(shown, "locked_reveals")))
+    paragraph(language.said(text(shown, "unlocked_reveals")))
 
 
 def _mailbox(found: Mapping[str, object]) -> list[str]:
@@ -44,9 +48,9 @@ def _mailbox(found: Mapping[str, object]) -> list[str]:
         f"  {text(found, 'id')}",
         f"{number(found, 'boxes'):,}",
         size_text(number(found, "bytes")),
-        f"oldest {clock(found.get('oldest_ms'))}",
-        f"until {clock(found.get('until_ms'))}",
-        f"owner seen {clock(found.get('seen_ms'))}",
+        _("oldest {time}").format(time=clock(found.get("oldest_ms"))),
+        _("until {time}").format(time=clock(found.get("until_ms"))),
+        _("owner seen {time}").format(time=clock(found.get("seen_ms"))),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from gettext import gettext as _
 from typing import Final
 
 import click
@@ -46,7 +47,7 @@ def verify(
     in it with --scanned. Do not compare through p2pchat itself.
     """
     if sum(option is not None for option in (safety_number, scanned, png)) > 1:
-        raise click.UsageError("Give one of --safety-number, --scanned and --png.")
+        raise click.UsageError(_("Give one of --safety-number, --scanned and --png."))
     if safety_number is None and scanned is None:
         _show(invocation, to, png, idempotency_key)
         return
@@ -72,14 +73,14 @@ def _show(invocation: Invocation, to: str, png: str | None, idempotency_key: str
 
 def _ask(invocation: Invocation, safety: dict[str, object], idempotency_key: str | None) -> None:
     try:
-        answer = input("Do they match? [y/N] ")
+        answer = input(_("Do they match? [y/N] "))
     except EOFError:
         answer = ""
     if answer.strip().lower() in _YES:
         compared = {"safety_number": text(safety, "safety_number"), "idempotency_key": idempotency_key}
         _confirm(invocation, text(safety, "id"), compared)
     else:
-        note("Nothing was changed.")
+        note(_("Nothing was changed."))
 
 
 def _confirm(invocation: Invocation, to: str, compared: dict[str, str | None]) -> None:
@@ -107,7 +108,7 @@ def sms_proof(
     p2pchat, as CODE here. It holds for 10 minutes and three tries.
     """
     if timeout is not None and not wait:
-        raise click.UsageError("--timeout needs --wait.")
+        raise click.UsageError(_("--timeout needs --wait."))
     with invocation.client() as client:
         contact = client.call("contacts.get", to=to)
         since = number(client.call("node.hello"), "head")
@@ -118,7 +119,7 @@ def sms_proof(
         elif code is None:
             _print_question(invocation, contact, reply)
         elif not invocation.quiet:
-            note(f"Sent to {text(contact, 'name')}.")
+            note(_("Sent to {name}.").format(name=text(contact, "name")))
         if wait:
             limit_s = _ANSWER_S if timeout is None else timeout
             _wait(invocation, client, contact, since, limit_s, tries=_TRIES if code is None else 1)
@@ -127,11 +128,11 @@ def sms_proof(
 def _print_question(invocation: Invocation, contact: dict[str, object], asked: dict[str, object]) -> None:
     sms = asked.get("text")
     if sms is None:
-        note("This was asked before, and the code is told once. Ask anew with another key.")
+        note(_("This was asked before, and the code is told once. Ask anew with another key."))
         return
     if not invocation.quiet:
-        until = clock(asked.get("expires_ms"), "%H:%M")
-        note(f"Send this to {text(contact, 'number')} by ordinary SMS, not through p2pchat. It holds until {until}:")
+        said = _("Send this to {number} by ordinary SMS, not through p2pchat. It holds until {time}:")
+        note(said.format(number=text(contact, "number"), time=clock(asked.get("expires_ms"), "%H:%M")))
     line(text(asked, "text"))
 
 
@@ -144,15 +145,15 @@ def _wait(
         ApiError: UNTRUSTED_KEY, so many were wrong; TIMEOUT.
     """
     results = _results(client, text(contact, "id"), since, limit_s)
-    for _ in range(tries):
+    for _try in range(tries):
         result = next(results)
         if invocation.as_json:
             emit(result)
         if result.get("ok"):
             if not invocation.as_json and not invocation.quiet:
-                line(f"{text(contact, 'name')}: the proof is right")
+                line(_("{name}: the proof is right").format(name=text(contact, "name")))
             return
-        note("The proof is wrong.")
+        note(_("The proof is wrong."))
     raise ApiError("UNTRUSTED_KEY", "The number was not proven: another code, number or key was used.")
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import cast
 
 from p2pchat.api import objects
+from p2pchat.api.explained import Fact, in_words
+from p2pchat.api.replaced import ADVICE
 from p2pchat.base.ids import PeerId
 from p2pchat.base.limits import LIVE_S
-from p2pchat.control.replaced import in_words
+from p2pchat.control.replaced import date_of
 from p2pchat.net.addresses import classify, format_address
 from p2pchat.services.attempts import Attempt
 from p2pchat.store.contacts import SELF, ContactRow
 from p2pchat.store.messages import MessageRow
-
-_UNITS: Final = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"))
 
 
 def explanation(
@@ -50,10 +50,10 @@ def explanation(
         boxes = _boxes(row, contact.name, [each for each in tries if each.mailbox], held, mailboxes, now_ms)
         words[1:1] = boxes  # behind "cannot be reached now": what comes of it, before how it is tried
     if waits and replaced_ms is not None:
-        next_ms, words = None, [f"{in_words(replaced_ms)}."]
+        next_ms, words = None, [_say("replaced", since=date_of(replaced_ms), advice=ADVICE)]
     expires_ms = row.created_ms + life_ms if waits else None
     if expires_ms is not None:
-        words.append(f"It is given up {_until(expires_ms - now_ms)}.")
+        words.append(_say("given_up", until_ms=expires_ms - now_ms))
     return objects.Explanation(
         state=cast("objects.MessageState", row.state),
         reason=row.reason,
@@ -61,7 +61,8 @@ def explanation(
         holders=[objects.Holder(id=peer.hex(), until_ms=until_s * 1000) for peer, until_s in held],
         next_try_ms=next_ms,
         expires_ms=expires_ms,
-        text=" ".join(words),
+        text=" ".join(each.text for each in words),
+        sentences=words,
     )
 
 
@@ -75,29 +76,30 @@ def _shown(attempt: Attempt) -> objects.Try:
     )
 
 
-def _ended(row: MessageRow, contact: ContactRow) -> list[str]:
+def _say(code: str, **facts: Fact) -> objects.Sentence:
+    return objects.Sentence(code=code, facts=facts, text=in_words(code, facts))
+
+
+def _ended(row: MessageRow, contact: ContactRow) -> list[objects.Sentence]:
     name = contact.name
     if contact.state == SELF:
-        return ["It is a note of yours, and leaves this node for nowhere."]
+        return [_say("note")]
     if row.incoming:
-        return [f"{name} sent it, and it is here."]
+        return [_say("here", name=name)]
     match row.state:
         case "delivered":
-            return [f"It is on the disk of {name}'s node."]
+            return [_say("delivered", name=name)]
         case "read":
-            return [f"{name} has read it."]
+            return [_say("read", name=name)]
         case "cancelled":
-            return ["You took it back before it left."]
+            return [_say("cancelled")]
         case "failed" if row.live:
-            words = [f"It was for the connection of that moment alone: {row.reason}.", "It does not go again."]
-            return words if row.sent_ms is None else [*words, "Should it turn out to have arrived, it is delivered."]
+            words = [_say("live.ended", reason=str(row.reason)), _say("live.over")]
+            return words if row.sent_ms is None else [*words, _say("live.may_have_arrived")]
         case _:
             if row.sent_ms is not None:
-                return [
-                    f"No word came that it arrived: {row.reason}.",
-                    "It had left, and may have arrived all the same.",
-                ]
-            return [f"It was not delivered: {row.reason}."]
+                return [_say("unconfirmed", reason=str(row.reason)), _say("may_have_arrived")]
+            return [_say("failed", reason=str(row.reason))]
 
 
 def _waiting(
@@ -108,31 +110,31 @@ def _waiting(
     *,
     online: bool,
     now_ms: int,
-) -> list[str]:
+) -> list[objects.Sentence]:
     name = contact.name
     if contact.state == "pending":
         return [_unfound(contact)]
     if row.live:
-        went = "has left, and was not confirmed yet" if row.state == "sent" else f"leaves as soon as {name} can take it"
-        return [f"It {went}.", f"It is for the connection to {name} of now alone: when that ends, it fails."]
+        went = _say("live.left") if row.state == "sent" else _say("live.waits", name=name)
+        return [went, _say("live.now", name=name)]
     if online:
         if row.state == "queued":
-            return [f"{name} is connected; it leaves in a moment."]
-        return [
-            f"It has left, and {name}'s node has not confirmed it yet.",
-            "If the connection ends before that it goes again on the next one.",
-        ]
-    words = [f"{name} cannot be reached now."]
+            return [_say("online", name=name)]
+        return [_say("online.left", name=name), _say("online.again")]
+    words = [_say("away", name=name)]
     if row.state == "sent":
-        words.append("It has left once, and was not confirmed: it goes again.")
+        words.append(_say("away.left"))
     dialled = [each for each in tries if not each.mailbox]
     if dialled:
         last = dialled[-1]
-        what = "the connection" if last.address is None else f"an address of {name}"
-        words.append(f"The last try, {_ago(now_ms - last.at_ms)}, was {what}: {last.why}")
+        ago_ms = now_ms - last.at_ms
+        if last.address is None:
+            words.append(_say("away.connection", ago_ms=ago_ms, why=last.why))
+        else:
+            words.append(_say("away.address", ago_ms=ago_ms, name=name, why=last.why))
     if next_ms is not None:
-        words.append(f"The next try is {_until(next_ms - now_ms)}.")
-    words.append(f"As soon as {name} comes online, or a new address is known, it goes at once.")
+        words.append(_say("away.next", until_ms=next_ms - now_ms))
+    words.append(_say("away.at_once", name=name))
     return words
 
 
@@ -143,49 +145,32 @@ def _boxes(
     held: Sequence[tuple[PeerId, int]],
     mailboxes: int,
     now_ms: int,
-) -> list[str]:
+) -> list[objects.Sentence]:
     """What mailboxes of an absent contact have to do with it.
 
     Args:
         tries: to leave it there, that failed, oldest first.
     """
     if held:
-        who = "a mailbox" if len(held) == 1 else f"{len(held)} mailboxes"
-        left = _length(max(until_s for _, until_s in held) * 1000 - now_ms)
-        words = [
-            f"It is held, sealed, in {who} of {name}, for {left} more: {name} gets it there even if your node is off."
-        ]
+        left_ms = max(until_s for _, until_s in held) * 1000 - now_ms
+        if len(held) == 1:
+            words = [_say("held", name=name, left_ms=left_ms)]
+        else:
+            words = [_say("held.several", mailboxes=len(held), name=name, left_ms=left_ms)]
     elif row.state == "held":
-        words = [f"It was held in a mailbox of {name}, and is there no more."]
-        words.append("It is left there again." if mailboxes else f"No mailbox of {name} is known now.")
+        words = [_say("held.no_more", name=name)]
+        words.append(_say("held.again") if mailboxes else _say("held.nowhere", name=name))
     elif not mailboxes:
-        words = [f"No mailbox of {name} is known, so it waits here: both of you have to be online together."]
+        words = [_say("mailbox.none", name=name)]
     else:
-        words = [f"It is left in a mailbox of {name} as soon as one takes it; until then keep your node running."]
+        words = [_say("mailbox.soon", name=name)]
     if tries and mailboxes > len(held):
-        one = "the other mailbox" if held else "a mailbox"
-        words.append(f"The last try to leave it in {one}, {_ago(now_ms - tries[-1].at_ms)}, failed: {tries[-1].why}")
+        failed = "mailbox.other_refused" if held else "mailbox.refused"
+        words.append(_say(failed, ago_ms=now_ms - tries[-1].at_ms, why=tries[-1].why))
     return words
 
 
-def _unfound(contact: ContactRow) -> str:
+def _unfound(contact: ContactRow) -> objects.Sentence:
     if contact.claimants > 1 and contact.root is None:
-        return f"Several people claim to be {contact.name}: choose one, with p2pchat contacts choose."
-    if not contact.searching:
-        return f"Nobody looks for {contact.name} now: begin with p2pchat contacts find."
-    return f"{contact.name} is not found yet: it waits until both of you have added the other and were online together."
-
-
-def _until(ms: int) -> str:
-    return f"in {_length(ms)}" if ms > 0 else "now"
-
-
-def _ago(ms: int) -> str:
-    return f"{_length(ms)} ago"
-
-
-def _length(ms: int) -> str:
-    for unit_ms, word in _UNITS:
-        if ms >= 1.9 * unit_ms:  # "36 hours", and "3 days" of which a second is over
-            return f"{round(ms / unit_ms)} {word}s"
-    return "a moment"
+        return _say("claimed", name=contact.name)
+    return _say("not_found" if contact.searching else "not_looked_for", name=contact.name)

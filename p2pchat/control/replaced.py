@@ -21,5 +21,9 @@ def refuse_if_replaced(replaced_ms: int | None) -> None:
 
 def in_words(replaced_ms: int) -> str:
     """What has happened, and what to do."""
-    since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(replaced_ms / 1000))
-    return f"A newer device of yours is in use since {since}; {ADVICE}"
+    return f"A newer device of yours is in use since {date_of(replaced_ms)}; {ADVICE}"
+
+
+def date_of(replaced_ms: int) -> str:
+    """When that was, as it is said."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(replaced_ms / 1000))

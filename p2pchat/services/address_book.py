@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 import trio
 
+from p2pchat.api.language import marked
 from p2pchat.base.errors import UsageError
 from p2pchat.base.ids import ContactId
 from p2pchat.base.limits import CONTACTS
@@ -34,6 +35,7 @@ from p2pchat.store.db import Tx
 from p2pchat.store.meta import Profile
 
 _READ_AT_ONCE: Final = 16
+_FULL: Final = marked("The book is full: it has {count} contacts.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def add_all(tx: Tx, context: Context, entries: Sequence[Entry | Refusal]) -> Out
             if known.name == entry.number and entry.name is not None:
                 contacts.set_name(tx, known.id, names.free(entry.name))
         elif outcome.added >= room:
-            outcome.refused.append(Refusal(entry.line, f"The book is full: it has {CONTACTS} contacts."))
+            outcome.refused.append(Refusal(entry.line, _FULL.format(count=CONTACTS)))
         else:
             outcome.added += 1
             name = entry.number.e164 if entry.name is None else names.free(entry.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pchat.api.language import marked
 from p2pchat.base.errors import UsageError
 from p2pchat.core.events import EventKind
 from p2pchat.services.contacts import again, contact_event
@@ -18,7 +19,7 @@ def block(tx: Tx, context: Context, row: ContactRow) -> ContactRow:
         return row
     own_mailbox.name_contacts(tx)  # one at a node of theirs goes, and whose it is could not be told after this
     contacts.block(tx, row.id)
-    tell(tx, EventKind.MESSAGE_FAILED, messages.fail(tx, row.id, "the contact is blocked"), row.id)
+    tell(tx, EventKind.MESSAGE_FAILED, messages.fail(tx, row.id, marked("the contact is blocked")), row.id)
     tx.emit(contact_event(tx, EventKind.CONTACT_BLOCKED, row.id))
     renew(tx, context, row)
     return again(tx, row)

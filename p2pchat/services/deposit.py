@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 import trio
 
+from p2pchat.api.language import marked
 from p2pchat.base.errors import DecryptionError, NetError, PeerError, StoreError, UnsupportedProtocol
 from p2pchat.base.ids import PeerId
 from p2pchat.core.boxes import Parcel, held_until_s, pack
@@ -49,9 +50,9 @@ _TOLD_MAX_S: Final = 6 * 3600.0  # whatever it says itself
 _STORE_RETRY_S: Final = 30.0
 
 _WHY: Final = {
-    Reason.REFUSED: "It refused.",
-    Reason.NO_SPACE: "It has no space left.",
-    Reason.TOO_OFTEN: "It was asked too often.",
+    Reason.REFUSED: marked("It refused."),
+    Reason.NO_SPACE: marked("It has no space left."),
+    Reason.TOO_OFTEN: marked("It was asked too often."),
 }
 
 log = structlog.get_logger()
@@ -380,5 +381,7 @@ def _why(error: NetError | PeerError) -> str:
     if isinstance(error, MailboxRefused):
         return _WHY[error.reason]
     if isinstance(error, UnsupportedProtocol):
-        return "It holds nothing for anybody."
-    return error.message if isinstance(error, NetError) else "What it answered is not true, or not of the protocol."
+        return marked("It holds nothing for anybody.")
+    if isinstance(error, NetError):
+        return error.message
+    return marked("What it answered is not true, or not of the protocol.")

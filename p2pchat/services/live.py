@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import trio
 
+from p2pchat.api.language import marked
 from p2pchat.base.limits import LIVE_S
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services.context import Context, tell
@@ -35,14 +36,16 @@ class Ending:
 
 
 PARTED: Final = Ending(
-    "the connection ended before it left", "the connection ended before it was confirmed; it may have arrived"
+    marked("the connection ended before it left"),
+    marked("the connection ended before it was confirmed; it may have arrived"),
 )
 LATE: Final = Ending(
-    f"it could not leave within {LIVE_S:.0f} seconds",
-    f"it was not confirmed within {LIVE_S:.0f} seconds; it may have arrived",
+    marked("it could not leave within {seconds} seconds").format(seconds=f"{LIVE_S:.0f}"),
+    marked("it was not confirmed within {seconds} seconds; it may have arrived").format(seconds=f"{LIVE_S:.0f}"),
 )
 STOPPED: Final = Ending(
-    "this node stopped before it left", "this node stopped before it was confirmed; it may have arrived"
+    marked("this node stopped before it left"),
+    marked("this node stopped before it was confirmed; it may have arrived"),
 )
 
 

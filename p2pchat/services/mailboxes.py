@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from p2pchat.api.language import marked
 from p2pchat.base.errors import NetError, P2PChatError, PeerError, UnsupportedProtocol, UsageError
 from p2pchat.base.ids import PeerId
 from p2pchat.base.limits import OWN_MAILBOXES
@@ -29,8 +30,11 @@ from p2pchat.store.db import Tx
 from p2pchat.store.own_mailbox import OwnMailbox
 
 _PUT_S: Final = 60.0
-_ORDINALS: Final = ("the first", "the second")
-_NOT_OFFERED: Final = "holds nothing for you: its owner has to offer that, with p2pchat mailbox offer"
+_NOT_OFFERED: Final = marked("holds nothing for you: its owner has to offer that, with p2pchat mailbox offer")
+_ALONE: Final = marked("That node {why}.")
+_BOTH: Final = marked("Each of the two {why}.")
+_EACH: Final = marked("The first {why}; the second {other}.")
+_ONE: Final = (marked("The first {why}; the other is in use."), marked("The second {why}; the other is in use."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ def _candidates(tx: Tx, context: Context, to: str) -> list[Candidate]:
     if not is_link(to):
         row = book.resolve(tx, context, to)
         if row.state == SELF:
-            raise _itself("yourself")
+            raise _itself("with: holds yourself; name a node that is on while yours is off")
         book.refuse_blocked(row)
         if row.state != "matched":
             sentence = "with: holds a contact that is not matched yet; p2pchat contacts list shows when it is"
@@ -155,14 +159,14 @@ def _candidates(tx: Tx, context: Context, to: str) -> list[Candidate]:
         return found
     link = _node(to)
     if link.peer_id == context.network.peer_id:
-        raise _itself("a link to this node itself")
+        raise _itself("with: holds a link to this node itself; name a node that is on while yours is off")
     if link.peer_id in contact_peers.blocked(tx):
         raise UsageError("with: holds a link to a node of a blocked contact", name="BLOCKED", data={"param": "with"})
     return [Candidate(link.peer_id, link.addresses)]
 
 
-def _itself(what: str) -> UsageError:
-    return UsageError(f"with: holds {what}; name a node that is on while yours is off", data={"param": "with"})
+def _itself(sentence: str) -> UsageError:
+    return UsageError(sentence, data={"param": "with"})
 
 
 def _node(link: str) -> Holder | Invite:
@@ -174,18 +178,18 @@ def _node(link: str) -> Holder | Invite:
 
 def _failure(failures: dict[int, P2PChatError], count: int) -> UsageError:
     late = all(error.error_name == "TIMEOUT" for error in failures.values())
-    why = {index: _why(error) for index, error in sorted(failures.items())}
+    first, *rest = sorted(failures)
+    why = _why(failures[first])
     if count == 1:
-        said = [f"that node {why[0]}"]
-    elif len(why) == count and len(set(why.values())) == 1:
-        said = [f"each of the two {why[0]}"]
+        sentence = _ALONE.format(why=why)
+    elif not rest:
+        sentence = _ONE[first].format(why=why)
+    elif (other := _why(failures[rest[0]])) == why:
+        sentence = _BOTH.format(why=why)
     else:
-        said = [f"{_ORDINALS[index]} {each}" for index, each in why.items()]
-    if count > len(failures):
-        said.append("the other is in use")
-    sentence = "; ".join(said)
+        sentence = _EACH.format(why=why, other=other)
     return UsageError(
-        f"{sentence[0].upper()}{sentence[1:]}.",
+        sentence,
         name="TIMEOUT" if late else "PEER_OFFLINE",
         data={"failed": sorted(failures)},
     )
@@ -193,9 +197,10 @@ def _failure(failures: dict[int, P2PChatError], count: int) -> UsageError:
 
 def _why(error: P2PChatError) -> str:
     if isinstance(error, MailboxRefused) and error.reason is not Reason.REFUSED:
-        return "has no space left" if error.reason is Reason.NO_SPACE else "was asked too often; try later"
+        no_space = error.reason is Reason.NO_SPACE
+        return marked("has no space left") if no_space else marked("was asked too often; try later")
     if isinstance(error, MailboxRefused | UnsupportedProtocol):
         return _NOT_OFFERED
     if error.error_name == "TIMEOUT":
-        return "did not answer in time"
-    return "could not be reached: it has to be on while you name it"
+        return marked("did not answer in time")
+    return marked("could not be reached: it has to be on while you name it")

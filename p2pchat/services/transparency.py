@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-_SEALED: Final = (
+from p2pchat.api.language import marked
+
+_SEALED: Final = marked(
     "Without the passphrase, and while the node is locked or off: that there is a profile and its name, the sizes and "
     "times of its files (a database grows with what is held for others), the configuration file with the addresses in "
     "it, and the log, which holds no text, name, number or whole address. Not readable: messages, contacts, keys, "
     "boxes, records. Each guess of the passphrase takes half a second and 256 MiB."
 )
-_OPEN: Final = (
+_OPEN: Final = marked(
     "This profile has no passphrase: whoever has the disk has the key, and reads all that is said here of a machine "
     "with the passphrase. Set one with: p2pchat passphrase"
 )
-_UNSEALED: Final = (
+_UNSEALED: Final = marked(
     "With the passphrase, or where the node runs unlocked: your own name, number, keys, contacts, their "
     "addresses, your messages, and which nodes hold mailboxes or boxes of yours. Of what is held for others: of "
     "each mailbox a key that was made for it alone, hashes of its tokens, an encrypted bundle, and to the hour "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pchat.api.language import marked
 from p2pchat.base.errors import UsageError
 from p2pchat.core.events import EventKind
 from p2pchat.services.context import tell
@@ -9,7 +10,7 @@ from p2pchat.store import idempotency, messages
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import MessageRow
 
-REASON = "cancelled by the user"
+REASON = marked("cancelled by the user")
 
 
 def cancel(tx: Tx, row: MessageRow) -> MessageRow:

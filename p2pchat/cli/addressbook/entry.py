@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
+from p2pchat.api.language import marked
 from p2pchat.api.text import is_safe
 
 FILE_BYTES: Final = 64 << 20
@@ -25,9 +26,10 @@ ENTRIES: Final = 20_000
 NUMBER_CHARS: Final = 128
 NAME_CHARS: Final = 100
 
-NO_NUMBER: Final = "There is no phone number."
-LONG: Final = "This is longer than any phone number."
-FAX: Final = "This is the number of a fax machine or pager."
+MANY: Final = marked("A file may have {most} entries: from here on nothing was read.")
+NO_NUMBER: Final = marked("There is no phone number.")
+LONG: Final = marked("This is longer than any phone number.")
+FAX: Final = marked("This is the number of a fax machine or pager.")
 
 _SPACE: Final = re.compile(r"\s+")
 _CJK: Final = re.compile("[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
@@ -57,7 +59,7 @@ def bounded(found: Iterable[Found]) -> Iterator[Found]:
     """The first of them, and a word where there are more."""
     for number, each in enumerate(found):
         if number == ENTRIES:
-            yield Refusal(each.line, f"A file may have {ENTRIES} entries: from here on nothing was read.")
+            yield Refusal(each.line, MANY.format(most=ENTRIES))
             return
         yield each
 

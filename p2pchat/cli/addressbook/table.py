@@ -18,13 +18,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from p2pchat.api.language import marked
 from p2pchat.cli.addressbook.entry import NO_NUMBER, Found, Refusal, entry, full_name, shown
 
 CELL_CHARS: Final = 16_384
 COLUMNS: Final = 1_024
 
-BROKEN: Final = "The row's quotes do not match, or a cell is too long."
-NO_HEADINGS: Final = "This is neither a vCard nor a table whose first row names a column of phone numbers."
+BROKEN: Final = marked("The row's quotes do not match, or a cell is too long.")
+NO_HEADINGS: Final = marked("This is neither a vCard nor a table whose first row names a column of phone numbers.")
 
 _PHONES: Final = re.compile(
     r"phone \d+ - value|phone|tel|(?:mobile|cell)(?:phone)?|(?:tele|mobile |cell)?(?:phone)? ?number"

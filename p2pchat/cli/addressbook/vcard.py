@@ -21,11 +21,13 @@ from typing import Final
 
 from vobject.base import ContentLine, VObjectError, getLogicalLines, parseLine
 
+from p2pchat.api.language import marked
 from p2pchat.cli.addressbook.entry import FAX, NO_NUMBER, Found, Refusal, entry, full_name, shown
 from p2pchat.cli.addressbook.text import charset, decoded
 
-NOT_ENDED: Final = "The card is not ended."
-TOO_LARGE: Final = "The card's names and numbers are longer than any person's."
+NOT_ENDED: Final = marked("The card is not ended.")
+UNREADABLE: Final = marked("The card cannot be read.")
+TOO_LARGE: Final = marked("The card's names and numbers are longer than any person's.")
 
 CARD_LINES: Final = 128
 CARD_BYTES: Final = 16_384
@@ -130,7 +132,7 @@ def _entries(card: _Card) -> Iterator[Found]:
         properties = list(_properties(card))
     except (VObjectError, ValueError, LookupError, TypeError):
         # vobject raises what its line happened to meet; that the card cannot be read is all there is to say
-        yield Refusal(card.line, "The card cannot be read.")
+        yield Refusal(card.line, UNREADABLE)
         return
     name = _name({of.name: of.value for of in reversed(properties) if shown(of.value)})
     numbers = [of for of in properties if of.name == "TEL"]

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Mapping
+from gettext import gettext as _
 from typing import Final
 
 import click
@@ -27,9 +28,10 @@ def chat(ctx: click.Context, to: str) -> None:
     """
     invocation = ctx.ensure_object(Invocation)
     if invocation.as_json:
-        raise click.UsageError("chat prints no objects; scripts use listen and send.")
+        raise click.UsageError(_("chat prints no objects; scripts use listen and send."))
     if not _is_terminal(os.environ):
-        raise click.UsageError("chat needs a terminal that can move its cursor; without one there are listen and send.")
+        said = _("chat needs a terminal that can move its cursor; without one there are listen and send.")
+        raise click.UsageError(said)
     contact = invocation.call("contacts.get", to=to)
     ctx.exit(_converse(invocation, contact))
 
@@ -54,7 +56,7 @@ def _converse(invocation: Invocation, contact: Mapping[str, object]) -> int:
         forget_stdout()  # nor to write to
         return HUNG_UP
     if view.talk.drafts:
-        note("What you sent last was not confirmed; p2pchat history shows whether the daemon has it.")
+        note(_("What you sent last was not confirmed; p2pchat history shows whether the daemon has it."))
     return exit_status
 
 

@@ -17,10 +17,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from gettext import gettext as _
 from typing import Final
 
 from prompt_toolkit.utils import get_cwidth
 
+from p2pchat.api import language
 from p2pchat.base.silent import Silent
 from p2pchat.cli.chat.rows import SENDING, Row
 from p2pchat.cli.chat.wrapping import shortened, wrapped
@@ -62,7 +64,7 @@ class Look:
 
 
 def day_of(row: Row) -> str:
-    """The day of a message in the user's zone; empty where the writer's clock is beyond all calendars."""
+    """The day of a message in the user's zone, in English; empty where the writer's clock is beyond all calendars."""
     return _clock(row.created_ms, "%A, %-d %B %Y")
 
 
@@ -71,7 +73,7 @@ def draw(row: Row, look: Look, *, day: str = "", first_new: bool = False, hit: b
     below a mark where it is the ``first_new`` one; ``hit``: it is what was searched for."""
     above: list[Line] = []
     if day:
-        above.append([("class:day", shortened(f"-- {day} --", look.columns))])
+        above.append([("class:day", shortened(f"-- {_in_words(day)} --", look.columns))])
     if row.missing:
         name = shortened(look.name, _NAME_COLUMNS, look.charset)
         said = f"-- {not_arrived(row.missing, name)} --"
@@ -79,10 +81,10 @@ def draw(row: Row, look: Look, *, day: str = "", first_new: bool = False, hit: b
             said = shortened(f"-- {not_arrived(row.missing)} --", look.columns)
         above.append([("class:day", said)])
     if first_new:
-        above.append([("class:new", "-- new --")])
+        above.append([("class:new", _("-- new --"))])
     lines = _body(row, look)
     if hit:
-        lines = [[("class:hit", "".join(part for _, part in line))] for line in lines]
+        lines = [[("class:hit", "".join(part for _style, part in line))] for line in lines]
     return above + lines
 
 
@@ -99,39 +101,65 @@ def sign_of(row: Row, signs: Signs) -> Fragment:
         case "queued":
             return ("class:tick", signs.waiting)
         case state if state == SENDING:
-            return ("class:tick", f"{signs.waiting} sending")
+            return ("class:tick", _("{sign} sending").format(sign=signs.waiting))
         case "sent":
             return ("class:tick", signs.sent)
         case "held":
-            return ("class:tick", f"{signs.sent} held")
+            return ("class:tick", _("{sign} held").format(sign=signs.sent))
         case "delivered":
             return ("class:tick", signs.delivered)
         case "read":
-            return ("class:read", f"{signs.delivered} read")
+            return ("class:read", _("{sign} read").format(sign=signs.delivered))
         case other:
-            why = f": {row.reason}" if row.reason else ""
-            return ("class:failed", f"{signs.failed} {other}{why}")
+            why = f": {language.said(row.reason)}" if row.reason else ""
+            return ("class:failed", f"{signs.failed} {_ended(other)}{why}")
 
 
 def _body(row: Row, look: Look) -> list[Line]:
-    who = shortened(look.name, min(_NAME_COLUMNS, look.columns // 3), look.charset) if row.incoming else "me"
+    who = shortened(look.name, min(_NAME_COLUMNS, look.columns // 3), look.charset) if row.incoming else _("me")
     head: Line = [("class:time", f"{_clock(row.created_ms, '%H:%M') or '--:--'} ")]
     head.append(("class:them" if row.incoming else "class:me", f"{who}: "))
     room = look.columns - INDENT
-    taken = sum(get_cwidth(part) for _, part in head) - INDENT
+    taken = sum(get_cwidth(part) for _style, part in head) - INDENT
     if row.incoming and row.reason and not row.text:
-        lines: list[Line] = [[("class:note", line)] for line in wrapped(f"[{row.reason}]", room, used=taken)]
+        lines: list[Line] = [
+            [("class:note", line)] for line in wrapped(f"[{language.said(row.reason)}]", room, used=taken)
+        ]
     else:
         lines = [[("", line)] for line in wrapped(row.text, room, used=taken, charset=look.charset)]
     style, sign = sign_of(row, look.signs)
     if sign:
-        used = sum(get_cwidth(part) for _, part in lines[-1]) + (taken if len(lines) == 1 else 0)
+        used = sum(get_cwidth(part) for _style, part in lines[-1]) + (taken if len(lines) == 1 else 0)
         signed = wrapped(sign, room, charset=look.charset)
         if used + 1 + get_cwidth(signed[0]) <= room and len(signed) == 1:
             lines[-1] = [*lines[-1], ("", " "), (style, sign)]
         else:
             lines += [[(style, line)] for line in signed]
     return [[*head, *lines[0]], *([("", " " * INDENT), *line] for line in lines[1:])]
+
+
+def _ended(state: str) -> str:
+    """The word for a state after which nothing comes."""
+    match state:
+        case "failed":
+            return _("failed")
+        case "cancelled":
+            return _("cancelled")
+        case "expired":
+            return _("expired")
+        case _:
+            return state
+
+
+def _in_words(day: str) -> str:
+    """What :func:`day_of` has said, in the user's language."""
+    weekday, _comma, date = day.partition(", ")
+    parts = date.split(" ")
+    if language.is_english() or len(parts) != 3:
+        return day
+    number, month, year = parts
+    said = _("{weekday}, {day} {month} {year}")
+    return said.format(weekday=_(weekday), day=number, month=_(month), year=year)
 
 
 def _clock(unix_ms: int, pattern: str) -> str:

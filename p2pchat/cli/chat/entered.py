@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from gettext import gettext as _
 from typing import Final
 
 from p2pchat.api.text import TEXT_BYTES, is_unicode
@@ -15,13 +16,19 @@ WORDS: Final = 256
 
 def help_on(signs: Signs) -> list[str]:
     """What ``/help`` shows, a paragraph each."""
+    paging = _(
+        "PageUp and PageDown move through the conversation, at the edge of the input Up and Down too; Esc ends that."
+    )
+    legend = _(
+        "{waiting} waits  {sent} sent  {sent} held in a mailbox  "
+        "{delivered} arrived  {delivered} read  {failed} will not arrive, and why"
+    )
     return [
-        "Enter sends; Alt-Enter or Ctrl-J breaks the line, and so does a pasted line break.",
-        "PageUp and PageDown move through the conversation, at the edge of the input Up and Down too; Esc ends that.",
-        "Ctrl-F, or /search WORDS, finds: Enter or Up an older message, Down a newer one, Esc ends the search.",
-        "/help shows this. /quit, Ctrl-C, or Ctrl-D in an empty input, ends. //x sends /x.",
-        f"{signs.waiting} waits  {signs.sent} sent  {signs.sent} held in a mailbox  "
-        f"{signs.delivered} arrived  {signs.delivered} read  {signs.failed} will not arrive, and why",
+        _("Enter sends; Alt-Enter or Ctrl-J breaks the line, and so does a pasted line break."),
+        paging,
+        _("Ctrl-F, or /search WORDS, finds: Enter or Up an older message, Down a newer one, Esc ends the search."),
+        _("/help shows this. /quit, Ctrl-C, or Ctrl-D in an empty input, ends. //x sends /x."),
+        legend.format(waiting=signs.waiting, sent=signs.sent, delivered=signs.delivered, failed=signs.failed),
     ]
 
 
@@ -69,7 +76,7 @@ def read(entered: str) -> Text | Search | Help | Quit | Nothing | Mistake:
         return _text(entered)
     if entered.startswith("//"):
         return _text(entered[1:])
-    command, _, rest = entered.strip().partition(" ")
+    command, _blank, rest = entered.strip().partition(" ")
     match command:
         case "/search":
             return Search(rest.strip())
@@ -78,13 +85,14 @@ def read(entered: str) -> Text | Search | Help | Quit | Nothing | Mistake:
         case "/quit" if not rest:
             return Quit()
         case _:
-            return Mistake("There is no such command; /help shows them, and // begins a text with a slash.")
+            return Mistake(_("There is no such command; /help shows them, and // begins a text with a slash."))
 
 
 def _text(text: str) -> Text | Mistake:
     if not is_unicode(text):
-        return Mistake("This holds bytes that are no UTF-8, and was not sent.")
+        return Mistake(_("This holds bytes that are no UTF-8, and was not sent."))
     size = len(text.encode())
     if size > TEXT_BYTES:
-        return Mistake(f"This is {size:,} bytes long and was not sent; a message has {TEXT_BYTES:,} at most.")
+        said = _("This is {size} bytes long and was not sent; a message has {most} at most.")
+        return Mistake(said.format(size=f"{size:,}", most=f"{TEXT_BYTES:,}"))
     return Text(text)

@@ -15,9 +15,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from gettext import gettext as _
 from secrets import token_hex
 from typing import Final, Protocol
 
+from p2pchat.api import language
 from p2pchat.api.disk import ADVICE as DISK_ADVICE
 from p2pchat.api.errors import ApiError
 from p2pchat.api.replaced import ADVICE
@@ -35,8 +37,6 @@ from p2pchat.cli.reading import fields, text
 _MARGIN: Final = 20
 """So many rows beyond the screen are loaded before they are scrolled to."""
 
-_KEY_CHANGED: Final = "This contact has a new device, or somebody else claims to be it; compare in person again."
-_LATE: Final = "A message that was missing has arrived, further up."
 _PASTE: Final = 4 * TEXT_BYTES
 _UNANSWERED: Final = ("NO_DAEMON", "TIMEOUT")
 
@@ -116,14 +116,17 @@ class Talk:
         if family == "message":
             self._told(kind, data)
         elif kind == "node.warning" and data.get("replaced_ms") is not None:
-            self.notice = f"A newer device of yours is in use; {ADVICE}."
+            self.notice = _("A newer device of yours is in use; {advice}.").format(advice=_(ADVICE))
         elif kind == "node.warning" and data.get("disk") is not None:
-            advice = DISK_ADVICE.get(text(data, "disk"), "the disk works again")
-            self.notice = f"{advice[0].upper()}{advice[1:]}."
+            state = text(data, "disk")
+            advice = _(DISK_ADVICE[state]) if state in DISK_ADVICE else _("the disk works again")
+            self.notice = _("{advice}.").format(advice=f"{advice[0].upper()}{advice[1:]}")
         elif family in ("contact", "peer") and (data.get("id") == self.contact.get("id") or kind == "contact.merged"):
             self._asks(Who())
             if kind == "contact.key_changed":
-                self.notice = _KEY_CHANGED
+                self.notice = _(
+                    "This contact has a new device, or somebody else claims to be it; compare in person again."
+                )
             if kind == "contact.merged":
                 self._load(Begin())
             if kind == "contact.removed":
@@ -178,7 +181,7 @@ class Talk:
         if self.searching is not None and content == self.searching.words:
             self.step("older")
         elif len(content) > meant.WORDS:
-            self.notice = f"A search has {meant.WORDS} characters at most."
+            self.notice = _("A search has {most} characters at most.").format(most=meant.WORDS)
         elif content:
             self.searching = Search(content)
             self._find("older")
@@ -224,7 +227,8 @@ class Talk:
         """Whether so much may go into the input, which would be slow with more than a message can ever have."""
         if characters <= _PASTE:
             return True
-        self.notice = f"These {characters:,} characters were not pasted; a message has {TEXT_BYTES:,} bytes at most."
+        said = _("These {count} characters were not pasted; a message has {most} bytes at most.")
+        self.notice = said.format(count=f"{characters:,}", most=f"{TEXT_BYTES:,}")
         return False
 
     def heard(self) -> None:
@@ -274,7 +278,7 @@ class Talk:
         if late and kind == "message.received":
             self._read_to = min(self._read_to, message.position - 1)
             if self._history.index(message.position) < self._screen.first_row():
-                self.notice = _LATE
+                self.notice = _("A message that was missing has arrived, further up.")
         elif kind == "message.received" and not self._screen.follows:
             self._screen.new_from = self._screen.new_from if self.unseen else message.position
             self.unseen += 1
@@ -286,7 +290,7 @@ class Talk:
 
     def _send(self, content: str) -> bool:
         if self.problem is not None or text(self.contact, "state") == REMOVED:
-            self.notice = "Not sent; it stays here."
+            self.notice = _("Not sent; it stays here.")
             return False
         draft = Draft(token_hex(16), content, int(time.time() * 1000))
         self.drafts.append(draft)
@@ -306,13 +310,13 @@ class Talk:
         self.drafts.remove(draft)
         if isinstance(answer, ApiError):
             self._user.give_back(draft.text)
-            self.notice = f"Not sent: {answer.message}"
+            self.notice = _("Not sent: {reason}").format(reason=language.said(answer.message))
         elif isinstance(answer, Row) and not self._history.knows(answer.id):
             self._history.put(answer)
 
     def _find(self, end: End) -> None:
         assert self.searching is not None  # noqa: S101  its callers have seen to it
-        self.notice = "Searching"
+        self.notice = _("Searching")
         self._sought = Find(self.searching.words, end, self.searching.hit)
         self._asks(self._sought)
 
@@ -320,10 +324,12 @@ class Talk:
         assert self.searching is not None  # noqa: S101  who forgets it forgets what was sought
         self.notice = ""
         if isinstance(answer, ApiError):
-            self.notice = answer.message
+            self.notice = language.said(answer.message)
         elif not isinstance(answer, Row):
-            which = "message" if self.searching.hit is None else f"{end} message"
-            self.notice = f"No {which} holds this."
+            if self.searching.hit is None:
+                self.notice = _("No message holds this.")
+            else:
+                self.notice = _("No older message holds this.") if end == "older" else _("No newer message holds this.")
         else:
             self.searching.hit = self._screen.hit = answer.position
             if self._history.holds(answer.position):
@@ -358,7 +364,7 @@ class Talk:
             self._history.unanswered()
             self._held_up = True  # or the next look at the screen would ask again, and be refused again
             if isinstance(answer, ApiError) and answer.error_name not in _UNANSWERED:
-                self.notice = answer.message
+                self.notice = language.said(answer.message)
             return
         if isinstance(question, Extend):
             if question.beyond != self._history.beyond(question.end):  # that end was let go meanwhile

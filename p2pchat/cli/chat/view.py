@@ -21,6 +21,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from gettext import gettext as _
 from pathlib import Path
 from typing import Final
 
@@ -93,8 +94,8 @@ class View:
         self._command = command
         self._link = Link(socket_path, text(contact, "id"), self._post, self._fail)
         self.talk = Talk(contact, self._link.ask, self)
-        self.input = Buffer(multiline=True, on_text_changed=lambda _: self.talk.heard())
-        self.words = Buffer(multiline=False, on_text_changed=lambda _: self.talk.heard())
+        self.input = Buffer(multiline=True, on_text_changed=lambda _buffer: self.talk.heard())
+        self.words = Buffer(multiline=False, on_text_changed=lambda _buffer: self.talk.heard())
         self._app: Application[int] = Application(
             layout=Layout(self._layout(), focused_element=self.input),
             key_bindings=bindings(self),
@@ -109,13 +110,13 @@ class View:
         self._app.ttimeoutlen, self._app.timeoutlen = _ESCAPE_S, _META_S
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def _attend(self, _: object) -> None:
+    def _attend(self, _processor: object) -> None:
         self.talk.attend()
 
     async def run(self) -> int:
         """Until the user ends it; the exit status."""
         self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(lambda _, context: self._fail(context.get("exception")))
+        self._loop.set_exception_handler(lambda _loop, context: self._fail(context.get("exception")))
         for number, exit_status in ((signal.SIGTERM, TERMINATED), (signal.SIGHUP, HUNG_UP)):
             self._loop.add_signal_handler(number, self.end, exit_status)
         self._link.start(self.talk)
@@ -192,7 +193,7 @@ class View:
                     Window(
                         BufferControl(self.words, input_processors=[Masked()]),
                         height=1,
-                        get_line_prefix=lambda _line, _wrap: "Find: ",
+                        get_line_prefix=lambda _line, _wrap: _("Find: "),
                     ),
                     searches,
                 ),
@@ -233,6 +234,6 @@ class _Conversation(UIControl):
 
     def create_content(self, width: int, height: int) -> UIContent:
         shown = self._lines(width, height)
-        above: list[Line] = [[] for _ in range(height - len(shown))]
+        above: list[Line] = [[] for _above in range(height - len(shown))]
         lines = [list[OneStyleAndTextTuple](line) for line in above + shown]
         return UIContent(lines.__getitem__, len(lines), show_cursor=False)

@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+from gettext import gettext as _
 from typing import Final
 from unicodedata import category
 
@@ -52,7 +53,7 @@ def wrapped(text: str, width: int, *, used: int = 0, charset: str = "utf-8") -> 
         room = max(width - used, 0) if number == 0 else width
         lines.extend(_broken(visible(line, charset), room, width))
         if len(lines) > LINES:
-            return [*lines[:LINES], *_broken("[cut here; p2pchat history shows all of it]", width, width)]
+            return [*lines[:LINES], *_broken(_("[cut here; p2pchat history shows all of it]"), width, width)]
     return lines
 
 

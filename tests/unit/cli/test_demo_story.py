@@ -81,6 +81,6 @@ def test_events_are_read_once(story: Story) -> None:
 
 
 def test_what_never_happens_ends_with_a_sentence(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ApiError, match="nothing came, after 0 seconds") as caught:
-        story._wait(0, "nothing came", lambda: False)
+    with pytest.raises(ApiError, match=r"nothing came to Bob, after 0 seconds\.") as caught:
+        story._wait(0, "nothing came to {name}, after {seconds} seconds.", story._bob, lambda: False)
     assert caught.value.error_name == "TIMEOUT"
