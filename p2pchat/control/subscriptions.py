@@ -1,7 +1,7 @@
 """Subscribers pull from the event log: there is no queue to overflow, and a stuck one slows nobody.
 
-A subscription holds one page of the log, of a bounded size, until its client has taken it. What is dropped from the log
-before a subscription has come there ends it with CURSOR_EXPIRED: it passes over nothing.
+A subscription holds one page of the log, of a bounded size, until its client has taken it. What of its types is dropped
+from the log before it has come there ends it with CURSOR_EXPIRED: it passes over nothing that it reads.
 
 When the node is locked a subscription tells what is in the log, ``node.locked`` last, and ends with an error LOCKED.
 """
@@ -128,7 +128,7 @@ class Subscriptions:
 
     def _page(self, cursor: int, types: Sequence[str] | None, tx: Tx) -> tuple[int, list[objects.Event], bool]:
         """(how far was read, what of it fits, whether there was nothing more)"""
-        consumers.refuse_if_gone(tx, cursor)
+        consumers.refuse_if_gone(tx, cursor, types)
         rows = eventlog.after(tx, cursor, _PAGE)
         store_id, size = self._context.profile.store_id, 0
         fitting: list[objects.Event] = []
@@ -191,7 +191,7 @@ class Subscriptions:
 def _cursor(tx: Tx, since: int | str | Reader, types: Sequence[str] | None) -> int:
     if isinstance(since, Reader):
         return consumers.enter(tx, since.consumer, _seq(since.start), types)
-    return consumers.after(tx, _seq(since))
+    return consumers.after(tx, _seq(since), types)
 
 
 def _seq(since: int | str) -> int | None:

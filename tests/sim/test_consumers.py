@@ -15,6 +15,7 @@ from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.base.limits import EVENTS_PAGE_BYTES
 from p2pchat.control.channel import Connection
 from p2pchat.control.dispatch import Methods
+from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services import retention
 from p2pchat.services.retention import bound_log
 from p2pchat.store import consumers, eventlog
@@ -260,3 +261,26 @@ async def test_while_a_node_is_being_locked_a_consumer_is_kept(autojump_clock: M
         with pytest.raises(UsageError, match="nobody has that name"):
             await ack(node, 1, "another")
         assert await known(node) == [("bot", 0)]
+
+
+async def test_a_seq_with_types_outlives_what_others_do_to_the_log(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "EVENTS_KEPT", 4)
+    async with Cluster.running() as cluster:
+        node = await cluster.add("Alice")
+        began, client = await head(node), Client()
+        quiet = {"since": began, "types": ["contact.removed", "node.*"]}
+        async with subscribed(node, client, **quiet):
+            await note(node, 10)
+            await bound_log(node.database)
+            assert await node.database.run(eventlog.oldest) > began + 1
+            await node.database.run(lambda tx: tx.emit(DomainEvent(EventKind.NODE_STARTED)))
+            await trio.sleep(1)
+            assert client.told == await fetched(node, began, types=["node.*"])
+            assert len(client.told) == 1
+        again = Client()
+        async with subscribed(node, again, **quiet):
+            await trio.sleep(1)
+            assert again.told == client.told
+        assert (await refused(node, "events.subscribe", since=began)).error_name == "CURSOR_EXPIRED"
