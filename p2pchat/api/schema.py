@@ -85,6 +85,7 @@ _NAME: Final = "must be a name of 1 to 64 characters: letters and digits of ASCI
 _FORMS: Final = {
     "id": "must be lower-case hex",
     "types": "must be event types: such as message.sent, message.* or *",
+    "log": "must be 16 hex digits, as node.hello says them",
     "consumer": _NAME,
     "since": f"consumer {_NAME}",
 }

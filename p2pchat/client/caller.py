@@ -84,6 +84,11 @@ class Stream:
         self._subscription: Subscription | None = None
         self.closed = False
 
+    @property
+    def log(self) -> str | None:
+        """Which log is read; None: it is not known."""
+        return self._following.log
+
     async def begin(self) -> None:
         """Subscribe, where that was not done yet.
 

@@ -16,6 +16,7 @@ from p2pchat.base.limits import EVENT_CONSUMERS
 from p2pchat.store import consumers, eventlog
 from p2pchat.store.consumers import ConsumerRow
 from p2pchat.store.db import Tx
+from p2pchat.store.log_ends import LogEnds
 
 
 def after(tx: Tx, since: int | None, types: Sequence[str] | None) -> int:
@@ -33,6 +34,17 @@ def after(tx: Tx, since: int | None, types: Sequence[str] | None) -> int:
         sentence = "No event has that seq yet: it is of another log, as a profile has that was restored from a backup."
         raise UsageError(sentence, name="CURSOR_EXPIRED", data={"oldest": oldest})
     return since
+
+
+def refuse_another(known: LogEnds, log: str | None) -> None:
+    """Nothing, if ``log`` is what is known, or none is said.
+
+    Raises:
+        UsageError: CURSOR_EXPIRED with ``oldest``.
+    """
+    if log not in (None, known.log):
+        sentence = "That is of another event log, as a profile has that was restored from a backup."
+        raise UsageError(sentence, name="CURSOR_EXPIRED", data={"oldest": known.oldest})
 
 
 def refuse_if_gone(tx: Tx, seq: int, types: Sequence[str] | None) -> None:

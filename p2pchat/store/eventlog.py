@@ -15,6 +15,9 @@ import msgspec
 
 from p2pchat.store import meta
 from p2pchat.store.db import Row, Tx
+from p2pchat.store.log_ends import head, oldest
+
+__all__ = ["EventRow", "after", "drop", "forget", "has_lost", "head", "oldest", "pass_over"]
 
 _DROPPED: Final = "events_dropped"
 _ANY: Final = ""
@@ -52,18 +55,6 @@ def _each(row: Row, after_seq: int) -> Iterator[EventRow]:
         yield EventRow(first + offset, ts_ms, kind, None if subject is None else subject + offset, detail)
 
 
-def head(tx: Tx) -> int:
-    """The seq of the newest event; 0 when there never was one."""
-    row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
-    return int(row[0]) if row else 0
-
-
-def oldest(tx: Tx) -> int:
-    """The seq of the oldest event kept; ``head + 1`` when there is none."""
-    row = tx.one("SELECT min(seq) FROM event")
-    return int(row[0]) if row and row[0] is not None else head(tx) + 1
-
-
 def drop(tx: Tx, before_ms: int, keep: int, up_to: int | None, rows: int) -> dict[str, int]:
     """Forget of the oldest ``rows`` rows those that are older than ``before_ms`` or not of the newest ``keep`` events.
 
@@ -87,6 +78,7 @@ def drop(tx: Tx, before_ms: int, keep: int, up_to: int | None, rows: int) -> dic
         meta.put(tx, _DROPPED, msgspec.msgpack.encode(before | gone))
         bound = max(gone.values()) + 1 if first_kept is None else first_kept
         tx.execute("DELETE FROM event WHERE seq < ?", (bound,))
+        tx.oldest = bound
     return gone
 
 

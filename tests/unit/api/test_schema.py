@@ -296,7 +296,7 @@ def test_every_parameter_with_a_pattern_has_words() -> None:
 
     hints = (typing.get_type_hints(spec.params, include_extras=True) for spec in METHODS.values())
     names = {name for each in hints for name, hint in each.items() if patterned(hint)}
-    assert names == {"id", "types", "since", "consumer"} == set(schema._FORMS)
+    assert names == {"id", "types", "since", "consumer", "log"} == set(schema._FORMS)
 
 
 @pytest.mark.parametrize(

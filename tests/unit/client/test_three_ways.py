@@ -463,3 +463,51 @@ def test_a_hundred_cuts_and_nothing_is_left_out_or_comes_twice(daemon: EventDaem
     acked = [seq for _, seq in daemon.acks]
     assert acked == sorted(acked)
     assert daemon.consumers["bot"] == total
+
+
+def test_a_log_that_another_has_taken_the_place_of_is_noticed_at_the_same_seq(daemon: EventDaemon, run: Run) -> None:
+    daemon.receive("first")
+
+    def restored(_: ApiError) -> None:
+        daemon.log, daemon.events = "11" * 8, []
+        for text in ("another", "and another"):
+            daemon.receive(text)
+        daemon.restart()
+
+    async def scenario(make: Make) -> None:
+        async with make() as client:
+            async with client.events(since=0, on_lost=restored) as events:
+                event = await anext(events)
+                assert events.log == "00" * 8
+                daemon.stop()
+                with pytest.raises(ApiError) as caught:
+                    await anext(events)
+            assert caught.value.error_name == "CURSOR_EXPIRED"
+            seq = event["seq"]
+            assert seq == 1
+            with pytest.raises(ApiError) as caught:
+                async with client.events(since=seq, log="00" * 8):
+                    pass
+            assert caught.value.error_name == "CURSOR_EXPIRED"
+            async with client.events(since=seq, log="11" * 8) as events:
+                assert (await anext(events))["seq"] == 2
+
+    run(scenario)
+
+
+def test_a_daemon_that_names_no_log_is_asked_for_none(daemon: EventDaemon, run: Run) -> None:
+    daemon.log = None
+    daemon.receive("first")
+
+    def again(_: ApiError) -> None:
+        daemon.restart()
+        daemon.receive("second")
+
+    async def scenario(make: Make) -> None:
+        async with make() as client, client.events(since=0, on_lost=again) as events:
+            await anext(events)
+            daemon.stop()
+            assert (await anext(events))["seq"] == 2
+            assert events.log is None
+
+    run(scenario)
