@@ -109,7 +109,8 @@ class Client:
         on_lost: Callable[[ApiError], object] | None = None,
         until: float | None = None,
     ) -> Events:
-        """Events as they happen, without end; the subscription runs when this returns.
+        """Events as they happen, without end; the subscription runs when this returns, which is when the daemon is
+        unlocked.
 
         After a restart of the daemon, a cut or a lock they go on where they were.
 
@@ -183,7 +184,10 @@ class Events:
 
     def begin(self) -> None:
         """Subscribe, where that was not done yet. :meth:`Client.events` has done it."""
-        _done(self._stream.begin())
+        try:
+            _done(self._stream.begin())
+        except _TimeIsUp:
+            raise ApiError("TIMEOUT", "It has not happened in the time given.") from None
 
     def ack(self, event: Event) -> None:
         """Have ``event``, and all before it, acknowledged for the consumer; returns when that is committed.

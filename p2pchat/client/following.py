@@ -15,8 +15,8 @@ Rules:
 - A connection that has told something and was lost is made anew at once, and nobody hears of it: the daemon disconnects
   who is busy for long with what he was told.
 - What else passes by itself is waited for, once the first subscription has succeeded: that there is no daemon, that it
-  is locked or serves too many, that it does not answer. Everything else is the reader's to know, CURSOR_EXPIRED above
-  all.
+  serves too many, that it does not answer; and always that it is locked, for then nothing happens. All else is the
+  reader's to know, CURSOR_EXPIRED above all.
 
 Source: docs/CONTROL-API.md, "Events".
 """
@@ -162,7 +162,8 @@ class Following:
         Raises:
             ApiError: ``error``, for another attempt is of no use.
         """
-        if not (self._reconnect and self._has_begun and error.error_name in PASSING | {"TIMEOUT"}):
+        passes = error.error_name in (PASSING | {"TIMEOUT"} if self._has_begun else {"LOCKED"})
+        if not (self._reconnect and passes):
             raise error
         if self._was_told:
             self._was_told = False

@@ -393,8 +393,8 @@ def test_who_does_not_want_to_wait_is_told(daemon: EventDaemon, run: Run) -> Non
                 daemon.lock()
                 with pytest.raises(ApiError, match="LOCKED"):
                     await anext(events)
-            with pytest.raises(ApiError, match="LOCKED"):  # nor is a first subscription waited for
-                async with client.events():
+            with pytest.raises(ApiError, match="LOCKED"):
+                async with client.events(reconnect=False):
                     pass
             daemon.unlock()
             async with client.events(reconnect=False) as events:
@@ -509,5 +509,22 @@ def test_a_daemon_that_names_no_log_is_asked_for_none(daemon: EventDaemon, run: 
             daemon.stop()
             assert (await anext(events))["seq"] == 2
             assert events.log is None
+
+    run(scenario)
+
+
+def test_who_begins_while_it_is_locked_begins_when_it_is_unlocked(daemon: EventDaemon, run: Run) -> None:
+    lost: list[str] = []
+
+    def unlock(error: ApiError) -> None:
+        lost.append(error.error_name)
+        daemon.unlock()
+
+    async def scenario(make: Make) -> None:
+        daemon.lock()
+        async with make() as client, client.events(on_lost=unlock) as events:
+            daemon.receive("unlocked")
+            assert text(await anext(events)) == "unlocked"
+        assert lost == ["LOCKED"]
 
     run(scenario)
