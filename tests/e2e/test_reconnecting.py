@@ -89,15 +89,18 @@ class Memory:
         self._over.set()
 
 
-def has_read(reader: Reader, seq: int) -> bool:
-    return reader.high >= seq
+def has_come(sender: Sender, reader: Reader, number: int, began: int) -> bool:
+    """Whether it is time for this kill: by turns when so much was sent, and when so much was read."""
+    share = number / (KILLS + 1)
+    if number % 2:
+        return len(sender.replies) >= EVENTS // 2 * share
+    return reader.high >= began + EVENTS * share
 
 
-def kill_now_and_then(daemon: Daemon, reader: Reader, began: int) -> None:
-    """Kill the daemon and start it again, each time that ``reader`` has come so much further."""
+def kill_now_and_then(daemon: Daemon, sender: Sender, reader: Reader, began: int) -> None:
+    """Kill the daemon and start it again, all along."""
     for number in range(1, KILLS + 1):
-        further = partial(has_read, reader, began + EVENTS * number // (KILLS + 1))
-        until(further, "the reader stands still")
+        until(partial(has_come, sender, reader, number, began), "nothing goes on", every_s=0.005)
         daemon.kill()
         daemon.start()
 
@@ -117,10 +120,11 @@ def test_scripts_that_are_cut_off_miss_nothing_and_are_told_nothing_twice(tmp_pa
         with ThreadPoolExecutor(8) as pool:
             beside = [pool.submit(memory.run), *(pool.submit(each.run) for each in stuck)]
             reading = [pool.submit(each.run) for each in (cursor, name)]
-            killing = pool.submit(kill_now_and_then, daemon, name, began)
+            sender = Sender(daemon.socket, "self", "while")
+            killing = pool.submit(kill_now_and_then, daemon, sender, name, began)
             try:
                 sent_s = time.monotonic()
-                sent = Sender(daemon.socket, "self", "while").send(["x" * TEXT_BYTES] * (EVENTS // 2))
+                sent = sender.send(["x" * TEXT_BYTES] * (EVENTS // 2))
                 sent_s = time.monotonic() - sent_s
                 for done in (killing, *reading):
                     done.result()
@@ -140,6 +144,7 @@ def test_scripts_that_are_cut_off_miss_nothing_and_are_told_nothing_twice(tmp_pa
             assert told["message.queued", message["id"]] == told["message.delivered", message["id"]] == 1
         assert cursor.twice == 0
         assert max(cursor.died, name.died) <= KILLS, "a connection was lost while the daemon was there"
+        assert sender.connections > 1, "it was killed while it sent"
         assert not WHOLE or min(cursor.died, name.died) > 0
         assert told["node.started", ""] == KILLS + 1
         assert min(cursor.connections, name.connections) > CUTS
