@@ -108,7 +108,10 @@ class Following:
         since: object = self._cursor
         if self._consumer is not None and (self._told or 0) <= self._acked:
             since = {"consumer": self._consumer} | ({} if self._start == "now" else {"start": self._start})
-        return {"since": since, "types": self._types} | ({} if self.log is None else {"log": self.log})
+        params: dict[str, object] = {"since": since, "types": self._types}
+        if self.log is not None:
+            params["log"] = self.log
+        return params
 
     def began(self, reply: dict[str, object]) -> None:
         """The daemon has subscribed this reader."""

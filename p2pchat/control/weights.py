@@ -10,8 +10,8 @@ from p2pchat.api.schema import METHODS
 from p2pchat.api.text import TEXT_BYTES
 from p2pchat.control.render import PAGE_BYTES
 
-_PAGES: Final = (objects.Messages, objects.Events, objects.Contacts, objects.Import)
-_SMALL: Final = (
+_PAGES: Final[tuple[object, ...]] = (objects.Messages, objects.Events, objects.Contacts, objects.Import)
+_SMALL: Final[tuple[object, ...]] = (
     objects.Consumer,
     objects.Contact,
     objects.Deleted,
