@@ -8,6 +8,8 @@ Each run starts a daemon that is alone; the raw limits are taken in every run, b
 - *told*: from before a note to oneself is asked for on one connection until its event is read on another: more than
   from its commit, which is within.
 - *p2pchat status*: from before the process exists until it has ended.
+- *1,024 pages unread*: after 4 s of a client that asks for so many pages of a conversation of 64 texts of 64 KiB, and
+  reads none.
 - *beside 2,000*: with a thousand connections that say nothing, and a thousand that have begun a line and do not end it.
 """
 
@@ -59,12 +61,15 @@ METRICS: Final = (
     Metric("crowd cli max ms", "the slowest of them", "ms", bar=300),
     Metric("crowd /s", "node.hello, JSON, beside 2,000", "/s", _ECHO, rising=True),
     Metric("rss MB", "RSS before they come", "MB"),
+    Metric("unread rss MB", "RSS, 1,024 pages unread", "MB"),
     Metric("crowd rss MB", "RSS beside 2,000", "MB"),
     Metric("crowds rss MB", "RSS beside the fifth 2,000", "MB"),
 )
 
 _AHEAD: Final = 512
 _REPLY_S: Final = 60.0
+_UNREAD_S: Final = 4.0
+_TEXT: Final = "x" * 65_536
 _HELLO: Final[dict[str, object]] = {"jsonrpc": "2.0", "id": 1, "method": "node.hello"}
 _HALF: Final = b'{"jsonrpc":"2.0","id":1,"method":"node.'
 
@@ -79,10 +84,11 @@ class Scale:
     commands: int = 20
     idle: int = 1_000
     half_open: int = 1_000
+    unread: int = 1_024
     crowds: int = 5
 
 
-QUICK: Final = Scale(calls=50, ahead=1_024, told=10, commands=2, idle=20, half_open=20, crowds=2)
+QUICK: Final = Scale(calls=50, ahead=1_024, told=10, commands=2, idle=20, half_open=20, unread=20, crowds=2)
 
 
 def run(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
@@ -108,6 +114,7 @@ def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None
     _told(node.socket, scale.told, samples)
     samples.add("cli ms", quantile(_commands_ms(node, scale.commands), 0.5))
     _beside_many(node, scale, samples)
+    samples.add("unread rss MB", _unread(node, scale.unread))
     node.stop()
 
 
@@ -260,6 +267,19 @@ def _beside_many(node: Node, scale: Scale, samples: Samples) -> None:
                 samples.add("crowd rss MB", rss_mb(pid))
             elif index == scale.crowds - 1:
                 samples.add("crowds rss MB", rss_mb(pid))
+
+
+def _unread(node: Node, pages: int) -> float:
+    """RSS beside one who asks for so many pages, and reads none."""
+    with _connected(node.socket) as asks:
+        replies = asks.makefile("rb")
+        for _ in range(64):
+            asks.sendall(_line("message.send", {"to": "self", "text": _TEXT}))
+            if b"result" not in replies.readline():
+                raise ApiError("INTERNAL", "A call was refused.")
+        asks.sendall(_line("message.list", {"to": "self", "limit": 1000}) * pages)
+        time.sleep(_UNREAD_S)
+        return rss_mb(node.process.pid)
 
 
 def _come(path: Path, count: int, there: ExitStack, greet: Callable[[socket.socket], object]) -> None:

@@ -39,6 +39,7 @@ class EventDaemon:
         self.refuse: dict[str, tuple[str, dict[str, Any]]] = {}
         self.held: set[str] = set()
         self.oldest = 1
+        self.log: str | None = "00" * 8
         self.full = False
         self.locked = False
         self._held: list[Callable[[], None]] = []
@@ -194,6 +195,10 @@ class EventDaemon:
     def _subscribe(self, connection: socket.socket, number: int, params: dict[str, Any]) -> None:
         since = params["since"]
         self.subscribed.append(since)
+        if "log" in params and params["log"] != self.log:
+            name = "INVALID_PARAMS" if self.log is None else "CURSOR_EXPIRED"
+            self._send(connection, error(number, name, {"oldest": self.oldest}))
+            return
         if isinstance(since, dict):
             start = since.get("start", "now")
             begin = len(self.events) if start == "now" else start
@@ -203,7 +208,7 @@ class EventDaemon:
             self._send(connection, error(number, "CURSOR_EXPIRED", {"oldest": self.oldest}))
             return
         name, types = f"s{number}", params.get("types")
-        result = {"subscription": name, "cursor": cursor}
+        result = {"subscription": name, "cursor": cursor} | ({} if self.log is None else {"log": self.log})
         self._send(connection, {"jsonrpc": "2.0", "id": number, "result": result})
         for event in self.events[cursor:]:
             if type_matches(types, event["type"]):

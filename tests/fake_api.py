@@ -27,6 +27,7 @@ from p2pchat.control.server import Connection, Server
 from p2pchat.services.configure import Configuration
 
 NOW_MS = 1_700_000_000_000
+LOG = "00" * 8
 SAFETY_NUMBER = " ".join(f"{n:05d}" for n in range(12))
 QR = "p2pchat:" + "sm2a" * 28
 SMS = "p2pchat ABCD-EFGH-JKLM-NPQR: type only into your p2pchat, tell nobody"
@@ -215,7 +216,7 @@ class FakeApi:
             case event_calls.EventsSubscribe():
                 cursor = checked.since if isinstance(checked.since, int) else len(self.events)
                 connection.after_reply(self._pump, connection, cursor, checked.types)
-                return objects.Subscription(subscription="s1", cursor=cursor)
+                return objects.Subscription(subscription="s1", cursor=cursor, log=LOG)
             case calls.BackupFile():
                 return objects.Backup(path=checked.path, made_ms=NOW_MS, bytes=4, contacts=2, messages=3)
             case calls.MailboxOffer():
@@ -237,7 +238,9 @@ class FakeApi:
             case "node.hello":
                 api = objects.ApiVersion(major=1, minor=0)
                 head = len(self.events)
-                return objects.Hello(api=api, node="fake/0", profile="default", head=head, oldest=1, features=[])
+                return objects.Hello(
+                    api=api, node="fake/0", profile="default", head=head, oldest=1, features=[], log=LOG
+                )
             case "node.status":
                 return objects.Status(
                     profile="default",

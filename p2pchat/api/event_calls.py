@@ -22,6 +22,12 @@ ConsumerName = Annotated[
 """Before the end of the text and nothing else: ``$`` would let a line feed through."""
 
 
+LogId = Annotated[
+    str,
+    Meta(pattern=r"^[0-9a-f]{16}(?![\s\S])", description="`Hello.log` or `Subscription.log`, where `since` is from"),
+]
+
+
 class Reader(Silent, Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Who reads: from behind what the ``consumer`` of that name has acknowledged; one that is not known yet is made,
     and begins after ``start``."""
@@ -35,6 +41,7 @@ class EventsSubscribe(Params, kw_only=True, frozen=True):
 
     since: Start | Reader = "now"
     types: EventPatterns | None = None
+    log: LogId | None = None
 
 
 class EventsUnsubscribe(Params, kw_only=True, frozen=True):
@@ -49,6 +56,7 @@ class EventsFetch(Params, kw_only=True, frozen=True):
     since: Seq | Reader
     types: EventPatterns | None = None
     limit: PageSize = 100
+    log: LogId | None = None
 
 
 class EventsAck(Params, kw_only=True, frozen=True):

@@ -229,7 +229,7 @@ class ApiVersion(Silent, Struct, kw_only=True):
 
 
 class Hello(Silent, Struct, kw_only=True):
-    """What speaks here, and which part of the event log it still has."""
+    """What speaks here, and which part of which event log it still has."""
 
     api: ApiVersion
     node: str
@@ -237,6 +237,7 @@ class Hello(Silent, Struct, kw_only=True):
     head: int
     oldest: int
     features: list[str]
+    log: str | None
 
 
 class Contacts(Silent, Struct, kw_only=True):
@@ -320,10 +321,11 @@ class Consumers(Silent, Struct, kw_only=True):
 
 
 class Subscription(Silent, Struct, kw_only=True):
-    """A running subscription; events after ``cursor`` follow."""
+    """A running subscription; events after ``cursor`` of ``log`` follow."""
 
     subscription: str
     cursor: int
+    log: str
 
 
 class Peer(Silent, Struct, kw_only=True):

@@ -3,7 +3,7 @@
 Rules:
 
 - With ``P2PCHAT_HOME`` set everything lies under it: ``data/<profile>/``, ``config/<profile>.toml``,
-  ``run/<profile>.sock``, ``log/<profile>.log``. Otherwise the XDG base directories are used.
+  ``run/<profile>.sock``. Otherwise the XDG base directories are used.
 - Where ``XDG_RUNTIME_DIR`` is missing the socket lies in ``.run/`` beside the data (no profile can have that name):
   never in a directory that another user could have made first.
 - A directory that holds a socket or a secret belongs to this user and is closed to all others (0700), or is refused.
@@ -51,18 +51,16 @@ class ProfilePaths:
         home = env.get("P2PCHAT_HOME")
         if home:
             root = Path(os.path.abspath(home))
-            data, config, state, run = root / "data", root / "config", root / "log", root / "run"
+            data, config, run = root / "data", root / "config", root / "run"
         else:
             user = Path(env.get("HOME") or os.path.expanduser("~"))
             data = (_xdg(env, "XDG_DATA_HOME") or user / ".local" / "share") / "p2pchat"
             config = (_xdg(env, "XDG_CONFIG_HOME") or user / ".config") / "p2pchat"
-            state = (_xdg(env, "XDG_STATE_HOME") or user / ".local" / "state") / "p2pchat"
             runtime = _xdg(env, "XDG_RUNTIME_DIR")
             run = runtime / "p2pchat" if runtime else data / ".run"
         self.profile = profile
         self.data_dir = data / profile
         self.config_file = config / f"{profile}.toml"
-        self.log_file = state / f"{profile}.log"
         self.database = self.data_dir / "p2pchat.db"
         self.key_file = self.data_dir / "key"
         self.lock_file = self.data_dir / "lock"

@@ -80,13 +80,29 @@ _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _NUMBER: Final = "a whole number"
 _OBJECT: Final = "an object"
 _WORD: Final = re.compile(r"\w{1,64}", re.ASCII)
-_AT: Final = re.compile(r"^(.*) - at `\$\.(\w+)", re.DOTALL)
+_AT: Final = re.compile(r"^(.*) - at `\$\.(\w+)(\[[^]]*\])?(?:\.(\w+))?", re.DOTALL)
+_KINDS: Final = {
+    "str": "a text in quotes",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+    "bytes": "bytes",
+}
+_GOT: Final = _KINDS | {"str": "a text", "int": "a number", "bytes": "bytes"}
+_COUNTED: Final = {"str": "character", "array": "element"}
+_WRONG_KIND: Final = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`")
+_WRONG_LENGTH: Final = re.compile(r"Expected `(str|array)` of length (>=|<=) (\d+)")
+_WRONG_NUMBER: Final = re.compile(r"Expected `int` (>=|<=) (-?\d+)")
+_AT_LEAST: Final = {">=": "at least", "<=": "at most"}
 _NAME: Final = "must be a name of 1 to 64 characters: letters and digits of ASCII, dots, dashes and underscores"
 _FORMS: Final = {
     "id": "must be lower-case hex",
     "types": "must be event types: such as message.sent, message.* or *",
+    "log": "must be 16 hex digits, as node.hello says them",
     "consumer": _NAME,
-    "since": f"consumer {_NAME}",
 }
 """What the parameters that have a pattern must be, for a person."""
 
@@ -96,10 +112,27 @@ def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
     if found := _AT.search(report):
         if missing is not None:
             return invalid(found[2], f"holds an object without {missing[1]}")
+        name, inner = found[2], found[4]
         if " matching regex " in found[1]:
-            return invalid(found[2], _FORMS[found[2]])
-        return invalid(found[2], found[1][0].lower() + found[1][1:])
+            name = inner or name
+            return invalid(name, _FORMS[name])
+        if inner is not None:
+            inner += " "
+        return invalid(name, f"{inner or ('each ' if found[3] else '')}{_in_words(found[1])}")
     return invalid(missing[1], "is required") if missing is not None else _unknown("", method, kind)
+
+
+def _in_words(report: str) -> str:
+    """What a report of msgspec means, for whoever has made the call."""
+    if found := _WRONG_KIND.fullmatch(report):
+        wanted = [_KINDS[kind] for kind in found[1].split(" | ") if kind != "null" or found[1] == "null"]
+        return f"must be {' or '.join(wanted)}, not {_GOT[found[2]]}"
+    if found := _WRONG_LENGTH.fullmatch(report):
+        counted = _COUNTED[found[1]] + ("" if found[3] == "1" else "s")
+        return f"must have {_AT_LEAST[found[2]]} {int(found[3]):,} {counted}"
+    if found := _WRONG_NUMBER.fullmatch(report):
+        return f"must be {_AT_LEAST[found[1]]} {int(found[2]):,}"
+    return report[0].lower() + report[1:]
 
 
 def _refuse_what_msgspec_would_quote(method: str, kind: type[Params], params: Mapping[str, object]) -> None:

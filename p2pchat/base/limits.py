@@ -21,6 +21,7 @@ CONTROL_CONNECTIONS: Final = 4_096  # of the user's programs
 CONTROL_IDLE_S: Final = 1.0  # after the last reply; from then on a connection that wants nothing makes room
 CONTROL_UNFINISHED_BYTES: Final = 128 * 1024 * 1024  # of requests that are not complete, in all: eight of the longest
 CONTROL_UNFINISHED_FREE_BYTES: Final = 16_384  # of one connection, however much others have begun
+CONTROL_REPLIES_BYTES: Final = 8 * 1024 * 1024  # of one connection, made or not read: two pages
 
 # the disk
 DISK_RESERVE_BYTES: Final = 1 << 20  # given up when space ends: half for the write-ahead log, half to empty that

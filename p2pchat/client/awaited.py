@@ -76,6 +76,7 @@ class AwaitedClient:
         since: Since = "now",
         consumer: str | None = None,
         types: Sequence[str] | None = None,
+        log: str | None = None,
         ack: Literal["auto", "manual"] = "auto",
         reconnect: bool = True,
         on_lost: Callable[[ApiError], object] | None = None,
@@ -86,7 +87,7 @@ class AwaitedClient:
         The subscription begins when the first event is asked for, or at ``async with client.events(…) as events:``.
         """
         following = Following(
-            Pauses(chance), since=since, consumer=consumer, types=types, reconnect=reconnect, on_lost=on_lost
+            Pauses(chance), since=since, consumer=consumer, types=types, log=log, reconnect=reconnect, on_lost=on_lost
         )
         return AwaitedEvents(self._runtime, Stream(self._runtime, self._caller, following), auto=ack == "auto")
 
@@ -98,6 +99,11 @@ class AwaitedEvents:
         self._runtime = runtime
         self._stream = stream
         self._auto = auto
+
+    @property
+    def log(self) -> str | None:
+        """Of which log the ``seq`` of these events are; None: it has not begun, or the daemon does not say so."""
+        return self._stream.log
 
     def __aiter__(self) -> Self:
         return self

@@ -103,12 +103,14 @@ class Client:
         since: Since = "now",
         consumer: str | None = None,
         types: Sequence[str] | None = None,
+        log: str | None = None,
         ack: Literal["auto", "manual"] = "auto",
         reconnect: bool = True,
         on_lost: Callable[[ApiError], object] | None = None,
         until: float | None = None,
     ) -> Events:
-        """Events as they happen, without end; the subscription runs when this returns.
+        """Events as they happen, without end; the subscription runs when this returns, which is when the daemon is
+        unlocked.
 
         After a restart of the daemon, a cut or a lock they go on where they were.
 
@@ -117,6 +119,7 @@ class Client:
             consumer: a name, 1 to 64 of ``A-Z a-z 0-9 . _ -``, under which the daemon remembers what is done, also for
                 the next process: events begin after that, and ``since`` is for a name that is not known yet.
             types: which, such as ``message.*``; None for all.
+            log: what :attr:`Events.log` was where ``since`` was noted; None where that is not known.
             ack: with a consumer, ``auto`` has each event acknowledged when the next one is asked for: a process that
                 ends before is told it again, so each is handled at least once. ``manual`` leaves it to
                 :meth:`Events.ack`.
@@ -130,7 +133,7 @@ class Client:
             NoDaemon: nothing answers.
         """
         following = Following(
-            Pauses(chance), since=since, consumer=consumer, types=types, reconnect=reconnect, on_lost=on_lost
+            Pauses(chance), since=since, consumer=consumer, types=types, log=log, reconnect=reconnect, on_lost=on_lost
         )
         runtime = _Blocking(self._sockets, self._runtime.timeout_s, until)
         events = Events(Stream(runtime, self._caller, following), auto=ack == "auto")
@@ -174,9 +177,17 @@ class Events:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def log(self) -> str | None:
+        """Of which log the ``seq`` of these events are; None: the daemon does not say so."""
+        return self._stream.log
+
     def begin(self) -> None:
         """Subscribe, where that was not done yet. :meth:`Client.events` has done it."""
-        _done(self._stream.begin())
+        try:
+            _done(self._stream.begin())
+        except _TimeIsUp:
+            raise ApiError("TIMEOUT", "It has not happened in the time given.") from None
 
     def ack(self, event: Event) -> None:
         """Have ``event``, and all before it, acknowledged for the consumer; returns when that is committed.

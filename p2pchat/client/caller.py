@@ -84,15 +84,30 @@ class Stream:
         self._subscription: Subscription | None = None
         self.closed = False
 
+    @property
+    def log(self) -> str | None:
+        """Which log is read; None: it is not known."""
+        return self._following.log
+
     async def begin(self) -> None:
-        """Subscribe, where that was not done yet.
+        """Subscribe, where that was not done yet; a locked daemon is waited for.
 
         Raises:
             ApiError: CURSOR_EXPIRED, or whatever the daemon refuses with.
             NoDaemon: nothing answers.
         """
-        if self._subscription is not None:
-            return
+        while self._subscription is None:
+            try:
+                await self._begin()
+            except ApiError as error:
+                if error.error_name != "LOCKED":
+                    raise
+                pause_s = self._given_up(error)
+            else:
+                return
+            await self._runtime.sleep(pause_s)
+
+    async def _begin(self) -> None:
         if self._runtime.ended:
             raise NoDaemon(LOST)
         subscription = Subscription(self._runtime)

@@ -9,13 +9,14 @@ Rules:
 - The first subscription begins where the reader said, or where its consumer is; each later one after the last event
   that was told. So one reader is told nothing twice, and nothing is left out. Where all that was told is acknowledged,
   the consumer is that place: the daemon moves it along when it drops what the consumer does not want.
+- A place is of one log: each later subscription says of which, so that another one in its place is noticed.
 - With a consumer an event is done when the reader says so, or asks for the next one. What is done and not yet
   acknowledged is acknowledged before anything else.
 - A connection that has told something and was lost is made anew at once, and nobody hears of it: the daemon disconnects
   who is busy for long with what he was told.
 - What else passes by itself is waited for, once the first subscription has succeeded: that there is no daemon, that it
-  is locked or serves too many, that it does not answer. Everything else is the reader's to know, CURSOR_EXPIRED above
-  all.
+  serves too many, that it does not answer; and always that it is locked, for then nothing happens. All else is the
+  reader's to know, CURSOR_EXPIRED above all.
 
 Source: docs/CONTROL-API.md, "Events".
 """
@@ -71,6 +72,7 @@ class Following:
     Args:
         since: where it begins; with ``consumer``, where one that is not known yet begins.
         consumer: under which name the daemon remembers what is done.
+        log: of which log ``since`` is; None: whichever the daemon has.
         reconnect: whether what passes by itself is waited for at all.
         on_lost: told once of each loss that is not mended at once, with its error.
     """
@@ -82,12 +84,14 @@ class Following:
         since: Since = "now",
         consumer: str | None = None,
         types: Sequence[str] | None = None,
+        log: str | None = None,
         reconnect: bool = True,
         on_lost: Callable[[ApiError], object] | None = None,
     ) -> None:
         self._pauses = pauses
         self._consumer = consumer
         self._types = None if types is None else list(types)
+        self.log = log
         self._reconnect = reconnect
         self._on_lost = on_lost
         self._start = since
@@ -104,13 +108,18 @@ class Following:
         since: object = self._cursor
         if self._consumer is not None and (self._told or 0) <= self._acked:
             since = {"consumer": self._consumer} | ({} if self._start == "now" else {"start": self._start})
-        return {"since": since, "types": self._types}
+        params: dict[str, object] = {"since": since, "types": self._types}
+        if self.log is not None:
+            params["log"] = self.log
+        return params
 
     def began(self, reply: dict[str, object]) -> None:
         """The daemon has subscribed this reader."""
         cursor = reply.get("cursor")
         if isinstance(cursor, int):
             self._cursor = cursor
+        log = reply.get("log")  # an earlier daemon has none, and knows no such parameter
+        self.log = log if isinstance(log, str) else None
         self._has_begun, self._is_lost, self._was_told = True, False, False
         self._pauses.begin_anew()
 
@@ -156,7 +165,8 @@ class Following:
         Raises:
             ApiError: ``error``, for another attempt is of no use.
         """
-        if not (self._reconnect and self._has_begun and error.error_name in PASSING | {"TIMEOUT"}):
+        passes = error.error_name in (PASSING | {"TIMEOUT"} if self._has_begun else {"LOCKED"})
+        if not (self._reconnect and passes):
             raise error
         if self._was_told:
             self._was_told = False

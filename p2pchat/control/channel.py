@@ -7,7 +7,7 @@ Rules:
 - Requests that the node says may join (texts to be sent) and that have arrived together are one task and one
   transaction, in their order.
 - At most ``IN_FLIGHT`` requests are begun and not yet replied to, the elements of batches included; beyond that
-  nothing more is read.
+  nothing more is read. Nor is it while what they may be answered has no room (:mod:`p2pchat.control.weights`).
 - When the client has ended its half, what it asked is still answered; then its subscriptions end and the connection
   is closed. When the client is lost (stuck, or gone altogether), what was begun has ``GRACE_S`` to end.
 - A defect ends the request it happened in: INTERNAL and a reference to the client, the place to the log.
@@ -32,6 +32,7 @@ from p2pchat.control.connection import Connection, Dispatch, Joint
 from p2pchat.control.gone import client_gone
 from p2pchat.control.outgoing import Outgoing
 from p2pchat.control.places import Begun, Unfinished
+from p2pchat.control.weights import reply_bytes
 from p2pchat.services.defects import report_defect
 
 __all__ = ["Channel", "Connection", "Dispatch", "Joint"]
@@ -39,13 +40,15 @@ __all__ = ["Channel", "Connection", "Dispatch", "Joint"]
 IN_FLIGHT: Final = 1024
 BATCH_REQUESTS: Final = 8192
 GRACE_S: Final = 5.0
+_BRACKETS: Final = 16  # and more, around a list
 READ_BYTES: Final = 262_144  # what a client has sent at once is carried out at once
 
 
 _Follower = Callable[[], Awaitable[None]]
 
 
-_Arrival = tuple[object, "_Batch | None"]
+_Arrival = tuple[object, "_Batch | None", int]
+"""What was decoded, of which batch if of one, and what its reply may weigh."""
 
 
 class _Batch:
@@ -55,11 +58,14 @@ class _Batch:
         self.unanswered = requests
         self.bodies: list[bytes] = []
         self.followers: list[_Follower] = []
-        self._size = 16
+        self.size = 0
+
+    def add(self, body: bytes) -> None:
+        self.bodies.append(body)
+        self.size += len(body) + 1
 
     def fits(self, body: bytes) -> bool:
-        self._size += len(body) + 1
-        return self._size <= FRAME_BYTES
+        return self.size + len(body) + _BRACKETS <= FRAME_BYTES
 
 
 class Channel:
@@ -188,7 +194,7 @@ class Channel:
             await self._reply(jsonrpc.error(None, error.error_name, error.message))
             return
         if not isinstance(value, list):
-            await self._admit(value, None)
+            await self._admit(value, None, len(frame))
             return
         items = cast("list[object]", value)
         if not 0 < len(items) <= BATCH_REQUESTS:
@@ -196,21 +202,28 @@ class Channel:
             return
         batch = _Batch(len(items))
         for item in items:
-            await self._admit(item, batch)
+            await self._admit(item, batch, len(frame) // len(items))
 
-    async def _admit(self, value: object, batch: _Batch | None) -> None:
+    async def _admit(self, value: object, batch: _Batch | None, size: int) -> None:
+        weight = size + reply_bytes(value)
+        beside = batch.size if batch is not None else 0
+        if not self._outgoing.has_room(weight, beside):
+            self._begin_joined()
+            self._watch()
+            await self._outgoing.room(weight, beside)
         try:
             self._slots.acquire_nowait()  # acquire() would give up the processor even when there is room
         except trio.WouldBlock:
             self._begin_joined()
             self._watch()
             await self._slots.acquire()
+        self._outgoing.owe(weight)
         ready = self._joint.ready(value) if self._joint is not None else None
         if ready is not None or self._may_join(value):
-            self._joining.append((ready or value, batch))
+            self._joining.append((ready or value, batch, weight))
             return
         self._begin_joined()
-        self._begin([(value, batch)])
+        self._begin([(value, batch, weight)])
 
     def _may_join(self, value: object) -> bool:
         if self._joint is None or not isinstance(value, dict):
@@ -232,14 +245,17 @@ class Channel:
     async def _serve_oldest(self) -> None:
         # trio begins new tasks in no particular order: each takes the oldest request, not the one it was begun for
         arrivals = self._arrived.popleft()
-        value, batch = arrivals[0]
+        value, batch, weight = arrivals[0]
         if len(arrivals) > 1 or isinstance(value, jsonrpc.Ready):
             await self._serve_together(arrivals)
             return
         task = trio.lowlevel.current_task()
         followers = self._following[task] = []
         try:
-            request_id, body = await self._answer(value, followers)
+            try:
+                request_id, body = await self._answer(value, followers)
+            finally:
+                self._outgoing.owe(-weight)
             if batch is None:
                 await self._settle(body, followers)
             else:
@@ -266,7 +282,11 @@ class Channel:
     async def _serve_together(self, arrivals: list[_Arrival]) -> None:
         try:
             bodies: list[bytes] = []
-            for (_, batch), (request_id, body) in zip(arrivals, await self._answer_all(arrivals), strict=True):
+            try:
+                answers = await self._answer_all(arrivals)
+            finally:
+                self._outgoing.owe(-sum(weight for _, _, weight in arrivals))
+            for (_, batch, _), (request_id, body) in zip(arrivals, answers, strict=True):
                 if batch is not None:
                     await self._settle_in(batch, request_id, body, [])
                 elif body is not None:
@@ -279,7 +299,7 @@ class Channel:
 
     async def _answer_all(self, arrivals: list[_Arrival]) -> list[tuple[jsonrpc.Id, bytes | None]]:
         """As :meth:`_answer`, for requests that have joined."""
-        parsed = [_parsed(value) for value, _ in arrivals]
+        parsed = [_parsed(value) for value, _, _ in arrivals]
         requests = [each for each in parsed if not isinstance(each, jsonrpc.InvalidRequest)]
         assert self._joint is not None  # noqa: S101  it has said that they may join
         try:
@@ -312,8 +332,11 @@ class Channel:
         batch.unanswered -= 1
         batch.followers += followers
         if body is not None:
-            batch.bodies.append(body if batch.fits(body) else self._crowded_out(request_id))
+            body = body if batch.fits(body) else self._crowded_out(request_id)
+            batch.add(body)
+            self._outgoing.owe(len(body) + 1)
         if batch.unanswered == 0:
+            self._outgoing.owe(-batch.size)
             await self._settle(self._framing.join(batch.bodies) if batch.bodies else None, batch.followers)
 
     def _crowded_out(self, request_id: jsonrpc.Id) -> bytes:

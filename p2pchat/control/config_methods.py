@@ -25,7 +25,7 @@ class ConfigMethods:
         self._context = context
 
     async def get(self, params: settings.ConfigGet, _: Connection) -> settings.Config:
-        return self._configuration.get(params.key)
+        return await trio.to_thread.run_sync(self._configuration.get, params.key)  # it reads a file
 
     async def set(self, params: settings.ConfigSet, _: Connection) -> settings.Setting:
         """The file is no part of the store's transaction: the idempotency key follows it. Where the daemon is killed in

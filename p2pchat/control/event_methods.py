@@ -20,14 +20,14 @@ class EventMethods:
         self._subscriptions = Subscriptions(context, online)
 
     async def subscribe(self, params: event_calls.EventsSubscribe, connection: Connection) -> objects.Subscription:
-        return await self._subscriptions.subscribe(params.since, params.types, connection)
+        return await self._subscriptions.subscribe(params.since, params.types, params.log, connection)
 
     async def unsubscribe(self, params: event_calls.EventsUnsubscribe, connection: Connection) -> objects.Empty:
         self._subscriptions.unsubscribe(params.subscription, connection)
         return objects.Empty()
 
     async def fetch(self, params: event_calls.EventsFetch, _: Connection) -> objects.Events:
-        return await self._subscriptions.fetch(params.since, params.types, params.limit)
+        return await self._subscriptions.fetch(params.since, params.types, params.log, params.limit)
 
     async def ack(self, params: event_calls.EventsAck, _: Connection) -> objects.Consumer:
         return _shown(await self._context.db.run(lambda tx: verbs.acknowledge(tx, params.consumer, params.seq)))

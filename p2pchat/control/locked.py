@@ -13,7 +13,7 @@ from p2pchat.api import objects, schema
 from p2pchat.base.errors import UsageError
 from p2pchat.core.access import Mode
 
-_FEATURES: Final = ("events.replay", "idempotency", "consumers", "discover", "config")
+_FEATURES: Final = ("events.replay", "idempotency", "consumers", "discover", "config", "events.log")
 
 
 def locked() -> UsageError:
@@ -27,6 +27,7 @@ def hello(profile: str) -> objects.Hello:
         api=objects.ApiVersion(major=schema.API_MAJOR, minor=schema.API_MINOR),
         node=f"p2pchat/{p2pchat.__version__}",
         profile=profile,
+        log=None,
         head=0,
         oldest=0,
         features=list(_FEATURES),

@@ -19,7 +19,7 @@ from p2pchat.net.transport import Network
 from p2pchat.services import doctor
 from p2pchat.services.context import Context
 from p2pchat.services.examine import Files
-from p2pchat.store import contacts, eventlog, messages
+from p2pchat.store import contacts, messages
 
 _PATIENCE_S: Final = 2.0
 
@@ -48,7 +48,8 @@ class NodeMethods:
 
     async def hello(self, _params: calls.NodeHello, _: Connection) -> objects.Hello:
         shown = locked.hello(self._profile)
-        shown.head, shown.oldest = await self._context.db.run(lambda tx: (eventlog.head(tx), eventlog.oldest(tx)))
+        known = self._context.db.log  # not asked of the store: every client comes with this
+        shown.log, shown.head, shown.oldest = known.log, known.head, known.oldest
         return shown
 
     async def status(self, _params: calls.NoParams, _: Connection) -> objects.Status:

@@ -4,6 +4,8 @@ Rules:
 
 - Frames are written in the order in which they were put, many with one system call.
 - While more than ``HIGH_WATER_BYTES`` wait, whoever puts waits too: the buffer is what the client has not read.
+- What waits so, and what is being made, is *owed*. Nothing more is begun that would bring what is owed and what waits
+  beyond ``CONTROL_REPLIES_BYTES``, unless it is the only thing.
 - A client that leaves the kernel's buffer full for ``STALL_S``, or that is gone, is *lost*: from then on frames are
   dropped, since nobody is left to read them, and ``on_lost`` is called once.
 """
@@ -14,6 +16,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import trio
+
+from p2pchat.base.limits import CONTROL_REPLIES_BYTES
 
 HIGH_WATER_BYTES: Final = 1 << 20
 STALL_S: Final = 30.0
@@ -40,7 +44,9 @@ class Outgoing:
         self._on_lost = on_lost
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
+        self._owed_bytes = 0
         self._lost = False
+        self._eased = trio.Event()
         self._filled = trio.Event()
         self._written = trio.Event()
         self._written_s = trio.current_time()
@@ -50,13 +56,39 @@ class Outgoing:
         """Since when nothing waits, on trio's clock; None while something does."""
         return None if self._waiting_bytes else self._written_s
 
+    def owe(self, size: int) -> None:
+        """So many bytes more are being made; less than none: they are not any more."""
+        self._owed_bytes += size
+        if size < 0:
+            self._eased.set()
+
+    def has_room(self, size: int, beside: int = 0) -> bool:
+        """Whether so many bytes more may be made.
+
+        Args:
+            beside: bytes of what is owed that are not looked at: they leave with these.
+        """
+        total = self._waiting_bytes + self._owed_bytes - beside
+        return total + size <= CONTROL_REPLIES_BYTES or total <= 0 or self._lost
+
+    async def room(self, size: int, beside: int = 0) -> None:
+        """Wait until :meth:`has_room`."""
+        while not self.has_room(size, beside):
+            self._eased = trio.Event()
+            await self._eased.wait()
+
     async def put(self, frame: bytes) -> None:
         """Add a frame; returns at once while there is room.
 
         Concurrency: cancelled while it waits for room, the frame is not added.
         """
-        while self._waiting_bytes > HIGH_WATER_BYTES and not self._lost:
-            await self._written.wait()
+        if self._waiting_bytes > HIGH_WATER_BYTES and not self._lost:
+            self.owe(len(frame))
+            try:
+                while self._waiting_bytes > HIGH_WATER_BYTES and not self._lost:
+                    await self._written.wait()
+            finally:
+                self.owe(-len(frame))
         if not self._lost:
             self._frames.append(frame)
             self._waiting_bytes += len(frame)
@@ -83,6 +115,7 @@ class Outgoing:
             self._on_lost()
         finally:
             self._written.set()
+            self._eased.set()
 
     async def _write(self, data: bytes) -> None:
         with memoryview(data) as view:
@@ -94,3 +127,4 @@ class Outgoing:
                 self._waiting_bytes -= sent
                 self._written.set()
                 self._written = trio.Event()
+                self._eased.set()

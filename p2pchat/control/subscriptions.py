@@ -1,7 +1,7 @@
 """Subscribers pull from the event log: there is no queue to overflow, and a stuck one slows nobody.
 
-A subscription holds one page of the log, of a bounded size, until its client has taken it. What is dropped from the log
-before a subscription has come there ends it with CURSOR_EXPIRED: it passes over nothing.
+A subscription holds one page of the log, of a bounded size, until its client has taken it. What of its types is dropped
+from the log before it has come there ends it with CURSOR_EXPIRED: it passes over nothing that it reads.
 
 When the node is locked a subscription tells what is in the log, ``node.locked`` last, and ends with an error LOCKED.
 """
@@ -63,7 +63,7 @@ class Subscriptions:
         self._last_ended = trio.Event()
 
     async def subscribe(
-        self, since: int | str | Reader, types: Sequence[str] | None, connection: Connection
+        self, since: int | str | Reader, types: Sequence[str] | None, log: str | None, connection: Connection
     ) -> objects.Subscription:
         """Begin to notify ``connection``, once the reply to this call is on its way.
 
@@ -71,6 +71,8 @@ class Subscriptions:
             UsageError: CURSOR_EXPIRED with ``oldest``; RATE_LIMITED, too many on one connection; INVALID_PARAMS, too
                 many consumers.
         """
+        known = self._context.db.log
+        consumers.refuse_another(known, log)
         mark, _ = self._context.bus.transient_after(0)
         cursor = await self._context.db.run(lambda tx: _cursor(tx, since, types))
         if self._counts.get(connection, 0) >= _PER_CONNECTION:
@@ -78,7 +80,7 @@ class Subscriptions:
         self._counts[connection] = self._counts.get(connection, 0) + 1
         subscription = _Subscription(token_hex(8), connection, types, cursor, mark, trio.CancelScope())
         connection.after_reply(self._pump, subscription)
-        return objects.Subscription(subscription=subscription.name, cursor=cursor)
+        return objects.Subscription(subscription=subscription.name, cursor=cursor, log=known.log)
 
     def unsubscribe(self, name: str, connection: Connection) -> None:
         """End a subscription.
@@ -107,12 +109,15 @@ class Subscriptions:
         if self._running:
             await self._last_ended.wait()
 
-    async def fetch(self, since: int | Reader, types: Sequence[str] | None, limit: int) -> objects.Events:
+    async def fetch(
+        self, since: int | Reader, types: Sequence[str] | None, log: str | None, limit: int
+    ) -> objects.Events:
         """Up to ``limit`` fitting events after ``since``; empty at the end of the log.
 
         Raises:
             UsageError: CURSOR_EXPIRED; INVALID_PARAMS, too many consumers.
         """
+        consumers.refuse_another(self._context.db.log, log)
         found: list[objects.Event] = []
         size = 0
         cursor = await self._context.db.run(lambda tx: _cursor(tx, since, types))
@@ -128,7 +133,7 @@ class Subscriptions:
 
     def _page(self, cursor: int, types: Sequence[str] | None, tx: Tx) -> tuple[int, list[objects.Event], bool]:
         """(how far was read, what of it fits, whether there was nothing more)"""
-        consumers.refuse_if_gone(tx, cursor)
+        consumers.refuse_if_gone(tx, cursor, types)
         rows = eventlog.after(tx, cursor, _PAGE)
         store_id, size = self._context.profile.store_id, 0
         fitting: list[objects.Event] = []
@@ -191,7 +196,7 @@ class Subscriptions:
 def _cursor(tx: Tx, since: int | str | Reader, types: Sequence[str] | None) -> int:
     if isinstance(since, Reader):
         return consumers.enter(tx, since.consumer, _seq(since.start), types)
-    return consumers.after(tx, _seq(since))
+    return consumers.after(tx, _seq(since), types)
 
 
 def _seq(since: int | str) -> int | None:

@@ -72,7 +72,7 @@ def parse_number(text: str, region: str | None) -> Number:
         raise UsageError("The region must be a known two-letter country code in capitals, such as KR.")
     cleaned = _clean(text)
     if region is None and not cleaned.lstrip(" (").startswith("+"):
-        raise UsageError("A phone number without + needs a region, such as KR.")
+        raise UsageError("A phone number without + needs a region, such as KR (init --region KR).")
     try:
         parsed = phonenumbers.parse(cleaned, region)
     except phonenumbers.NumberParseException:

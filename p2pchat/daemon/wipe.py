@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from p2pchat.base.errors import StoreError, UsageError
 from p2pchat.daemon import profile as profiles
 from p2pchat.daemon import settings
 from p2pchat.daemon.system import profile_lock
+from p2pchat.services import config_file
 from p2pchat.store.keyfile import remove_unfinished, shred
 
 
@@ -54,7 +56,8 @@ def _own_socket(paths: ProfilePaths) -> Path | None:
 
 
 def _remove_files(paths: ProfilePaths, socket: Path | None) -> None:
-    for file in (paths.config_file, settings.unfinished(paths), paths.log_file):
+    begun = config_file.unfinished(Path(os.path.realpath(paths.config_file)))  # beside what a link leads to
+    for file in (begun, paths.config_file, settings.unfinished(paths)):
         file.unlink(missing_ok=True)
     for folder in profiles.unfinished(paths):
         shutil.rmtree(folder)

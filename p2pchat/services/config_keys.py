@@ -70,7 +70,7 @@ class Key(Silent):
             case "word":
                 return f"one of {', '.join(self.words)}"
             case "number":
-                return f"a number from {self.numbers[0]} to {self.numbers[-1]}"
+                return f"a whole number from {self.numbers[0]} to {self.numbers[-1]}"
             case "text":
                 return "a text"
             case "list":

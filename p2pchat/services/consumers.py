@@ -1,22 +1,26 @@
 """Reading the event log from somewhere: after an event, from now on, or where a consumer known by name has come to.
 
-A consumer that was away for so long that something was dropped which it had not done with is told so, each time, until
+Who asks for events of some types misses nothing while no such event was dropped, however many others were. A consumer
+that was away for so long that something was dropped which it reads and had not done with is told so, each time, until
 it says that it goes on behind that: ``events.ack`` of the last one that is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from p2pchat.api.schema import type_matches
 from p2pchat.base.errors import UsageError
 from p2pchat.base.limits import EVENT_CONSUMERS
 from p2pchat.store import consumers, eventlog
 from p2pchat.store.consumers import ConsumerRow
 from p2pchat.store.db import Tx
+from p2pchat.store.log_ends import LogEnds
 
 
-def after(tx: Tx, since: int | None) -> int:
-    """The seq after which is read what came after ``since``; None: from now on.
+def after(tx: Tx, since: int | None, types: Sequence[str] | None) -> int:
+    """The seq after which is read what of ``types`` came after ``since``; None: from now on.
 
     Raises:
         UsageError: CURSOR_EXPIRED with ``oldest``.
@@ -24,7 +28,7 @@ def after(tx: Tx, since: int | None) -> int:
     head = eventlog.head(tx)
     if since is None:
         return head
-    refuse_if_gone(tx, since)
+    refuse_if_gone(tx, since, types)
     if since > head:
         oldest = eventlog.oldest(tx)
         sentence = "No event has that seq yet: it is of another log, as a profile has that was restored from a backup."
@@ -32,14 +36,25 @@ def after(tx: Tx, since: int | None) -> int:
     return since
 
 
-def refuse_if_gone(tx: Tx, seq: int) -> None:
-    """Nothing, if what came after ``seq`` is all there.
+def refuse_another(known: LogEnds, log: str | None) -> None:
+    """Nothing, if ``log`` is what is known, or none is said.
 
     Raises:
         UsageError: CURSOR_EXPIRED with ``oldest``.
     """
-    oldest = eventlog.oldest(tx)
-    if seq + 1 < oldest:
+    if log not in (None, known.log):
+        sentence = "That is of another event log, as a profile has that was restored from a backup."
+        raise UsageError(sentence, name="CURSOR_EXPIRED", data={"oldest": known.oldest})
+
+
+def refuse_if_gone(tx: Tx, seq: int, types: Sequence[str] | None) -> None:
+    """Nothing, if what of ``types`` came after ``seq`` is all there.
+
+    Raises:
+        UsageError: CURSOR_EXPIRED with ``oldest``.
+    """
+    if eventlog.has_lost(tx, seq, partial(type_matches, types)):
+        oldest = eventlog.oldest(tx)
         raise UsageError("Events that old are gone.", name="CURSOR_EXPIRED", data={"oldest": oldest})
 
 
@@ -56,7 +71,7 @@ def enter(tx: Tx, name: str, start: int | None, types: Sequence[str] | None) -> 
     """
     known = consumers.get(tx, name)
     if known is None:
-        begins = after(tx, start)
+        begins = after(tx, start, types)
         if consumers.count(tx) >= EVENT_CONSUMERS:
             sentence = f"consumer: there are {EVENT_CONSUMERS}, and no room for more; see: events.consumers"
             raise UsageError(sentence, data={"param": "consumer"})
@@ -64,7 +79,7 @@ def enter(tx: Tx, name: str, start: int | None, types: Sequence[str] | None) -> 
         consumers.make(tx, name, begins)
         known = _known(tx, name)
     else:
-        refuse_if_gone(tx, known.seq)
+        refuse_if_gone(tx, known.seq, types)
     wanted = None if types is None else tuple(types)
     if known.types != wanted:
         consumers.read_types(tx, name, wanted)

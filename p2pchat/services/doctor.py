@@ -18,7 +18,7 @@ import trio
 
 from p2pchat.api.diagnosis import TITLES, Finding, found
 from p2pchat.base import limits
-from p2pchat.base.errors import Corrupt, P2PChatError
+from p2pchat.base.errors import Corrupt, P2PChatError, StoreError
 from p2pchat.net.addresses import Scope, endpoint, scope_of
 from p2pchat.services import observed, to_self
 from p2pchat.services.context import Context
@@ -119,6 +119,8 @@ async def _database(database: Database, files: Files) -> Finding:
         return of_integrity(await trio.to_thread.run_sync(look, abandon_on_cancel=True), files)
     except Corrupt:
         return found("database.unreadable", folder=str(files.folder))
+    except StoreError as error:  # such as no descriptor being left for another look at it
+        return found("database.refused", reason=error.message, folder=str(files.folder))
     finally:
         over.set()
 

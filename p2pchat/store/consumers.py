@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
@@ -67,25 +67,6 @@ def forget(tx: Tx, name: str) -> None:
     tx.execute("DELETE FROM consumer WHERE name = ?", (name,))
 
 
-def held_from(tx: Tx, since_ms: int) -> int | None:
-    """The least that one who has acknowledged something, or was made, since ``since_ms`` has done with; None: nobody
-    has."""
-    row = tx.one("SELECT min(seq) FROM consumer WHERE coalesce(acked_ms, made_ms) >= ?", (since_ms,))
-    return None if row is None or row[0] is None else int(row[0])
-
-
-def step_over(tx: Tx, first: int, dropped: Mapping[str, int]) -> None:
-    """Let those go on who miss nothing of what was dropped.
-
-    A reader of received messages alone acknowledges nothing while none comes: that others were dropped behind its back
-    is no loss of its own.
-
-    Args:
-        first: the seq of the oldest event that was dropped.
-        dropped: the last seq of each type that was.
-    """
-    last = max(dropped.values())
-    for each in everyone(tx):
-        behind = first <= each.seq + 1 and each.seq < last
-        if behind and not any(seq > each.seq and each.reads(kind) for kind, seq in dropped.items()):
-            tx.execute("UPDATE consumer SET seq = ? WHERE name = ?", (last, each.name))
+def go_on(tx: Tx, name: str, seq: int) -> None:
+    """It reads nothing up to ``seq``, and so has nothing to do with it: that is no word of its own."""
+    tx.execute("UPDATE consumer SET seq = ? WHERE name = ?", (seq, name))

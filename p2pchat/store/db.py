@@ -33,6 +33,7 @@ import trio
 from p2pchat.base.errors import Corrupt, StoreError
 from p2pchat.core.events import DomainEvent
 from p2pchat.store.disk import DAMAGED, Disk, DiskState
+from p2pchat.store.log_ends import ends
 from p2pchat.store.migrate import migrate
 from p2pchat.store.snapshots import Snapshots
 from p2pchat.store.sqlite import Connection, checkpoint, connect, driver_error, store_errors
@@ -55,6 +56,9 @@ Job = Callable[[Tx], T]
 AfterCommit = Callable[[], None]
 Finisher = Callable[[Tx, list[object]], AfterCommit | None]
 
+_Told = tuple[list[DomainEvent], int | None, AfterCommit | None]
+"""Events, the oldest that is kept where some were dropped, and what comes before they are told."""
+
 
 @dataclass(slots=True)
 class _Pending(Generic[T]):
@@ -75,6 +79,8 @@ class Database:
         again: opens the same database once more, for :meth:`snapshot`.
         path: its file; None for one in memory.
 
+    ``log``: which event log it has, and from where to where; for the trio thread.
+
     Resource handling: :meth:`close` must be called; it commits what is queued and empties the write-ahead log.
     """
 
@@ -88,6 +94,8 @@ class Database:
         path: Path | None = None,
     ) -> None:
         self._connection = connection
+        with store_errors():
+            self.log = ends(Tx(connection, now_ms()))
         self._disk = Disk(path, time.monotonic if threaded else lambda: now_ms() / 1000)
         self._disk.open()
         self._disk_told: DiskState = "ok"
@@ -117,13 +125,13 @@ class Database:
         try:
             with store_errors():
                 migrate(connection)
+            return cls(connection, now_ms, threaded=threaded, again=lambda: connect(path, key), path=path)
         except Corrupt:
             _LEFT_OPEN.append(connection)
             raise
         except BaseException:
             connection.close()
             raise
-        return cls(connection, now_ms, threaded=threaded, again=lambda: connect(path, key), path=path)
 
     @property
     def disk(self) -> DiskState:
@@ -171,7 +179,7 @@ class Database:
         if self._thread is None:
             await trio.lowlevel.checkpoint()
             pending: _Pending[T] = _Pending(job, lambda _: None)
-            self._tell(*self._commit([pending]))
+            self._tell(self._commit([pending]))
             self._tell_disk()
             assert pending.result is not None  # noqa: S101  _commit fills every result
             return pending.result.unwrap()
@@ -258,7 +266,7 @@ class Database:
                 batch.append(self._queue.get_nowait())
             jobs = [pending for pending in batch if pending is not None]
             if jobs:
-                self._post(partial(self._answer, jobs, *self._commit(jobs)))
+                self._post(partial(self._answer, jobs, self._commit(jobs)))
                 now = time.monotonic()
                 if empty_by is None:
                     empty_by = now + _BUSY_CHECKPOINT_S
@@ -289,9 +297,10 @@ class Database:
         finally:
             self._disk.ended()
 
-    def _commit(self, jobs: Sequence[_Pending[Any]]) -> tuple[list[DomainEvent], AfterCommit | None]:
-        """Run the jobs in one transaction, fill their results, return the events to tell and what comes before them."""
+    def _commit(self, jobs: Sequence[_Pending[Any]]) -> _Told:
+        """Run the jobs in one transaction, fill their results, and return what to tell."""
         events: list[DomainEvent] = []
+        oldest: int | None = None
         left: list[object] = []
         after: AfterCommit | None = None
         finisher = self._finisher
@@ -306,6 +315,7 @@ class Database:
                     pending.result, tx = self._one(pending.job)
                     events += tx.events
                     left += tx.left
+                    oldest = oldest if tx.oldest is None else tx.oldest
                 if finisher is not None and left:
                     finished, tx = self._one(lambda tx: finisher(tx, left))
                     after = finished.value if isinstance(finished, outcome.Value) else None
@@ -320,14 +330,14 @@ class Database:
                 pending.result = outcome.Error(error)
             with suppress(driver_error):  # SQLite may have done it itself; if not, the next BEGIN fails, and says so
                 self._connection.execute("ROLLBACK")
-            events, after = [], None
+            events, oldest, after = [], None, None
             self._disk.refused(error)
             self._disk.undo_for_good(self._connection)
             self._disk.make_room(self._connection)
         for pending in jobs:
             if isinstance(pending.result, outcome.Error):
                 self._disk.refused(pending.result.error)
-        return events, after
+        return events, oldest, after
 
     def _one(self, job: Job[T]) -> tuple[outcome.Outcome[T], Tx]:
         """The result of a job, and what it tells and leaves: nothing if it was undone."""
@@ -345,11 +355,11 @@ class Database:
         self._connection.execute("RELEASE job")
         return outcome.Value(value), tx
 
-    def _answer(self, jobs: Sequence[_Pending[Any]], events: list[DomainEvent], after: AfterCommit | None) -> None:
+    def _answer(self, jobs: Sequence[_Pending[Any]], told: _Told) -> None:
         for pending in jobs:
             assert pending.result is not None  # noqa: S101  _commit fills every result
             pending.done(pending.result)
-        self._tell(events, after)
+        self._tell(told)
         self._tell_disk()
 
     def _post(self, telling: Callable[[], None]) -> None:
@@ -361,7 +371,9 @@ class Database:
         except trio.RunFinishedError:
             return  # the loop ended while the last transaction committed: there is nobody left to tell
 
-    def _tell(self, events: list[DomainEvent], after: AfterCommit | None) -> None:
+    def _tell(self, told: _Told) -> None:
+        events, oldest, after = told
+        self.log.committed(events, oldest)
         if after is not None:
             after()
         if events:

@@ -6,11 +6,24 @@ sent together are one row. Here it is many again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Final
 
+import msgspec
+
+from p2pchat.store import meta
 from p2pchat.store.db import Row, Tx
+from p2pchat.store.log_ends import head, oldest
+
+__all__ = ["EventRow", "after", "drop", "forget", "has_lost", "head", "oldest", "pass_over"]
+
+_DROPPED: Final = "events_dropped"
+_ANY: Final = ""
+"""Stands for the types of what was dropped before it was noted which they were."""
+
+_last_of_type: Final = msgspec.msgpack.Decoder(dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +55,6 @@ def _each(row: Row, after_seq: int) -> Iterator[EventRow]:
         yield EventRow(first + offset, ts_ms, kind, None if subject is None else subject + offset, detail)
 
 
-def head(tx: Tx) -> int:
-    """The seq of the newest event; 0 when there never was one."""
-    row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
-    return int(row[0]) if row else 0
-
-
-def oldest(tx: Tx) -> int:
-    """The seq of the oldest event kept; ``head + 1`` when there is none."""
-    row = tx.one("SELECT min(seq) FROM event")
-    return int(row[0]) if row and row[0] is not None else head(tx) + 1
-
-
 def drop(tx: Tx, before_ms: int, keep: int, up_to: int | None, rows: int) -> dict[str, int]:
     """Forget of the oldest ``rows`` rows those that are older than ``before_ms`` or not of the newest ``keep`` events.
 
@@ -73,9 +74,52 @@ def drop(tx: Tx, before_ms: int, keep: int, up_to: int | None, rows: int) -> dic
             break
         gone[kind] = last
     if gone:
+        before = _dropped(tx) or {_ANY: oldest_rows[0][0] - 1}
+        meta.put(tx, _DROPPED, msgspec.msgpack.encode(before | gone))
         bound = max(gone.values()) + 1 if first_kept is None else first_kept
         tx.execute("DELETE FROM event WHERE seq < ?", (bound,))
+        tx.oldest = bound
     return gone
+
+
+def has_lost(tx: Tx, seq: int, reads: Callable[[str], bool]) -> bool:
+    """Whether something was dropped after the event of ``seq`` that is of a type which ``reads`` says is read."""
+    first = oldest(tx)
+    if seq + 1 >= first:
+        return False
+    dropped = _dropped(tx) or {_ANY: first - 1}
+    return any(last > seq and (kind == _ANY or reads(kind)) for kind, last in dropped.items())
+
+
+def _dropped(tx: Tx) -> dict[str, int]:
+    """The last seq of each type of which something was ever dropped; empty: nothing was noted."""
+    data = meta.get(tx, _DROPPED)
+    return {} if data is None else _last_of_type.decode(data)
+
+
+def pass_over(tx: Tx, seq: int, reads: Callable[[str], bool], before_ms: int, rows: int) -> tuple[int, bool, bool]:
+    """Go on from the event of ``seq`` over what is not read and is older than ``before_ms``.
+
+    Args:
+        rows: that are looked at.
+
+    Returns:
+        the seq of the last event that was passed over, ``seq`` if none was; whether what follows it is read and is
+        as old; whether there may be more to pass over.
+    """
+    found = tx.all(
+        "SELECT seq + more, ts_ms, kind FROM event "
+        "WHERE seq >= (SELECT coalesce(max(seq), 0) FROM event WHERE seq <= ?1) AND seq + more > ?1 "
+        "ORDER BY seq LIMIT ?2",
+        (seq, rows),
+    )
+    for last, ts_ms, kind in found:
+        if ts_ms >= before_ms:
+            return seq, False, False
+        if reads(kind):
+            return seq, True, False
+        seq = last
+    return seq, False, len(found) == rows
 
 
 def forget(tx: Tx, contact: int) -> None:

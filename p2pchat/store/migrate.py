@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import Final
 
@@ -12,7 +13,8 @@ from p2pchat.store.sqlite import Connection, driver_error
 _WRITTEN_BY: Final = "schema_by"  # the version that brought the database to its schema
 
 
-def migrations() -> list[tuple[int, str]]:
+@cache
+def migrations() -> tuple[tuple[int, str], ...]:
     """(number, SQL) of every migration, in order."""
     folder = resources.files("p2pchat.store").joinpath("migrations")
     found = [
@@ -20,7 +22,7 @@ def migrations() -> list[tuple[int, str]]:
         for entry in folder.iterdir()
         if entry.name.endswith(".sql")
     ]
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 def migrate(connection: Connection) -> None:

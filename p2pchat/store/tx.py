@@ -24,7 +24,7 @@ class Tx:
         refusal: why nothing new could be kept now.
     """
 
-    __slots__ = ("_connection", "_refusal", "events", "left", "now_ms")
+    __slots__ = ("_connection", "_refusal", "events", "left", "now_ms", "oldest")
 
     def __init__(self, connection: Connection, now_ms: int, refusal: StoreError | None = None) -> None:
         self._connection = connection
@@ -32,6 +32,7 @@ class Tx:
         self.now_ms = now_ms
         self.events: list[DomainEvent] = []
         self.left: list[object] = []
+        self.oldest: int | None = None  # of the event log, where this job has dropped some of it
 
     @property
     def now_s(self) -> int:

@@ -1,7 +1,7 @@
 """Scripts that read the event log through connections that end at any byte, and the accounts that they keep of it.
 
-A reader connects again as soon as its connection has ended, and checks each event as it comes: it follows the one
-before it, on every connection, from where the daemon said that it begins.
+A reader connects again as soon as its connection has ended, also where the daemon was killed, and checks each event as
+it comes: it follows the one before it, on every connection, from where the daemon said that it begins.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,11 @@ class Wire:
     def __init__(self, daemon: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(DEADLINE_S)
-        self._socket.connect(str(daemon))
+        try:
+            self._socket.connect(str(daemon))
+        except OSError:
+            self._socket.close()
+            raise
         self._unread = b""
 
     def close(self) -> None:
@@ -53,8 +58,20 @@ class Wire:
     def take(self, most: int) -> None:
         """Up to so many bytes more, as they come."""
         data = self._socket.recv(most)
-        assert data, "the daemon closed the connection"
+        if not data:
+            raise ConnectionResetError("the daemon closed the connection")
         self._unread += data
+
+
+def connected(daemon: Path) -> Wire:
+    """A connection, as soon as there is a daemon."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            return Wire(daemon)
+        except (ConnectionError, FileNotFoundError):
+            assert time.monotonic() < deadline, "nobody answers"
+            time.sleep(0.02)
 
 
 class Reader(ABC):
@@ -72,15 +89,20 @@ class Reader(ABC):
         self.high = 0
         self.twice = 0
         self.connections = 0
+        self.died = 0
+        self._is_served = False
         self.events: list[tuple[str, str]] = []
 
     def run(self) -> None:
         """Read on until everything was read."""
         while self.high < self._last:
-            wire = Wire(self._daemon)
+            wire = connected(self._daemon)
             self.connections += 1
+            self._is_served = False
             try:
                 self._converse(wire)
+            except ConnectionError:
+                self.died += self._is_served  # else nobody had taken it from the queue of the daemon that was killed
             finally:
                 wire.close()
 
@@ -110,6 +132,7 @@ class Reader(ABC):
         if cut_after <= self.high and self.chance.random() < 0.5:
             return  # before it knows whether there is a subscription
         seq = wire.next()["result"]["cursor"]
+        self._is_served = True
         self.begins(seq)
         while seq < cut_after:
             message = wire.next()

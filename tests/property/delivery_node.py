@@ -190,7 +190,7 @@ class Node:
         pending = [_Pending(job, lambda _: None) for job in jobs]
         armed = self.disk.fault is not None
         try:
-            self._db._tell(*self._db._commit(pending))
+            self._db._tell(self._db._commit(pending))
         except Crash:
             self.restart()
             raise Void from None

@@ -103,13 +103,23 @@ class World(RuleBasedStateMachine):
             assert (row.seq, row.acked_ms) == (seq, self.tx.now_ms)
             self.acked[name] = seq, self.tx.now_ms
 
+    def waits_from(self, name: str) -> int | None:
+        """The first seq that is kept for a consumer; None: nothing is."""
+        acked, ms = self.acked[name]
+        neglected_ms = self.tx.now_ms - NEGLECTED_MS
+        if ms >= neglected_ms:
+            return acked + 1
+        first = next((seq for seq in range(acked + 1, len(self.told) + 1) if self.reads(name, seq)), len(self.told) + 1)
+        lets_wait = first <= len(self.told) and self.told[first - 1][1] < neglected_ms
+        return None if lets_wait else first
+
     @rule()
     def bound(self) -> None:
-        active = [seq for seq, ms in self.acked.values() if ms >= self.tx.now_ms - NEGLECTED_MS]
         before = self.oldest
+        active = [first for name in self.acked if (first := self.waits_from(name)) is not None]
         while retention.forget_some(self.tx):
             pass
-        assert all(self.oldest <= seq + 1 or before > seq + 1 for seq in active)
+        assert all(self.oldest <= first or before > first for first in active)
         gone = range(before, self.oldest)
         old_ms, many = self.tx.now_ms - EVENTS_KEPT_MS, len(self.told) - KEPT
         assert all(self.told[seq - 1][1] < old_ms or seq <= many for seq in gone)

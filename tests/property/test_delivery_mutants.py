@@ -29,7 +29,7 @@ from tests.property.delivery_world import DAY_MS, HOUR_MS, World
 from tests.property.test_delivery_machine import DeliveryMachine
 
 Done = tuple[outcome.Outcome[object], Tx]
-Committed = tuple[list[DomainEvent], AfterCommit | None]
+Committed = tuple[list[DomainEvent], int | None, AfterCommit | None]
 Plant = Callable[[pytest.MonkeyPatch], None]
 EXAMPLES: Final = 600  # most take a few, the rarest some dozens
 RULES: Final = {name for name, member in vars(DeliveryMachine).items() if hasattr(member, RULE_MARKER)}
@@ -84,8 +84,8 @@ def tells_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def early(self: Database, jobs: Sequence[_Pending[object]]) -> Committed:
         noted.clear()
-        _, after = commit(self, jobs)
-        return list(noted), after
+        _, oldest, after = commit(self, jobs)
+        return list(noted), oldest, after
 
     monkeypatch.setattr(Database, "_one", note)
     monkeypatch.setattr(Database, "_commit", early)

@@ -15,9 +15,11 @@ from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.base.limits import EVENTS_PAGE_BYTES
 from p2pchat.control.channel import Connection
 from p2pchat.control.dispatch import Methods
+from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.services import retention
 from p2pchat.services.retention import bound_log
 from p2pchat.store import consumers, eventlog
+from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node
 from tests.sim.calling import call, methods, refused, send
 
@@ -260,3 +262,84 @@ async def test_while_a_node_is_being_locked_a_consumer_is_kept(autojump_clock: M
         with pytest.raises(UsageError, match="nobody has that name"):
             await ack(node, 1, "another")
         assert await known(node) == [("bot", 0)]
+
+
+async def test_a_seq_with_types_outlives_what_others_do_to_the_log(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "EVENTS_KEPT", 4)
+    async with Cluster.running() as cluster:
+        node = await cluster.add("Alice")
+        began, client = await head(node), Client()
+        quiet = {"since": began, "types": ["contact.removed", "node.*"]}
+        async with subscribed(node, client, **quiet):
+            await note(node, 10)
+            await bound_log(node.database)
+            assert await node.database.run(eventlog.oldest) > began + 1
+            await node.database.run(lambda tx: tx.emit(DomainEvent(EventKind.NODE_STARTED)))
+            await trio.sleep(1)
+            assert client.told == await fetched(node, began, types=["node.*"])
+            assert len(client.told) == 1
+        again = Client()
+        async with subscribed(node, again, **quiet):
+            await trio.sleep(1)
+            assert again.told == client.told
+        assert (await refused(node, "events.subscribe", since=began)).error_name == "CURSOR_EXPIRED"
+
+
+async def test_a_place_is_of_one_log(autojump_clock: MockClock) -> None:
+    async with Cluster.running() as cluster:
+        node = await cluster.add("Alice")
+        last = await note(node, 3)
+        hello = await call(node, "node.hello")
+        assert isinstance(hello, objects.Hello)
+        assert (hello.head, hello.oldest) == (last, 1)
+        saved = await node.backup()
+        await cluster.crash(node)
+        await cluster.start(node)
+        assert await fetched(node, last - 1, log=hello.log) == [last]
+        async with subscribed(node, Client(), since=last, log=hello.log):
+            pass
+        await cluster.crash(node)
+        again = await cluster.restore(node, saved)
+        await note(again, 3)
+        for method in ("events.subscribe", "events.fetch"):
+            for since in (1, {"consumer": "bot"}):
+                error = await refused(again, method, since=since, log=hello.log)
+                assert (error.error_name, error.data) == ("CURSOR_EXPIRED", {"oldest": 1})
+        other = await methods(again)("events.subscribe", {"since": 1}, Client())
+        assert isinstance(other, objects.Subscription)
+        assert other.log not in ("", hello.log)
+        assert await fetched(again, 1, log=other.log, limit=1) == [2]
+
+
+async def test_hello_says_what_the_log_has_after_every_commit(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "EVENTS_KEPT", 5)
+    async with Cluster.running() as cluster:
+        node = await cluster.add("Alice")
+        ends = node.database.log
+
+        async def is_exact() -> bool:
+            return (ends.head, ends.oldest) == await node.database.run(
+                lambda tx: (eventlog.head(tx), eventlog.oldest(tx))
+            )
+
+        def fails(tx: Tx) -> None:
+            tx.emit(DomainEvent(EventKind.NODE_STARTED))
+            raise UsageError("no")
+
+        for _ in range(3):
+            await note(node, 4)
+            assert await is_exact()
+            with pytest.raises(UsageError):
+                await node.database.run(fails)
+            await node.database.run(lambda tx: tx.emit(DomainEvent(EventKind.MESSAGE_READ, 1, more=3)))
+            assert await is_exact()
+            await bound_log(node.database)
+            assert await is_exact()
+        node.now.skew_s += 40 * 86_400
+        await bound_log(node.database)
+        assert await is_exact()
+        assert ends.oldest == ends.head + 1

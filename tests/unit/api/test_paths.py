@@ -16,16 +16,14 @@ def test_everything_lies_under_p2pchat_home() -> None:
     assert paths.data_dir == Path("/h/data/work")
     assert paths.config_file == Path("/h/config/work.toml")
     assert paths.socket == Path("/h/run/work.sock")
-    assert paths.log_file == Path("/h/log/work.log")
     assert {paths.database.parent, paths.key_file.parent, paths.lock_file.parent} == {paths.data_dir}
 
 
 def test_the_xdg_directories_are_used() -> None:
-    env = {"XDG_DATA_HOME": "/d", "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s", "XDG_RUNTIME_DIR": "/r"}
+    env = {"XDG_DATA_HOME": "/d", "XDG_CONFIG_HOME": "/c", "XDG_RUNTIME_DIR": "/r"}
     paths = ProfilePaths("default", env)
     assert paths.data_dir == Path("/d/p2pchat/default")
     assert paths.config_file == Path("/c/p2pchat/default.toml")
-    assert paths.log_file == Path("/s/p2pchat/default.log")
     assert paths.socket == Path("/r/p2pchat/default.sock")
 
 

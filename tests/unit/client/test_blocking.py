@@ -199,6 +199,14 @@ def test_a_subscription_that_ends_during_a_call_is_told_to_its_reader(tmp_path: 
             next(events)
 
 
+def test_a_daemon_that_stays_locked_is_waited_for_as_long_as_is_said(tmp_path: Path) -> None:
+    with running(tmp_path / "daemon.sock") as daemon, Client(daemon.path) as client:
+        daemon.lock()
+        with pytest.raises(ApiError) as caught:
+            client.events(until=time.monotonic() + 0.01)
+        assert caught.value.error_name == "TIMEOUT"
+
+
 def test_what_is_waited_for_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(tmp_path / "daemon.sock") as daemon, Client(daemon.path) as client:
         daemon.receive("one")

@@ -393,8 +393,8 @@ def test_who_does_not_want_to_wait_is_told(daemon: EventDaemon, run: Run) -> Non
                 daemon.lock()
                 with pytest.raises(ApiError, match="LOCKED"):
                     await anext(events)
-            with pytest.raises(ApiError, match="LOCKED"):  # nor is a first subscription waited for
-                async with client.events():
+            with pytest.raises(ApiError, match="LOCKED"):
+                async with client.events(reconnect=False):
                     pass
             daemon.unlock()
             async with client.events(reconnect=False) as events:
@@ -463,3 +463,68 @@ def test_a_hundred_cuts_and_nothing_is_left_out_or_comes_twice(daemon: EventDaem
     acked = [seq for _, seq in daemon.acks]
     assert acked == sorted(acked)
     assert daemon.consumers["bot"] == total
+
+
+def test_a_log_that_another_has_taken_the_place_of_is_noticed_at_the_same_seq(daemon: EventDaemon, run: Run) -> None:
+    daemon.receive("first")
+
+    def restored(_: ApiError) -> None:
+        daemon.log, daemon.events = "11" * 8, []
+        for text in ("another", "and another"):
+            daemon.receive(text)
+        daemon.restart()
+
+    async def scenario(make: Make) -> None:
+        async with make() as client:
+            async with client.events(since=0, on_lost=restored) as events:
+                event = await anext(events)
+                assert events.log == "00" * 8
+                daemon.stop()
+                with pytest.raises(ApiError) as caught:
+                    await anext(events)
+            assert caught.value.error_name == "CURSOR_EXPIRED"
+            seq = event["seq"]
+            assert seq == 1
+            with pytest.raises(ApiError) as caught:
+                async with client.events(since=seq, log="00" * 8):
+                    pass
+            assert caught.value.error_name == "CURSOR_EXPIRED"
+            async with client.events(since=seq, log="11" * 8) as events:
+                assert (await anext(events))["seq"] == 2
+
+    run(scenario)
+
+
+def test_a_daemon_that_names_no_log_is_asked_for_none(daemon: EventDaemon, run: Run) -> None:
+    daemon.log = None
+    daemon.receive("first")
+
+    def again(_: ApiError) -> None:
+        daemon.restart()
+        daemon.receive("second")
+
+    async def scenario(make: Make) -> None:
+        async with make() as client, client.events(since=0, on_lost=again) as events:
+            await anext(events)
+            daemon.stop()
+            assert (await anext(events))["seq"] == 2
+            assert events.log is None
+
+    run(scenario)
+
+
+def test_who_begins_while_it_is_locked_begins_when_it_is_unlocked(daemon: EventDaemon, run: Run) -> None:
+    lost: list[str] = []
+
+    def unlock(error: ApiError) -> None:
+        lost.append(error.error_name)
+        daemon.unlock()
+
+    async def scenario(make: Make) -> None:
+        daemon.lock()
+        async with make() as client, client.events(on_lost=unlock) as events:
+            daemon.receive("unlocked")
+            assert text(await anext(events)) == "unlocked"
+        assert lost == ["LOCKED"]
+
+    run(scenario)

@@ -26,6 +26,8 @@ class _Context(Protocol):
 
 
 class Reader(_Context, Protocol):
+    @property
+    def log(self) -> str | None: ...
     def __aiter__(self) -> Self: ...
     async def __anext__(self) -> Event: ...
     async def ack(self, event: Event) -> None: ...
@@ -41,6 +43,7 @@ class AnyClient(_Context, Protocol):
         since: Since = "now",
         consumer: str | None = None,
         types: Sequence[str] | None = None,
+        log: str | None = None,
         ack: Literal["auto", "manual"] = "auto",
         reconnect: bool = True,
         on_lost: Callable[[ApiError], object] | None = None,
@@ -64,6 +67,10 @@ class BlockingReader:
         for event in self._events:
             return event
         raise StopAsyncIteration
+
+    @property
+    def log(self) -> str | None:
+        return self._events.log
 
     async def ack(self, event: Event) -> None:
         self._events.ack(event)
@@ -94,13 +101,14 @@ class BlockingFace:
         since: Since = "now",
         consumer: str | None = None,
         types: Sequence[str] | None = None,
+        log: str | None = None,
         ack: Literal["auto", "manual"] = "auto",
         reconnect: bool = True,
         on_lost: Callable[[ApiError], object] | None = None,
     ) -> Reader:
         return BlockingReader(
             self._client.events(
-                since=since, consumer=consumer, types=types, ack=ack, reconnect=reconnect, on_lost=on_lost
+                since=since, consumer=consumer, types=types, log=log, ack=ack, reconnect=reconnect, on_lost=on_lost
             )
         )
 

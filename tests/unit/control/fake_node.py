@@ -70,7 +70,7 @@ class FakeNode:
                 raise ValueError(params["secret"])
             case "strange":
                 return object()
-            case "big":
+            case "big" | "message.list" | "message.get":
                 return "x" * int(str(params["size"]))
             case _:
                 raise UsageError("there is no such method", name="METHOD_NOT_FOUND")
@@ -103,13 +103,20 @@ class JsonClient:
         return await self.receive()
 
     async def receive(self) -> dict[str, object]:
-        while b"\n" not in self._buffer:
-            data = await self.stream.receive_some(65_536)
-            assert data, "the server closed the connection"
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        value: dict[str, object] = json.loads(line)
+        value: dict[str, object] = json.loads(await self._line())
         return value
+
+    async def receive_list(self) -> list[dict[str, object]]:
+        value: list[dict[str, object]] = json.loads(await self._line())
+        return value
+
+    async def _line(self) -> bytes:
+        parts = [self._buffer]
+        while b"\n" not in parts[-1]:
+            parts.append(await self.stream.receive_some(1 << 20))
+            assert parts[-1], "the server closed the connection"
+        line, _, self._buffer = b"".join(parts).partition(b"\n")
+        return line
 
     async def ended(self) -> bool:
         return self._buffer == b"" and await self.stream.receive_some(1) == b""

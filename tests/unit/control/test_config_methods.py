@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from p2pchat.api.settings import ConfigGet, ConfigSet
 from p2pchat.base.errors import UsageError
 from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.config_methods import ConfigMethods
+from p2pchat.services import config
 from p2pchat.services.config import Config, load
 from p2pchat.services.configure import Configuration
 
@@ -72,3 +74,17 @@ async def test_whoever_leaves_meanwhile_has_set_it_all_the_same(tmp_path: Path) 
         await ConfigMethods(configuration, None).set(ConfigSet(key="log.level", value="debug"), CONNECTION)
     assert load(path, {}, {}).log_level == "debug"
     assert [each.log_level for each in applied] == ["debug"]
+
+
+async def test_the_file_is_read_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home on a disk that hangs must not keep everybody waiting."""
+    loop, read_in = threading.get_ident(), list[int]()
+
+    def read(_: Path) -> str:
+        read_in.append(threading.get_ident())
+        return ""
+
+    monkeypatch.setattr(config, "read", read)
+    await ConfigMethods(Configuration(tmp_path / "c.toml", {}, {}), None).get(ConfigGet(), CONNECTION)
+    assert read_in
+    assert loop not in read_in

@@ -21,12 +21,12 @@ def made(home: Path, name: str) -> ProfilePaths:
     """The files of a profile, with a folder that an unfinished init has left, and nothing in them."""
     paths = ProfilePaths(name, {"P2PCHAT_HOME": str(home)})
     building = paths.data_dir.parent / f".{name}.new-abc"
-    for folder in (paths.data_dir, building, paths.config_file.parent, paths.log_file.parent, paths.socket.parent):
+    for folder in (paths.data_dir, building, paths.config_file.parent, paths.socket.parent):
         folder.mkdir(parents=True, exist_ok=True)
     for file in (paths.key_file, building / "key", paths.data_dir / "key.new"):
         file.write_bytes(KEY)
     settings_left = paths.config_file.with_name(f"{name}.toml.new")
-    for file in (paths.database, paths.data_dir / "p2pchat.db-wal", paths.config_file, settings_left, paths.log_file):
+    for file in (paths.database, paths.data_dir / "p2pchat.db-wal", paths.config_file, settings_left):
         file.write_bytes(b"x")
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(paths.socket))
@@ -50,6 +50,17 @@ def test_everything_of_this_profile_and_nothing_of_another_is_removed(tmp_path: 
     with pytest.raises(UsageError) as caught:
         wipe(paths, None, 0)
     assert caught.value.error_name == "NO_PROFILE"
+
+
+def test_what_was_begun_beside_a_linked_configuration_goes_too(tmp_path: Path) -> None:
+    paths, elsewhere = made(tmp_path, "work"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    paths.config_file.unlink()
+    paths.config_file.symlink_to(elsewhere / "shared.toml")
+    for name in ("shared.toml", "shared.toml.new"):
+        (elsewhere / name).write_bytes(b"x")
+    wipe(paths, None, 0)
+    assert files(tmp_path) == {"elsewhere/shared.toml"}, "what is linked to may be another's, too"
 
 
 @pytest.mark.parametrize("step", ["_remove_files", "_remove_folder"])

@@ -79,7 +79,7 @@ def test_the_public_dht_is_looked_at_and_not_announced_in_unless_the_user_says_o
         ("listen = [1]", "list of texts"),
         ("listen = [", "TOML"),
         ("log_level = 3", "one of"),
-        ("[mailbox]\nttl_hours = 0", "mailbox.ttl_hours is a number from 1 to 336"),
+        ("[mailbox]\nttl_hours = 0", "mailbox.ttl_hours is a whole number from 1 to 336"),
         ("[mailbox]\nttl_hours = 337", "1 to 336"),
         ("[mailbox]\nttl_hours = true", "1 to 336"),
         ("[mailbox]\nttl_hors = 1", "Did you mean mailbox.ttl_hours?"),

@@ -209,7 +209,7 @@ def test_who_misses_nothing_that_it_reads_is_not_passed(tx: Tx) -> None:
     tell(tx, 1)
     assert bound(tx) == 13
     assert {row.name: row.seq for row in consumers.everyone(tx)} == {
-        "messages": 1,  # seq 7 was a message
+        "messages": 6,  # seq 7 was a message
         "further": 12,
         "everything": 1,
         "unfiltered": 12,
@@ -237,3 +237,60 @@ def test_a_row_of_many_events_is_kept_for_who_has_done_with_some_of_them(tx: Tx)
     assert bound(tx) == 1
     verbs.acknowledge(tx, "bot", 10)
     assert bound(tx) == 11
+
+
+def test_who_has_done_with_everything_is_never_neglected(tx: Tx) -> None:
+    tell(tx, 5)
+    verbs.enter(tx, "bot", 5, None)
+    verbs.enter(tx, "messages", 5, ["message.*"])
+    tx.now_ms += EVENTS_KEPT_MS
+    tell(tx, 3, EventKind.CONTACT_ADDED)
+    tell(tx, 1)
+    tx.now_ms += NEGLECTED_MS
+    assert bound(tx) == 6, "nothing of what waits is older than a week"
+    tx.now_ms += 1
+    assert bound(tx) == 6, "what is neglected is kept as long as for others"
+    assert {row.name: row.seq for row in consumers.everyone(tx)} == {"bot": 5, "messages": 8}
+
+
+def test_what_came_to_who_had_done_with_everything_waits_for_a_week(tx: Tx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "EVENTS_KEPT", 2)
+    monkeypatch.setattr(retention, "_SLICE_ROWS", 3)
+    verbs.enter(tx, "bot", 0, ["message.received"])
+    tell(tx, 10, EventKind.CONTACT_ADDED)
+    tx.now_ms += 10 * NEGLECTED_MS
+    tell(tx, 1)
+    tell(tx, 10, EventKind.CONTACT_ADDED)
+    tx.now_ms += NEGLECTED_MS
+    assert bound(tx) == 11
+    assert verbs.enter(tx, "bot", None, ["message.received"]) == 10
+    tx.now_ms += 1
+    assert bound(tx) == 20
+    with pytest.raises(UsageError, match="gone"):
+        verbs.enter(tx, "bot", None, ["message.received"])
+
+
+def test_a_seq_stays_good_while_nothing_of_its_types_is_dropped(tx: Tx) -> None:
+    tell(tx, 3)
+    tell(tx, 20, EventKind.CONTACT_ADDED)
+    tx.now_ms += EVENTS_KEPT_MS + 1
+    tell(tx, 1)
+    assert bound(tx) == 24
+    assert verbs.after(tx, 3, ["message.*"]) == 3
+    assert verbs.after(tx, 0, ["node.*", "contact.removed"]) == 0
+    for since, types in ((3, None), (3, ["contact.*"]), (2, ["message.received"]), (3, ["*"])):
+        with pytest.raises(UsageError, match="gone"):
+            verbs.after(tx, since, types)
+
+
+def test_of_what_was_dropped_before_types_were_noted_every_type_may_be_gone(tx: Tx) -> None:
+    tell(tx, 5)
+    tx.execute("DELETE FROM event WHERE seq < 4")  # as an earlier version did
+    with pytest.raises(UsageError, match="gone"):
+        verbs.after(tx, 2, ["contact.*"])
+    tx.now_ms += EVENTS_KEPT_MS + 1
+    tell(tx, 1)
+    assert bound(tx) == 6
+    assert verbs.after(tx, 3, ["contact.*"]) == 3
+    with pytest.raises(UsageError, match="gone"):
+        verbs.after(tx, 2, ["contact.*"])
