@@ -107,7 +107,9 @@ def test_a_range_is_said_in_words(cli: Cli) -> None:
     assert "[default: 50; 1 or more]" in cli("history", "--help").out
     assert "[0 to 64]" in cli("net", "export", "--help").out
     assert "0 is not in the range 1 or more." in cli("history", "Bob", "--limit", "0").err
-    assert "86401.0 is not in the range 0 to 86400." in cli("send", "Bob", "x", "--wait", "sent", "--timeout", "86401").err
+    assert (
+        "86401.0 is not in the range 0 to 86400." in cli("send", "Bob", "x", "--wait", "sent", "--timeout", "86401").err
+    )
 
 
 def test_help_of_what_there_is_not_is_a_usage_error(cli: Cli) -> None:
