@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from gettext import gettext as _
 
 from p2pchat.api.passphrase import PASSPHRASE_BYTES, fits
@@ -20,12 +22,14 @@ def ask(question: str, missing: str) -> str:
 
     Raises:
         UsageError: there is no terminal; ``missing`` names the flags.
+        KeyboardInterrupt: Ctrl-C or Ctrl-D was typed.
     """
     _need_terminal(missing)
-    print(question, end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline()
-    if not answer:
-        raise KeyboardInterrupt
+    with _left():
+        print(question, end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+        if not answer:
+            raise EOFError
     return answer.strip()
 
 
@@ -36,7 +40,8 @@ def ask_passphrase(question: str, missing: str) -> bytes:
         UsageError: as of :func:`ask`.
     """
     _need_terminal(missing)
-    return getpass.getpass(question).encode()
+    with _left():
+        return getpass.getpass(question).encode()
 
 
 def ask_new_passphrase(question: str, missing: str) -> bytes:
@@ -57,6 +62,16 @@ def ask_new_passphrase(question: str, missing: str) -> bytes:
             print(_("They differ."), file=sys.stderr)
         else:
             return first
+
+
+@contextmanager
+def _left() -> Iterator[None]:
+    """Who leaves a question by Ctrl-C or Ctrl-D stands on a line of its own again; both end the command."""
+    try:
+        yield
+    except (EOFError, KeyboardInterrupt):
+        print(file=sys.stderr)
+        raise KeyboardInterrupt from None
 
 
 def _need_terminal(missing: str) -> None:

@@ -31,6 +31,7 @@ _REPLY_S: Final = 1.0
 _MOST: Final = 1000  # candidates: more help nobody
 _RECENT: Final = 500  # events that are looked through for messages
 _SAID_CHARS: Final = 40
+_WORDS: Final = re.compile("one of (.+)")
 
 Found = Iterator[tuple[str, str]]
 """A candidate, and what is to be said of it."""
@@ -184,6 +185,15 @@ def _keys(ctx: click.Context, incomplete: str) -> Found:  # noqa: ARG001
         yield text(each, "key"), ""
 
 
+def _values(ctx: click.Context, incomplete: str) -> Found:  # noqa: ARG001
+    """Of the setting, where it takes some words alone: its own sentence says which."""
+    for each in objects(_call(ctx, "config.get", key=ctx.params.get("key")), "settings"):
+        takes = text(each, "takes")
+        words = _WORDS.fullmatch(takes)
+        for word in ("on", "off") if takes == "on or off" else words[1].split(", ") if words else ():
+            yield word, ""
+
+
 def _methods(ctx: click.Context, incomplete: str) -> Found:  # noqa: ARG001
     for each in objects(_call(ctx, "rpc.discover"), "methods"):
         yield text(each, "name"), text(each, "summary", "")
@@ -197,6 +207,19 @@ def _commands(ctx: click.Context, incomplete: str) -> Found:  # noqa: ARG001
             below = command.get_command(ctx, name)
             if below is not None and not below.hidden:
                 yield name, below.get_short_help_str()
+
+
+# -- from the tables that both ends share -------------------------------------------------------------------------
+
+
+def _types(ctx: click.Context, incomplete: str) -> Found:  # noqa: ARG001
+    """Of events, behind those before the last comma."""
+    from p2pchat.api.event_table import EVENTS  # loaded where it is asked for
+
+    before, comma, _ = incomplete.rpartition(",")
+    kinds = [kind for spec in EVENTS for kind in spec.types]
+    families = dict.fromkeys(f"{kind.partition('.')[0]}.*" for kind in kinds)
+    yield from ((before + comma + kind, "") for kind in (*families, *kinds))
 
 
 # -- from the disk -------------------------------------------------------------------------------------------------
@@ -219,6 +242,8 @@ _FROM: Final[dict[str, Callable[[click.Context, str], Found]]] = {
     "WHAT": _rules,
     "COMMAND": _commands,
     "KEY": _keys,
+    "VALUE": _values,
+    "TYPES": _types,
     "METHOD": _methods,
     "P": _profiles,
 }

@@ -31,7 +31,7 @@ _TRUST: Final = marked("Nobody has signed this: whoever wrote it chooses through
 
 
 @click.command()
-@click.option("--nodes", "count", type=Whole(0, 64), metavar="N", help="How many at most, 0 to 64 (16).")
+@click.option("--nodes", "count", type=Whole(0, 64), metavar="N", help="How many at most (16).")
 @click.option("--own", is_flag=True, help="This node as well, with its addresses.")
 @click.option("--lan", is_flag=True, help="Addresses that work on the local network alone, too.")
 @click.option("--qr", is_flag=True, help="Draw each link as a QR code.")

@@ -75,6 +75,7 @@ def _ask(invocation: Invocation, safety: dict[str, object], idempotency_key: str
     try:
         answer = input(_("Do they match? [y/N] "))
     except EOFError:
+        line("")  # what follows is not said behind the question
         answer = ""
     if answer.strip().lower() in _YES:
         compared = {"safety_number": text(safety, "safety_number"), "idempotency_key": idempotency_key}

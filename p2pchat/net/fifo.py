@@ -192,7 +192,10 @@ class ChannelPool(Generic[C]):
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None  # whoever asks while the node takes another key has nobody to ask
 
     async def call(self, peer: PeerId, addresses: Sequence[Address], ask: Callable[[C], Awaitable[R]]) -> R:
         """What ``ask`` brings from a channel to ``peer``, which is dialled at ``addresses`` if it must be.
@@ -219,14 +222,13 @@ class ChannelPool(Generic[C]):
                 raise type(opening.error)(opening.error.message)
             if opening.channel is not None:
                 return opening.channel
-        if self._nursery is None:
-            raise NetError("the DHT is not running")
+        self._live()
         opening = self._openings[peer] = _Opening[C]()
         try:
             await self._network.dial(peer, addresses)
             channel = self._make(await self._network.open(peer, self._protocol))
             opening.channel = self._channels[peer] = channel
-            self._nursery.start_soon(self._attend, peer, channel)
+            self._live().start_soon(self._attend, peer, channel)
             return channel
         except NetError as error:
             opening.error = error
@@ -234,6 +236,12 @@ class ChannelPool(Generic[C]):
         finally:
             del self._openings[peer]
             opening.ended.set()
+
+    def _live(self) -> trio.Nursery:
+        """Raises: NetError: this does not run, or not any more."""
+        if self._nursery is None:
+            raise NetError("the DHT is not running")
+        return self._nursery
 
     async def _attend(self, peer: PeerId, channel: C) -> None:
         try:

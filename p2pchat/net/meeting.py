@@ -51,7 +51,10 @@ class Meetings:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None  # whoever asks while the node takes another key has nobody to ask
 
     def meet(self, peer: PeerId) -> None:
         """A peer answered or opened a stream: ask it in the background, unless it has said what it serves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +20,17 @@ def test_whatever_is_copied_exists() -> None:
         if not line.startswith("--from="):
             for source in line.split()[:-1]:
                 assert (ROOT / source).exists(), source
+
+
+def test_whatever_the_build_reads_is_copied() -> None:
+    """A folder of data that was named in pyproject.toml alone once made the image impossible to build."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, setuptools = pyproject["project"], pyproject["tool"]["setuptools"]
+    data = [path for paths in setuptools["data-files"].values() for path in paths]
+    packages = [pattern.removesuffix("*") for pattern in setuptools["packages"]["find"]["include"]]
+    copied = {source for line in said("COPY") for source in line.split()[:-1]}
+    for path in ("pyproject.toml", project["readme"], *project["license-files"], *data, *packages):
+        assert copied & {path, *map(str, Path(path).parents)}, path
 
 
 def test_it_is_a_python_for_which_every_locked_package_has_a_wheel() -> None:

@@ -23,6 +23,8 @@ from tests.e2e.daemons import DEADLINE_S, environment, until
 # The process is the leader of a session whose terminal this is: what a shell that was logged in to has.
 _LEADER = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
+_END = b"\x1b]end\x07"  # a sequence that no command writes
+
 
 class Terminal:
     """One command line in ``columns`` × ``rows``; ``raw`` is all that it has written."""
@@ -91,6 +93,12 @@ class Terminal:
     def ends(self) -> int:
         """Wait for the end; the exit status."""
         return self.process.wait(timeout=DEADLINE_S)
+
+    def everything(self) -> str:
+        """All that a process that has ended wrote, which may still be on its way through the kernel."""
+        os.write(self._slave, _END)
+        until(lambda: self.raw.endswith(_END), "the terminal does not pass on what is written to it")
+        return self.raw.removesuffix(_END).decode()
 
     @property
     def is_as_before(self) -> bool:

@@ -15,6 +15,7 @@ from p2pchat.cli import completion
 from p2pchat.cli.app import cli as root
 from p2pchat.cli.candidates import candidates
 from p2pchat.control.server import Connection
+from p2pchat.services.config_keys import KEYS
 from tests.fake_api import FakeApi, Served, served
 from tests.unit.cli.conftest import Cli
 
@@ -47,6 +48,13 @@ def test_choices_and_literals() -> None:
     assert words("id", "receipts", "o") == ["on", "off"]
     assert words("completion", "") == ["bash", "zsh", "fish"]
     assert words("contacts", "find", "a") == ["all"]
+
+
+def test_types_of_events_behind_a_comma_too() -> None:
+    assert words("listen", "--types", "message.f") == ["message.failed"]
+    assert words("listen", "--types", "peer.*,node.st") == ["peer.*,node.started"]
+    assert words("listen", "--types=contact.")[:2] == ["--types=contact.*", "--types=contact.added"]
+    assert "message.*" in words("listen", "--types", "")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +116,8 @@ class Discovered(FakeApi):
             case "rpc.discover":
                 return {"methods": [{"name": "node.status", "summary": "At a glance."}, {"name": "net.peers"}]}
             case "config.get":
-                return {"settings": [{"key": "log.level"}, {"key": "lan"}]}
+                named = [key for key in KEYS if params.get("key") in (None, key.name)]
+                return {"settings": [{"key": key.name, "takes": key.takes} for key in named]}
             case _:
                 return await super().dispatch(method, params, connection)
 
@@ -118,7 +127,16 @@ def test_methods_and_settings_are_those_of_the_daemon(home: Path) -> None:
     group.command(name="get")(click.argument("key")(lambda key: None))
     with served(Discovered, ProfilePaths().socket):
         assert candidates(root, ["rpc"], "no").items == [("node.status", "At a glance.")]
-        assert candidates(group, ["get"], "l").items == [("log.level", ""), ("lan", "")]
+        assert candidates(group, ["get"], "log.").items == [("log.level", ""), ("log.format", "")]
+
+
+def test_values_of_settings_that_take_some_words_alone(home: Path) -> None:
+    with served(Discovered, ProfilePaths().socket):
+        for key in KEYS:
+            known = {"switch": ["on", "off"], "word": list(key.words)}
+            assert words("config", "set", key.name, "") == known.get(key.kind, []), key.name
+        assert words("config", "set", "log.level", "w") == ["warning"]
+        assert words("config", "set", "no.such", "") == []
 
 
 def test_profiles_are_those_on_the_disk(home: Path) -> None:

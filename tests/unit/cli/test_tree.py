@@ -100,6 +100,18 @@ def test_every_option_and_group_says_what_it_is() -> None:
                 assert param.help.endswith((".", ")")), (path, param.name, param.help)
 
 
+def test_a_range_is_said_in_words(cli: Cli) -> None:
+    for path in ALL:
+        assert not re.search(r"[<>]=|\bx\b", cli(*path.split(), "--help").out), path
+    assert "[0 or more]" in cli("listen", "--help").out
+    assert "[default: 50; 1 or more]" in cli("history", "--help").out
+    assert "[0 to 64]" in cli("net", "export", "--help").out
+    assert "0 is not in the range 1 or more." in cli("history", "Bob", "--limit", "0").err
+    assert (
+        "86401.0 is not in the range 0 to 86400." in cli("send", "Bob", "x", "--wait", "sent", "--timeout", "86401").err
+    )
+
+
 def test_help_of_what_there_is_not_is_a_usage_error(cli: Cli) -> None:
     outcome = cli("help", "sned")
     assert (outcome.status, outcome.out) == (2, "")
