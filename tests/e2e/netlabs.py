@@ -14,6 +14,11 @@ from netlab.packets import checksum
 from netlab.spaces import Unavailable, check
 
 PORT = 4001
+COMES_S = 10.0
+"""What is expected to come may take long where much else runs: the boxes of a lab are one process."""
+
+MISSING_S = 0.3
+"""So long is waited for what is expected not to come."""
 
 
 def reason() -> str:
@@ -47,7 +52,7 @@ def listen(lab: Lab, host: str, address: str, port: int = PORT) -> socket.socket
         return socket.create_server((address, port), family=family(address))
 
 
-def connects(lab: Lab, host: str, address: str, port: int = PORT, within_s: float = 1.0) -> str:
+def connects(lab: Lab, host: str, address: str, port: int = PORT, within_s: float = COMES_S) -> str:
     """``yes``; ``silence``, nobody answered; ``no way``, a router or the kernel said so; ``refused``."""
     with lab.inside(host):
         opened = socket.socket(family(address), socket.SOCK_STREAM)
@@ -64,7 +69,7 @@ def connects(lab: Lab, host: str, address: str, port: int = PORT, within_s: floa
     return "yes"
 
 
-def pings(lab: Lab, host: str, address: str, within_s: float = 1.0) -> bool:
+def pings(lab: Lab, host: str, address: str, within_s: float = COMES_S) -> bool:
     """Whether an echo comes back."""
     is_ipv6 = ":" in address
     protocol = socket.getprotobyname("ipv6-icmp") if is_ipv6 else socket.IPPROTO_ICMP
@@ -88,12 +93,23 @@ def pings(lab: Lab, host: str, address: str, within_s: float = 1.0) -> bool:
             return False
 
 
+def has_parted(lab: Lab, *hosts: str) -> bool:
+    """Whether no TCP connection of theirs says anything more, whose processes have ended before."""
+    over = {"06", "0A"}  # TIME_WAIT, LISTEN
+    for host in hosts:
+        with lab.inside(host):
+            tables = [Path(f"/proc/thread-self/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+        if not {row.split()[3] for rows in tables for row in rows} <= over:
+            return False
+    return True
+
+
 def udp(lab: Lab, host: str, port: int = PORT, *, ipv6: bool = False) -> socket.socket:
     """A socket on every address of one family."""
     with lab.inside(host):
         made = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
     made.bind(("", port))
-    made.settimeout(1.0)
+    made.settimeout(COMES_S)
     return made
 
 
@@ -104,7 +120,7 @@ def seen_as(sender: socket.socket, receiver: socket.socket, address: str) -> tup
     return host, port
 
 
-def hears(receiver: socket.socket, within_s: float = 0.3) -> bool:
+def hears(receiver: socket.socket, within_s: float = COMES_S) -> bool:
     ready, _, _ = select.select([receiver], [], [], within_s)
     return bool(ready)
 

@@ -167,12 +167,15 @@ def test_listen_tells_of_it_and_goes_on_afterwards(tmp_path: Path, right: Path) 
             assert b"node.started" in listening.stdout.readline()
             assert objects(p2pchat(bob.home, "lock", "--json")) == [{}]
             assert b"node.locked" in listening.stdout.readline()
+            assert listening.stderr is not None
+            said = b"The daemon is locked. Listening goes on when it is there again.\n"
+            assert listening.stderr.readline() == said
             assert p2pchat(bob.home, "listen").returncode == 77
             assert unlock(bob) == ""
             assert b"node.unlocked" in listening.stdout.readline()
             listening.terminate()
             _, err = listening.communicate(timeout=20)
-        assert err == b"The daemon is locked. Listening goes on when it is there again.\n"
+        assert err == b""
 
 
 # -- the disk ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from ipaddress import ip_address
@@ -25,7 +24,19 @@ from netlab.lab import Lab
 from netlab.nat import Lifetimes
 from netlab.topology import Options, names
 from tests.e2e.daemons import until
-from tests.e2e.netlabs import PORT, connects, hears, listen, needs_lab, opens_at_once, pings, seen_as, udp
+from tests.e2e.netlabs import (
+    COMES_S,
+    MISSING_S,
+    PORT,
+    connects,
+    hears,
+    listen,
+    needs_lab,
+    opens_at_once,
+    pings,
+    seen_as,
+    udp,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -33,6 +44,7 @@ ROOT = Path(__file__).parents[2]
 ALICE_OUTSIDE, BOB_OUTSIDE, RELAY = "45.77.1.1", "45.77.2.1", "45.77.100.1"
 FEW = 20  # what a kernel says of itself meanwhile, to groups that it joins and to routers
 BURST_BYTES = 5_000_000
+LATE_S = 2.0  # where much else runs a line holds them longer than it is told to, never shorter
 REACHED = {
     # topology: who is reached at an own address by everybody
     "lan": {"alice", "bob"},
@@ -70,8 +82,10 @@ def test_who_reaches_whom(topology: str, stack: ExitStack) -> None:
                     expected = "yes"
                 else:
                     expected = "silence" if topology == "firewall" else "no way"
-                assert connects(lab, sender, address, within_s=0.3) == expected, (sender, address)
-                assert pings(lab, sender, address, within_s=0.3) == (expected == "yes"), (sender, address)
+                within_s = MISSING_S if expected == "silence" else COMES_S
+                assert connects(lab, sender, address, within_s=within_s) == expected, (sender, address)
+                within_s = COMES_S if expected == "yes" else MISSING_S
+                assert pings(lab, sender, address, within_s=within_s) == (expected == "yes"), (sender, address)
 
 
 @needs_lab
@@ -87,16 +101,16 @@ def test_a_preserving_router_keeps_one_port_and_refuses_strangers(stack: ExitSta
     alice, relay, relay2 = (stack.enter_context(udp(lab, host)) for host in ("alice", "relay", "relay2"))
     assert seen_as(alice, relay, RELAY) == (ALICE_OUTSIDE, PORT)
     relay2.sendto(b"unasked", (ALICE_OUTSIDE, PORT))
-    assert not hears(alice)
+    assert not hears(alice, MISSING_S)
     relay.sendto(b"answer", (ALICE_OUTSIDE, PORT))
     assert alice.recv(100) == b"answer"
     assert seen_as(alice, relay2, lab.addresses("relay2")[0]) == (ALICE_OUTSIDE, PORT)
     assert lab.status()["boxes"]["alice-home"]["refused"] == 1
     stack.enter_context(listen(lab, "alice", "192.168.1.2"))
-    assert connects(lab, "relay", ALICE_OUTSIDE, within_s=0.3) == "silence"
+    assert connects(lab, "relay", ALICE_OUTSIDE, within_s=MISSING_S) == "silence"
     lab.restart("alice-home")
     relay.sendto(b"late", (ALICE_OUTSIDE, PORT))
-    assert not hears(alice)
+    assert not hears(alice, MISSING_S)
 
 
 @needs_lab
@@ -108,12 +122,12 @@ def test_a_random_router_has_a_port_for_each_destination(stack: ExitStack) -> No
     assert len({one[1], other[1], PORT}) == 3
     assert seen_as(alice, relay, RELAY) == one
     relay2.sendto(b"unasked", one)
-    assert not hears(alice)
+    assert not hears(alice, MISSING_S)
 
 
 @needs_lab
 def test_a_mapping_lasts_as_long_as_it_is_told_to(stack: ExitStack) -> None:
-    lab = stack.enter_context(Lab("two-nats", lifetimes=Lifetimes(udp_s=0.4)))
+    lab = stack.enter_context(Lab("two-nats", lifetimes=Lifetimes(udp_s=2.0)))
     alice, relay = (stack.enter_context(udp(lab, host)) for host in ("alice", "relay"))
     outside = seen_as(alice, relay, RELAY)
     relay.sendto(b"in time", outside)
@@ -121,7 +135,7 @@ def test_a_mapping_lasts_as_long_as_it_is_told_to(stack: ExitStack) -> None:
     until(lambda: not lab.status()["boxes"]["alice-home"]["mappings"], "the mapping stays")
     alice.recv(100)
     relay.sendto(b"too late", outside)
-    assert not hears(alice)
+    assert not hears(alice, MISSING_S)
 
 
 @needs_lab
@@ -190,8 +204,8 @@ def test_lines_delay_and_lose_by_their_own_counters(stack: ExitStack) -> None:
         alice.sendto(b"x", (RELAY, PORT))
     until(lambda: lab.counts("alice")["delivered"] >= 50, "not all arrive")
     counts = lab.counts("alice")
-    assert 0.08 <= counts["shortest_s"] <= counts["longest_s"] < 0.5
-    assert 0.08 <= counts["held_s"] / counts["delivered"] < 0.3
+    assert 0.08 <= counts["shortest_s"] <= counts["longest_s"] < LATE_S
+    assert counts["held_s"] / counts["delivered"] >= 0.08
     lab.set("alice", delay_ms=0, jitter_ms=0, loss=0.25)
     for _ in range(1000):
         alice.sendto(b"x", (RELAY, PORT))
@@ -210,8 +224,14 @@ def test_a_rate_is_kept(stack: ExitStack) -> None:
     for _ in range(20):
         alice.sendto(bytes(972), to)  # 1,000 bytes with its headers: 10 ms
     until(lambda: lab.counts("alice")["delivered"] >= 20, "not all arrive")
-    assert 0.15 < lab.counts("alice")["longest_s"] < 0.6
+    assert 0.15 < lab.counts("alice")["longest_s"] < LATE_S
     assert hears(bob)
+
+
+def used_s(pid: int) -> float:
+    """How long a process has had a core: whatever else wants one makes that no longer."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @needs_lab
@@ -223,12 +243,12 @@ def test_thousands_of_packets_a_second_get_through(stack: ExitStack) -> None:
     there, _ = server.accept()
     writer = threading.Thread(target=client.sendall, args=(bytes(BURST_BYTES),))
     with there:
-        began = time.monotonic()
+        began_s = used_s(lab.pid)
         writer.start()
         got = 0
         while got < BURST_BYTES:
             got += len(there.recv(1 << 20))
-        took_s = time.monotonic() - began
+        took_s = used_s(lab.pid) - began_s
     writer.join()
     assert (lab.counts("alice")["delivered"] + lab.counts("relay")["delivered"]) / took_s > 2000
 
@@ -240,18 +260,20 @@ def test_a_cut_is_silent_and_heals(stack: ExitStack) -> None:
         stack.enter_context(listen(lab, host, lab.addresses(host)[0]))
     [bob], [relay] = lab.addresses("bob"), lab.addresses("relay")
 
-    def reached() -> list[str]:
-        return [connects(lab, "alice", address, within_s=0.3) for address in (bob, relay)]
+    def reached(*expected: str) -> bool:
+        waits = [MISSING_S if each == "silence" else COMES_S for each in expected]
+        found = [connects(lab, "alice", *to) for to in zip((bob, relay), (PORT, PORT), waits, strict=True)]
+        return found == [*expected]
 
     lab.cut("alice", "bob")
-    assert reached() == ["silence", "yes"]
+    assert reached("silence", "yes")
     lab.cut_all("relay")
-    assert reached() == ["silence", "silence"]
-    assert connects(lab, "bob", relay, within_s=0.3) == "silence"
+    assert reached("silence", "silence")
+    assert connects(lab, "bob", relay, within_s=MISSING_S) == "silence"
     lab.heal("alice", "bob")
-    assert reached() == ["yes", "silence"]
+    assert reached("yes", "silence")
     lab.heal()
-    assert reached() == ["yes", "yes"]
+    assert reached("yes", "yes")
 
 
 @needs_lab
@@ -285,7 +307,7 @@ def test_a_router_maps_ports_by_natpmp(stack: ExitStack) -> None:
     lab = stack.enter_context(Lab("two-nats", Options(natpmp=True)))
     stack.enter_context(listen(lab, "alice", "192.168.1.2"))
     alice = stack.enter_context(udp(lab, "alice"))
-    assert connects(lab, "relay", ALICE_OUTSIDE, 5000, within_s=0.3) == "silence"
+    assert connects(lab, "relay", ALICE_OUTSIDE, 5000, within_s=MISSING_S) == "silence"
     alice.sendto(b"\0\0", ("192.168.1.1", 5351))
     assert alice.recv(100)[8:] == socket.inet_aton(ALICE_OUTSIDE)
     alice.sendto(b"\0\2\0\0" + struct.pack("!HHI", PORT, 5000, 60), ("192.168.1.1", 5351))
@@ -294,7 +316,7 @@ def test_a_router_maps_ports_by_natpmp(stack: ExitStack) -> None:
     assert connects(lab, "bob", ALICE_OUTSIDE, 5000) == "yes"
     alice.sendto(b"\0\2\0\0" + struct.pack("!HHI", PORT, 0, 0), ("192.168.1.1", 5351))
     alice.recv(100)
-    assert connects(lab, "relay", ALICE_OUTSIDE, 5000, within_s=0.3) == "silence"
+    assert connects(lab, "relay", ALICE_OUTSIDE, 5000, within_s=MISSING_S) == "silence"
 
 
 @needs_lab
@@ -303,7 +325,7 @@ def test_a_router_without_mapping_does_not_answer(stack: ExitStack) -> None:
     alice = stack.enter_context(udp(lab, "alice"))
     assert pings(lab, "alice", "192.168.1.1")
     alice.sendto(b"\0\0", ("192.168.1.1", 5351))
-    assert not hears(alice)
+    assert not hears(alice, MISSING_S)
 
 
 @needs_lab
@@ -313,7 +335,7 @@ def test_a_router_maps_ports_by_upnp(stack: ExitStack) -> None:
     stack.enter_context(listen(lab, "alice", "192.168.1.2"))
     with lab.inside("alice"):
         client = miniupnpc.UPnP()
-        client.discoverdelay = 300
+        client.discoverdelay = 1_500
         assert client.discover() == 1
         client.selectigd()
         assert (client.lanaddr, client.externalipaddress()) == ("192.168.1.2", ALICE_OUTSIDE)
@@ -322,7 +344,7 @@ def test_a_router_maps_ports_by_upnp(stack: ExitStack) -> None:
     with lab.inside("alice"):
         assert client.getspecificportmapping(5000, "TCP")[:2] == ("192.168.1.2", PORT)
         assert client.deleteportmapping(5000, "TCP")
-    assert connects(lab, "relay", ALICE_OUTSIDE, 5000, within_s=0.3) == "silence"
+    assert connects(lab, "relay", ALICE_OUTSIDE, 5000, within_s=MISSING_S) == "silence"
 
 
 @needs_lab
@@ -343,7 +365,7 @@ def test_the_end_kills_what_runs_in_it() -> None:
         home, wire = lab.home("alice"), lab.pid
         assert home.is_dir()
         assert os.readlink(f"/proc/{process.pid}/ns/net") != os.readlink("/proc/self/ns/net")
-    assert process.wait(5) == -signal.SIGKILL
+    assert process.wait(COMES_S) == -signal.SIGKILL
     assert control.has_ended(wire)
     assert not home.parent.exists()
     with pytest.raises(LabError, match="not running"):
