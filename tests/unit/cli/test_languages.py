@@ -125,7 +125,7 @@ def test_first_sentences_stand_in_the_list_of_commands(cli: Cli, korean: None) -
 # -- what commands say -------------------------------------------------------------------------------------------
 
 
-OWN = [arguments for arguments in READING if arguments[0] in ("status", "net", "stats", "doctor")]
+OWN = [arguments for arguments in READING if arguments[0] not in ("rpc", "export")]
 
 
 @pytest.mark.usefixtures("bracketed")
