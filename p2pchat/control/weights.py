@@ -10,16 +10,18 @@ from p2pchat.api.schema import METHODS
 from p2pchat.api.text import TEXT_BYTES
 from p2pchat.control.render import PAGE_BYTES
 
-_PAGES: Final[tuple[object, ...]] = (objects.Messages, objects.Events, objects.Contacts, objects.Import)
-_SMALL: Final[tuple[object, ...]] = (
-    objects.Consumer,
-    objects.Contact,
-    objects.Deleted,
-    objects.Empty,
-    objects.Hello,
-    objects.Peer,
-    objects.Status,
-    objects.Subscription,
+_PAGES: Final[frozenset[object]] = frozenset({objects.Messages, objects.Events, objects.Contacts, objects.Import})
+_SMALL: Final[frozenset[object]] = frozenset(
+    {
+        objects.Consumer,
+        objects.Contact,
+        objects.Deleted,
+        objects.Empty,
+        objects.Hello,
+        objects.Peer,
+        objects.Status,
+        objects.Subscription,
+    }
 )
 _SENT: Final = "message.send"
 """Repeats what was asked, and so weighs what its request does."""
