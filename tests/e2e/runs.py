@@ -13,8 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.e2e.daemons import until
+
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 240.0
+LAST_S = 10.0
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped, as by SIGSTOP."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:  # it ended meanwhile
+        return False
 
 
 class Run:
@@ -58,6 +69,12 @@ class Run:
                 if marker in environment:
                     found.append(int(entry.name))
         return found
+
+    def leaves_nothing(self) -> None:
+        """No directory and, as soon as the kernel has ended them, no process."""
+        assert self.directories() == []
+        # the child of a daemon that was killed is killed with its group, and has to be given a core to end
+        until(lambda: self.processes() == [], "a process is left", LAST_S)
 
     def finish(self) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=DEADLINE_S)

@@ -19,7 +19,7 @@ from bench.mailbox import METRICS as MAILBOX
 from bench.report import Metric
 from bench.retention import METRICS as RETENTION
 from bench.websocket import METRICS as WEBSOCKET
-from tests.e2e.runs import Run, starting
+from tests.e2e.runs import Run, is_stopped, starting
 
 pytestmark = pytest.mark.e2e
 
@@ -66,7 +66,7 @@ def test_every_row_is_measured_beside_its_limits(
         assert [limit["name"] for limit in row["beside"]] == [name for name, _ in metric.beside]
         assert all(is_measured(each["name"], each) for each in [row, *row["beside"]]), row
         assert row["verdict"] in (("ok", "ok, goal too", "ok, not the goal", "MISSES") if metric.bar else ("",))
-    assert (run.directories(), run.processes()) == ([], [])
+    run.leaves_nothing()
 
 
 @pytest.mark.parametrize("what", ["basics", "discovery"])
@@ -77,7 +77,7 @@ def test_an_interrupt_leaves_nothing(start: Callable[..., Run], what: str) -> No
         run.process.send_signal(signal.SIGINT)
     status, out, err = run.finish()
     assert (status, out, err) == (130, "", "")
-    assert (run.directories(), run.processes()) == ([], [])
+    run.leaves_nothing()
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_an_import_is_measured(tmp_path: Path) -> None:
         rows = {row["name"]: row for row in json.loads(file.read_text())["rows"]}
         assert list(rows) == [metric.name for metric in book.METRICS]
         assert all(is_measured(name, row) for name, row in rows.items())
-        assert (run.directories(), run.processes()) == ([], [])
+        run.leaves_nothing()
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_a_history_is_measured(start: Callable[..., Run], tmp_path: Path) -> Non
     assert list(rows) == [metric.name for metric in history.METRICS]
     differences = {name for name in rows if "difference" in name or name == "index bytes"}
     assert all(is_measured(name, row) for name, row in rows.items() if name not in differences)
-    assert (run.directories(), run.processes()) == ([], [])
+    run.leaves_nothing()
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_crowd_loses_nothing(tmp_path: Path) -> None:
         assert found["lost_streams"] == found["nacks"] == 0
         assert [minute["texts"] for minute in found["minutes"]] == [found["sent"]]
         assert ": ok; streams lost 0" in out
-        assert (run.directories(), run.processes()) == ([], [])
+        run.leaves_nothing()
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_a_flood_is_cut_off_while_somebody_talks(tmp_path: Path) -> None:
         assert all(row["texts"] > 0 and row["attacked"]["cuts"] > 0 for row in found["rows"])
         reasons = {json.loads(line)["reason"] for line in found["told"]}
         assert {"stream.excessive", "connection.excessive"} <= reasons
-        assert (run.directories(), run.processes()) == ([], [])
+        run.leaves_nothing()
 
 
 def test_an_interrupt_leaves_no_stopped_process(start: Callable[..., Run]) -> None:
@@ -143,11 +143,4 @@ def test_an_interrupt_leaves_no_stopped_process(start: Callable[..., Run]) -> No
     run.wait_for(lambda: any(is_stopped(pid) for pid in run.processes()))
     run.process.send_signal(signal.SIGTERM)
     assert run.finish() == (143, "", "")
-    assert (run.directories(), run.processes()) == ([], [])
-
-
-def is_stopped(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except OSError:  # it ended meanwhile
-        return False
+    run.leaves_nothing()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from chaos.plan import KINDS
-from tests.e2e.daemons import until
 from tests.e2e.runs import starting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -23,9 +22,7 @@ def test_a_short_run_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
         run = begin(*SHORT, "--seed", "12", "--json", str(file))
         status, out, err = run.finish()
         assert (status, err, out.splitlines()[-1]) == (0, "", "PASS"), out + err
-        assert run.directories() == []
-        # a child of a daemon is killed with it, by the kernel, which may take a moment where much else runs
-        until(lambda: run.processes() == [], "a process is left", within_s=5)
+        run.leaves_nothing()
     found = json.loads(file.read_text())
     assert (found["verdict"], found["first_wrong"]) == ("PASS", None)
     assert found["said"] == found["accepted"] == found["received"] > 30
@@ -41,5 +38,4 @@ def test_an_interrupt_in_the_midst_of_it_leaves_nothing() -> None:
         run.process.send_signal(signal.SIGINT)
         status, _, err = run.finish()
         assert (status, err) == (130, "")
-        assert run.directories() == []
-        until(lambda: run.processes() == [], "a process is left", within_s=5)
+        run.leaves_nothing()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.e2e.daemons import until
 from tests.e2e.runs import Run, starting
 
 pytestmark = pytest.mark.e2e
@@ -18,7 +18,7 @@ import sys
 from p2pchat.cli import demo_story
 from p2pchat.cli.__main__ import main
 demo_story.daemon_program = lambda: [sys.executable, "-c", {program!r}]
-demo_story.READY_S = 1.0
+demo_story.READY_S = {within_s}
 sys.argv = ["p2pchat", "demo"]
 main()
 """
@@ -37,7 +37,7 @@ def test_two_people_find_each_other_and_talk(start: Callable[..., Run]) -> None:
     assert (status, err) == (0, "")
     assert "Alice → Bob: Hello Bob" in out
     assert "40 messages, each arrived once and in order" in out
-    assert (run.directories(), run.processes()) == ([], [])
+    run.leaves_nothing()
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_a_signal_at_the_first_moment_leaves_nothing(start: Callable[..., Run], 
     run.wait_for(run.directories)
     run.process.send_signal(number)
     assert run.finish()[0] == 128 + number
-    assert (run.directories(), run.processes()) == ([], [])
+    run.leaves_nothing()
 
 
 @pytest.mark.parametrize("moment", ["have made their profiles", "daemons are ready", "Bob → Alice"])
@@ -66,7 +66,7 @@ def test_an_interrupt_at_any_moment_leaves_nothing(start: Callable[..., Run], mo
         run.process.send_signal(signal.SIGINT)
     status, _, err = run.finish()
     assert (status, err) == (130, "")
-    assert (run.directories(), run.processes()) == ([], [])
+    run.leaves_nothing()
 
 
 def test_a_reader_that_leaves_ends_it_cleanly(start: Callable[..., Run]) -> None:
@@ -78,7 +78,7 @@ def test_a_reader_that_leaves_ends_it_cleanly(start: Callable[..., Run]) -> None
     with run.process.stderr as stderr:
         err = stderr.read()
     assert (run.process.wait(), err) == (141, b"")
-    assert (run.directories(), run.processes()) == ([], [])
+    run.leaves_nothing()
 
 
 def test_no_process_outlives_a_demo_that_is_killed(start: Callable[..., Run]) -> None:
@@ -87,25 +87,22 @@ def test_no_process_outlives_a_demo_that_is_killed(start: Callable[..., Run]) ->
     assert len(run.processes()) >= 3
     run.process.kill()
     run.finish()
-    deadline = time.monotonic() + 10
-    while run.processes():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: run.processes() == [], "a process is left")  # its directory stays
 
 
 def test_a_daemon_that_cannot_start_is_named_with_its_log(start: Callable[..., Run]) -> None:
     program = "import sys; sys.exit('STORE: the reason')"
-    run = start("-c", WITH_ANOTHER_DAEMON.format(program=program))
+    run = start("-c", WITH_ANOTHER_DAEMON.format(program=program, within_s=60.0))
     status, _, err = run.finish()
     assert status == 70
     assert "Router: STORE: the reason" in err
     assert err.splitlines()[-1] == "INTERNAL: Router's process ended with status 1."
-    assert (run.directories(), run.processes()) == ([], [])
+    run.leaves_nothing()
 
 
 def test_a_daemon_that_hangs_and_ignores_signals_is_killed(start: Callable[..., Run]) -> None:
     program = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); time.sleep(600)"
-    run = start("-c", WITH_ANOTHER_DAEMON.format(program=program))
+    run = start("-c", WITH_ANOTHER_DAEMON.format(program=program, within_s=1.0))
     status, _, err = run.finish()
     assert (status, err.splitlines()[-1]) == (75, "TIMEOUT: Router's profile is not made, after 1 seconds.")
-    assert (run.directories(), run.processes()) == ([], [])
+    run.leaves_nothing()

@@ -22,9 +22,7 @@ def printed() -> str:
         run = start("-m", "tests.endure", "--quick")
         status, out, errors = run.finish()
         assert (status, errors) == (0, ""), out + errors
-        assert run.directories() == []
-        # a child of a daemon is killed with it, by the kernel, which may take a moment where much else runs
-        until(lambda: run.processes() == [], "a process is left", within_s=5)
+        run.leaves_nothing()
     return out
 
 
