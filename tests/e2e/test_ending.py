@@ -21,7 +21,7 @@ import pytest
 
 from p2pchat.api.errors import ApiError
 from p2pchat.client.blocking import Client
-from tests.e2e.daemons import Daemon, daemons, environment, matched_pair, until
+from tests.e2e.daemons import DEADLINE_S, Daemon, daemons, environment, matched_pair, until
 from tests.e2e.pipelined import Sender
 
 pytestmark = pytest.mark.e2e
@@ -152,8 +152,8 @@ def test_as_process_1_it_ends_in_time_and_leaves_no_zombie(tmp_path: Path) -> No
 def test_as_process_1_it_ends_while_it_starts(tmp_path: Path) -> None:
     with daemons(tmp_path, None) as (node,):
         outside = node.process = unshared(node)
-        deadline = time.monotonic() + WITHIN_S
-        while outside.poll() is None:  # until it has a handler the kernel keeps them from it
+        deadline = time.monotonic() + DEADLINE_S
+        while outside.poll() is None:  # until it has a handler, a matter of imports, the kernel keeps them from it
             assert time.monotonic() < deadline, "it does not end"
             for inside in children(outside.pid):
                 with suppress(ProcessLookupError):

@@ -122,7 +122,8 @@ async def test_who_is_met_already_is_refused() -> None:
         a.handle(DCUTR, Dcutr(a, a.addresses, anybody, unnoted, loopback).serve)
         await b.punch(a.peer_id, a.addresses(), leads=True)
         stream = await b.open(a.peer_id, DCUTR)
-        await stream.write(with_length(encode(CONNECT, [bytes(b.addresses()[0])])))
+        with suppress(NetError):  # whoever is met already is not listened to
+            await stream.write(with_length(encode(CONNECT, [bytes(b.addresses()[0])])))
         with pytest.raises(NetError):
             await read_exactly(stream, 1)
 
@@ -135,8 +136,8 @@ async def test_a_peer_is_joined_so_often_and_no_more(monkeypatch: pytest.MonkeyP
         answered = 0
         for _ in range(int(limits.PUNCHES_PEER) + 2):
             stream = await b.open(a.peer_id, DCUTR)
-            await stream.write(with_length(encode(CONNECT, [bytes(nowhere)])) + with_length(encode(SYNC)))
             try:
+                await stream.write(with_length(encode(CONNECT, [bytes(nowhere)])) + with_length(encode(SYNC)))
                 await read_exactly(stream, 1)
                 answered += 1
                 while await stream.read(100):

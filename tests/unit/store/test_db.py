@@ -178,7 +178,7 @@ async def test_a_snapshot_is_of_one_moment_and_holds_nobody_up(tmp_path: Path) -
     keys = "SELECT key FROM meta WHERE key IN ('a', 'b', 'c') ORDER BY key"
     with db.snapshot() as tx:
         assert tx.all(keys) == [("a",)]
-        with trio.fail_after(2):
+        with trio.fail_after(20):
             await db.run(put("b", b"2"))
         assert tx.all(keys) == [("a",)]
         with pytest.raises(Exception, match="readonly"):
@@ -204,7 +204,7 @@ async def test_the_store_is_closed_when_nobody_reads_it_any_more(tmp_path: Path)
         await db.close()
         closed.set()
 
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, reader)
             await trio.testing.wait_all_tasks_blocked(0.05)
@@ -228,10 +228,10 @@ async def test_the_log_is_emptied_when_the_snapshot_has_ended_and_nobody_waits_f
         await db.run(put("b", b"2"))
         for number in range(20):  # as many idle moments lie between them, each of which tries to empty the log
             await trio.sleep(0.05)
-            with trio.fail_after(1):
+            with trio.fail_after(20):
                 await db.run(put(str(number), b"x"))
         assert log.stat().st_size > 0
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while log.stat().st_size > 0:  # noqa: ASYNC110  another thread's doing
             await trio.sleep(0.01)
     await db.close()
