@@ -68,9 +68,9 @@ class Terminal:
 
     def resize(self, columns: int, rows: int) -> None:
         """As when somebody drags the corner of the window; the kernel tells the process."""
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        with self._lock:
+        with self._lock:  # what is drawn for the new size is not to be shown in the old one
             self._screen.resize(rows, columns)
+            fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     @property
     def lines(self) -> list[str]:
