@@ -132,5 +132,5 @@ def test_the_addresses_of_an_asker() -> None:
 async def test_a_closed_port_costs_one_attempt() -> None:
     """Nothing listens: the attempt ends with the refusal of the machine, not with its deadline."""
     async with two_hosts() as (a, b), await connect_tcp(b):
-        with trio.fail_after(2), pytest.raises(NetError):
+        with trio.fail_after(limits.CONFIRM_S / 2), pytest.raises(NetError):
             await b.confirm(a.peer_id, from_socket("127.0.0.1", port_of(a) ^ 1 or 1))

@@ -265,7 +265,7 @@ async def test_a_dead_first_address_costs_no_more_than_the_stagger() -> None:
         dead = from_socket(*silent.getsockname())
         start = trio.current_time()
         await a.dial(b.peer_id, [NOWHERE, dead, *b.addresses()])
-        assert trio.current_time() - start < 1.0
+        assert trio.current_time() - start < limits.DIAL_TOTAL_S / 2
         silent.close()
 
 
@@ -294,7 +294,7 @@ async def test_a_dial_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) 
         await silent.bind(("127.0.0.1", 0))
         silent.listen(1)
         before = descriptors()
-        with trio.fail_after(2), pytest.raises(NetError):
+        with trio.fail_after(5), pytest.raises(NetError):
             await a.dial(b.peer_id, [from_socket(*silent.getsockname())])
         await until(lambda: descriptors() == before)
         silent.close()
@@ -619,7 +619,7 @@ async def test_a_cut_off_write_is_not_continued() -> None:
         stream = await a.open(b.peer_id, "/t/1")
         with trio.move_on_after(0.05):
             await stream.write(bytes(1_000_000))
-        with trio.fail_after(1), pytest.raises(NetError):
+        with trio.fail_after(5), pytest.raises(NetError):
             await stream.write(b"x")
 
 
@@ -832,11 +832,11 @@ async def test_a_peer_that_does_not_answer_is_not_waited_for(monkeypatch: pytest
     async with two_hosts() as (a, b), rogue(b):
         b.handle(identify.IDENTIFY, never)
         await a.dial(b.peer_id, b.addresses())
-        with trio.fail_after(2), pytest.raises(NetError):
+        with trio.fail_after(5), pytest.raises(NetError):
             await a.learn(b.peer_id)
         silent = next(link.peer for link in b.links() if link.peer != a.peer_id)
         for use in (b.open(silent, ECHO), b.learn(silent)):
-            with trio.fail_after(2), pytest.raises(NetError):
+            with trio.fail_after(5), pytest.raises(NetError):
                 await use
 
 
@@ -930,7 +930,7 @@ async def test_a_host_ends_quickly_and_leaves_nothing() -> None:
             await a.open(b.peer_id, "/t/1")
         await trio.testing.wait_all_tasks_blocked(0.05)
         start = trio.current_time()
-    assert trio.current_time() - start < 2.0
+    assert trio.current_time() - start < limits.LINGER_S / 2
     assert tasks() == running
     gc.collect()
     assert descriptors() == before

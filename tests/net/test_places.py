@@ -80,7 +80,7 @@ async def test_a_handshake_byte_by_byte_is_given_up_in_time_however_it_goes_on(m
                 return
 
         nursery.start_soon(drip)
-        with trio.fail_after(2):
+        with trio.fail_after(4):  # all of it would take six
             assert await is_closed(stream)
         await until(lambda: b._entrance._gate._held == 0)
         assert b.refusals[Refusal.HANDSHAKE_LATE] == 1
@@ -93,7 +93,7 @@ async def test_who_has_shaken_hands_and_agrees_on_no_muxer_is_given_up_too(monke
     async with two_hosts() as (_, b), await connect_tcp(b) as stream:
         upgrader = Upgrader(create_new_key_pair(b"\x66" * 32))
         await upgrader.upgrade_security(RawConnection(TcpStream(stream), True), True, ID(bytes(b.peer_id)))
-        with trio.fail_after(2):
+        with trio.fail_after(5):
             assert await is_closed(stream)
         await until(lambda: b.refusals[Refusal.HANDSHAKE_LATE] == 1)
 

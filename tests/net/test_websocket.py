@@ -208,7 +208,7 @@ async def test_a_head_or_handshake_that_does_not_end_is_not_waited_for(
             await until(lambda: b._entrance._gate._held == 1)
             started = trio.current_time()
             await until(lambda: b._entrance._gate._held == 0)
-            assert trio.current_time() - started < 2.0
+            assert trio.current_time() - started < 5.0
             nursery.cancel_scope.cancel()
         assert await speaks(a, b)
 
