@@ -93,6 +93,17 @@ def pings(lab: Lab, host: str, address: str, within_s: float = COMES_S) -> bool:
             return False
 
 
+def has_parted(lab: Lab, *hosts: str) -> bool:
+    """Whether no TCP connection of theirs says anything more, whose processes have ended before."""
+    over = {"06", "0A"}  # TIME_WAIT, LISTEN
+    for host in hosts:
+        with lab.inside(host):
+            tables = [Path(f"/proc/thread-self/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+        if not {row.split()[3] for rows in tables for row in rows} <= over:
+            return False
+    return True
+
+
 def udp(lab: Lab, host: str, port: int = PORT, *, ipv6: bool = False) -> socket.socket:
     """A socket on every address of one family."""
     with lab.inside(host):

@@ -17,7 +17,7 @@ from netlab.lab import Lab
 from netlab.topology import Options
 from p2pchat.base.errors import P2PChatError
 from tests.e2e.daemons import ALICE, BOB, Daemon, environment, until
-from tests.e2e.netlabs import PORT, connects, needs_lab, with_name_server
+from tests.e2e.netlabs import PORT, connects, has_parted, needs_lab, with_name_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, needs_lab]
 
@@ -139,6 +139,9 @@ def test_no_packet_leaves_the_local_network(tmp_path: Path) -> None:
         reached = {str(ip) for ip, protocol, _ in capture.beyond() if protocol == 6}
         assert reached & set(lab.addresses("relay"))
         far.kill()
+        until(
+            lambda: has_parted(lab, "alice", "relay"), "a connection does not end"
+        )  # its farewells go to the far node
 
         alice.configure(tempting + '[net]\nmode = "lan"\n')
         with capturing(lab, "alice", "alice2") as captures:

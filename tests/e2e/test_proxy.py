@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -63,6 +65,21 @@ def sent(packets: list[bytes], before: list[bytes]) -> Counter[str]:
     return found
 
 
+def written(lab: Lab, host: str, file: Path, to: str) -> list[bytes]:
+    """What ``host`` has sent until now, a mark to ``to`` behind it: the wire may be late, and keeps the order."""
+    mark = os.urandom(16)
+    with lab.inside(host), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as marking:
+        marking.sendto(mark, (to, 9))
+    packets = list[bytes]()
+
+    def has_come() -> bool:
+        packets[:] = read_pcap(file.read_bytes())
+        return any(packet.endswith(mark) for packet in packets)
+
+    until(has_come, "the wire stands still")
+    return packets[: next(index for index, packet in enumerate(packets, 1) if packet.endswith(mark))]
+
+
 def test_no_packet_goes_around_the_proxy(tmp_path: Path) -> None:
     """A neighbour, a router that maps ports, caches, names and an invite tempt it, and the proxy dies meanwhile."""
     options = Options(public=2, hosts_at_home=2, natpmp=True, upnp=True)
@@ -78,7 +95,7 @@ def test_no_packet_goes_around_the_proxy(tmp_path: Path) -> None:
         for node in (neighbour, alice, bob):
             node.become_ready()
         # what it remembers: nodes of the internet and of its LAN, a port that is mapped
-        until(lambda: alice.path() == {"lan", "direct"}, "the neighbour is not met")
+        until(lambda: {"lan", "direct"} <= alice.path(), "the neighbour is not met")
         router = lab.status()["boxes"]["alice-home"]
         until(lambda: [m for m in lab.status()["boxes"]["alice-home"]["mappings"] if m["opened"]], f"{router}")
         alice.stop()
@@ -93,7 +110,7 @@ def test_no_packet_goes_around_the_proxy(tmp_path: Path) -> None:
                 return lab.popen("relay2", [sys.executable, *command], env=environment(tmp_path), stdout=told)
 
         invite = neighbour.call("identity.invite")["invite"]
-        before = read_pcap(file.read_bytes())
+        before = written(lab, "alice", file, public)
         assert {f"tcp {public} {PORT}", "17 224.0.0.251 5353", "17 192.168.1.1 5351"} <= set(sent(before, []))
         names = [f"/dns4/{NAME}/tcp/{PORT}/p2p/{peer}", f"/dnsaddr/{NAME}", neighbour.entrance(4)]
         names.append(f"/ip4/{host}/tcp/{PORT}/p2p/{NOBODY}")  # another peer, and so another user of the proxy
@@ -126,7 +143,8 @@ def test_no_packet_goes_around_the_proxy(tmp_path: Path) -> None:
         until(lambda: bob.texts("Alice") == ["to Bob", "later"], "not delivered after the proxy came back")
 
         alice.stop()
-        assert set(sent(read_pcap(file.read_bytes())[len(before) :], before)) == {f"tcp {host} {PROXY_PORT}"}
+        after = written(lab, "alice", file, public)[len(before) : -1]
+        assert set(sent(after, before)) == {f"tcp {host} {PROXY_PORT}"}
         asked = [json.loads(line) for line in requests.read_text().splitlines()]
         hosts = {each["host"] for each in asked}
         assert {public, NAME} & hosts
