@@ -18,7 +18,11 @@ from tests.fake_api import FakeApi, Served, served
 
 pytestmark = pytest.mark.e2e
 
+ROOT = Path(__file__).parents[2]
 PLAIN = "Bob"
+PATIENT = "from p2pchat.cli import candidates; candidates._REPLY_S = 30.0"
+"""Who presses TAB waits a second for the daemon, which may be too short where much else runs."""
+
 HOSTILE = (
     "$(touch pwned)",
     '"; touch pwned; "',
@@ -65,7 +69,9 @@ def opened(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Monke
     script = subprocess.run(program, env=environment(home), capture_output=True, check=True).stdout
     (home / "script").write_bytes(script)
     command, start = START[name]
+    (home / "sitecustomize.py").write_text(PATIENT)
     environ = environment(home) | {
+        "PYTHONPATH": f"{home}:{ROOT}",
         "TERM": "dumb" if name == "bash" else "xterm",
         "LC_ALL": "C.UTF-8",
         "HOME": str(home),

@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from p2pchat.cli.sandbox import ALONE
-from tests.e2e.daemons import ALICE, BOB, environment, objects, until
+from tests.e2e.daemons import ALICE, BOB, DEADLINE_S, environment, objects, until
 
 MANAGER: Final = "/usr/lib/systemd/systemd"
 GROUPS: Final = Path("/sys/fs/cgroup")
@@ -111,7 +111,7 @@ class Manager:
             env=self.variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=30,
+            timeout=DEADLINE_S,
             check=False,
         )
 
