@@ -105,7 +105,7 @@ def test_a_systemd_that_hangs_does_not_hang_the_node(tmp_path: Path, monkeypatch
                 others.send(b"x")
     telling = threading.Thread(target=system.sd_notify, args=("WATCHDOG=1",))
     telling.start()
-    telling.join(1)
+    telling.join(10)
     hangs = telling.is_alive()
     notices.signs()
     telling.join()

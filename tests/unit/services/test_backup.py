@@ -124,26 +124,27 @@ async def test_settings_that_could_not_be_restored_are_not_written(
 async def test_it_is_of_one_moment_while_the_node_goes_on(
     database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = trio.Event()
+    begun, written = trio.Event(), trio.Event()
 
     def held_up(tx: Tx, settings: bytes) -> Iterator[Record]:
         records = read(tx, settings)
         yield next(records)
         yield next(records)
+        trio.from_thread.run_sync(begun.set)
         trio.from_thread.run(written.wait)  # what is committed now comes before the rest is read
         yield from records
 
     monkeypatch.setattr(backup, "read", held_up)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(create, database, path)
-        await trio.testing.wait_all_tasks_blocked(0.05)
+        await begun.wait()
 
         def go_on(tx: Tx) -> None:
             receive(tx, COUNT)
             tx.execute("DELETE FROM message WHERE n < 100")
             tx.execute("UPDATE contact SET name = 'Robert'")
 
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await database.run(go_on)
         written.set()
     monkeypatch.undo()

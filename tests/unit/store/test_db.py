@@ -191,11 +191,12 @@ async def test_a_snapshot_is_of_one_moment_and_holds_nobody_up(tmp_path: Path) -
 async def test_the_store_is_closed_when_nobody_reads_it_any_more(tmp_path: Path) -> None:
     """A snapshot has a connection of its own, with the key: a node that says that it is locked has none."""
     db = Database.open(tmp_path / "x.db", KEY, lambda: 1_000)
-    read, closed = trio.Event(), trio.Event()
+    begun, read, closed = trio.Event(), trio.Event(), trio.Event()
     seen_closed: list[bool] = []
 
     def reader() -> None:
         with db.snapshot() as tx:
+            trio.from_thread.run_sync(begun.set)
             trio.from_thread.run(read.wait)
             seen_closed.append(closed.is_set())
             assert tx.one("SELECT 1") == (1,)
@@ -207,7 +208,7 @@ async def test_the_store_is_closed_when_nobody_reads_it_any_more(tmp_path: Path)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, reader)
-            await trio.testing.wait_all_tasks_blocked(0.05)
+            await begun.wait()
             nursery.start_soon(close)
             await trio.testing.wait_all_tasks_blocked(0.2)
             read.set()
