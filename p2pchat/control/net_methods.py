@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -23,6 +25,9 @@ from p2pchat.services.context import Context
 from p2pchat.store.db import Tx
 
 _RTT_S: Final = 1.0  # for the slowest of them to answer
+_RTT_KEPT_S: Final = 1.0
+"""Whoever asks more often is told the same: each measurement is a stream at the peer, which ends a connection on which
+more than ten a second are opened for long (:data:`limits.MUX_US_PER_S`)."""
 
 
 def addresses(context: Context) -> list[str]:
@@ -39,19 +44,34 @@ def _shown(link: Link, rtt_ms: float | None) -> objects.Peer:
 class NetMethods(RuleMethods):
     """One method of the API each."""
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._measuring = trio.Lock()
+        self._rtts: dict[PeerId, tuple[float, float | None]] = {}  # when it was measured, and what; of those of then
+
     async def peers(self, _params: calls.NoParams, _: Connection) -> objects.Peers:
-        links = self._context.network.links()
-        rtts: dict[PeerId, float] = {}
+        async with self._measuring:
+            links = self._context.network.links()
+            now = trio.current_time()
+            known = {link.peer: self._rtts.get(link.peer, (-math.inf, None)) for link in links}
+            self._rtts = {peer: found for peer, found in known.items() if now - found[0] < _RTT_KEPT_S}
+            await self._measure([peer for peer in known if peer not in self._rtts])
+            rtts = {link.peer: self._rtts[link.peer][1] for link in links}
+        return objects.Peers(peers=[_shown(link, rtts[link.peer]) for link in links])
+
+    async def _measure(self, peers: Sequence[PeerId]) -> None:
+        found: dict[PeerId, float | None] = dict.fromkeys(peers)
 
         async def measure(peer: PeerId) -> None:
             with suppress(NetError):  # null says that nothing came back
-                rtts[peer] = round(await self._context.network.probe(peer) * 1000, 1)
+                found[peer] = round(await self._context.network.probe(peer) * 1000, 1)
 
         with trio.move_on_after(_RTT_S):
             async with trio.open_nursery() as nursery:
-                for link in links:
-                    nursery.start_soon(measure, link.peer)
-        return objects.Peers(peers=[_shown(link, rtts.get(link.peer)) for link in links])
+                for peer in peers:
+                    nursery.start_soon(measure, peer)
+        now = trio.current_time()  # who has waited meanwhile is told it, too
+        self._rtts |= {peer: (now, rtt_ms) for peer, rtt_ms in found.items()}
 
     async def addrs(self, _params: calls.NoParams, _: Connection) -> objects.Addresses:
         return objects.Addresses(addresses=addresses(self._context))
