@@ -24,7 +24,7 @@ import re
 import signal
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -213,17 +213,16 @@ class _Parser(argparse.ArgumentParser):
 
 def _words(given: list[str]) -> list[str]:
     """A count alone is ``up`` with it."""
-    with suppress(StopIteration):
-        first = next(index for index, word in enumerate(given) if not word.startswith("-"))
-        if given[:first] == [] and re.fullmatch(r"\d+", given[first]):
-            return ["up", *given]
-    return given
+    at = 2 if given[:1] == ["--name"] else 0
+    return [*given[:at], "up", *given[at:]] if re.fullmatch(r"[0-9]+", "".join(given[at : at + 1])) else given
 
 
 def _parser() -> argparse.ArgumentParser:
-    named = _Parser(add_help=False)
-    named.add_argument("--name", type=_name, help=f"the network that is meant; else the only one ({_NAME})")
     parser = _Parser(prog="testnet", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    named = _Parser(add_help=False)
+    for each, default in ((parser, None), (named, argparse.SUPPRESS)):  # before the command or behind it
+        text = f"the network that is meant; else the only one ({_NAME})"
+        each.add_argument("--name", type=_name, default=default, help=text)
     what = parser.add_subparsers(required=True, metavar="WHAT")
 
     up = what.add_parser("up", parents=[named], help="bring a network up and hold it until Ctrl-C or down")
