@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar, cast
 
 from netlab import control
 from netlab.control import Kind, LabError
@@ -107,6 +107,28 @@ class Member(Node):
         }
 
 
+class Pair(NamedTuple):
+    """Two who shall know each other."""
+
+    one: Member
+    other: Member
+
+    def __str__(self) -> str:
+        return f"{self.one} and {self.other}"
+
+    def acquaint(self) -> None:
+        """Have each look for the other by number."""
+        for node, contact in (self, self[::-1]):
+            node.call("contacts.add", number=contact.number, name=contact.name)
+
+    def have_matched(self) -> bool:
+        """Whether both have found each other."""
+        return all(
+            text(node.call("contacts.get", to=contact.name), "state") == "matched"
+            for node, contact in (self, self[::-1])
+        )
+
+
 class Network:
     """All of them.
 
@@ -156,9 +178,9 @@ class Network:
         began_s = time.monotonic()
         self._in_turns(self.nodes, Member.make, self._comes, "{} does not answer")
         self._say(f"{len(self.nodes)} nodes are ready after {time.monotonic() - began_s:.1f} s.")
-        pairs = [(self.nodes[one], self.nodes[other]) for one, other in pairs_of(self._asked)]
+        pairs = [Pair(self.nodes[one], self.nodes[other]) for one, other in pairs_of(self._asked)]
         if pairs:
-            self._in_turns(pairs, _acquaint, self._have_matched, "{} do not match")
+            self._in_turns(pairs, Pair.acquaint, Pair.have_matched, "{} do not match")
             self._say(f"{len(pairs)} pairs have matched by number after {time.monotonic() - began_s:.1f} s.")
         self._is_up = True
 
@@ -177,8 +199,7 @@ class Network:
                 if is_done(thing):
                     del under_way[thing]
                 elif time.monotonic() > under_way[thing]:
-                    names = " and ".join(map(str, thing)) if isinstance(thing, tuple) else str(thing)
-                    raise ApiError("TIMEOUT", f"{failure.format(names)}, after {_WITHIN_S:g} seconds.")
+                    raise ApiError("TIMEOUT", f"{failure.format(thing)}, after {_WITHIN_S:g} seconds.")
 
     def _comes(self, node: Member) -> bool:
         """Whether it answers; led there, from its profile on."""
@@ -195,10 +216,6 @@ class Network:
             node.peer_id = text(node.call("node.status"), "peer_id")
             return True
         return False
-
-    def _have_matched(self, pair: tuple[Member, Member]) -> bool:
-        one, other = pair
-        return _knows(one, other) and _knows(other, one)
 
     # -- the time of its life --------------------------------------------------------------------------------------
 
@@ -287,14 +304,14 @@ class Network:
 
     def _part(self, islands: object) -> None:
         """Remember the islands; in a lab, cut the wires between them too."""
-        assert isinstance(islands, list)  # noqa: S101  of testnet.asking
-        before, after = _between(self._islands), _between(islands)
+        wanted = cast("list[list[str]]", islands)  # by testnet.asking
+        before, after = _between(self._islands), _between(wanted)
         if self._lab is not None:
             for one, other in before - after:
                 self._lab.heal(one, other)
             for one, other in after - before:
                 self._lab.cut(one, other)
-        self._islands = islands
+        self._islands = wanted
 
 
 def pairs_of(asked: Asked) -> list[tuple[int, int]]:
@@ -311,16 +328,6 @@ def pairs_of(asked: Asked) -> list[tuple[int, int]]:
     steps = [*range(1, matched // 2 + 1), *([nodes // 2] if matched % 2 else [])]
     linked = [(index, (index + step) % nodes) for step in steps for index in range(nodes)]
     return sorted({(min(pair), max(pair)) for pair in linked})
-
-
-def _acquaint(pair: tuple[Member, Member]) -> None:
-    one, other = pair
-    one.call("contacts.add", number=other.number, name=other.name)
-    other.call("contacts.add", number=one.number, name=one.name)
-
-
-def _knows(one: Member, other: Member) -> bool:
-    return text(one.call("contacts.get", to=other.name), "state") == "matched"
 
 
 def _between(islands: Sequence[Sequence[str]]) -> set[tuple[str, str]]:
