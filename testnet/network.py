@@ -33,7 +33,7 @@ from netlab.lab import Lab
 from netlab.topology import host_name
 from p2pchat.api.errors import ApiError
 from p2pchat.cli.program import interpreter
-from p2pchat.cli.reading import text
+from p2pchat.cli.reading import counted, text
 from p2pchat.cli.sandbox import Sandbox
 from testnet.node import PORT, Node, free_network, own_address
 
@@ -181,7 +181,8 @@ class Network:
         pairs = [Pair(self.nodes[one], self.nodes[other]) for one, other in pairs_of(self._asked)]
         if pairs:
             self._in_turns(pairs, Pair.acquaint, Pair.have_matched, "{} do not match")
-            self._say(f"{len(pairs)} pairs have matched by number after {time.monotonic() - began_s:.1f} s.")
+            matched = counted(len(pairs), "{} pair has matched", "{} pairs have matched")
+            self._say(f"{matched} by number after {time.monotonic() - began_s:.1f} s.")
         self._is_up = True
 
     def _in_turns(

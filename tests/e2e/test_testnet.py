@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from netlab import control
+from testnet import asking
 from testnet.network import TESTNET
 from tests.e2e.daemons import DEADLINE_S, until
 from tests.e2e.netlabs import needs_lab
@@ -46,7 +47,7 @@ def done(what: str, *arguments: str) -> str:
 
 def look() -> dict[str, dict[str, Any]]:
     """The nodes, by name."""
-    return {node["name"]: node for node in json.loads(done("status", "--json"))["nodes"]}
+    return {node["name"]: node for node in asking.looked_at(asking.ask(NAME, "status"))["nodes"]}
 
 
 def says(writer: str, reader: str, within_s: int) -> int:
@@ -82,6 +83,7 @@ def test_a_network_does_what_it_is_told_and_leaves_nothing() -> None:
         run = begin("-m", "testnet", "4", "--matched", "1", "--name", NAME)
         run.read_until(IS_UP)
         nodes = look()
+        assert json.loads(done("status", "--json"))["nodes"] == list(nodes.values())
         assert list(nodes) == ["alice", "bob", "host3", "host4"]
         assert {(node["state"], node["contacts"], node["outbox"]) for node in nodes.values()} == {("running", 1, 0)}
         assert len({node["number"] for node in nodes.values()} | {node["peer_id"] for node in nodes.values()}) == 8
