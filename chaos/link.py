@@ -21,8 +21,8 @@ import msgspec
 import trio
 
 from bench.served import serve
+from testnet.node import own_address
 
-OWN: Final = 1
 WAY: Final = 100
 _CHUNK_BYTES: Final = 65_536
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no time
@@ -117,10 +117,10 @@ class Link:
         return there
 
     async def _stand(self, network: str, dialer: int, target: int, port: int) -> None:
-        place, true = f"{network}.{target}.{WAY + dialer}", f"{network}.{target}.{OWN}"
+        place, true = f"{network}.{target}.{WAY + dialer}", own_address(network, target)
         [listener] = await trio.open_tcp_listeners(port, host=place)
         line = self._lines[frozenset((dialer, target))]
-        join = partial(self._join, line, f"{network}.{dialer}.{OWN}", (true, port))
+        join = partial(self._join, line, own_address(network, dialer), (true, port))
         self._nursery.start_soon(partial(trio.serve_listeners, join, [listener], handler_nursery=self._nursery))
 
     async def _join(self, line: _Line, source: str, target: tuple[str, int], near: trio.SocketStream) -> None:

@@ -6,32 +6,27 @@ import os
 import signal
 import struct
 import sys
-import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import chaos
-from bench.daemons import clean
 from bench.procfs import rss_mb
-from chaos.link import OWN, WAY
+from chaos.link import WAY
 from chaos.logs import logged
-from p2pchat.api.errors import ApiError
-from p2pchat.api.paths import ProfilePaths
-from p2pchat.cli.sandbox import ALONE, Process, Sandbox
-from p2pchat.client.blocking import Client
+from p2pchat.cli.sandbox import Sandbox
+from testnet.node import PORT, Node, own_address
 
-PORTS: Final = (4001, 4002)
+PORTS: Final = (PORT, 4002)
 EX_NO_SPACE: Final = 74
 EX_CORRUPT: Final = 74
-CALL_S: Final = 10.0
-_YOUNG_S: Final = 15.0
 _BENT: Final = Path(chaos.__file__).parent / "bent"
 _OF_SQLCIPHER: Final = ": ERROR CORE sql"
 _OWN_LINES: Final = ("NO_SPACE: ", "CORRUPT: ", "Without a passphrase ", "The profile ", "Start it with: ")
 
 
-class Daemon:
+class Daemon(Node):
     """A profile and its process.
 
     Args:
@@ -44,39 +39,24 @@ class Daemon:
     def __init__(
         self, sandbox: Sandbox, index: int, folder: Path, home: Path, network: str, passphrase: Path | None
     ) -> None:
+        super().__init__(sandbox, f"node {index}", home, folder / f"node-{index}.log")
         self.index = index
-        self.home = home
         self.passphrase = passphrase
         self.port = PORTS[0]
-        self.process: Process | None = None
-        self.is_stopped = self.is_ending = False
+        self.is_stopped = False
         self.kills = 0
-        self._launched_s = 0.0
-        self.bootstrap: list[str] = []
-        self.log = folder / f"node-{index}.log"
         self._clock = folder / f"node-{index}.clock"
-        self._sandbox = sandbox
-        self._host = f"{network}.{index}.{OWN}"
-        self.environment = {
-            **clean(os.environ),
-            **ALONE,
-            "P2PCHAT_HOME": str(home),
+        self._host = own_address(network, index)
+        self.environment |= {
             "BENT_CLOCK": str(self._clock),
             "BENT_WAY": f"{network} {WAY + index}",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(_BENT), os.environ.get("PYTHONPATH", "")))),
         }
-        self.paths = ProfilePaths(environ=self.environment)
         self.set_clock(0)
 
-    def __str__(self) -> str:
-        return f"node {self.index}"
-
-    def begin(self, *arguments: str) -> Process:
-        """Start the daemon's program, whatever it shall do."""
-        self.home.mkdir(exist_ok=True)
-        command = [sys.executable, "-P", "-m", "p2pchat.daemon", *arguments]
-        self.process = self._sandbox.start(str(self), command, self.environment, self.log)
-        return self.process
+    def program(self) -> Sequence[str]:
+        """As :class:`Node` does, but so that what bends clock and ways is found."""
+        return [sys.executable, "-P", "-m", "p2pchat.daemon"]
 
     def init(self) -> None:
         """Begin to make the profile."""
@@ -90,55 +70,19 @@ class Daemon:
     def launch(self) -> None:
         """Start it and wait for nothing."""
         key = [] if self.passphrase is None else ["--passphrase-file", str(self.passphrase)]
-        listen = f"/ip4/{self._host}/tcp/{self.port}"
-        self.is_stopped = self.is_ending = False
-        self._launched_s = time.monotonic()
-        self.begin("run", "--listen", listen, *(f"--bootstrap={each}" for each in self.bootstrap), *key)
-
-    def finish(self) -> None:
-        """Forget its process, and kill what is left of it."""
-        if self.process is not None:
-            process, self.process = self.process, None
-            self._sandbox.finish(process)
+        self.is_stopped = False
+        self.run(f"/ip4/{self._host}/tcp/{self.port}", *key)
 
     def kill(self) -> None:
         """SIGKILL."""
         self.kills += 1
         self.finish()
 
-    def terminate(self) -> None:
-        """Ask it to end."""
-        if self.process is not None:
-            self.is_ending = True
-            self.process.terminate()
-
     def stop(self, *, stopped: bool) -> None:
         """SIGSTOP or SIGCONT."""
         if self.process is not None:
             self.is_stopped = stopped
             os.kill(self.process.pid, signal.SIGSTOP if stopped else signal.SIGCONT)
-
-    @property
-    def is_young(self) -> bool:
-        """Whether it may be on its way still."""
-        return time.monotonic() - self._launched_s < _YOUNG_S
-
-    def ended(self) -> int | None:
-        """The exit status of a process that has ended."""
-        return None if self.process is None else self.process.ended()
-
-    def call(self, method: str, /, **params: object) -> dict[str, object]:
-        """One call over a connection of its own. Raises: ApiError."""
-        with Client(self.paths.socket, timeout_s=CALL_S) as client:
-            return client.call(method, **params)
-
-    def answers(self) -> bool:
-        """Whether it is there, and open."""
-        try:
-            self.call("net.addrs")
-        except ApiError:
-            return False
-        return True
 
     def set_clock(self, ahead_s: int) -> None:
         """Let its clock be so much ahead from now on."""

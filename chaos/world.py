@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import select
 import shutil
@@ -22,13 +21,14 @@ from bench.daemons import until
 from bench.fleet import Crew
 from bench.flooder import Attack, Attacked
 from chaos.disk import Disk, NotAllowed
-from chaos.link import OWN, Cut, Heal, Stand
+from chaos.link import Cut, Heal, Stand
 from chaos.node import EX_CORRUPT, EX_NO_SPACE, PORTS, Daemon
 from chaos.plan import LOCKED, SMALL, Act
 from chaos.talk import Begin, Forget, Look, Looked, Send, Tell
 from p2pchat.api.errors import ApiError
 from p2pchat.cli.reading import objects, text, texts
 from p2pchat.cli.sandbox import Sandbox
+from testnet.node import free_network
 
 PASSPHRASE: Final = "correct horse battery staple"  # noqa: S105  of throwaway profiles
 _HOLDERS: Final = 2
@@ -364,15 +364,6 @@ class World:
         for asking in self._asking:
             asking.close()
         self._stack.close()
-
-
-def free_network() -> str:
-    """Two octets of loopback that no other run has."""
-    chance = random.Random(os.getpid())
-    while True:
-        network = f"127.{chance.randrange(1, 250)}"
-        with suppress(OSError), socket.create_server((f"{network}.0.{OWN}", PORTS[0])):
-            return network
 
 
 def _flip(database: Path, chance: random.Random) -> None:

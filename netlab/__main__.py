@@ -121,13 +121,7 @@ def _tell(arguments: argparse.Namespace, what: str, **values: object) -> Any:  #
 
 
 def _name(arguments: argparse.Namespace) -> str:
-    """The lab that is meant: the named one, or the only one."""
-    if arguments.name is not None:
-        return str(arguments.name)
-    labs = control.running()
-    if len(labs) > 1:
-        raise LabError(f"Several labs are running, --name one of them: {', '.join(labs)}.")
-    return labs[0] if labs else _NAME
+    return control.meant(arguments.name, control.LAB, _NAME)
 
 
 def _print(told: Mapping[str, Any]) -> None:
@@ -151,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     up = what.add_parser("up", help="make a network: " + ", ".join(names()))
     up.add_argument("topology", choices=names())
     up.add_argument("--foreground", action="store_true", help="until Ctrl-C, not until down")
-    up.add_argument("--hosts", type=_from(2, 200), default=2, metavar="N", help="hosts of lan (2)")
+    up.add_argument("--hosts", type=_from(2, 200), default=2, metavar="N", help="hosts of lan and internet (2)")
     up.add_argument("--public", type=_from(1, 200), default=1, metavar="N", help="public hosts (1)")
     up.add_argument("--at-home", type=_from(1, 200), default=1, metavar="N", help="hosts in each home (1)")
     up.add_argument("--both", action="store_true", help="random-nat: both routers choose ports at random")

@@ -1,8 +1,9 @@
-"""What a running wire can be told: one JSON object a line, one line back.
+"""What a running network can be told: one JSON object a line, one line back.
 
 Rules:
 
-- The socket is abstract (Linux): it has no file, ends with its process, and its name is taken while a lab runs.
+- The socket is abstract (Linux): it has no file, ends with its process, and its name is taken while a network runs.
+- Networks of a kind have their own names: a lab (:mod:`netlab.wire`) may be called as what runs in it is.
 - Whoever is another user gets nothing but the end of the connection.
 - A reply is ``{"ok": VALUE}`` or ``{"error": TEXT}``.
 """
@@ -16,9 +17,8 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-_PREFIX: Final = "netlab/"
 _LINE_BYTES: Final = 1 << 20
 _WITHIN_S: Final = 10.0
 _LOOK_S: Final = 0.01
@@ -27,21 +27,31 @@ Handler = Callable[[Mapping[str, Any]], object]
 
 
 class LabError(Exception):
-    """A lab refused, or there is none; the message is for people."""
+    """A network refused, or there is none; the message is for people."""
 
 
-def listen(name: str) -> socket.socket:
+class Kind(NamedTuple):
+    """A kind of networks: what their sockets' names begin with, and what people call one."""
+
+    prefix: str
+    noun: str
+
+
+LAB: Final = Kind("netlab/", "lab")
+
+
+def listen(name: str, kind: Kind = LAB) -> socket.socket:
     """Take the name.
 
     Raises:
-        LabError: another lab has it.
+        LabError: another network of this kind has it.
     """
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        server.bind(f"\0{_PREFIX}{name}")
+        server.bind(f"\0{kind.prefix}{name}")
     except OSError as error:
         server.close()
-        raise LabError(f"A lab {name!r} is running already.") from error
+        raise LabError(f"A {kind.noun} {name!r} is running already.") from error
     server.listen()
     server.setblocking(False)
     return server
@@ -72,8 +82,8 @@ def reply(line: bytes, handler: Handler) -> bytes:
     return json.dumps(told).encode() + b"\n"
 
 
-def ask(name: str, request: Mapping[str, object]) -> Any:  # noqa: ANN401  JSON
-    """Tell the lab ``name`` something.
+def ask(name: str, request: Mapping[str, object], kind: Kind = LAB) -> Any:  # noqa: ANN401  JSON
+    """Tell the network ``name`` something.
 
     Raises:
         LabError: it refuses, or there is none.
@@ -81,26 +91,26 @@ def ask(name: str, request: Mapping[str, object]) -> Any:  # noqa: ANN401  JSON
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_WITHIN_S)
         try:
-            connection.connect(f"\0{_PREFIX}{name}")
+            connection.connect(f"\0{kind.prefix}{name}")
             connection.sendall(json.dumps(request).encode() + b"\n")
             line = _line(connection)
         except OSError as error:
-            raise LabError(f"No lab {name!r} is running.") from error
+            raise LabError(f"No {kind.noun} {name!r} is running.") from error
     return value(line)
 
 
-def end(name: str) -> None:
-    """Have a lab end, and wait until its process has.
+def end(name: str, kind: Kind = LAB) -> None:
+    """Have a network end, and wait until its process has.
 
     Raises:
         LabError: it does not, or there is none.
     """
-    pid = ask(name, {"do": "status"})["pid"]
-    ask(name, {"do": "end"})
+    pid = ask(name, {"do": "status"}, kind)["pid"]
+    ask(name, {"do": "end"}, kind)
     deadline = time.monotonic() + _WITHIN_S
     while not has_ended(pid):
         if time.monotonic() > deadline:
-            raise LabError(f"The lab {name!r} does not end.")
+            raise LabError(f"The {kind.noun} {name!r} does not end.")
         time.sleep(_LOOK_S)
 
 
@@ -119,18 +129,32 @@ def value(line: bytes) -> Any:  # noqa: ANN401  JSON
         LabError: it is a refusal, or empty.
     """
     if not line:
-        raise LabError("The lab has ended.")
+        raise LabError("The network has ended.")
     told = json.loads(line)
     if "error" in told:
         raise LabError(told["error"])
     return told["ok"]
 
 
-def running() -> list[str]:
-    """The names of all labs."""
+def running(kind: Kind = LAB) -> list[str]:
+    """The names of all networks of a kind."""
     listed = Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()
     paths = {line.split()[-1] for line in listed[1:]}
-    return sorted(path.removeprefix(f"@{_PREFIX}") for path in paths if path.startswith(f"@{_PREFIX}"))
+    return sorted(path.removeprefix(f"@{kind.prefix}") for path in paths if path.startswith(f"@{kind.prefix}"))
+
+
+def meant(name: str | None, kind: Kind, default: str) -> str:
+    """The network that is meant: the named one, else the only one; ``default`` where none runs.
+
+    Raises:
+        LabError: there are several.
+    """
+    if name is not None:
+        return name
+    names = running(kind)
+    if len(names) > 1:
+        raise LabError(f"Several {kind.noun}s are running, --name one of them: {', '.join(names)}.")
+    return names[0] if names else default
 
 
 def _line(connection: socket.socket) -> bytes:

@@ -30,7 +30,7 @@ class Options:
     """What a topology can be asked for.
 
     Args:
-        hosts: of ``lan``, from 2.
+        hosts: of ``lan`` and ``internet``, from 2.
         public: hosts on the internet: ``relay``, ``relay2`` and so on, from 1.
         both: in ``random-nat``, both homes have such a router, not only Alice's.
         natpmp: home routers that translate map ports by NAT-PMP.
@@ -101,11 +101,19 @@ def names() -> tuple[str, ...]:
 
 
 def _lan(options: Options) -> Topology:
-    hosts = [Host(_host_name(index), "lan", (f"192.168.7.{index + 2}/24",)) for index in range(options.hosts)]
+    hosts = [Host(host_name(index), "lan", (f"192.168.7.{index + 2}/24",)) for index in range(options.hosts)]
     return Topology("", (Segment("lan", (IPv4Network("192.168.7.0/24"),)),), tuple(hosts))
 
 
-def _host_name(index: int) -> str:
+def _internet(options: Options) -> Topology:
+    plan = _Plan(options, (4,))
+    for index in range(options.hosts):  # of different networks, as the relays are
+        plan.hosts.append(Host(host_name(index), INTERNET, (f"46.{10 + index}.100.1/32",), ("",)))
+    return plan.done()
+
+
+def host_name(index: int) -> str:
+    """What people of ``lan`` and ``internet`` are called."""
     return NAMES[index] if index < len(NAMES) else f"host{index + 1}"
 
 
@@ -213,6 +221,7 @@ def _firewall(options: Options) -> Topology:
 
 _BUILDERS: Final[dict[str, Callable[[Options], Topology]]] = {
     "lan": _lan,
+    "internet": _internet,
     "two-nats": _two_nats,
     "random-nat": _random_nat,
     "carrier": _carrier,

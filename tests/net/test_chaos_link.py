@@ -16,7 +16,7 @@ import trio
 
 import chaos
 from chaos.link import Cut, Heal, Link, Stand
-from chaos.world import free_network
+from testnet.node import free_network
 
 pytestmark = pytest.mark.net
 
