@@ -36,8 +36,8 @@ from p2pchat.cli.reading import objects
 from p2pchat.cli.sandbox import Sandbox
 
 _PACKAGES: Final = (
-    "p2pchat", "libp2p", "trio", "cryptography", "google", "asyncio", "multihash", "phonenumbers", "attr", "structlog",
-    "netaddr", "anyio", "nacl", "msgspec",
+    "p2pchat", "cryptography", "sqlcipher3", "trio", "libp2p", "_ssl", "google", "asyncio", "phonenumbers", "attr",
+    "nacl", "structlog", "multihash", "netaddr", "msgspec", "anyio",
 )  # fmt: skip
 _BYTES: Final = 256
 _BAR_MB: Final = 100.0
