@@ -2,9 +2,8 @@
 
 Each run makes two new profiles with production parameters, starts their daemons, lets them match by number, measures,
 and stops them; the raw limits are taken in every run, between its profiles and its daemons, when nothing else works.
-Memory and idle CPU are taken in the last run, before the first message.
+Starts and memory have measures of their own (:mod:`bench.start`, :mod:`bench.memory`).
 
-- *ready*: from before the process exists until ``node.hello`` is answered.
 - *match*: by the two event logs, from the later ``contact.added`` to the later ``contact.matched``.
 - *lone message*: one ``message.send`` with ``wait: delivered`` after the other; by the log, ``delivered_ms`` less
   ``created_ms``, in whole milliseconds.
@@ -16,7 +15,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,26 +23,20 @@ from bench import limits, talk
 from bench.daemons import Node, until
 from bench.measure import Samples, each_s, quantile
 from bench.pipeline import pour, send_requests
-from bench.procfs import between_ns, cpu_ns, family, resident_mb
 from bench.report import Metric
 from p2pchat.cli.program import interpreter
 from p2pchat.cli.reading import number
 from p2pchat.cli.sandbox import Sandbox
 
 TEXT: Final = "x" * 100
-_FLOOR = ("python s", "python -c pass")
 _MESSAGES = (("rows /s", "rows of SQLCipher, 500 a commit"), ("ratchet /s", "messages sealed and opened, one by one"))
 
 METRICS: Final = (
-    Metric("ready s", "daemon start → ready", "s", (("libp2p s", "import libp2p"), _FLOOR), bar=2.5),
-    Metric("rss MB", "resting RSS", "MB", (("libp2p MB", "import libp2p"),), bar=110),
-    Metric("pss MB", "resting PSS, mining process included", "MB"),
-    Metric("idle %", "idle CPU of one core", "%", (("trio %", "trio asleep"),), bar=0.5),
     Metric(
         "cli ms",
         "p2pchat status",
         "ms",
-        (("click ms", "import click, json, socket"), ("python ms", _FLOOR[1])),
+        (("click ms", "import click, json, socket"), ("python ms", "python -c pass")),
         bar=150,
     ),
     Metric("call p50 ms", "node.status, p50", "ms", (("unix p50 ms", "Unix socket echo"),)),
@@ -72,21 +64,19 @@ class Scale:
     lone: int = 300
     burst: int = 5000
     commands: int = 20
-    rest_s: float = 30.0
 
 
-QUICK: Final = Scale(lone=20, burst=200, commands=2, rest_s=1.0)
+QUICK: Final = Scale(lone=20, burst=200, commands=2)
 
 
 def run(sandbox: Sandbox, folder: Path, runs: int, scale: Scale, samples: Samples) -> None:
     """Add ``runs`` values of everything. A run before them warms files and caches up and is thrown away."""
     kept_from = 0 if scale is QUICK else 1
     for index in range(runs + kept_from):
-        is_last = index == runs + kept_from - 1
-        _one(sandbox, folder / str(index), scale, samples if index >= kept_from else Samples(), rest=is_last)
+        _one(sandbox, folder / str(index), scale, samples if index >= kept_from else Samples())
 
 
-def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples, *, rest: bool) -> None:
+def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None:
     folder.mkdir()
     alice = Node(sandbox, folder / "a", "Alice", "+821012345678")
     bob = Node(sandbox, folder / "b", "Bob", "+821098765432")
@@ -95,11 +85,9 @@ def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples, *, rest
     for node in (alice, bob):
         node.ended()
     limits.measure(samples, folder, scale.lone)
-    samples.add("ready s", alice.start())
-    samples.add("ready s", bob.start("--bootstrap", alice.address))
+    alice.start()
+    bob.start("--bootstrap", alice.address)
     _match(sandbox, alice, bob, samples)
-    if rest:
-        _rest(sandbox, folder, (alice, bob), scale, samples)
     _command_line(alice, scale, samples)
     _lone(alice, scale, samples)
     _burst(sandbox, (alice,), scale, samples, "one way /s")
@@ -116,22 +104,6 @@ def _match(sandbox: Sandbox, alice: Node, bob: Node, samples: Samples) -> None:
     samples.add("match s", (found - added) / 1000)
     work_s = 2 * samples["argon2 s"].values[-1] + 6 * samples["mine s"].values[-1]
     samples.add("match floor s", work_s / min(os.cpu_count() or 1, 2))  # the two sides work side by side
-
-
-def _rest(sandbox: Sandbox, folder: Path, nodes: tuple[Node, Node], scale: Scale, samples: Samples) -> None:
-    time.sleep(scale.rest_s)
-    for node in nodes:
-        samples.add("rss MB", resident_mb(node.process.pid)[0])
-        samples.add("pss MB", sum(resident_mb(member)[1] for member in family(node.process.pid)))
-    asleep = [*interpreter(), "-c", "import trio; trio.run(trio.sleep_forever)"]
-    idle = sandbox.start("trio", asleep, nodes[0].environment, folder / "trio.log")
-    time.sleep(1.0)
-    watched = [("idle %", node.process.pid) for node in nodes] + [("trio %", idle.pid)]
-    before = [cpu_ns(pid) for _, pid in watched]
-    time.sleep(scale.rest_s)
-    for (name, pid), ran in zip(watched, before, strict=True):
-        samples.add(name, between_ns(ran, cpu_ns(pid)) / scale.rest_s / 1e7)
-    sandbox.finish(idle)
 
 
 def _command_line(node: Node, scale: Scale, samples: Samples) -> None:

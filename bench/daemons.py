@@ -38,12 +38,13 @@ class Node:
 
     Args:
         home: does not exist yet.
+        passphrase: what protects the profile; None: nothing does.
     """
 
     process: Process
     client: Client
 
-    def __init__(self, sandbox: Sandbox, home: Path, name: str, number: str) -> None:
+    def __init__(self, sandbox: Sandbox, home: Path, name: str, number: str, passphrase: str | None = None) -> None:
         self.name = name
         self.number = number
         self._sandbox = sandbox
@@ -51,10 +52,15 @@ class Node:
         self.environment = {"P2PCHAT_HOME": str(home), **ALONE, **clean(os.environ)}
         self.socket = ProfilePaths(environ=self.environment).socket
         home.mkdir()
+        self._secret: tuple[str, ...] = ()
+        if passphrase is not None:
+            (home / "passphrase").write_text(passphrase, encoding="utf-8")
+            (home / "passphrase").chmod(0o600)
+            self._secret = ("--passphrase-file", str(home / "passphrase"))
 
     def init(self) -> None:
         """Begin to make the profile; :meth:`ended` waits for it."""
-        self._run("init", "--number", self.number, "--name", self.name, "--no-passphrase")
+        self._run("init", "--number", self.number, "--name", self.name, *(self._secret or ("--no-passphrase",)))
 
     def ended(self) -> None:
         """Wait for the process to end well.
@@ -71,7 +77,7 @@ class Node:
     def start(self, *arguments: str) -> float:
         """Start the daemon; the seconds from before its process exists until it has answered on its socket."""
         began = time.perf_counter()
-        self._run("run", "--listen", "/ip4/127.0.0.1/tcp/0", *arguments)
+        self._run("run", "--listen", "/ip4/127.0.0.1/tcp/0", *self._secret, *arguments)
         until(self._sandbox, self._answers, f"{self.name}'s daemon does not answer", every_s=0.001)
         return time.perf_counter() - began
 

@@ -101,8 +101,8 @@ def run(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples
 def _one(sandbox: Sandbox, folder: Path, quick: bool, count: int, samples: Samples) -> None:
     starts, calls = (_QUICK_STARTS, _QUICK_CALLS) if quick else (_STARTS, _CALLS)
     folder.mkdir()
-    few = _Profile(sandbox, folder / "f", "Few", FEW)
-    many = _Profile(sandbox, folder / "m", "Many", count)
+    few = Profile(sandbox, folder / "f", "Few", FEW)
+    many = Profile(sandbox, folder / "m", "Many", count)
     few.fill()
     many.fill()
     few.index(Samples())
@@ -126,7 +126,7 @@ def _one(sandbox: Sandbox, folder: Path, quick: bool, count: int, samples: Sampl
     many.node.stop()
 
 
-class _Profile:
+class Profile:
     """A profile, and the messages in it."""
 
     def __init__(self, sandbox: Sandbox, home: Path, name: str, count: int) -> None:
@@ -205,10 +205,10 @@ def _add_contacts(tx: Tx) -> None:
         contacts.add(tx, ContactId(os.urandom(8)), f"Person {index}", f"+8210{20_000_000 + index}", None)
 
 
-Call = Callable[[_Profile], object]
+Call = Callable[[Profile], object]
 
 
-def _starts(few: _Profile, many: _Profile, count: int) -> tuple[float, float]:
+def _starts(few: Profile, many: Profile, count: int) -> tuple[float, float]:
     """The medians of a few starts of each, in turn."""
     taken: tuple[list[float], list[float]] = [], []
     for _ in range(count):
@@ -218,7 +218,7 @@ def _starts(few: _Profile, many: _Profile, count: int) -> tuple[float, float]:
     return quantile(taken[0], 0.5), quantile(taken[1], 0.5)
 
 
-def _calls(few: _Profile, many: _Profile, count: int, samples: Samples) -> None:
+def _calls(few: Profile, many: Profile, count: int, samples: Samples) -> None:
     with unix_echo() as echo:
         samples.add("echo ms", quantile(each_s(echo, count), 0.5) * 1000)
     kinds: dict[str, Call] = {_PAGES[0]: _newest_page, _PAGES[1]: _deep_page}
@@ -239,16 +239,16 @@ def _quantiles(samples: Samples, name: str, values_ms: list[float]) -> None:
     samples.add(f"{name} p99", quantile(values_ms, 0.99))
 
 
-def _taken_ms(profile: _Profile, call: Call, count: int) -> list[float]:
+def _taken_ms(profile: Profile, call: Call, count: int) -> list[float]:
     return [taken * 1000 for taken in each_s(partial(call, profile), count, warm_up=0)]
 
 
-def _newest_page(profile: _Profile) -> None:
+def _newest_page(profile: Profile) -> None:
     to = f"Person {profile.chance.randint(1, _CONTACTS)}"
     profile.node.client.call("message.list", to=to, limit=50)
 
 
-def _deep_page(profile: _Profile) -> None:
+def _deep_page(profile: Profile) -> None:
     to = f"Person {profile.chance.randint(1, _CONTACTS)}"
     profile.node.client.call("message.list", to=to, limit=50, before=profile.chance.randint(1, profile.count))
 
@@ -257,10 +257,10 @@ def _searching(kind: str) -> Call:
     return lambda profile: profile.node.client.call("message.search", **_SEARCHES[kind])
 
 
-def _search_patiently(profile: _Profile) -> None:
+def _search_patiently(profile: Profile) -> None:
     with Client(profile.node.socket, timeout_s=None) as client:
         client.call("message.search", **_SEARCHES["nothing found"])
 
 
-def _send(profile: _Profile) -> None:
+def _send(profile: Profile) -> None:
     profile.node.client.call("message.send", to=f"Person {profile.chance.randint(1, _CONTACTS)}", text="x" * 100)

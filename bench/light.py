@@ -46,7 +46,10 @@ class Meet(msgspec.Struct, frozen=True, tag=True):
 
 
 class Talk(msgspec.Struct, frozen=True, tag=True):
-    """Let everyone connect to ``node`` and send ``per_s`` texts of ``size`` bytes a second. Reply: Talked."""
+    """Let everyone connect to ``node`` and send ``per_s`` texts of ``size`` bytes a second. Reply: Talked.
+
+    Nobody says anything where ``per_s`` is 0.
+    """
 
     node: Known
     per_s: float
@@ -149,6 +152,9 @@ async def _live(
 
 async def _send(peer: LightPeer, command: Talk, tally: _Tally) -> None:
     """Texts at the rate, not in step with the others."""
+    if not command.per_s:
+        await trio.sleep(command.seconds)
+        return
     chance, step = random.Random(), 1 / command.per_s
     text, at = "x" * command.size, tally.began + chance.random() * step
     while at < tally.began + command.seconds:

@@ -40,7 +40,7 @@ def measure(samples: Samples, folder: Path, scale: int) -> None:
         scale: how many short things make one value.
     """
     interpreters(samples, max(scale // 20, 2))
-    samples.add("libp2p s", seconds(lambda: samples.add("libp2p MB", float(_python(_SIZES).split()[0]))))
+    imported(samples)
     for name, connected in (("unix", _unix_pair), ("tcp", _tcp_pair)):
         with _echo(connected) as near:
             trips_s = each_s(lambda: _round_trip(near), scale * 2)
@@ -48,6 +48,11 @@ def measure(samples: Samples, folder: Path, scale: int) -> None:
         samples.add(f"{name} p99 ms", quantile(trips_s, 0.99) * 1000)
     disk(samples, folder, scale)
     _crypto(samples, scale)
+
+
+def imported(samples: Samples) -> None:
+    """Add what a process that loads libp2p takes, and has in memory."""
+    samples.add("libp2p s", seconds(lambda: samples.add("libp2p MB", float(_python(_SIZES).split()[0]))))
 
 
 def interpreters(samples: Samples, count: int) -> None:

@@ -73,13 +73,18 @@ def table(metrics: Sequence[Metric], samples: Samples) -> list[str]:
     for metric in metrics:
         sample = samples[metric.name]
         sign = "≥" if metric.rising else "<"
-        bar = ", goal ".join(f"{sign} {_shown(bound)}" for bound in (metric.bar, metric.goal) if bound is not None)
-        value = f"{_shown(sample.median)} {metric.unit}"
-        spread = f"{_shown(sample.low)} – {_shown(sample.high)}"
+        bar = ", goal ".join(f"{sign} {shown(bound)}" for bound in (metric.bar, metric.goal) if bound is not None)
+        value = f"{shown(sample.median)} {metric.unit}"
+        spread = f"{shown(sample.low)} – {shown(sample.high)}"
         raw = [_beside(name, title, metric, samples) for name, title in metric.beside] or [["", ""]]
         rows.append([metric.title, value, spread, *raw[0], bar, metric.verdict(sample)])
         rows += [["", "", "", *further, "", ""] for further in raw[1:]]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with their columns one below the other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
@@ -142,9 +147,10 @@ def _numbers(sample: Sample) -> dict[str, object]:
 
 def _beside(name: str, title: str, metric: Metric, samples: Samples) -> list[str]:
     limit = samples[name].median
-    ratio = _shown(samples[metric.name].median / limit) if limit else "–"
-    return [f"{_shown(limit)} {metric.unit}  {title}", ratio]
+    ratio = shown(samples[metric.name].median / limit) if limit else "–"
+    return [f"{shown(limit)} {metric.unit}  {title}", ratio]
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
+    """Three digits, or all of those before the point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
@@ -186,9 +185,3 @@ def measure(nodes: int, dead: float, walks: int, seed: int = 1) -> Row:
     world, rng = World(nodes, dead, seed), random.Random(seed)
     outcomes = tuple(walk(world, world.somebody(rng), rng.getrandbits(POSITION_BITS)) for _ in range(walks))
     return Row(nodes, dead, outcomes)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with their columns one below the other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

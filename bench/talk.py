@@ -45,11 +45,17 @@ def settled(writers: Iterable[Node]) -> bool:
 
 def span(writer: Node, to: str, count: int) -> tuple[int, int]:
     """(created_ms of the first, delivered_ms of the last) of the ``count`` newest messages that were sent."""
+    times = delivered(writer, to, count)
+    return times[0][0], max(last for _, last in times)
+
+
+def delivered(writer: Node, to: str, count: int) -> list[tuple[int, int]]:
+    """(created_ms, delivered_ms) of the ``count`` newest messages that were sent, the oldest of them first."""
     sent: list[dict[str, object]] = []
     before: int | None = None
     while len(sent) < count:
         page = writer.client.call("message.list", to=to, limit=_PAGE, **({} if before is None else {"before": before}))
         sent += [each for each in objects(page, "messages") if each["direction"] == "out"]
         before = number(page, "next")
-    sent.sort(key=lambda each: -number(each, "position"))
-    return number(sent[count - 1], "created_ms"), max(number(each, "delivered_ms") for each in sent[:count])
+    sent.sort(key=lambda each: number(each, "position"))
+    return [(number(each, "created_ms"), number(each, "delivered_ms")) for each in sent[-count:]]

@@ -17,23 +17,85 @@ def run(program: str) -> list[str]:
     return result.stdout.split()
 
 
-def test_the_daemon_loads_no_transport_but_tcp() -> None:
-    unused = [
-        "libp2p.host",
-        "libp2p.kad_dht",
-        "libp2p.transport.tcp",
-        "libp2p.transport.websocket",
-        "miniupnpc",
-        "requests",
-        "wsproto",
-        "zeroconf",
-    ]
-    program = f"""
+UNUSED = [
+    "Crypto",
+    "OpenSSL",
+    "aioquic",
+    "blake3.blake3",
+    "cffi",
+    "coincurve",
+    "cryptography.x509",
+    "dns.resolver",
+    "email",
+    "http.client",
+    "importlib.metadata",
+    "libp2p.host",
+    "libp2p.identity.identify.identify",
+    "libp2p.kad_dht",
+    "libp2p.rcmgr.memory_stats",
+    "libp2p.relay.circuit_v2",
+    "libp2p.security.tls",
+    "libp2p.transport.quic.connection",
+    "libp2p.transport.tcp",
+    "libp2p.transport.websocket",
+    "miniupnpc",
+    "prometheus_client.exposition",
+    "psutil._pslinux",
+    "pygments",
+    "requests",
+    "rich.panel",
+    "urllib.request",
+    "wsproto",
+    "zeroconf",
+]
+MEETING = f"""
 import sys
 import p2pchat.daemon.node
-print(*[name for name in {unused!r} if name in sys.modules])
+import trio
+from p2pchat.net.addresses import parse_address
+from p2pchat.net.libp2p_host import Libp2pHost
+
+async def echo(stream):
+    await stream.write(await stream.read(100))
+    await stream.close()
+
+async def meet():
+    here = [parse_address("/ip4/127.0.0.1/tcp/0")[0]]
+    async with Libp2pHost.listen(b"1" * 32, here, now=lambda: 1.7e9) as a:
+        async with Libp2pHost.listen(b"2" * 32, here, now=lambda: 1.7e9) as b:
+            b.handle("/echo", echo)
+            await a.dial(b.peer_id, b.listening())
+            stream = await a.open(b.peer_id, "/echo")
+            await stream.write(b"heard")
+            print((await stream.read(100)).decode())
+            await stream.close()
+
+trio.run(meet)
+print(*[name for name in {UNUSED!r} if name in sys.modules])
+"""
+
+
+def test_a_daemon_that_talks_loads_nothing_it_does_not_use() -> None:
+    assert run(MEETING) == ["heard"]
+
+
+def test_what_is_listed_as_unused_exists() -> None:
+    """So that a name that a new release has not any more is noticed."""
+    program = f"""
+from importlib.util import find_spec
+print(*[name for name in {UNUSED!r} if find_spec(name) is None])
 """
     assert run(program) == []
+
+
+KEYS = """
+import sys
+from libp2p.crypto.serialization import deserialize_public_key
+from libp2p.peer.id import ID
+def kept(pair, kind):
+    key = deserialize_public_key(pair.public_key.serialize())
+    return key == pair.public_key and isinstance(key, kind) and ID.from_pubkey(key) == ID.from_pubkey(pair.public_key)
+"""
 
 
 @pytest.mark.parametrize(
@@ -47,6 +109,35 @@ print(*[name for name in {unused!r} if name in sys.modules])
             ["libp2p.transport", "libp2p.host"],
         ),
         ("import libp2p; print(getattr(libp2p, 'nothing_of_that_name', 'none'))", ["none"]),
+        (f"{KEYS}from libp2p.crypto import rsa; print(kept(rsa.create_new_key_pair(), rsa.RSAPublicKey))", ["True"]),
+        (
+            f"{KEYS}import libp2p.crypto.secp256k1 as k; print(kept(k.create_new_key_pair(), k.Secp256k1PublicKey))",
+            ["True"],
+        ),
+        (
+            "import sys; from libp2p.network import swarm;"
+            "print(isinstance(1, swarm.ResourceManager), 'psutil._pslinux' in sys.modules)",
+            ["False", "False"],
+        ),
+        (
+            "from libp2p.network.swarm import ResourceManager; made = ResourceManager();"
+            "print(isinstance(made, ResourceManager), issubclass(type(made), ResourceManager))",
+            ["True", "True"],
+        ),
+        (
+            "import sys; from multiaddr.resolvers import DNSResolver; made = DNSResolver();"
+            "print('dns.resolver' in sys.modules, callable(made.resolve), 'dns.resolver' in sys.modules)",
+            ["False", "True", "True"],
+        ),
+        ("import libp2p.identity.identify.identify as i; print(i.AGENT_VERSION)", ["py-libp2p/0.8.1"]),
+        ("import psutil; print(psutil.Process().is_running())", ["True"]),
+        (
+            "import io, sys, p2pchat.daemon, structlog; out = io.StringIO()\n"
+            "try: int('x')\n"
+            "except ValueError: structlog.dev.rich_traceback(out, sys.exc_info())\n"
+            "print('Traceback' in out.getvalue(), 'invalid literal' in out.getvalue())",
+            ["True", "True"],
+        ),
     ],
 )
 def test_what_is_asked_for_is_there(program: str, expected: list[str]) -> None:

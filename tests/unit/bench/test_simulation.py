@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from bench.simulation import Outcome, Row, World, aligned, measure, walk
+from bench.report import aligned
+from bench.simulation import Outcome, Row, World, measure, walk
 from p2pchat.base.ids import PeerId
 from p2pchat.core.lookup import POSITION_BITS, position
 from p2pchat.core.params import PRODUCTION
