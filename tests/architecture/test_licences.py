@@ -48,7 +48,9 @@ def said_by(name: str) -> tuple[str | None, list[str]]:
     """(the expression, else what stands where licences stood before there were such)"""
     about = metadata.metadata(name)
     classifiers = [line for line in about.get_all("Classifier") or [] if line.startswith("License ::")]
-    return about.get("License-Expression"), classifiers or [(about.get("License") or "").partition("\n")[0]]
+    (expression,) = about.get_all("License-Expression") or [None]
+    (text,) = about.get_all("License") or [""]
+    return expression, classifiers or [text.partition("\n")[0]]
 
 
 def terms(expression: str) -> frozenset[str]:
