@@ -83,7 +83,7 @@ def percent(part: int, whole: int) -> float:
 def missing(files: dict[str, Any]) -> Iterator[str]:
     """A line for each file in which something is not reached; a branch is (from, to), and a way out of it negative."""
     for name, each in sorted(files.items()):
-        parts = []
+        parts = list[str]()
         if each["missing_lines"]:
             parts.append("lines " + " ".join(map(str, each["missing_lines"])))
         if each["missing_branches"]:
