@@ -44,9 +44,9 @@ def save(tx: Tx, contact: int, peer: PeerId, addresses: tuple[Address, ...], ask
     known = tx.one("SELECT seq FROM contact_peer WHERE contact = ? AND peer = ?", (contact, bytes(peer)))
     if known is not None and known[0] > seq:
         return False
-    if len(rows) >= NODES_PER_CONTACT:
+    if known is None and len(rows) >= NODES_PER_CONTACT:
         tx.execute("DELETE FROM contact_peer WHERE contact = ? AND NOT proven", (contact,))
-    if len(of_contact(tx, contact)) >= NODES_PER_CONTACT:
+    if known is None and len(of_contact(tx, contact)) >= NODES_PER_CONTACT:
         tx.execute("DELETE FROM contact_peer WHERE contact = ?", (contact,))
     tx.execute(
         "INSERT INTO contact_peer (contact, peer, addresses, ask, published, seq) VALUES (?, ?, ?, ?, 1, ?) "
@@ -62,8 +62,10 @@ def prove(tx: Tx, contact: int, peer: PeerId) -> None:
 
     Anybody can publish anybody's PeerID, so this decides whose a stream is. It makes no Nack believed.
     """
-    known = tx.all("SELECT peer, proven FROM contact_peer WHERE contact = ?", (contact,))
-    if (bytes(peer), 1) not in known and len(known) < NODES_PER_CONTACT:
+    known = {
+        bytes(row[0]): row[1] for row in tx.all("SELECT peer, proven FROM contact_peer WHERE contact = ?", (contact,))
+    }
+    if known.get(bytes(peer)) == 0 or (bytes(peer) not in known and len(known) < NODES_PER_CONTACT):
         tx.execute(
             "INSERT INTO contact_peer (contact, peer, addresses, published, proven) VALUES (?, ?, x'90', 0, 1) "
             "ON CONFLICT DO UPDATE SET proven = 1",

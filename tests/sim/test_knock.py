@@ -14,6 +14,7 @@ from p2pchat.base.errors import NetError
 from p2pchat.base.ids import PeerId
 from p2pchat.services import contacts as book
 from p2pchat.services.block import block
+from p2pchat.services.changes import Change
 from p2pchat.services.context import Context
 from p2pchat.services.readings import Reader
 from p2pchat.store import contact_peers
@@ -22,6 +23,7 @@ from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.memnode import MemoryNode
 from p2pchat.testing.schedule import fixed_schedule
+from tests.sim.mailboxes import context_of
 from tests.sim.people import ALICE, BOB, is_matched
 from tests.sim.relays import path, relay
 
@@ -117,6 +119,23 @@ async def test_a_text_begins_it_anew(autojump_clock: MockClock) -> None:
         arrived = await say(alice, "Bob", "now", bob, "Alice")
         await bob.send("Alice", "now, too")
         assert await eventually(arrived, within_s=60) < 12
+
+
+async def test_another_network_begins_it_anew(autojump_clock: MockClock) -> None:
+    """Where neither has anything to say, too: who was out of reach from the one network may not be from the other."""
+    async with left_alone(4) as (cluster, alice, bob):
+        cluster.network.blocks_punching = True
+        cluster.network.cut(alice.network, bob.network)
+        await trio.sleep(2 * 3_600)
+        cluster.network.heal(alice.network, bob.network)
+        cluster.network.blocks_punching = False
+        for each in (alice, bob):
+            context_of(each).changes.tell(Change(moved=True))
+
+        async def together() -> bool:
+            return path(alice, bob) == path(bob, alice) == "direct"
+
+        assert await eventually(together, within_s=60) < 12
 
 
 class Knocks:

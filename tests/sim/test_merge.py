@@ -11,11 +11,12 @@ from trio.testing import MockClock
 
 from p2pchat.api.calls import MessageSend
 from p2pchat.api.objects import Message
+from p2pchat.base import limits
 from p2pchat.base.errors import UsageError
 from p2pchat.control import render
 from p2pchat.control.once import once
 from p2pchat.core.events import EventKind
-from p2pchat.services import block
+from p2pchat.services import block, herald, join, standing, upkeep
 from p2pchat.services import contacts as book
 from p2pchat.services.send import Outbox
 from p2pchat.store import contacts, eventlog
@@ -212,12 +213,20 @@ async def test_what_cannot_be_merged_is_refused_and_nothing_changes(autojump_clo
         await refused("Bob", "Bob mobile", "blocked")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rare_pings")
 @pytest.mark.parametrize(("blocked_for_days", "by_itself"), [(10, True), (35, False)])
 async def test_who_was_unblocked_long_after_is_found_where_the_invite_led(
-    autojump_clock: MockClock, blocked_for_days: int, by_itself: bool
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, blocked_for_days: int, by_itself: bool
 ) -> None:
     """For a month the other side looks by itself; from then on where the same link is used once more."""
+    # what looks every minute whether something changed looks every few hours: the days go by so much faster
+    monkeypatch.setattr(herald, "_CHECK_S", HOUR_S)
+    monkeypatch.setattr(join, "ALONE_CHECK_S", HOUR_S)
+    monkeypatch.setattr(limits, "REFRESH_CHECK_S", 6 * HOUR_S)
+    monkeypatch.setattr(limits, "REFRESH_AFTER_S", DAY_S)
+    monkeypatch.setattr(standing, "_UNDECIDED_S", HOUR_S)
+    monkeypatch.setattr(upkeep, "_EVERY_S", 6 * HOUR_S)
     async with Cluster.running() as cluster:
         alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
         link = await invite(alice, expires_s=60 * DAY_S)

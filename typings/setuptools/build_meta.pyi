@@ -1,0 +1,3 @@
+"""The one function that scripts/make_wheel.py calls: setuptools says no types."""
+
+def build_wheel(wheel_directory: str) -> str: ...
