@@ -163,6 +163,7 @@ class Cluster:
     Attributes:
         deriver: of every node started from now on; None: their own, which takes no time.
         introduces: whether whoever is started from now on is told of all others.
+        entries: names of those of whom alone it is told then; None: of all.
         reach, surroundings: of every node started from now on.
     """
 
@@ -175,6 +176,7 @@ class Cluster:
         self._epoch_s = START_S - trio.current_time()
         self.deriver: Deriver | None = None
         self.introduces = True
+        self.entries: Sequence[str] | None = None
         self.reach = Reach()
         self.surroundings: Callable[[Node], Surroundings] | None = None
 
@@ -304,7 +306,9 @@ class Cluster:
         if not self.introduces:
             return []
         return [
-            (other.network.peer_id, other.network.addresses()) for other in self.nodes.values() if other is not node
+            (other.network.peer_id, other.network.addresses())
+            for other in self.nodes.values()
+            if other is not node and (self.entries is None or other.name in self.entries)
         ]
 
 

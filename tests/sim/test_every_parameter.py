@@ -29,7 +29,7 @@ from p2pchat.store.db import Database
 from p2pchat.testing.cluster import START_S
 from tests.openrpc import METHODS, Json, example, fits, values
 from tests.sim.every_method import Listener, World, lone
-from tests.sim.faulty import FaultyConnection, Ill
+from p2pchat.testing.faulty import FaultyConnection, Ill
 from tests.unit.control.test_locked import FakeKeeper
 
 

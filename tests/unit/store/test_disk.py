@@ -20,7 +20,7 @@ from p2pchat.store.disk import CALM_S, PROBE_S, SLOW_S, Disk, DiskState
 from p2pchat.store.sqlite import connect, driver_error, store_errors
 from p2pchat.store.tx import Tx
 from tests.damage import flip, pages_of
-from tests.sim.faulty import FaultyConnection
+from p2pchat.testing.faulty import FaultyConnection
 
 KEY = bytes(range(32))
 
