@@ -2,7 +2,8 @@
 
 Always: nobody has a text that was not sent to them, or one twice; texts of a sender who has never lost a device stand
 in the order in which they were sent; what is told to be delivered is there; nothing fails but what a block explains;
-every log of events is gapless; nobody holds more for others than they offered.
+every log of events is gapless; nobody holds more for others than they offered; no message key serves two envelopes,
+which is seen by the ack: it follows from that key.
 
 At the end, when everybody has been there for a day: friends are matched, every text that was accepted has arrived, and
 nothing waits. Excused is what nobody could deliver: texts of a device that was lost, since its last backup, and those
@@ -68,11 +69,12 @@ class Oracle:
     def __init__(self) -> None:
         self.said: list[Said] = []
         self.devices: dict[int, list[Device]] = {}
-        self.blocked_at: dict[tuple[int, int], float] = {}
+        self.blocked: set[tuple[int, int]] = set()
 
     def say(self, who: int, other: int, at_s: float) -> str:
         """A text that is unlike all others; :meth:`refused` where the node does not take it."""
-        self.said.append(Said(who, other, len(self.devices[who]) - 1, at_s, (who, other) in self.blocked_at))
+        is_excused = not self.blocked.isdisjoint(((who, other), (other, who)))
+        self.said.append(Said(who, other, len(self.devices[who]) - 1, at_s, is_excused))
         return f"{len(self.said) - 1} {'and more ' * (len(self.said) % 7)}"
 
     def refused(self) -> None:
@@ -85,21 +87,19 @@ class Oracle:
             if said.who == who and said.at_s >= since_s:
                 said.is_excused = True
 
-    def block(self, who: int, other: int, at_s: float) -> None:
+    def block(self, who: int, other: int) -> None:
         """One of two has blocked the other: what was and will be under way may be gone, until :meth:`unblock`."""
-        for pair in ((who, other), (other, who)):
-            self.blocked_at[pair] = at_s
-            self._excuse(pair)
+        self.blocked.add((who, other))
+        self._excuse(who, other)
 
     def unblock(self, who: int, other: int) -> None:
-        """From now on all is owed again."""
-        for pair in ((who, other), (other, who)):
-            self.blocked_at.pop(pair, None)
-            self._excuse(pair)
+        """From now on all is owed again, unless the other one has blocked, too."""
+        self.blocked.discard((who, other))
+        self._excuse(who, other)
 
-    def _excuse(self, pair: tuple[int, int]) -> None:
+    def _excuse(self, one: int, two: int) -> None:
         for said in self.said:
-            if (said.who, said.other) == pair:
+            if {said.who, said.other} == {one, two}:
                 said.is_excused = True
 
     async def complaints(self) -> list[str]:
@@ -124,7 +124,8 @@ class Oracle:
 
     def _read(self, tx: Tx) -> list[Row]:
         return [
-            Row(name, bool(incoming), self._number(text), state) for name, incoming, text, state in tx.all(_CONVERSATIONS)
+            Row(name, bool(incoming), self._number(text), state)
+            for name, incoming, text, state in tx.all(_CONVERSATIONS)
         ]
 
     def _number(self, text: object) -> int | None:
@@ -143,6 +144,8 @@ class Oracle:
         device = self.devices[who][-1]
         first, last, count = await device.database.run(_log)
         found = [] if not count or last - first + 1 == count else [f"the log of {name_of(who)} has gaps"]
+        if await device.database.run(_reused):
+            found.append(f"a message key of what came to {name_of(who)} served twice")
         boxes, held = await device.database.run(mailbox.total)
         if held > device.quota:
             found.append(f"{name_of(who)} holds {boxes} boxes of {held} bytes, and offers {device.quota}")
@@ -209,6 +212,10 @@ def _log(tx: Tx) -> tuple[int, int, int]:
     """Number of the first and of the last event, and how many there are."""
     rows = eventlog.after(tx, 0, 1_000_000)
     return (rows[0].seq, rows[-1].seq, len(rows)) if rows else (0, 0, 0)
+
+
+def _reused(tx: Tx) -> bool:
+    return tx.one("SELECT 1 FROM received GROUP BY ack HAVING count(*) > 1 LIMIT 1") is not None
 
 
 def _states(tx: Tx) -> dict[str, str]:

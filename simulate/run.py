@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import trio
@@ -26,9 +27,11 @@ from p2pchat.testing.faulty import FaultyConnection
 from simulate.oracle import Device, Oracle, name_of
 from simulate.plan import DAY_S, HOUR_S, Act, Kind, Plan
 
-LEAN: Final[Params] = dataclasses.replace(CHEAP, alpha=4, k=8, answering_storers=4)
+LEAN: Final[Params] = dataclasses.replace(
+    CHEAP, alpha=3, k=6, answering_storers=3, poll_schedule_s=(0, 60, 1800, 7200), retry_min_s=4.0, retry_max_s=3_600.0
+)
 """Walks of a small network: its nodes are few, and what a lookup meets in a large one ``scripts/bench simulation``
-shows."""
+shows. Fewer polls in the first minutes: two who are there at once meet by their watches."""
 
 _LOOK_S: Final = 12 * HOUR_S
 _MAILBOX_S: Final = HOUR_S
@@ -180,7 +183,7 @@ class _World:
                 continue
             with suppress(P2PChatError):  # nobody was found, or the disk is full: again later, as a person would
                 settled = await mailboxes.request(context, None, auto=True)
-                await context.db.run(lambda tx, context=context, settled=settled: mailboxes.settle(tx, context, settled))
+                await context.db.run(partial(mailboxes.settle, context=context, settled=settled))
                 return
 
     async def _down(self, person: _Person, _: Act) -> None:
