@@ -105,14 +105,14 @@ class Oracle:
     async def complaints(self) -> list[str]:
         """What is not as it must be at every moment."""
         return [
-            *self._complaints({who: await self._rows(who) for who in self.devices}),
+            *self.of_rows({who: await self._rows(who) for who in self.devices}),
             *[each for who in self.devices for each in await self._of_store(who)],
         ]
 
     async def at_the_end(self, friends: Iterable[tuple[int, int]]) -> list[str]:
         """The same, and what must have come to pass."""
         rows = {who: await self._rows(who) for who in self.devices}
-        return [*await self.complaints(), *self._missing(rows), *[each async for each in self._apart(friends)]]
+        return [*await self.complaints(), *self.missing(rows), *[each async for each in self._apart(friends)]]
 
     async def arrived(self) -> int:
         """How many different texts have."""
@@ -132,7 +132,8 @@ class Oracle:
         word = str(text).partition(" ")[0]
         return int(word) if word.isdecimal() and int(word) < len(self.said) else None
 
-    def _complaints(self, rows: dict[int, list[list[Row]]]) -> Iterator[str]:
+    def of_rows(self, rows: dict[int, list[list[Row]]]) -> Iterator[str]:
+        """What is wrong with the conversations: of each person, and of each of their devices, the rows in order."""
         there = {who: self._there(devices) for who, devices in rows.items()}
         for who, devices in rows.items():
             for device in devices:
@@ -179,11 +180,12 @@ class Oracle:
                 continue
             said = self.said[row.number]
             if row.state in ("delivered", "read") and row.number not in there[said.other]:
-                yield f"text {row.number} is {row.state}, and {name_of(said.other)} does not have it"
+                yield f"text {row.number} of {name_of(who)} is {row.state}, and {name_of(said.other)} does not have it"
             if row.state == "failed" and not said.is_excused:
-                yield f"text {row.number} failed"
+                yield f"text {row.number} of {name_of(who)} to {name_of(said.other)} failed"
 
-    def _missing(self, rows: dict[int, list[list[Row]]]) -> Iterator[str]:
+    def missing(self, rows: dict[int, list[list[Row]]]) -> Iterator[str]:
+        """What has not come to pass in them, and is owed."""
         there = {who: self._there(devices) for who, devices in rows.items()}
         for number, said in enumerate(self.said):
             if not said.is_refused and not said.is_excused and number not in there[said.other]:
