@@ -7,7 +7,7 @@ which is seen by the ack: it follows from that key.
 
 At the end, when everybody has been there for a day: friends are matched, every text that was accepted has arrived, and
 nothing waits. Excused is what nobody could deliver: texts of a device that was lost, since its last backup, and those
-that were under way between two of whom one has blocked the other.
+that were under way between two of whom one has blocked the other, or had a few days ago.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ _CONVERSATIONS: Final = (
     "SELECT contact.name, message.incoming, message.text, message.state FROM message "
     "JOIN contact ON contact.id = message.contact WHERE message.state != 'deleted' ORDER BY message.id"
 )
+
+_FOUND_AGAIN_S: Final = (72 + 6 + 6) * 3_600.0
+"""After an unblocking: who was blocked does not know, and looks for the other, whose node is another now, once nothing
+was heard of them for three days (``services/match.py``), which is asked every six hours."""
 
 
 @dataclass(slots=True)
@@ -70,11 +74,11 @@ class Oracle:
         self.said: list[Said] = []
         self.devices: dict[int, list[Device]] = {}
         self.blocked: set[tuple[int, int]] = set()
+        self._apart_until_s: dict[frozenset[int], float] = {}
 
     def say(self, who: int, other: int, at_s: float) -> str:
         """A text that is unlike all others; :meth:`refused` where the node does not take it."""
-        is_excused = not self.blocked.isdisjoint(((who, other), (other, who)))
-        self.said.append(Said(who, other, len(self.devices[who]) - 1, at_s, is_excused))
+        self.said.append(Said(who, other, len(self.devices[who]) - 1, at_s, self._is_apart(who, other, at_s)))
         return f"{len(self.said) - 1} {'and more ' * (len(self.said) % 7)}"
 
     def refused(self) -> None:
@@ -92,10 +96,15 @@ class Oracle:
         self.blocked.add((who, other))
         self._excuse(who, other)
 
-    def unblock(self, who: int, other: int) -> None:
-        """From now on all is owed again, unless the other one has blocked, too."""
+    def unblock(self, who: int, other: int, at_s: float) -> None:
+        """Some days later all is owed again, unless the other one has blocked, too."""
         self.blocked.discard((who, other))
+        self._apart_until_s[frozenset((who, other))] = at_s + _FOUND_AGAIN_S
         self._excuse(who, other)
+
+    def _is_apart(self, one: int, two: int, at_s: float) -> bool:
+        is_blocked = not self.blocked.isdisjoint(((one, two), (two, one)))
+        return is_blocked or at_s < self._apart_until_s.get(frozenset((one, two)), 0.0)
 
     def _excuse(self, one: int, two: int) -> None:
         for said in self.said:
@@ -109,8 +118,9 @@ class Oracle:
             *[each for who in self.devices for each in await self._of_store(who)],
         ]
 
-    async def at_the_end(self, friends: Iterable[tuple[int, int]]) -> list[str]:
+    async def at_the_end(self, friends: Iterable[tuple[int, int]], at_s: float) -> list[str]:
         """The same, and what must have come to pass."""
+        friends = [each for each in friends if not self._is_apart(*each, at_s)]
         rows = {who: await self._rows(who) for who in self.devices}
         return [*await self.complaints(), *self.missing(rows), *[each async for each in self._apart(friends)]]
 

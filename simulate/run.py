@@ -122,7 +122,7 @@ class _World:
             outcome.complaints = await self._oracle.complaints()
             say(f"day {looked_s / DAY_S:.1f}: {len(self._oracle.said):,} texts")
         if not outcome.complaints:
-            outcome.complaints = await self._oracle.at_the_end(self._plan.friends)
+            outcome.complaints = await self._oracle.at_the_end(self._plan.friends, end_s)
         said = [each for each in self._oracle.said if not each.is_refused]
         outcome.accepted, outcome.arrived = len(said), await self._oracle.arrived()
         outcome.excused = sum(each.is_excused for each in said)
@@ -253,7 +253,10 @@ class _World:
 
         with suppress(UsageError):  # not added yet, or not blocked for that reason
             await context.db.run(work)
-            (self._oracle.block if act.kind == "block" else self._oracle.unblock)(act.who, act.other)
+            if act.kind == "block":
+                self._oracle.block(act.who, act.other)
+            else:
+                self._oracle.unblock(act.who, act.other, self._now_s())
 
     # -- what befalls machines ----------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import pytest
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.store.db import Database, Tx
 from simulate.oracle import Device, Oracle, Row
+from simulate.plan import DAY_S
 
 A, B = 0, 1
 
@@ -82,9 +83,11 @@ def test_what_a_block_or_a_lost_device_takes_is_owed_by_nobody() -> None:
     blocked.block(B, A)
     blocked.say(A, B, 2.0)
     assert not list(blocked.missing(nothing))
-    blocked.unblock(B, A)
-    blocked.say(A, B, 3.0)
-    assert list(blocked.missing(nothing)) == ["text 3 of p000 to p001 has not arrived"]
+    blocked.unblock(B, A, 3.0)
+    blocked.say(A, B, DAY_S)
+    assert not list(blocked.missing(nothing))
+    blocked.say(A, B, 4 * DAY_S)
+    assert list(blocked.missing(nothing)) == ["text 4 of p000 to p001 has not arrived"]
     lost = two_people()
     lost.lose(A, since_s=1.0)
     assert list(lost.missing(nothing)) == ["text 0 of p000 to p001 has not arrived"]
@@ -94,8 +97,8 @@ def test_who_is_blocked_by_both_owes_nothing_until_both_have_unblocked() -> None
     oracle = two_people(texts=0)
     oracle.block(A, B)
     oracle.block(B, A)
-    oracle.unblock(A, B)
-    oracle.say(A, B, 1.0)
+    oracle.unblock(A, B, 1.0)
+    oracle.say(A, B, 9 * DAY_S)
     assert not list(oracle.missing({A: [[]], B: [[]]}))
 
 
@@ -129,4 +132,11 @@ async def test_who_holds_more_than_they_offer() -> None:
 
 
 async def test_friends_who_do_not_know_each_other_in_the_end() -> None:
-    assert await two_people(texts=0).at_the_end([(A, B)]) == ["p001 is unknown to p000", "p000 is unknown to p001"]
+    oracle = two_people(texts=0)
+    strangers = ["p001 is unknown to p000", "p000 is unknown to p001"]
+    assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == strangers
+    oracle.block(A, B)
+    assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == []
+    oracle.unblock(A, B, DAY_S)
+    assert await oracle.at_the_end([(A, B)], 2 * DAY_S) == []
+    assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == strangers
