@@ -43,20 +43,21 @@ class _UndoneError(Exception):
 @contextmanager
 def _ack_before_commit() -> Generator[None]:
     """What came on a stream is acknowledged first, and kept half a second later."""
-    take = Link._take
+    take = Link._take  # pyright: ignore[reportPrivateUsage]
 
     async def early(link: Link, arrivals: list[Flight | bytes]) -> None:
+        context = link._context  # pyright: ignore[reportPrivateUsage]
         if arrivals:
             answers: list[receive.Answer] = []
 
             def work(tx: Tx) -> None:
-                answers.append(receive.receive(tx, link._context, arrivals, link.stream.peer))
+                answers.append(receive.receive(tx, context, arrivals, link.stream.peer))
                 raise _UndoneError
 
             try:
-                await link._context.db.run(work)
+                await context.db.run(work)
             except _UndoneError:
-                await link.send(answers[0].frames(link._context.params))
+                await link.send(answers[0].frames(context.params))
                 await trio.sleep(_COMMITTED_AFTER_S)
         await take(link, arrivals)
 
@@ -75,16 +76,24 @@ def _no_dedupe() -> Generator[None]:
         ]
         return store(tx, contact, device_ms, new)
 
-    with patch.object(messages, "receive", forgetful), patch.object(sessions, "received_ack", lambda *_: None):
+    with patch.object(messages, "receive", forgetful), patch.object(sessions, "received_ack", _nothing):
         yield
 
 
 @contextmanager
 def _reused_key() -> Generator[None]:
     """The chain stands still, at both ends, so that all that is sealed is opened."""
-    step = ratchet._chain_step
-    with patch.object(ratchet, "_chain_step", lambda key: (step(key)[0], key)):
+    step: Callable[[bytes], tuple[bytes, bytes]] = ratchet._chain_step  # pyright: ignore[reportPrivateUsage]
+
+    def still(chain_key: bytes) -> tuple[bytes, bytes]:
+        return step(chain_key)[0], chain_key
+
+    with patch.object(ratchet, "_chain_step", still):
         yield
+
+
+def _nothing(_tx: Tx, _eid: bytes) -> None:
+    return None
 
 
 _PLANTED: Final[dict[Bug, Callable[[], AbstractContextManager[None]]]] = {

@@ -24,7 +24,7 @@ _LISTED_S: Final = 3 * _HOUR_S / 4
 """Between two looks into a mailbox that is empty. An owner that is always listening costs more wake-ups than all else
 together; what waits arrives later for it, and not otherwise."""
 
-_round = Errand._round
+_round = Errand._round  # pyright: ignore[reportPrivateUsage]
 
 
 @contextmanager
@@ -55,6 +55,7 @@ def rare_upkeep() -> Generator[None]:
 
 async def _seldom(errand: Errand, there: Visit, mailbox: OwnMailbox, after: int) -> int:
     last = await _round(errand, there, mailbox, after)
-    if last == after and not errand._idle:  # it was empty, and the holder has waited with the answer
+    is_idle = errand._idle > 0  # pyright: ignore[reportPrivateUsage]
+    if last == after and not is_idle:  # it was empty, and the holder has waited with the answer
         await trio.sleep(_LISTED_S)
     return last
