@@ -1,8 +1,8 @@
 """Full nodes in one process: the real core and services, a store in memory, a network in memory, a virtual clock.
 
 A node's database outlives its crash, as a disk would; everything else of it is gone. With trio's autojump clock and
-:func:`p2pchat.testing.memnet.fixed_schedule` a run is determined by its seed (ML-KEM's own randomness apart, which
-decides nothing).
+:func:`p2pchat.testing.schedule.fixed_schedule` a run is determined by its seed, ML-KEM's own randomness apart:
+:func:`p2pchat.testing.kem.counted_kem` stands in for that where a run is to be repeated to the byte.
 """
 
 from __future__ import annotations
