@@ -94,7 +94,8 @@ class _Drawing:
     def plan(self) -> Plan:
         chance, nodes = self._chance, self._scale.nodes
         wanted = round(nodes * self._scale.friends / 2)
-        friends = sorted(chance.sample([(a, b) for a in range(nodes) for b in range(a + 1, nodes)], wanted))
+        pairs = [(a, b) for a in range(nodes) for b in range(a + 1, nodes)]
+        friends = sorted(chance.sample(pairs, min(wanted, len(pairs))))
         skews = [chance.uniform(-_SKEW_S, _SKEW_S) for _ in range(nodes)]
         acts = [*self._comings(), *self._of_people()]
         for pair in friends:
