@@ -1,8 +1,8 @@
 """Full nodes in one process: the real core and services, a store in memory, a network in memory, a virtual clock.
 
 A node's database outlives its crash, as a disk would; everything else of it is gone. With trio's autojump clock and
-:func:`p2pchat.testing.memnet.fixed_schedule` a run is determined by its seed (ML-KEM's own randomness apart, which
-decides nothing).
+:func:`p2pchat.testing.schedule.fixed_schedule` a run is determined by its seed, ML-KEM's own randomness apart:
+:func:`p2pchat.testing.kem.counted_kem` stands in for that where a run is to be repeated to the byte.
 """
 
 from __future__ import annotations
@@ -163,6 +163,7 @@ class Cluster:
     Attributes:
         deriver: of every node started from now on; None: their own, which takes no time.
         introduces: whether whoever is started from now on is told of all others.
+        entries: names of those of whom alone it is told then; None: of all.
         reach, surroundings: of every node started from now on.
     """
 
@@ -175,6 +176,7 @@ class Cluster:
         self._epoch_s = START_S - trio.current_time()
         self.deriver: Deriver | None = None
         self.introduces = True
+        self.entries: Sequence[str] | None = None
         self.reach = Reach()
         self.surroundings: Callable[[Node], Surroundings] | None = None
 
@@ -304,7 +306,9 @@ class Cluster:
         if not self.introduces:
             return []
         return [
-            (other.network.peer_id, other.network.addresses()) for other in self.nodes.values() if other is not node
+            (other.network.peer_id, other.network.addresses())
+            for other in self.nodes.values()
+            if other is not node and (self.entries is None or other.name in self.entries)
         ]
 
 

@@ -18,7 +18,7 @@ from p2pchat.core.mailbox import Custody, Fetch, Fetched, Reason, Refused, custo
 from p2pchat.services import depositors
 from p2pchat.store import messages
 from p2pchat.store.db import Database
-from tests.sim.faulty import FaultyConnection
+from p2pchat.testing.faulty import FaultyConnection
 from tests.sim.holders import fetch
 from tests.sim.mailboxes import NO_SIGNATURE, talk
 from tests.sim.struck import Faulty

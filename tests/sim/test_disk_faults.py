@@ -14,7 +14,7 @@ import pytest
 from trio.testing import MockClock
 
 from p2pchat.testing.cluster import Cluster, Node
-from tests.sim.faulty import FaultyConnection
+from p2pchat.testing.faulty import FaultyConnection
 from tests.sim.struck import every_one_of_a_text, one_of_a_match
 from tests.sim.test_faults import Wire
 

@@ -27,9 +27,9 @@ from p2pchat.control.dispatch import Dispatch, Methods
 from p2pchat.services.examine import Files
 from p2pchat.store.db import Database
 from p2pchat.testing.cluster import START_S
+from p2pchat.testing.faulty import FaultyConnection, Ill
 from tests.openrpc import METHODS, Json, example, fits, values
 from tests.sim.every_method import Listener, World, lone
-from tests.sim.faulty import FaultyConnection, Ill
 from tests.unit.control.test_locked import FakeKeeper
 
 

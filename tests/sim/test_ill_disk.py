@@ -13,7 +13,7 @@ from p2pchat.control.channel import Channel, Connection
 from p2pchat.control.dispatch import Methods
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.testing.cluster import Cluster, Node, eventually
-from tests.sim.faulty import FaultyConnection, Ill
+from p2pchat.testing.faulty import FaultyConnection, Ill
 from tests.sim.mailboxes import context_of
 from tests.sim.people import meet
 

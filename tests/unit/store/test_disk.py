@@ -19,8 +19,8 @@ from p2pchat.store.db import Database
 from p2pchat.store.disk import CALM_S, PROBE_S, SLOW_S, Disk, DiskState
 from p2pchat.store.sqlite import connect, driver_error, store_errors
 from p2pchat.store.tx import Tx
+from p2pchat.testing.faulty import FaultyConnection
 from tests.damage import flip, pages_of
-from tests.sim.faulty import FaultyConnection
 
 KEY = bytes(range(32))
 

@@ -39,8 +39,8 @@ class FaultyConnection:
     @classmethod
     def under(cls, database: Database) -> Self:
         """Put one under a store, for good."""
-        faulty = cls(database._connection)
-        database._connection = cast(Connection, faulty)
+        faulty = cls(database._connection)  # pyright: ignore[reportPrivateUsage]
+        database._connection = cast(Connection, faulty)  # pyright: ignore[reportPrivateUsage]
         return faulty
 
     def arm(self, number: int) -> None:

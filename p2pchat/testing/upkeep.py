@@ -1,0 +1,61 @@
+"""What nodes do again and again, done rarely: so that weeks of a network pass in minutes.
+
+Upkeep is no part of the protocol: the constants that both ends share stay as they are (:class:`~p2pchat.core.params.
+Params`). What is made rarer is how soon a silent death is noticed and how often tables are looked over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+from unittest.mock import patch
+
+import trio
+
+from p2pchat.base import limits
+from p2pchat.net.mailbox import Visit
+from p2pchat.services import collector, desk, herald, join, link, presence, readings, standing, upkeep
+from p2pchat.services.errand import Errand
+from p2pchat.store.own_mailbox import OwnMailbox
+
+_HOUR_S: Final = 3_600.0
+_LISTED_S: Final = 3 * _HOUR_S / 4
+"""Between two looks into a mailbox that is empty. An owner that is always listening costs more wake-ups than all else
+together; what waits arrives later for it, and not otherwise."""
+
+_round = Errand._round  # pyright: ignore[reportPrivateUsage]
+
+
+@contextmanager
+def rare_upkeep() -> Generator[None]:
+    """Pings every half an hour, tables and mailboxes looked over about as often, for what is run inside."""
+    with ExitStack() as stack:
+        for module, name, seconds in (
+            (link, "HEARTBEAT_S", _HOUR_S / 2),
+            (link, "SILENCE_S", _HOUR_S),
+            (limits, "REFRESH_CHECK_S", _HOUR_S / 4),
+            (limits, "REFRESH_AFTER_S", 6 * _HOUR_S),
+            (join, "ALONE_CHECK_S", _HOUR_S / 6),
+            (presence, "_CHECK_S", _HOUR_S / 6),
+            (herald, "_CHECK_S", _HOUR_S / 6),
+            (collector, "_CHECK_S", _HOUR_S / 2),
+            (collector, "_SILENT_S", 3 * _LISTED_S),
+            (readings, "_MIN_S", _HOUR_S / 6),
+            (standing, "_UNDECIDED_S", _HOUR_S / 4),
+            (upkeep, "_EVERY_S", _HOUR_S / 2),
+            (desk, "MAILBOX_LOOK_S", _HOUR_S),
+            (desk, "MAILBOX_IDLE_S", 2 * _LISTED_S),
+        ):
+            stack.enter_context(patch.object(module, name, seconds))
+        stack.enter_context(patch.object(link, "_PINGS_A_PROBE", 1))
+        stack.enter_context(patch.object(Errand, "_round", _seldom))
+        yield
+
+
+async def _seldom(errand: Errand, there: Visit, mailbox: OwnMailbox, after: int) -> int:
+    last = await _round(errand, there, mailbox, after)
+    is_idle = errand._idle > 0  # pyright: ignore[reportPrivateUsage]
+    if last == after and not is_idle:  # it was empty, and the holder has waited with the answer
+        await trio.sleep(_LISTED_S)
+    return last

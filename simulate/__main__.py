@@ -1,0 +1,136 @@
+"""``scripts/simulate [--seeds 1-3] [--nodes N] [--days D] [--plant BUG] [--jobs N]``: see the package."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import re
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+from trio.testing import MockClock
+
+from p2pchat.testing.kem import counted_kem
+from p2pchat.testing.schedule import fixed_schedule
+from p2pchat.testing.upkeep import rare_upkeep
+from simulate.oracle import name_of
+from simulate.plan import DAY_S, HOUR_S, Act, Scale, drawn
+from simulate.planted import BUGS, Bug, planted
+from simulate.run import Outcome, carry_out
+
+_COMPLAINTS: Final = 20
+_ACTS: Final = 40
+
+
+def main() -> int:
+    """The exit status."""
+    usual = Scale()
+    parser = argparse.ArgumentParser(prog="simulate", description=__doc__)
+    parser.add_argument("--seeds", default="1-3", metavar="A-B")
+    parser.add_argument("--nodes", type=int, default=usual.nodes)
+    parser.add_argument("--days", type=float, default=usual.days)
+    parser.add_argument(
+        "--settle-hours", type=float, default=usual.settle_s / HOUR_S, help="for which all are there in the end"
+    )
+    parser.add_argument("--plant", choices=BUGS, help="a bug that is to be found")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at the same time")
+    parser.add_argument("--verbose", action="store_true")
+    asked = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of the seed
+        os.execve(  # noqa: S606  our own interpreter
+            sys.executable, [sys.executable, "-m", "simulate", *sys.argv[1:]], os.environ | {"PYTHONHASHSEED": "0"}
+        )
+    first, _, last = asked.seeds.partition("-")
+    if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
+        parser.error("--seeds takes a number, or two as 1-3")
+    if asked.nodes < 2 or asked.jobs < 1 or not 0 < asked.settle_hours < asked.days * DAY_S / HOUR_S:
+        parser.error("two nodes and one job are the least, and the days are longer than --settle-hours")
+    seeds = range(int(first), int(last or first) + 1)
+    scale = Scale(asked.nodes, asked.days, settle_s=asked.settle_hours * HOUR_S)
+    one = partial(_timed, scale=scale, bug=asked.plant, verbose=asked.verbose)
+    bad, took_s = 0, 0.0
+    with ProcessPoolExecutor(asked.jobs) if asked.jobs > 1 else nullcontext() as pool:
+        for seed, (outcome, seconds) in zip(
+            seeds, map(one, seeds) if pool is None else pool.map(one, seeds), strict=True
+        ):
+            bad += bool(outcome.complaints)
+            took_s += seconds
+            print(_line(seed, outcome, seconds), flush=True)
+            if outcome.complaints:
+                print(*_story(seed, scale, asked.plant, outcome), sep="\n  ", flush=True)
+    print(f"{len(seeds)} seeds of {scale.nodes} nodes and {scale.days:g} days, {bad} failed, {took_s:.0f} s of a core")
+    return int(bad > 0)
+
+
+def simulate(seed: int, scale: Scale, *, bug: Bug | None = None, verbose: bool = False) -> Outcome:
+    """One run.
+
+    Concurrency: it is the same whenever it is repeated with PYTHONHASHSEED=0; else it is as good, and another.
+    """
+    plan = drawn(seed, scale)
+
+    def say(what: str) -> None:
+        if verbose:
+            print(f"  {what}, {time.process_time():.0f} s", flush=True)
+
+    async def work() -> Outcome:
+        return await carry_out(plan, seed, say=say)
+
+    with fixed_schedule(seed), counted_kem(), rare_upkeep(), planted(bug):
+        return trio.run(work, clock=MockClock(autojump_threshold=0))
+
+
+def _timed(seed: int, scale: Scale, bug: Bug | None, *, verbose: bool) -> tuple[Outcome, float]:
+    """The outcome, and for how many seconds a core was busy."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    gc.set_threshold(100_000, 20, 50)  # looking for cycles among many nodes costs a tenth of all
+    began = time.process_time()
+    outcome = simulate(seed, scale, bug=bug, verbose=verbose)
+    return outcome, time.process_time() - began
+
+
+def _line(seed: int, outcome: Outcome, seconds: float) -> str:
+    verdict = "FAIL" if outcome.complaints else "pass"
+    return (
+        f"seed {seed}: {verdict}, {outcome.days:.1f} days, {outcome.accepted:,} texts, {outcome.arrived:,} arrived, "
+        f"{outcome.excused:,} excused, {outcome.acts['kill']:,} kills, {outcome.acts['down']:,} departures, "
+        f"{outcome.digest}, {seconds:.0f} s"
+    )
+
+
+def _story(seed: int, scale: Scale, bug: Bug | None, outcome: Outcome) -> list[str]:
+    """What is wrong, how to see it again, and what befell the people of the first complaint before it."""
+    plan, complaints = drawn(seed, scale), outcome.complaints[:_COMPLAINTS]
+    concerned = {int(each) for each in re.findall(r"\bp(\d{3,})\b", complaints[0])}
+    acts = [
+        each
+        for each in plan.acts
+        if each.at_s <= outcome.days * DAY_S and (each.who in concerned or each.other in concerned)
+    ]
+    again = f"scripts/simulate --seeds {seed} --nodes {scale.nodes} --days {scale.days:g}"
+    again += f" --settle-hours {scale.settle_s / HOUR_S:g}" + (f" --plant {bug}" if bug else "")
+    people = [
+        f"{name_of(who)}: clock wrong by {plan.skews[who]:.0f} s, "
+        + (f"always there, offers {plan.staying[who]:,} bytes" if who in plan.staying else "comes and goes")
+        for who in sorted(concerned)
+    ]
+    return [again, *complaints, *people, *[_told(each) for each in acts[-_ACTS:]]]
+
+
+def _told(act: Act) -> str:
+    other = f" {name_of(act.other)}" if act.other >= 0 else ""
+    return f"day {act.at_s / DAY_S:.4f}: {act.kind} {name_of(act.who)}{other}" + (
+        f" {act.value:.1f} s" if act.value else ""
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""What is true of all texts, at every moment and at the end; told apart from how the nodes come to it.
+
+Always: nobody has a text that was not sent to them, or one twice; texts of a sender who has never lost a device stand
+in the order in which they were sent; what is told to be delivered is there; nothing fails but what a block explains;
+every log of events is gapless; nobody holds more for others than they offered; no message key serves two envelopes,
+which is seen by the ack: it follows from that key.
+
+At the end, when everybody has been there for a day: friends are matched, every text that was accepted has arrived, and
+nothing waits. Excused is what nobody could deliver: texts of a device that was lost, since its last backup, and those
+that were under way between two of whom one has blocked the other, or had a few days ago.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from p2pchat.store import eventlog, mailbox
+from p2pchat.store.db import Database, Tx
+
+_CONVERSATIONS: Final = (
+    "SELECT contact.name, message.incoming, message.text, message.state FROM message "
+    "JOIN contact ON contact.id = message.contact WHERE message.state != 'deleted' ORDER BY message.id"
+)
+
+_FOUND_AGAIN_S: Final = (72 + 6 + 6) * 3_600.0
+"""After an unblocking: who was blocked does not know, and looks for the other, whose node is another now, once nothing
+was heard of them for three days (``services/match.py``), which is asked every six hours."""
+
+
+@dataclass(slots=True)
+class Said:
+    """A text that a node has accepted.
+
+    Attributes:
+        device: which of the sender's devices it was, from 0.
+        at_s: when.
+        is_excused: whether it may be lost.
+        is_refused: the node did not take it, and said so.
+    """
+
+    who: int
+    other: int
+    device: int
+    at_s: float
+    is_excused: bool = False
+    is_refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message as a device has it. ``number``: of the text; None: nobody has sent this."""
+
+    name: str
+    incoming: bool
+    number: int | None
+    state: str
+
+
+@dataclass(slots=True)
+class Device:
+    """One device of a person, and its store, which outlives it. ``quota``: bytes that it offers."""
+
+    who: int
+    database: Database = field(repr=False)
+    quota: int = 0
+
+
+class Oracle:
+    """All texts of a run, and the devices of everybody."""
+
+    def __init__(self) -> None:
+        self.said: list[Said] = []
+        self.devices: dict[int, list[Device]] = {}
+        self.blocked: set[tuple[int, int]] = set()
+        self._apart_until_s: dict[frozenset[int], float] = {}
+
+    def say(self, who: int, other: int, at_s: float) -> str:
+        """A text that is unlike all others; :meth:`refused` where the node does not take it."""
+        self.said.append(Said(who, other, len(self.devices[who]) - 1, at_s, self._is_apart(who, other, at_s)))
+        return f"{len(self.said) - 1} {'and more ' * (len(self.said) % 7)}"
+
+    def refused(self) -> None:
+        """The last one was not accepted: whoever has it has it from nowhere."""
+        self.said[-1].is_refused = True
+
+    def lose(self, who: int, since_s: float) -> None:
+        """A device is gone, and with it what it has accepted since its last backup."""
+        for said in self.said:
+            if said.who == who and said.at_s >= since_s:
+                said.is_excused = True
+
+    def block(self, who: int, other: int) -> None:
+        """One of two has blocked the other: what was and will be under way may be gone, until :meth:`unblock`."""
+        self.blocked.add((who, other))
+        self._excuse(who, other)
+
+    def unblock(self, who: int, other: int, at_s: float) -> None:
+        """Some days later all is owed again, unless the other one has blocked, too."""
+        self.blocked.discard((who, other))
+        self._apart_until_s[frozenset((who, other))] = at_s + _FOUND_AGAIN_S
+        self._excuse(who, other)
+
+    def _is_apart(self, one: int, two: int, at_s: float) -> bool:
+        is_blocked = not self.blocked.isdisjoint(((one, two), (two, one)))
+        return is_blocked or at_s < self._apart_until_s.get(frozenset((one, two)), 0.0)
+
+    def _excuse(self, one: int, two: int) -> None:
+        for said in self.said:
+            if {said.who, said.other} == {one, two}:
+                said.is_excused = True
+
+    async def complaints(self) -> list[str]:
+        """What is not as it must be at every moment."""
+        return [
+            *self.of_rows({who: await self._rows(who) for who in self.devices}),
+            *[each for who in self.devices for each in await self._of_store(who)],
+        ]
+
+    async def at_the_end(self, friends: Iterable[tuple[int, int]], at_s: float) -> list[str]:
+        """The same, and what must have come to pass."""
+        friends = [each for each in friends if not self._is_apart(*each, at_s)]
+        rows = {who: await self._rows(who) for who in self.devices}
+        return [*await self.complaints(), *self.missing(rows), *[each async for each in self._apart(friends)]]
+
+    async def arrived(self) -> int:
+        """How many different texts have."""
+        rows = {who: await self._rows(who) for who in self.devices}
+        return len({row.number for devices in rows.values() for device in devices for row in device if row.incoming})
+
+    async def _rows(self, who: int) -> list[list[Row]]:
+        return [await each.database.run(self._read) for each in self.devices[who]]
+
+    def _read(self, tx: Tx) -> list[Row]:
+        return [
+            Row(name, bool(incoming), self._number(text), state)
+            for name, incoming, text, state in tx.all(_CONVERSATIONS)
+        ]
+
+    def _number(self, text: object) -> int | None:
+        word = str(text).partition(" ")[0]
+        return int(word) if word.isdecimal() and int(word) < len(self.said) else None
+
+    def of_rows(self, rows: dict[int, list[list[Row]]]) -> Iterator[str]:
+        """What is wrong with the conversations: of each person, and of each of their devices, the rows in order."""
+        there = {who: self._there(devices) for who, devices in rows.items()}
+        for who, devices in rows.items():
+            for device in devices:
+                yield from self._received(who, [row for row in device if row.incoming])
+                yield from self._sent(who, [row for row in device if not row.incoming], there)
+
+    async def _of_store(self, who: int) -> list[str]:
+        """What is wrong with the log of events of the newest device, and with what it holds for others."""
+        device = self.devices[who][-1]
+        first, last, count = await device.database.run(_log)
+        found = [] if not count or last - first + 1 == count else [f"the log of {name_of(who)} has gaps"]
+        if await device.database.run(_reused):
+            found.append(f"a message key of what came to {name_of(who)} served twice")
+        boxes, held = await device.database.run(mailbox.total)
+        if held > device.quota:
+            found.append(f"{name_of(who)} holds {boxes} boxes of {held} bytes, and offers {device.quota}")
+        return found
+
+    def _there(self, devices: Sequence[Sequence[Row]]) -> set[int]:
+        return {row.number for device in devices for row in device if row.incoming and row.number is not None}
+
+    def _received(self, who: int, came: Sequence[Row]) -> Iterator[str]:
+        last: dict[str, int] = {}
+        seen: set[int] = set()
+        for row in came:
+            said = self.said[row.number] if row.number is not None else None
+            if row.number is None or said is None or said.other != who or name_of(said.who) != row.name:
+                yield f"{name_of(who)} has a text of {row.name} that was not sent to it"
+                continue
+            if said.is_refused:
+                yield f"text {row.number} was refused, and {name_of(who)} has it"
+            if row.number in seen:
+                yield f"{name_of(who)} has text {row.number} twice"
+            seen.add(row.number)
+            is_ordered = len(self.devices[who]) == len(self.devices[said.who]) == 1
+            if is_ordered and row.number < last.get(row.name, -1):
+                yield f"{name_of(who)} has text {row.number} behind {last[row.name]}"
+            last[row.name] = row.number
+
+    def _sent(self, who: int, sent: Sequence[Row], there: dict[int, set[int]]) -> Iterator[str]:
+        for row in sent:
+            if row.number is None:
+                yield f"{name_of(who)} has sent what nobody typed"
+                continue
+            said = self.said[row.number]
+            if row.state in ("delivered", "read") and row.number not in there[said.other]:
+                yield f"text {row.number} of {name_of(who)} is {row.state}, and {name_of(said.other)} does not have it"
+            if row.state == "failed" and not said.is_excused:
+                yield f"text {row.number} of {name_of(who)} to {name_of(said.other)} failed"
+
+    def missing(self, rows: dict[int, list[list[Row]]]) -> Iterator[str]:
+        """What has not come to pass in them, and is owed."""
+        there = {who: self._there(devices) for who, devices in rows.items()}
+        for number, said in enumerate(self.said):
+            if not said.is_refused and not said.is_excused and number not in there[said.other]:
+                yield f"text {number} of {name_of(said.who)} to {name_of(said.other)} has not arrived"
+        for who, devices in rows.items():
+            for row in devices[-1]:
+                is_settled = row.incoming or row.state in ("delivered", "read", "failed")
+                if not is_settled and row.number is not None and not self.said[row.number].is_excused:
+                    yield f"text {row.number} of {name_of(who)} is still {row.state}"
+
+    async def _apart(self, friends: Iterable[tuple[int, int]]) -> AsyncIterator[str]:
+        states = {who: await devices[-1].database.run(_states) for who, devices in self.devices.items()}
+        for a, b in friends:
+            for who, other in ((a, b), (b, a)):
+                state = states[who].get(name_of(other), "unknown")
+                if state != "matched":
+                    yield f"{name_of(other)} is {state} to {name_of(who)}"
+
+
+def name_of(who: int) -> str:
+    """What everybody calls a person."""
+    return f"p{who:03}"
+
+
+def _log(tx: Tx) -> tuple[int, int, int]:
+    """Number of the first and of the last event, and how many there are."""
+    rows = eventlog.after(tx, 0, 1_000_000)
+    return (rows[0].seq, rows[-1].seq, len(rows)) if rows else (0, 0, 0)
+
+
+def _reused(tx: Tx) -> bool:
+    return tx.one("SELECT 1 FROM received GROUP BY ack HAVING count(*) > 1 LIMIT 1") is not None
+
+
+def _states(tx: Tx) -> dict[str, str]:
+    return dict(tx.all("SELECT name, state FROM contact"))

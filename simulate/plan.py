@@ -1,0 +1,186 @@
+"""What happens, to whom and when: all of it follows from the seed.
+
+The shapes are those of published measurements of peer-to-peer networks: lengths of sessions are heavy-tailed (Weibull
+with a shape near one half: Stutzbach and Rejaie, "Understanding churn in peer-to-peer networks", 2006), most peers come
+and go, and a few stay. Nobody is away for as long as a record lives, so that whoever looks can find.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+HOUR_S: Final = 3_600.0
+DAY_S: Final = 24 * HOUR_S
+
+_SHAPE: Final = 0.5
+_UP_S: Final = 6 * HOUR_S
+_AWAY_S: Final = 8 * HOUR_S
+_AWAY_MAX_S: Final = 48 * HOUR_S
+_LEAST_S: Final = 120.0
+_STAYING: Final = 0.15
+_SKEW_S: Final = 240.0
+_WRONG_S: Final = (3 * HOUR_S, -3 * HOUR_S, 30 * HOUR_S)
+_QUOTAS: Final = (1 << 20, 64 << 20)
+
+Kind = Literal[
+    "up", "down", "kill", "add", "text", "cut", "stall", "heal", "ill", "well", "clock", "block", "unblock", "backup",
+    "lose", "restore",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much. ``friends``: contacts of a person, on average; ``texts_a_day``: in each direction of a friendship."""
+
+    nodes: int = 40
+    days: float = 10.0
+    friends: float = 4.0
+    texts_a_day: float = 2.0
+    settle_s: float = 30 * HOUR_S
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Act:
+    """One thing that happens.
+
+    Args:
+        at_s: since the beginning.
+        who: number of a person; ``other``: of somebody else, where there is one.
+        value: seconds, by which a clock is wrong, or until a node that was killed is started again.
+    """
+
+    at_s: float
+    kind: Kind
+    who: int
+    other: int = -1
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run.
+
+    Attributes:
+        staying: who is always there, and holds mailboxes for anyone: their quotas in bytes.
+        skews: by how many seconds everybody's clock is wrong.
+        friends: pairs, the lower number first.
+        acts: in order.
+    """
+
+    scale: Scale
+    staying: dict[int, int]
+    skews: list[float]
+    friends: list[tuple[int, int]]
+    acts: list[Act] = field(repr=False)
+
+
+def drawn(seed: int, scale: Scale) -> Plan:
+    """The plan of a seed."""
+    return _Drawing(random.Random(seed), scale).plan()
+
+
+class _Drawing:
+    def __init__(self, chance: random.Random, scale: Scale) -> None:
+        self._chance = chance
+        self._scale = scale
+        self._end_s = scale.days * DAY_S - scale.settle_s
+        count = max(2, round(scale.nodes * _STAYING))
+        self._staying = {who: chance.choice(_QUOTAS) for who in sorted(chance.sample(range(scale.nodes), count))}
+        self._ups = [self._sessions(who) for who in range(scale.nodes)]
+
+    def plan(self) -> Plan:
+        chance, nodes = self._chance, self._scale.nodes
+        wanted = round(nodes * self._scale.friends / 2)
+        pairs = [(a, b) for a in range(nodes) for b in range(a + 1, nodes)]
+        friends = sorted(chance.sample(pairs, min(wanted, len(pairs))))
+        skews = [chance.uniform(-_SKEW_S, _SKEW_S) for _ in range(nodes)]
+        acts = [*self._comings(), *self._of_people()]
+        for pair in friends:
+            acts += self._of_friends(*pair)
+        return Plan(self._scale, self._staying, skews, friends, sorted(acts))
+
+    def _sessions(self, who: int) -> list[tuple[float, float]]:
+        """When somebody is up, until everybody is."""
+        if who in self._staying:
+            return [(0.0, self._end_s)]
+        found: list[tuple[float, float]] = []
+        at_s = self._chance.uniform(0, HOUR_S)
+        while at_s < self._end_s:
+            until_s = min(at_s + _LEAST_S + self._length_s(_UP_S), self._end_s)
+            found.append((at_s, until_s))
+            at_s = until_s + _LEAST_S + min(self._length_s(_AWAY_S), _AWAY_MAX_S)
+        return found
+
+    def _length_s(self, mean_s: float) -> float:
+        return self._chance.weibullvariate(mean_s / 2, _SHAPE)  # Γ(1 + 1/0.5) = 2
+
+    def _comings(self) -> Iterator[Act]:
+        for who, sessions in enumerate(self._ups):
+            for begin_s, until_s in sessions:
+                yield Act(begin_s, "up", who)
+                if until_s < self._end_s:
+                    yield Act(until_s, "down", who)
+            yield Act(self._end_s, "up", who)
+
+    def _of_people(self) -> Iterator[Act]:
+        for who in range(self._scale.nodes):
+            for at_s in self._times(1.0):
+                yield Act(at_s, "kill", who, value=self._pause_s())
+            for at_s in self._times(1.0):
+                yield Act(at_s, "backup", who)
+            for at_s in self._times(0.3):
+                yield Act(at_s, "ill", who)
+                yield Act(self._later(at_s, 60, HOUR_S), "well", who)
+            for at_s in self._times(0.1):
+                yield Act(at_s, "clock", who, value=self._chance.choice(_WRONG_S))
+                yield Act(self._later(at_s, 600, 2 * HOUR_S), "clock", who)
+            if who not in self._staying:
+                for at_s in self._times(0.02):
+                    yield Act(at_s, "lose", who)
+                    yield Act(self._later(at_s, HOUR_S, 10 * HOUR_S), "restore", who)
+
+    def _of_friends(self, a: int, b: int) -> Iterator[Act]:
+        for who, other in ((a, b), (b, a)):
+            yield Act(self._moment_of(who, 12 * HOUR_S), "add", who, other)
+            for at_s in self._times(self._scale.texts_a_day):
+                yield from self._texts(at_s, who, other)
+        for at_s in self._times(0.3):
+            yield Act(at_s, self._chance.choice(("cut", "stall")), a, b)
+            yield Act(self._later(at_s, 60, 4 * HOUR_S), "heal", a, b)
+        for at_s in self._times(0.01):
+            who, other = self._chance.choice(((a, b), (b, a)))
+            yield Act(at_s, "block", who, other)
+            yield Act(self._later(at_s, HOUR_S, DAY_S), "unblock", who, other)
+
+    def _texts(self, at_s: float, who: int, other: int) -> Iterator[Act]:
+        """A few in a row, and now and then somebody's node is killed while they leave."""
+        chance = self._chance
+        for number in range(1 + int(chance.expovariate(1.0))):
+            yield Act(at_s + number * chance.uniform(0, 2), "text", who, other)
+        if chance.random() < 0.3:
+            yield Act(at_s + chance.expovariate(5.0), "kill", chance.choice((who, other)), value=self._pause_s())
+
+    def _pause_s(self) -> float:
+        """Until a node that was killed is started again."""
+        return self._chance.uniform(1, 30)
+
+    def _later(self, at_s: float, least_s: float, most_s: float) -> float:
+        """When what began ends: before everybody settles."""
+        return min(at_s + self._chance.uniform(least_s, most_s), self._end_s)
+
+    def _times(self, a_day: float) -> list[float]:
+        """Moments of a Poisson process."""
+        found: list[float] = []
+        at_s = self._chance.expovariate(a_day / DAY_S)
+        while at_s < self._end_s:
+            found.append(at_s)
+            at_s += self._chance.expovariate(a_day / DAY_S)
+        return found
+
+    def _moment_of(self, who: int, before_s: float) -> float:
+        """Some moment when somebody is up, early on."""
+        begin_s, until_s = next(iter(self._ups[who]))
+        return self._chance.uniform(begin_s + 1, max(begin_s + 2, min(until_s - 1, before_s)))

@@ -1,0 +1,142 @@
+"""The oracle has something to say of each thing that must not be, and nothing of what may be."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.store.db import Database, Tx
+from simulate.oracle import Device, Oracle, Row
+from simulate.plan import DAY_S
+
+A, B = 0, 1
+
+
+def database() -> Database:
+    return Database.open(None, bytes(32), lambda: 1_800_000_000_000, threaded=False)
+
+
+def two_people(*, texts: int = 2) -> Oracle:
+    """Who has one device each; the first has sent so many texts to the second."""
+    oracle = Oracle()
+    for who in (A, B):
+        oracle.devices[who] = [Device(who, database())]
+    for number in range(texts):
+        assert oracle.say(A, B, float(number)).startswith(f"{number} ")
+    return oracle
+
+
+def sent(number: int | None, state: str = "delivered") -> Row:
+    return Row("p001", incoming=False, number=number, state=state)
+
+
+def came(number: int | None, name: str = "p000") -> Row:
+    return Row(name, incoming=True, number=number, state="received")
+
+
+GOOD = ([sent(0), sent(1)], [came(0), came(1)])
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "complaint"),
+    [
+        (*GOOD, None),
+        ([sent(0, "sent"), sent(1, "queued")], [came(0)], None),
+        ([], [came(None)], "p001 has a text of p000 that was not sent to it"),
+        ([], [came(0, "p007")], "p001 has a text of p007 that was not sent to it"),
+        ([came(0, "p001")], [], "p000 has a text of p001 that was not sent to it"),
+        ([], [came(0), came(0)], "p001 has text 0 twice"),
+        ([], [came(1), came(0)], "p001 has text 0 behind 1"),
+        ([sent(None)], [], "p000 has sent what nobody typed"),
+        ([sent(0)], [], "text 0 of p000 is delivered, and p001 does not have it"),
+        ([sent(0, "read")], [], "text 0 of p000 is read, and p001 does not have it"),
+        ([sent(0, "failed")], [], "text 0 of p000 to p001 failed"),
+    ],
+)
+def test_at_every_moment(of_a: list[Row], of_b: list[Row], complaint: str | None) -> None:
+    assert list(two_people().of_rows({A: [of_a], B: [of_b]})) == ([complaint] if complaint else [])
+
+
+def test_a_text_that_was_refused_is_nowhere() -> None:
+    oracle = two_people()
+    oracle.refused()
+    assert list(oracle.of_rows({A: [[]], B: [[came(1)]]})) == ["text 1 was refused, and p001 has it"]
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "complaints"),
+    [
+        (*GOOD, []),
+        ([sent(0), sent(1, "failed")], [came(0)], ["text 1 of p000 to p001 has not arrived"]),
+        ([sent(0), sent(1, "sent")], [came(0), came(1)], ["text 1 of p000 is still sent"]),
+    ],
+)
+def test_at_the_end(of_a: list[Row], of_b: list[Row], complaints: list[str]) -> None:
+    assert list(two_people().missing({A: [of_a], B: [of_b]})) == complaints
+
+
+def test_what_a_block_or_a_lost_device_takes_is_owed_by_nobody() -> None:
+    nothing: dict[int, list[list[Row]]] = {A: [[]], B: [[]]}
+    blocked = two_people()
+    blocked.block(B, A)
+    blocked.say(A, B, 2.0)
+    assert not list(blocked.missing(nothing))
+    blocked.unblock(B, A, 3.0)
+    blocked.say(A, B, DAY_S)
+    assert not list(blocked.missing(nothing))
+    blocked.say(A, B, 4 * DAY_S)
+    assert list(blocked.missing(nothing)) == ["text 4 of p000 to p001 has not arrived"]
+    lost = two_people()
+    lost.lose(A, since_s=1.0)
+    assert list(lost.missing(nothing)) == ["text 0 of p000 to p001 has not arrived"]
+
+
+def test_who_is_blocked_by_both_owes_nothing_until_both_have_unblocked() -> None:
+    oracle = two_people(texts=0)
+    oracle.block(A, B)
+    oracle.block(B, A)
+    oracle.unblock(A, B, 1.0)
+    oracle.say(A, B, 9 * DAY_S)
+    assert not list(oracle.missing({A: [[]], B: [[]]}))
+
+
+async def test_a_message_key_that_serves_twice() -> None:
+    oracle = two_people(texts=0)
+
+    def twice(tx: Tx) -> None:
+        for eid in (b"1", b"2"):
+            tx.execute(
+                "INSERT INTO received (contact, eid, ack, until_s) VALUES (NULL, ?, ?, 0)", (eid * 16, bytes(16))
+            )
+
+    await oracle.devices[B][0].database.run(twice)
+    assert await oracle.complaints() == ["a message key of what came to p001 served twice"]
+
+
+async def test_a_log_with_a_gap() -> None:
+    oracle = two_people(texts=0)
+    log = oracle.devices[A][0].database
+    for number in range(0, 6, 2):
+        await log.run(partial(Tx.emit, event=DomainEvent(EventKind.CONTACT_ADDED, number)))
+    assert await oracle.complaints() == []
+    await log.run(lambda tx: tx.execute("DELETE FROM event WHERE seq = 2"))
+    assert await oracle.complaints() == ["the log of p000 has gaps"]
+
+
+async def test_who_holds_more_than_they_offer() -> None:
+    oracle = two_people(texts=0)
+    oracle.devices[A][0].quota = -1
+    assert await oracle.complaints() == ["p000 holds 0 boxes of 0 bytes, and offers -1"]
+
+
+async def test_friends_who_do_not_know_each_other_in_the_end() -> None:
+    oracle = two_people(texts=0)
+    strangers = ["p001 is unknown to p000", "p000 is unknown to p001"]
+    assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == strangers
+    oracle.block(A, B)
+    assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == []
+    oracle.unblock(A, B, DAY_S)
+    assert await oracle.at_the_end([(A, B)], 2 * DAY_S) == []
+    assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == strangers
