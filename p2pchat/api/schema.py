@@ -114,8 +114,7 @@ def _explained(report: str, method: str, kind: type[Params]) -> UsageError:
             return invalid(found[2], f"holds an object without {missing[1]}")
         name, inner = found[2], found[4]
         if " matching regex " in found[1]:
-            name = inner or name
-            return invalid(name, _FORMS[name])
+            return invalid(name, f"{inner} {_FORMS[inner]}" if inner else _FORMS[name])
         if inner is not None:
             inner += " "
         return invalid(name, f"{inner or ('each ' if found[3] else '')}{_in_words(found[1])}")

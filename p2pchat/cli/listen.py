@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import shlex
 from collections.abc import Iterator, Mapping
@@ -49,6 +50,9 @@ def listen(
     chosen = [each.strip() for several in types for each in several.split(",")] or None
     if chosen is not None:
         _look_at(chosen)
+    if consumer is not None and not re.fullmatch("[A-Za-z0-9._-]{1,64}", consumer):
+        said = _("A consumer has a name of 1 to 64 letters and digits of ASCII, dots, dashes and underscores.")
+        raise click.BadParameter(said, param_hint="'--consumer'")
     executing = None if command is None else _executing(command)
     with invocation.client() as client:
         listening = _Listening(invocation, client, since, consumer, chosen)

@@ -91,6 +91,17 @@ def test_a_type_that_no_event_has_is_not_waited_for(daemon: EventDaemon, cli: Cl
     assert not daemon.asked
 
 
+@pytest.mark.parametrize("name", ["a bot", "", "b\u00f6t", "b" * 65, "bot\n"])
+def test_a_name_that_no_consumer_can_have_is_refused_before_the_daemon_is_asked(
+    daemon: EventDaemon, cli: Cli, name: str
+) -> None:
+    outcome = cli("listen", "--consumer", name)
+    assert outcome.status == 2
+    assert "'--consumer'" in outcome.err
+    assert "A consumer has a name of 1 to 64 letters" in outcome.err
+    assert not daemon.asked
+
+
 def test_a_reader_that_leaves_ends_it_while_nothing_happens(daemon: EventDaemon) -> None:
     daemon.receive("one")
     listening = Listening("--since", "0", "--json")
