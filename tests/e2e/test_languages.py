@@ -25,7 +25,7 @@ def test_a_profile_is_made_in_korean(tmp_path: Path) -> None:
     with terminal(tmp_path, "init", variables=KOREAN) as screen:
         screen.sees("+국가 번호로 시작하는 휴대전화 번호(없으면 비워 두세요):")
         screen.types("010\n")
-        screen.sees("+ 가 없는 전화번호에는 KR 같은 지역이 필요합니다.")
+        screen.sees("+ 가 없는 전화번호에는 KR 같은 지역이 필요합니다(init --region KR).")
         screen.types("\n")
         screen.sees("이름:")
         screen.types("영희\n")
