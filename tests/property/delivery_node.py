@@ -92,7 +92,7 @@ class Disk:
             self.fault = replace(fault, after=fault.after - 1)
             return
         self.fault = None
-        if fault.kind == "transaction":
+        if fault.kind == "transaction" and self.connection.in_transaction:  # a probe of the disk is outside of one
             self.connection.execute("ROLLBACK")  # as SQLite does by itself where the disk is full
         raise driver_error("database or disk is full")
 
