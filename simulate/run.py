@@ -66,6 +66,7 @@ class _Person:
         node: the newest device; None: there was none yet.
         todo: what waits until the node is up.
         backup, backed_up_s: the last one, and when it was made.
+        added: whom they have ever added.
         is_lost: the device is gone, and there is no other yet.
     """
 
@@ -73,6 +74,7 @@ class _Person:
     node: Node | None = None
     disk: FaultyConnection | None = None
     todo: list[Act] = field(default_factory=list[Act])
+    added: list[int] = field(default_factory=list[int])
     backup: list[Record] = field(default_factory=list[Record], repr=False)
     backed_up_s: float = 0.0
     is_lost: bool = False
@@ -219,6 +221,9 @@ class _World:
         person.node = await self._cluster.restore(person.node, person.backup, skew_s=skew_s)
         person.is_lost = False
         await self._has(person)
+        for other in person.added:  # who is not in the backup is missed, and added again
+            with suppress(UsageError):  # those are blocked
+                await self._add_to_book(person.node, other)
 
     # -- what people do -----------------------------------------------------------------------------------------------
 
@@ -227,7 +232,11 @@ class _World:
             person.todo.append(act)
             return
         self._heal_disk(person)
-        await person.node.add(f"+8210{10_000_000 + act.other}", name_of(act.other))
+        await self._add_to_book(person.node, act.other)
+        person.added.append(act.other)
+
+    async def _add_to_book(self, node: Node, other: int) -> None:
+        await node.add(f"+8210{10_000_000 + other}", name_of(other))
 
     async def _text(self, person: _Person, act: Act) -> None:
         """Nobody types where no node is, or to whom they have not added, or have blocked."""
