@@ -2,6 +2,7 @@
 
     scripts/chaos --minutes 10 --seed 7            8 nodes; the same seed has the same plan, which is printed first
     scripts/chaos --minutes 360 --json F --plot P  for a night
+    scripts/chaos --soak --minutes 120 --nodes 10  nothing goes wrong: what a node takes must not grow
 
 Each node is a process with a home of its own, on loopback; the first two hold mailboxes for the others, one has a
 passphrase, one stands on a small disk. They are killed, stopped, cut off, misdated, locked, moved to other ports, out
@@ -21,6 +22,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from chaos import soak
 from chaos.plot import Unavailable, draw, pyplot
 from chaos.run import SEEN, Asked, Outcome, run
 from chaos.verdict import table
@@ -39,7 +41,7 @@ def main() -> int:
         except Unavailable as reason:
             print(f"chaos: {reason}", file=sys.stderr)
             return 69
-    shape = Asked(asked.minutes * 60, asked.seed, asked.nodes, asked.attackers, asked.per_second)
+    shape = Asked(asked.minutes * 60, asked.seed, asked.nodes, asked.attackers, asked.per_second, asked.soak)
     try:
         outcome, kept = in_sandbox("p2pchat-chaos-", partial(_work, asked=shape, keep=asked.keep))
     except Interrupted as interrupted:
@@ -47,13 +49,15 @@ def main() -> int:
     figures = None if outcome is None else outcome.figures
     if outcome is not None:
         print("", *table(outcome.checks), "", *outcome.figures.lines(), sep="\n")
+        if asked.soak:
+            print(*soak.lines(outcome.figures.samples), sep="\n")
         document = json.dumps(outcome.figures.document(), indent=1) + "\n"
         if asked.json is not None:
             asked.json.write_text(document, encoding="utf-8")
         if kept is not None:
             (kept / "figures.json").write_text(document, encoding="utf-8")
         if asked.plot is not None:
-            draw(outcome.figures, asked.plot)
+            (soak.draw if asked.soak else draw)(outcome.figures, asked.plot)
     if kept is not None:
         print(f"the logs are in {kept}")
     if figures is not None and figures.first_wrong is None:
@@ -95,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=_nodes, default=8, metavar="N", help="3 at least (8)")
     parser.add_argument("--per-second", type=float, default=5.0, metavar="R", help="texts, of all together (5)")
     parser.add_argument("--attackers", action=argparse.BooleanOptionalAction, default=True, help="strangers that flood")
+    parser.add_argument("--soak", action="store_true", help="let nothing go wrong, and look whether anything grows")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw latency and memory; needs matplotlib")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="copy the logs there, also of a run that went well")

@@ -31,12 +31,26 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Burden:
+    """What a node takes: ``cpu_s`` since its start."""
+
+    rss_mb: float
+    descriptors: int
+    tasks: int
+    db_bytes: int
+    wal_bytes: int
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at all nodes, so long after the beginning: MB each, 0 of those that do not answer; all databases."""
+    """One look at all nodes, so long after the beginning: MB each, 0 of those that do not answer; all databases; in a
+    soak all that each takes."""
 
     at_s: float
     rss_mb: list[float]
     disk_bytes: int
+    burdens: list[Burden] = field(default_factory=list[Burden])
 
 
 @dataclass(slots=True)

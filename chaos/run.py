@@ -18,6 +18,7 @@ from chaos.link import Heal
 from chaos.node import Daemon
 from chaos.plan import Act, drawn
 from chaos.seen import Seen
+from chaos.soak import burden, swollen
 from chaos.verdict import Check, Evidence, Row, first_wrong, verdict
 from chaos.world import World
 from p2pchat.api.errors import ApiError
@@ -27,6 +28,7 @@ from p2pchat.cli.sandbox import Sandbox
 DRAIN_S: Final = 180.0
 _TICK_S: Final = 0.02
 _SAMPLE_S: Final = 2.0
+_SOAK_SAMPLE_S: Final = 20.0
 _TOLD_S: Final = 30.0
 _EXPLAINED: Final = 5
 _ALWAYS: Final = (
@@ -39,16 +41,19 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a run shall be; ``per_s``: texts a second, of all nodes together."""
+    """What a run shall be; ``per_s``: texts a second, of all nodes together; ``is_soak``: nothing goes wrong."""
 
     seconds: float
     seed: int
     nodes: int
     attackers: bool
     per_s: float
+    is_soak: bool = False
 
     def plan(self, *skipped: str) -> list[Act]:
         """What will befall the nodes."""
+        if self.is_soak:
+            return []
         return drawn(self.seed, self.seconds, self.nodes, KINDS if self.attackers else (), skipped)
 
 
@@ -116,6 +121,7 @@ class _Run:
             for line in node.complaints(is_damaged=node.index in self._world.restored)
         ]
         evidence.grown = self._grown(seen)
+        evidence.swollen = list(swollen(self._course.samples)) if self._asked.is_soak else []
         checks = verdict(seen, evidence)
         return Outcome(checks, self._figures(seen, evidence, checks, carried, told()))
 
@@ -128,6 +134,7 @@ class _Run:
         course.began_s = time.monotonic()
         world.send(self._asked.per_s)
         left = list(self._plan)
+        every_s = min(_SOAK_SAMPLE_S, self._asked.seconds / 20) if self._asked.is_soak else _SAMPLE_S
         sampled = told = course.began_s - _TOLD_S
         late_s = 0.0
         while (now_s := time.monotonic()) - course.began_s < self._asked.seconds + late_s:
@@ -140,7 +147,7 @@ class _Run:
                 took_s = time.monotonic() - began
                 course.acts.append(replace(act, at_s=began - course.began_s, for_s=max(act.for_s, took_s)))
                 late_s += max(0.0, took_s - act.for_s) if act.kind == "damage" else 0.0
-            if now_s - sampled >= _SAMPLE_S:
+            if now_s - sampled >= every_s:
                 sampled = now_s
                 self._sample()
             if now_s - told >= _TOLD_S:
@@ -176,7 +183,8 @@ class _Run:
         present = self._world.look().present  # who is not opens its key, which takes 256 MiB for a second
         rss_mb = [round(node.rss_mb(), 1) if present[node.index] else 0.0 for node in nodes]
         sizes = [node.disk_bytes() for node in nodes]
-        course.samples.append(Sample(round(at_s, 1), rss_mb, sum(sizes)))
+        burdens = [burden(node) for node in nodes] if self._asked.is_soak else []
+        course.samples.append(Sample(round(at_s, 1), rss_mb, sum(sizes), burdens))
 
     def _tell(self, what: str) -> None:
         look = self._world.look()

@@ -45,6 +45,7 @@ class Evidence:
         ends: daemons that ended by themselves, or not as they were told.
         rss_mb: by node, the most it had in memory while it answered.
         grown: by node, (bytes that the database has grown by, texts from or to it).
+        swollen: what grew in a soak and should not have.
         restored: nodes that came back from a backup as new devices, once for each time: their messages have other ids.
         pretended: what was to happen and did not: then the rest shows less than it seems to.
     """
@@ -56,6 +57,7 @@ class Evidence:
     ends: list[str] = field(default_factory=list[str])
     rss_mb: list[float] = field(default_factory=list[float])
     grown: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    swollen: list[str] = field(default_factory=list[str])
     restored: list[int] = field(default_factory=list[int])
     pretended: list[str] = field(default_factory=list[str])
 
@@ -75,6 +77,7 @@ def verdict(seen: Seen, evidence: Evidence) -> list[Check]:
         Check("defects in the logs", len(evidence.outboxes), evidence.logs),
         Check(f"memory below {RSS_MB:g} MB", len(evidence.rss_mb), list(_fat(evidence.rss_mb))),
         Check("databases grow with texts alone", len(evidence.grown), list(_grown(evidence.grown))),
+        Check("nothing else grows in a soak", len(evidence.grown), evidence.swollen),
         Check("what was planned did happen", texts, evidence.pretended),
     ]
 

@@ -310,6 +310,7 @@ class FakeApi:
                     mailbox_boxes=3,
                     mailbox_bytes=40_960,
                     unfinished_bytes=0,
+                    tasks=61,
                     rss_bytes=self.rss_bytes,
                     db_bytes=5_000_000,
                     wal_bytes=32,

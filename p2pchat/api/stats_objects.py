@@ -25,8 +25,8 @@ class Quantiles(Silent, Struct, kw_only=True):
 
 class Stats(Silent, Struct, kw_only=True):
     """What goes on in the node. ``streams``: that others have opened, by protocol; ``refusals``: by kind, since it was
-    unlocked; ``unfinished_bytes``: what strangers have begun and not ended; ``rss_bytes``: null where the system does
-    not tell."""
+    unlocked; ``unfinished_bytes``: what strangers have begun and not ended; ``tasks``: of the event loop;
+    ``rss_bytes``: null where the system does not tell."""
 
     uptime_s: int
     peers: int
@@ -39,6 +39,7 @@ class Stats(Silent, Struct, kw_only=True):
     mailbox_boxes: int
     mailbox_bytes: int
     unfinished_bytes: int
+    tasks: int
     rss_bytes: int | None
     db_bytes: int
     wal_bytes: int

@@ -47,6 +47,7 @@ METRICS: Final = (
     Metric("mailbox_boxes", "mailbox_boxes", "gauge", "Boxes that are held for others."),
     Metric("mailbox_bytes", "mailbox_bytes", "gauge", "Bytes of the boxes that are held for others."),
     Metric("unfinished_bytes", "unfinished_bytes", "gauge", "Bytes of frames that strangers have begun."),
+    Metric("tasks", "tasks", "gauge", "Tasks of the event loop."),
     Metric("rss_bytes", "resident_memory_bytes", "gauge", "Memory of the daemon."),
     Metric("db_bytes", "database_bytes", "gauge", "Size of the database."),
     Metric("wal_bytes", "database_log_bytes", "gauge", "Size of the write-ahead log of the database."),

@@ -46,6 +46,7 @@ def stats(invocation: Invocation, prometheus: bool) -> None:
         [_("records kept for others"), text(shown, "records")],
         [_("boxes held for others"), f"{text(shown, 'mailbox_boxes')}, {size_text(number(shown, 'mailbox_bytes'))}"],
         [_("strangers' unfinished frames"), size_text(number(shown, "unfinished_bytes"))],
+        [_("tasks"), text(shown, "tasks")],
         [_("memory"), size_text(number(shown, "rss_bytes")) if shown.get("rss_bytes") is not None else "–"],
         [_("database"), _("{size}, log {log}").format(size=size_text(number(shown, "db_bytes")), log=log)],
         [_("commits"), _("{count}, {failed} failed").format(count=text(shown, "commits"), failed=failed)],

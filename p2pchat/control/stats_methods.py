@@ -7,6 +7,8 @@ from pathlib import Path
 from resource import getpagesize
 from typing import Final
 
+import trio
+
 from p2pchat.api import calls, stats_objects
 from p2pchat.control.server import Connection
 from p2pchat.services.context import Context
@@ -46,6 +48,7 @@ class StatsMethods:
             mailbox_boxes=boxes,
             mailbox_bytes=box_bytes,
             unfinished_bytes=charges.unfinished.total,
+            tasks=trio.lowlevel.current_statistics().tasks_living,
             rss_bytes=_resident_bytes(),
             db_bytes=db_bytes,
             wal_bytes=wal_bytes,

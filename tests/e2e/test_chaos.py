@@ -39,3 +39,19 @@ def test_an_interrupt_in_the_midst_of_it_leaves_nothing() -> None:
         status, _, err = run.finish()
         assert (status, err) == (130, "")
         run.leaves_nothing()
+
+
+def test_a_soak_tells_what_every_node_takes(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    with starting() as begin:
+        run = begin("-m", "chaos", "--soak", "--minutes", "0.15", "--nodes", "3", "--json", str(file))
+        status, out, err = run.finish()
+        assert (status, err, out.splitlines()[-1]) == (0, "", "PASS"), out + err
+        run.leaves_nothing()
+    found = json.loads(file.read_text())
+    assert found["plan"] == found["floods"] == []
+    for sample in found["samples"]:
+        assert len(sample["burdens"]) == 3
+        assert all(
+            each["rss_mb"] > 30 and each["tasks"] > 20 and each["descriptors"] > 10 for each in sample["burdens"]
+        )

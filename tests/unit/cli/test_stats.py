@@ -21,6 +21,7 @@ def test_what_was_never_refused_is_left_out_of_the_table(cli: Cli, node: Served)
         "records kept for others": "1234",
         "boxes held for others": "3, 40 KiB",
         "strangers' unfinished frames": "0 bytes",
+        "tasks": "61",
         "memory": "58.2 MiB",
         "database": "4.8 MiB, log 32 bytes",
         "commits": "77, 1 failed",
