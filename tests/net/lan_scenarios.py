@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -162,6 +163,14 @@ async def ipv6_alone_will_do() -> None:
 
 def _index_of(host: str) -> int:
     return next(own.interface for own in SystemInterfaces().read().addresses if str(own.ip.ip) == host)
+
+
+def _wait_for_carrier(host: str) -> None:
+    """Both ends of a pair are up at once, and running when the kernel comes to it."""
+    deadline = time.monotonic() + 20
+    while host not in {str(own.ip.ip) for own in SystemInterfaces().read().addresses}:
+        assert time.monotonic() < deadline, "v0 has no carrier"
+        time.sleep(0.005)
 
 
 async def _settled(heard: Heard) -> None:
@@ -359,4 +368,5 @@ if __name__ == "__main__":
     ip("addr", "add", "fd78::1/64", "dev", "v0", "nodad")
     ip("link", "set", "v0", "up")
     ip("link", "set", "v1", "up")
+    _wait_for_carrier("10.78.0.1")
     trio.run(globals()[sys.argv[1]])
