@@ -8,6 +8,7 @@ _UNUSED: Final[tuple[tuple[str, ...], ...]] = (
     ("libp2p",),
     ("libp2p.transport",),
     ("libp2p.transport.quic",),
+    ("libp2p.transport.quic.config", "QUICTransportConfig"),  # ssl
     ("libp2p.transport.quic.stream", "QUICStream"),  # aioquic, pyOpenSSL, X.509
     ("libp2p.security",),
     ("libp2p.identity",),
@@ -24,6 +25,8 @@ _UNUSED: Final[tuple[tuple[str, ...], ...]] = (
     ("dns.quic",),
     ("psutil",),
     ("blake3",),
+    ("ssl",),  # of trio, for TLS
+    ("asyncio",),  # of structlog, for calls out of coroutines
 )
 
 for _module in _UNUSED:

@@ -20,7 +20,9 @@ def run(program: str) -> list[str]:
 UNUSED = [
     "Crypto",
     "OpenSSL",
+    "_ssl",
     "aioquic",
+    "asyncio.base_events",
     "blake3.blake3",
     "cffi",
     "coincurve",
