@@ -6,7 +6,8 @@
 
 Each node is a process with a home of its own, on loopback; the first two hold mailboxes for the others, one has a
 passphrase, one stands on a small disk. They are killed, stopped, cut off, misdated, locked, moved to other ports, out
-of space and damaged, then healed; what was accepted must then be at both ends, once and in order. It needs no root.
+of space, slowed by their disks and damaged, then healed; what was accepted must then be at both ends, once and in
+order. It needs no root.
 
 PASS and exit status 0, or FAIL with the first violation and 1. No process and no file stays, but for FILE, DIR, and
 the logs of a run that failed.

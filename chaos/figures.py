@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from bench.measure import quantile
+from chaos.hellos import Hellos
 from chaos.plan import Act
 from chaos.seen import Said, Seen
 
@@ -79,6 +80,8 @@ class Figures:
     carried_mb: float = 0.0
     absent_s: list[float] = field(default_factory=list[float])
     floods: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    commits_waited: int = 0
+    hellos: Hellos = field(default_factory=Hellos)
     cannot: list[str] = field(default_factory=list[str])
     machine: dict[str, object] = field(default_factory=dict[str, object])
     plan: list[Act] = field(default_factory=list[Act])
@@ -99,6 +102,7 @@ class Figures:
             " of space",
             f"refused and asked again: {_counted(self.refusals)}",
             *(f"flood: {_counted(flood)}" for flood in self.floods),
+            f"slow disks: {self.commits_waited:,} commits waited; {self.hellos}",
             f"drained in {self.drained_s:.1f} s; {self.carried_mb:,.1f} MB between the nodes",
             f"memory: {_measured(self.rss_mb)} MB; databases: {_measured(self.disk_mb)} MB",
             f"without service, by node: {' '.join(f'{each:.0f}' for each in self.absent_s)} s",

@@ -1,4 +1,4 @@
-"""One daemon in a bent world: its home, its clock, its way to the others, and how it is begun and ended."""
+"""One daemon in a bent world: its home, its clock, its disk, its way to the others, and how it is begun and ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import struct
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,9 @@ import chaos
 from bench.procfs import rss_mb
 from chaos.link import WAY
 from chaos.logs import logged
+from p2pchat.api.errors import ApiError
 from p2pchat.cli.sandbox import Sandbox
+from p2pchat.client.blocking import Client
 from testnet.node import PORT, Node, own_address
 
 PORTS: Final = (PORT, 4002)
@@ -30,7 +33,7 @@ class Daemon(Node):
     """A profile and its process.
 
     Args:
-        folder: for its log and its clock; exists.
+        folder: for its log, its clock and its disk's; exists.
         home: does not exist yet.
         network: two octets that are this run's.
         passphrase: a file that holds one.
@@ -46,13 +49,16 @@ class Daemon(Node):
         self.is_stopped = False
         self.kills = 0
         self._clock = folder / f"node-{index}.clock"
+        self._disk = folder / f"node-{index}.disk"
         self._host = own_address(network, index)
         self.environment |= {
             "BENT_CLOCK": str(self._clock),
+            "BENT_DISK": str(self._disk),
             "BENT_WAY": f"{network} {WAY + index}",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(_BENT), os.environ.get("PYTHONPATH", "")))),
         }
         self.set_clock(0)
+        self._disk.write_bytes(bytes(16))
 
     def program(self) -> Sequence[str]:
         """As :class:`Node` does, but so that what bends clock and ways is found."""
@@ -88,6 +94,31 @@ class Daemon(Node):
         """Let its clock be so much ahead from now on."""
         with self._clock.open("r+b" if self._clock.exists() else "wb") as file:  # the mapping is of this file
             file.write(struct.pack("<q", ahead_s))
+
+    def set_disk(self, late_ms: int) -> None:
+        """Let each commit take so much longer from now on."""
+        with self._disk.open("r+b") as file:
+            file.write(struct.pack("<q", late_ms))
+
+    @property
+    def late_ms(self) -> int:
+        """What each commit takes longer now."""
+        return int(struct.unpack("<qq", self._disk.read_bytes())[0])
+
+    @property
+    def waited(self) -> int:
+        """How many commits have taken longer."""
+        return int(struct.unpack("<qq", self._disk.read_bytes())[1])
+
+    def hello_s(self, most_s: float) -> float | None:
+        """How long it takes to answer, ``most_s`` where it is longer; None where nobody is there."""
+        began = time.monotonic()
+        try:
+            with Client(self.paths.socket, timeout_s=most_s) as client:
+                client.call("node.hello")
+        except ApiError as error:
+            return most_s if error.error_name == "TIMEOUT" else None
+        return time.monotonic() - began
 
     def rss_mb(self) -> float:
         """What it has in memory; 0 where it does not run."""

@@ -4,8 +4,8 @@ Rules:
 
 - Acts are dealt from a deck that holds each kind once and is shuffled anew when it is empty and all is over, so that no
   kind is left to chance.
-- One node is in one trouble at a time, but for floods and cuts, which come on top of anything. A damaged database has
-  the stage to itself: whether something was lost could not be told otherwise.
+- One node is in one trouble at a time, but for floods, cuts and slow disks, which come on top of anything. A damaged
+  database has the stage to itself: whether something was lost could not be told otherwise.
 - Everything that begins ends within the minutes.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-KINDS: Final = ("kill", "stop", "cut", "halve", "clock", "fill", "lock", "move", "damage", "flood")
+KINDS: Final = ("kill", "stop", "cut", "halve", "clock", "fill", "slow", "lock", "move", "damage", "flood")
 HOUR_S: Final = 3_600
 LOCKED, SMALL = -1, -2
 """Which nodes, from the end: that with a passphrase, that on the small disk."""
@@ -28,6 +28,8 @@ _REST_S: Final = 15.0
 """Before each deck, with nothing going on: what quiet figures are made of."""
 _GAP_S: Final = (2.0, 10.0)
 _BREATH_S: Final = 1.0
+SLOW_MS: Final = (50, 500)
+"""What each commit of a slow disk takes longer, at least and at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Act:
         at_s: from the beginning of the run.
         for_s: how long; of a kill, until the node is started again.
         who: the nodes; of ``halve`` one side of the cut, of ``cut`` who is cut off.
-        detail: ``loud`` or ``silent`` of a cut, the seconds ahead of a clock, the kind of a flood; else empty.
+        detail: ``loud`` or ``silent`` of a cut, the seconds ahead of a clock, the milliseconds that each commit of a
+            slow disk takes longer, the kind of a flood; else empty.
     """
 
     at_s: float
@@ -90,22 +93,26 @@ class _Stage:
 
     def __init__(self, nodes: int) -> None:
         self._nodes: list[float] = [0.0] * nodes
-        self._cut = self._flood = 0.0
+        self._cut = self._flood = self._slow = 0.0
 
     @property
     def over_s(self) -> float:
         """When all of it is over."""
-        return max(self._cut, self._flood, *self._nodes)
+        return max(self._cut, self._flood, self._slow, *self._nodes)
 
     def place(self, act: Act) -> Act:
         """``act`` where there is room for it: when it was meant to be, or later."""
         match act.kind:
             case "damage":
-                act = replace(act, at_s=max(act.at_s, self._cut, *self._nodes))
-                self._cut, self._nodes = act.until_s, [act.until_s] * len(self._nodes)
+                act = replace(act, at_s=max(act.at_s, self._cut, self._slow, *self._nodes))
+                self._cut = self._slow = act.until_s
+                self._nodes = [act.until_s] * len(self._nodes)
             case "flood":
                 act = replace(act, at_s=max(act.at_s, self._flood))
                 self._flood = act.until_s
+            case "slow":
+                act = replace(act, at_s=max(act.at_s, self._slow))
+                self._slow = act.until_s
             case "cut" | "halve":
                 act = replace(act, at_s=max(act.at_s, self._cut))
                 self._cut = act.until_s
@@ -138,7 +145,7 @@ def _length_s(chance: random.Random, kind: str) -> float:
             return chance.uniform(5, 40)
         case "cut" | "halve":
             return chance.choice((chance.uniform(2, 10), chance.uniform(10, 60)))
-        case "clock":
+        case "clock" | "slow":
             return chance.uniform(10, 45)
         case "fill":
             return chance.uniform(5, 30)
@@ -158,6 +165,8 @@ def _detail(chance: random.Random, kind: str, floods: Sequence[str]) -> str:
             return chance.choice(("loud", "silent"))
         case "clock":
             return str(chance.choice((HOUR_S, -HOUR_S)))
+        case "slow":
+            return str(chance.randint(*SLOW_MS))
         case "flood":
             return chance.choice(list(floods))
         case _:

@@ -15,6 +15,7 @@ _COLOURS: Final = {
     "halve": "tab:brown",
     "clock": "tab:cyan",
     "fill": "tab:olive",
+    "slow": "tab:green",
     "lock": "tab:pink",
     "move": "tab:gray",
     "damage": "black",

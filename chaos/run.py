@@ -14,6 +14,7 @@ import msgspec
 from bench.report import machine
 from chaos.attackers import KINDS
 from chaos.figures import Figures, Sample, absent_s, latencies, spans
+from chaos.hellos import Hellos
 from chaos.link import Heal
 from chaos.node import Daemon
 from chaos.plan import Act, drawn
@@ -29,11 +30,9 @@ DRAIN_S: Final = 180.0
 _TICK_S: Final = 0.02
 _SAMPLE_S: Final = 2.0
 _SOAK_SAMPLE_S: Final = 20.0
+_HELLO_S: Final = 0.5
 _TOLD_S: Final = 30.0
 _EXPLAINED: Final = 5
-_ALWAYS: Final = (
-    "slow disk: nothing without root and cgroups slows one process's disk; a stopped process (stop) answers as late",
-)
 SEEN: Final = "seen.json"
 
 Say = Callable[[str], None]
@@ -74,6 +73,7 @@ class _Course:
     drained_s: float = 0.0
     disk: list[int] = field(default_factory=list[int])
     samples: list[Sample] = field(default_factory=list[Sample])
+    hellos: Hellos = field(default_factory=Hellos)
     acts: list[Act] = field(default_factory=list[Act])
 
 
@@ -135,7 +135,7 @@ class _Run:
         world.send(self._asked.per_s)
         left = list(self._plan)
         every_s = min(_SOAK_SAMPLE_S, self._asked.seconds / 20) if self._asked.is_soak else _SAMPLE_S
-        sampled = told = course.began_s - _TOLD_S
+        sampled = greeted = told = course.began_s - _TOLD_S
         late_s = 0.0
         while (now_s := time.monotonic()) - course.began_s < self._asked.seconds + late_s:
             world.tend()
@@ -150,6 +150,9 @@ class _Run:
             if now_s - sampled >= every_s:
                 sampled = now_s
                 self._sample()
+            if now_s - greeted >= _HELLO_S:
+                greeted = now_s
+                self._greet()
             if now_s - told >= _TOLD_S:
                 told = now_s
                 self._tell("")
@@ -176,6 +179,10 @@ class _Run:
         with suppress(ApiError):  # it is not there again yet
             return self._world.quiet and not any(_outbox(node) for node in self._world.nodes)
         return False
+
+    def _greet(self) -> None:
+        present = self._world.look().present
+        self._course.hellos.ask([node for node in self._world.nodes if present[node.index] and not node.is_stopped])
 
     def _sample(self) -> None:
         course, nodes = self._course, self._world.nodes
@@ -211,6 +218,7 @@ class _Run:
             except ApiError as error:
                 evidence.ends.append(f"{node} does not answer: {error.error_name}: {error.message}")
             evidence.outboxes.append(outbox)
+        evidence.hellos = self._course.hellos
         evidence.pretended = list(self._pretended())
         return evidence
 
@@ -220,7 +228,12 @@ class _Run:
         missing = [f"no {kind} happened" for kind in sorted(planned) if not done.get(kind)]
         if "flood" in planned and not self._world.attacked:
             missing.append("nobody was attacked")
+        if "slow" in planned and not self._waited():
+            missing.append("no commit was slow")
         return missing
+
+    def _waited(self) -> int:
+        return sum(node.waited for node in self._world.nodes)
 
     def _grown(self, seen: Seen) -> list[tuple[int, int]]:
         texts = [sum(index in (said.writer, said.reader) for said in seen.said) for index in range(seen.nodes)]
@@ -261,11 +274,13 @@ class _Run:
             disk_mb={"start": disk[0], "end": disk[-1]},
             carried_mb=carried / 1e6,
             absent_s=absent_s(seen, course.began_s, course.drained_s),
+            commits_waited=self._waited(),
+            hellos=course.hellos,
             floods=[
                 {"kind": kind, "offered": each.offered, "bytes": each.bytes, "cuts": each.cuts}
                 for kind, each in world.attacked
             ],
-            cannot=[*world.cannot, *_ALWAYS],
+            cannot=world.cannot,
             machine=told,
             plan=course.acts,
             samples=samples,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise, permutations
 from typing import Any, Final
 
+from chaos.hellos import Hellos
+from chaos.plan import SLOW_MS
 from chaos.seen import Said, Seen
 
 RSS_MB: Final = 150.0
@@ -18,6 +20,8 @@ TEXT_BYTES: Final = 8_192
 """What one text may add to one database: its row, its events, its place in the index; measured 2 to 3 KiB."""
 BASE_BYTES: Final = 4 << 20
 """What a database may grow by without any text: sessions, records of the DHT, peers, the free pages of a vacuum."""
+_HELLOS: Final = 8
+"""Fewer answers say nothing about what is usual."""
 _SHOWN: Final = 5
 _WORDS: Final = 40
 
@@ -46,6 +50,7 @@ class Evidence:
         rss_mb: by node, the most it had in memory while it answered.
         grown: by node, (bytes that the database has grown by, texts from or to it).
         swollen: what grew in a soak and should not have.
+        hellos: how soon nodes answered while a disk was slow.
         restored: nodes that came back from a backup as new devices, once for each time: their messages have other ids.
         pretended: what was to happen and did not: then the rest shows less than it seems to.
     """
@@ -58,6 +63,7 @@ class Evidence:
     rss_mb: list[float] = field(default_factory=list[float])
     grown: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     swollen: list[str] = field(default_factory=list[str])
+    hellos: Hellos = field(default_factory=Hellos)
     restored: list[int] = field(default_factory=list[int])
     pretended: list[str] = field(default_factory=list[str])
 
@@ -78,6 +84,7 @@ def verdict(seen: Seen, evidence: Evidence) -> list[Check]:
         Check(f"memory below {RSS_MB:g} MB", len(evidence.rss_mb), list(_fat(evidence.rss_mb))),
         Check("databases grow with texts alone", len(evidence.grown), list(_grown(evidence.grown))),
         Check("nothing else grows in a soak", len(evidence.grown), evidence.swollen),
+        Check("answers wait for no slow disk", len(evidence.hellos.slow_s), list(_late(evidence.hellos))),
         Check("what was planned did happen", texts, evidence.pretended),
     ]
 
@@ -160,6 +167,12 @@ def _grown(grown: Sequence[tuple[int, int]]) -> Iterator[str]:
     for node, (size, texts) in enumerate(grown):
         if size > BASE_BYTES + TEXT_BYTES * texts:
             yield f"node {node}: {size:,} bytes more for {texts:,} texts"
+
+
+def _late(hellos: Hellos) -> Iterator[str]:
+    """An answer that waited for a commit would be later by the least that one takes longer, as a rule."""
+    if len(hellos.slow_s) >= _HELLOS and hellos.slow_ms > hellos.usual_ms + SLOW_MS[0]:
+        yield f"{hellos}"
 
 
 def first_wrong(checks: Sequence[Check]) -> str | None:

@@ -197,6 +197,9 @@ class World:
             case "clock":
                 self._each(victims, partial(Daemon.set_clock, ahead_s=int(act.detail)))
                 self._due.append((end_s, partial(self._each, victims, partial(Daemon.set_clock, ahead_s=0))))
+            case "slow":
+                self._each(victims, partial(Daemon.set_disk, late_ms=int(act.detail)))
+                self._due.append((end_s, partial(self._each, victims, partial(Daemon.set_disk, late_ms=0))))
             case "fill":
                 assert self.disk is not None  # noqa: S101  it is not planned without one
                 self.disk.fill(watched=False)

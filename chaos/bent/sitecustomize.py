@@ -1,7 +1,8 @@
-"""Bends the world of one daemon: the time of day, where its dials lead, and with whom it dies.
+"""Bends the world of one daemon: the time of day, its disk, where its dials lead, and with whom it dies.
 
 Python imports this at its start where the folder is on PYTHONPATH. ``BENT_CLOCK`` names a file of 8 bytes, the
-seconds by which the clock is ahead, looked up whenever somebody asks for the time. ``BENT_DIALS`` says which port is
+seconds by which the clock is ahead, looked up whenever somebody asks for the time. ``BENT_DISK`` names one of 16: the
+milliseconds that every commit takes longer, and how many did, which is counted there. ``BENT_DIALS`` says which port is
 meant by which (``4001=5001 4002=5002``). ``BENT_WAY`` is a network and a host in it (``127.9 12``): whoever is meant by
 127.9.X.any is reached at 127.9.X.12, where :mod:`chaos.link` stands. ``BENT_PARENT`` is the process with which this one
 ends, whatever ends it.
@@ -35,6 +36,32 @@ def bend_clock(path: str) -> None:
     time.time_ns = lambda: true_ns() + ahead_s() * 1_000_000_000
 
 
+def bend_disk(path: str) -> None:
+    """Let whatever SQLCipher makes durable take as much longer as ``path`` says, half of it before and half after: who
+    is killed meanwhile has not stored it, or has and told nobody. Only the thread that commits waits."""
+    import sqlcipher3.dbapi2 as driver  # loaded by whoever has a disk to bend
+
+    with open(path, "r+b") as file:
+        late = mmap.mmap(file.fileno(), 16)
+    true_connect = driver.connect
+
+    class Connection(driver.Connection):
+        def execute(self, sql: str, *parameters: Any) -> Any:  # noqa: ANN401  the driver's own
+            late_ms, waited = struct.unpack("<qq", late[:])
+            if not late_ms or not sql.startswith(("COMMIT", "PRAGMA wal_checkpoint")):
+                return super().execute(sql, *parameters)
+            late[8:] = struct.pack("<q", waited + 1)
+            time.sleep(late_ms / 2_000)
+            done = super().execute(sql, *parameters)
+            time.sleep(late_ms / 2_000)
+            return done
+
+    def connect(*place: Any, **how: Any) -> Any:  # noqa: ANN401  the driver's own
+        return true_connect(*place, factory=Connection, **how)
+
+    driver.connect = connect
+
+
 def bend_dials(meant: Callable[[str, int], tuple[str, int]]) -> None:
     """Connect to what ``meant`` makes of a host and a port."""
     true_connect = socket.socket.connect
@@ -63,6 +90,8 @@ def other_hosts(network: str, way: str) -> Callable[[str, int], tuple[str, int]]
 
 if "BENT_CLOCK" in os.environ:
     bend_clock(os.environ["BENT_CLOCK"])
+if "BENT_DISK" in os.environ:
+    bend_disk(os.environ["BENT_DISK"])
 if "BENT_DIALS" in os.environ:
     pairs = (pair.split("=") for pair in os.environ["BENT_DIALS"].split())
     bend_dials(other_ports({int(asked): int(meant) for asked, meant in pairs}))

@@ -76,8 +76,13 @@ class Run:
         # the child of a daemon that was killed is killed with its group, and has to be given a core to end
         until(lambda: self.processes() == [], "a process is left", LAST_S)
 
-    def finish(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=DEADLINE_S)
+    def finish(self, deadline_s: float = DEADLINE_S) -> tuple[int, str, str]:
+        try:
+            out, err = self.process.communicate(timeout=deadline_s)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()
+            out, err = self.process.communicate(timeout=DEADLINE_S)
+            raise AssertionError(f"it did not end in {deadline_s:g} s:\n{out.decode()}{err.decode()}") from None
         return self.process.returncode, out.decode(), err.decode()
 
 

@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from chaos.plan import KINDS, LOCKED, SMALL, Act, drawn
+from chaos.plan import KINDS, LOCKED, SLOW_MS, SMALL, Act, drawn
 
 FLOODS = ("pings", "streams")
+ON_TOP = ("cut", "halve", "slow", "flood")
 SEEDS = range(20)
 
 
@@ -33,11 +34,11 @@ def test_ten_minutes_have_every_kind_and_all_ends_within_them(seed: int) -> None
 @pytest.mark.parametrize("nodes", [3, 8])
 def test_a_node_is_in_one_trouble_at_a_time(seed: int, nodes: int) -> None:
     for node in range(nodes):
-        own = [act for act in plan(seed, nodes=nodes) if node in act.who and act.kind not in ("cut", "halve", "flood")]
+        own = [act for act in plan(seed, nodes=nodes) if node in act.who and act.kind not in ON_TOP]
         assert all(later.at_s >= earlier.until_s for earlier, later in pairwise(own))
 
 
-@pytest.mark.parametrize("kinds", [("cut", "halve"), ("flood",), ("damage",)])
+@pytest.mark.parametrize("kinds", [("cut", "halve"), ("slow",), ("flood",), ("damage",)])
 def test_what_would_undo_another_of_its_kind_does_not_overlap_it(kinds: tuple[str, ...]) -> None:
     for seed in SEEDS:
         own = [act for act in plan(seed) if act.kind in kinds]
@@ -51,6 +52,19 @@ def test_a_damaged_database_has_the_stage_to_itself(seed: int) -> None:
         others = [act for act in acts if act.kind not in ("damage", "flood")]
         assert all(other.until_s <= damage.at_s or other.at_s >= damage.until_s for other in others)
         assert not set(damage.who) & {8 + LOCKED, 8 + SMALL}
+
+
+def test_slow_disks_are_as_slow_as_they_may_be_and_some_are_slow_while_their_node_is_killed() -> None:
+    acts = {seed: plan(seed) for seed in SEEDS}
+    slow = [(seed, act) for seed in SEEDS for act in acts[seed] if act.kind == "slow"]
+    assert all(SLOW_MS[0] <= int(act.detail) <= SLOW_MS[1] for _, act in slow)
+    assert len({act.detail for _, act in slow}) > len(slow) / 2
+    kills = [(seed, act) for seed in SEEDS for act in acts[seed] if act.kind == "kill"]
+    assert any(
+        one == other and slow_act.at_s < kill.at_s < slow_act.until_s and set(slow_act.who) & set(kill.who)
+        for one, slow_act in slow
+        for other, kill in kills
+    )
 
 
 def test_half_of_the_nodes_are_cut_off_from_the_others() -> None:

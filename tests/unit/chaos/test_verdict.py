@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from chaos.hellos import Hellos
+from chaos.plan import SLOW_MS
 from chaos.seen import Said, Seen
 from chaos.verdict import BASE_BYTES, RSS_MB, TEXT_BYTES, Evidence, first_wrong, table, verdict
 
@@ -39,6 +41,7 @@ def row(said: Said, direction: str, position: int) -> dict[str, Any]:
 
 def found(seen: Seen) -> Evidence:
     evidence = Evidence(outboxes=[0] * NODES, rss_mb=[90.0] * NODES, grown=[(50_000, 12)] * NODES)
+    evidence.hellos.usual_s += [0.002] * 8
     for one, other in permutations(range(NODES), 2):
         out = [row(said, "out", said.number) for said in seen.said if (said.writer, said.reader) == (one, other)]
         come = [row(said, "in", said.number) for said in seen.said if (said.writer, said.reader) == (other, one)]
@@ -106,6 +109,7 @@ BREAKS: dict[str, Break] = {
     "bytes more for 12 texts": lambda _, evidence: evidence.grown.__setitem__(
         0, (BASE_BYTES + 12 * TEXT_BYTES + 1, 12)
     ),
+    "node.hello takes 60 ms there, 2 ms elsewhere": lambda _, evidence: evidence.hellos.slow_s.extend([0.06] * 8),
     "nothing happened": lambda _, evidence: evidence.pretended.append("nothing happened"),
 }
 
@@ -126,6 +130,16 @@ def test_each_thing_that_must_not_be_is_found(words: str) -> None:
     told = first_wrong(verdict(seen, evidence))
     assert told is not None
     assert any("WRONG" in line for line in table(verdict(seen, evidence)))
+
+
+@pytest.mark.parametrize("slow_s", [[SLOW_MS[0] / 1000] * 20, [2.0] * 7, [0.003] * 11 + [2.0] * 9])
+def test_answers_that_are_late_now_and_then_or_as_late_elsewhere_have_not_waited_for_the_disk(
+    slow_s: list[float],
+) -> None:
+    seen = heard()
+    evidence = found(seen)
+    evidence.hellos = Hellos(slow_s, [0.002] * 20)
+    assert wrong(seen, evidence) == []
 
 
 def test_what_a_node_tells_is_taken_for_the_text_that_it_is() -> None:
