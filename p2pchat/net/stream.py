@@ -139,7 +139,7 @@ class MuxStream(Stream):
                 except Exception:  # the connection is gone, and with it the stream: nothing to close
                     self._mark_reset()
         if scope.cancelled_caught:
-            self._mark_reset()
+            await self.reset()  # which the peer is told: it would wait for the rest for ever
 
     async def reset(self) -> None:
         """Abandon both directions; who reads or writes gets :class:`NetError`."""
