@@ -149,17 +149,6 @@ class MuxStream(Stream):
             await self._stream.reset()
         self._mark_reset()
 
-    async def drain(self, linger_s: float) -> None:
-        """After the end of our side: wait for the peer's, dropping what it still sends, then reset."""
-        with trio.move_on_after(linger_s):
-            try:
-                while await self.read(limits.STREAM_READ_BYTES):
-                    pass
-            except NetError:
-                return
-        if not self._stream.recv_closed:
-            await self.reset()
-
     def _take(self, buffer: bytearray, max_bytes: int) -> bytes:
         data = bytes(buffer[:max_bytes])
         del buffer[:max_bytes]
