@@ -15,7 +15,7 @@ from p2pchat.net import multistream
 from p2pchat.net.connections import Connections, PeerConnections
 from p2pchat.net.guard import GuardedYamux, WindowedStream
 from p2pchat.net.handlers import Handlers
-from p2pchat.net.serving import run_handler
+from p2pchat.net.serving import drain, run_handler
 from p2pchat.net.stream import MuxStream
 from p2pchat.net.transport import Stream
 
@@ -51,7 +51,7 @@ class Inbound:
         mux.idle_s = 0.0
         try:
             if await run_handler(lambda s: self._negotiate_and_run(s, entry), stream):
-                await stream.drain(limits.LINGER_S)
+                await drain(stream)
         finally:
             connection.inbound_streams -= 1
 

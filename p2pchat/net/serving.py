@@ -1,7 +1,7 @@
 """What becomes of a stream whose handler ends: the same for every implementation of the network.
 
 A handler that returns has its stream closed unless somebody has adopted it, one that raises has it reset, and nothing
-but cancellation goes further.
+but cancellation goes further. What the peer sends after that is dropped for a while.
 The log gets the class name of the error and four digits of the PeerID; NetError, which is the weather, gets no line.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import structlog
 import trio
 
+from p2pchat.base import limits
 from p2pchat.base.errors import NetError, PeerError
 from p2pchat.base.ids import PeerId
 from p2pchat.net.transport import Stream, StreamHandler
@@ -32,6 +33,18 @@ async def run_handler(handler: StreamHandler, stream: Stream) -> bool:
         return False
     await stream.close()
     return True
+
+
+async def drain(stream: Stream) -> None:
+    """After the end of our side wait ``limits.LINGER_S`` for the peer's, dropping what it still sends; then reset."""
+    with trio.move_on_after(limits.LINGER_S):
+        try:
+            while await stream.read(limits.STREAM_READ_BYTES):
+                pass
+        except NetError:
+            pass  # it was reset, or its connection lost: an end like any other
+        return
+    await stream.reset()
 
 
 def report(peer: PeerId, error: Exception) -> None:

@@ -139,7 +139,7 @@ class MuxStream(Stream):
                 except Exception:  # the connection is gone, and with it the stream: nothing to close
                     self._mark_reset()
         if scope.cancelled_caught:
-            self._mark_reset()
+            await self.reset()  # which the peer is told: it would wait for the rest for ever
 
     async def reset(self) -> None:
         """Abandon both directions; who reads or writes gets :class:`NetError`."""
@@ -148,17 +148,6 @@ class MuxStream(Stream):
             scope.shield = True
             await self._stream.reset()
         self._mark_reset()
-
-    async def drain(self, linger_s: float) -> None:
-        """After the end of our side: wait for the peer's, dropping what it still sends, then reset."""
-        with trio.move_on_after(linger_s):
-            try:
-                while await self.read(limits.STREAM_READ_BYTES):
-                    pass
-            except NetError:
-                return
-        if not self._stream.recv_closed:
-            await self.reset()
 
     def _take(self, buffer: bytearray, max_bytes: int) -> bytes:
         data = bytes(buffer[:max_bytes])

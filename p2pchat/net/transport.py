@@ -1,6 +1,6 @@
 """What the node needs of a network, as Protocols: the guarded libp2p host and the memory network both fulfil them.
 
-Rules, the same for every implementation and proven by one contract test suite:
+Rules, the same for every implementation and proven by one suite, tests/contract:
 
 - A peer is named by its :class:`PeerId`; a connection to an address whose key is another's is refused.
 - ``read`` returns ``b""`` once at the remote's clean end; a reset or lost connection raises :class:`NetError`.

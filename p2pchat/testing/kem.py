@@ -1,8 +1,8 @@
 """A KEM that draws nothing from the machine, so that a run of whole nodes can be repeated to the byte.
 
 The library's encapsulation takes no seed, and what it draws comes to be in every secret, envelope and id after it. This
-one keeps what sessions rely on (lengths, both ends share a secret, another ciphertext gives another one) and hides
-nothing: for simulations. The real one is tested where it is used.
+one keeps what sessions rely on (lengths, both ends share a secret, another ciphertext gives another one, what is no key
+is refused) and hides nothing: for simulations.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import hashlib
 import itertools
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from typing import Final
 from unittest.mock import patch
+
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 
 from p2pchat.base.errors import HandshakeError
 from p2pchat.core import handshake, ratchet
-from p2pchat.core.crypto import kem_public
+from p2pchat.core.crypto import KEM_CIPHERTEXT_BYTES, KEM_SEED_BYTES, kem_public
 from p2pchat.testing import entropy
-
-_CIPHERTEXT_BYTES: Final = 1_088
-_PUBLIC_BYTES: Final = 1_184
 
 
 @contextmanager
@@ -29,13 +27,15 @@ def counted_kem() -> Generator[None]:
     number = itertools.count()
 
     def encapsulate(public: bytes) -> tuple[bytes, bytes]:
-        if len(public) != _PUBLIC_BYTES:
-            raise HandshakeError("a KEM key was refused")
-        ciphertext = hashlib.shake_256(public + next(number).to_bytes(8, "big")).digest(_CIPHERTEXT_BYTES)
+        try:
+            MLKEM768PublicKey.from_public_bytes(public)
+        except ValueError as error:
+            raise HandshakeError("a KEM key was refused") from error
+        ciphertext = hashlib.shake_256(public + next(number).to_bytes(8, "big")).digest(KEM_CIPHERTEXT_BYTES)
         return _shared(public, ciphertext), ciphertext
 
     def decapsulate(seed: bytes, ciphertext: bytes) -> bytes:
-        if len(ciphertext) != _CIPHERTEXT_BYTES:
+        if len(ciphertext) != KEM_CIPHERTEXT_BYTES or len(seed) != KEM_SEED_BYTES:
             raise HandshakeError("a KEM ciphertext was refused")
         return _shared(kem_public(seed), ciphertext)
 

@@ -21,7 +21,7 @@ from p2pchat.base.errors import NetError
 from p2pchat.base.ids import PeerId
 from p2pchat.net.multistream import read_exactly
 from p2pchat.net.transport import Stream
-from p2pchat.testing.memnode import Connection
+from p2pchat.testing.memlink import Connection
 from p2pchat.testing.mempipe import MemoryStream
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from p2pchat.base import limits
+from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address
 from p2pchat.net.addresses import from_socket
 from p2pchat.net.interfaces import Attachment, Interfaces, OwnAddress, Wait
@@ -25,9 +26,11 @@ class MemoryLan(Lan):
 
     Attributes:
         announced: what is at present, and what was ever.
+        is_up: whether it takes announcements; :meth:`run` fails while it does not, as without multicast.
     """
 
     def __init__(self) -> None:
+        self.is_up = True
         self.announced: list[Announcement] = []
         self.ever: list[Announcement] = []
         self._listeners: list[Heard] = []
@@ -37,6 +40,8 @@ class MemoryLan(Lan):
         self._listeners.append(heard)
         try:
             await trio.sleep(_REGISTERING_S)
+            if not self.is_up:
+                raise NetError("The local network takes no announcements.")
             self.announced += announcements
             self.ever += announcements
             for each in self.announced:
@@ -80,4 +85,4 @@ class MemoryInterfaces(Interfaces):
 
 
 def _addresses(announcement: Announcement) -> tuple[Address, ...]:
-    return tuple(from_socket(host, announcement.port) for host in announcement.hosts)
+    return tuple(from_socket(host, announcement.port) for host in announcement.hosts[: limits.LAN_ADDRESSES])

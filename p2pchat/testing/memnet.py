@@ -1,6 +1,6 @@
 """A network in memory: many nodes in one process, with delays and faults from one seed.
 
-It keeps the contract of :mod:`p2pchat.net.transport` (one suite in tests/net proves it for this and the libp2p host),
+It keeps the contract of :mod:`p2pchat.net.transport` (tests/contract proves it for this and the libp2p host),
 dials with the host's own :class:`~p2pchat.net.dialer.Dialer`, and needs no socket. Under trio's autojump clock and
 :func:`~p2pchat.testing.schedule.fixed_schedule` a run is determined by its seed.
 
@@ -23,7 +23,8 @@ from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import endpoint, from_socket, peer_id_from_key
 from p2pchat.testing.memcircuit import Circuits
-from p2pchat.testing.memnode import LOST, Connection, MemoryNode
+from p2pchat.testing.memlink import LOST, Connection
+from p2pchat.testing.memnode import MemoryNode
 
 _PORT: Final = 4001
 _SYN_AGAIN_S: Final = 0.5
@@ -117,8 +118,7 @@ class MemoryNetwork:
         """End :meth:`cut` and :meth:`stall`; what a stalled connection held is delivered."""
         self._cut.discard(_edge(a, b))
         self._stalled.discard(_edge(a, b))
-        self._healed.set()
-        self._healed = trio.Event()
+        self._look_again()
         for node in self._nodes:
             for connection in node.connections():
                 for _, opener in connection.streams:
@@ -183,7 +183,7 @@ class MemoryNetwork:
     async def travel(self, way: Connection) -> None:
         """One round trip, as long as it may take."""
         await trio.sleep(way.delay_s() + way.delay_s())
-        while way.is_stalled:
+        while way.is_stalled and way.is_live:
             await self._healed.wait()
 
     async def reach(self, node: MemoryNode, peer: PeerId, address: Address, *, punching: bool = False) -> Connection:
@@ -259,6 +259,7 @@ class MemoryNetwork:
         if not connection.is_live:
             return
         connection.is_live = False
+        self._look_again()
         for carrier in connection.carriers:
             carrier.break_off(LOST)
         for _, opener in connection.streams:
@@ -266,6 +267,12 @@ class MemoryNetwork:
         for node in connection.ends:
             if connection in node.connections():  # not while only one end knows of it
                 node.disconnected(connection)
+
+    def _look_again(self) -> None:
+        """Wake who waits for a connection that is stalled."""
+        if self._healed.statistics().tasks_waiting:
+            self._healed.set()
+            self._healed = trio.Event()
 
     def _break_between(self, a: MemoryNode, b: MemoryNode) -> None:
         """What leads through a relay ends with its streams."""

@@ -1,12 +1,10 @@
-"""One node of the memory network, and its connections."""
+"""One node of the memory network."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -14,21 +12,19 @@ import trio
 from p2pchat.base import limits
 from p2pchat.base.errors import NetError, UnsupportedProtocol
 from p2pchat.base.ids import Address, PeerId
-from p2pchat.base.refusals import Refusals
+from p2pchat.base.refusals import Refusal, Refusals
 from p2pchat.core.access import Access
 from p2pchat.net import circuits
-from p2pchat.net.addresses import classify, endpoint
+from p2pchat.net.addresses import endpoint
 from p2pchat.net.dialer import Dialer
 from p2pchat.net.doorkeeper import Doorkeeper
 from p2pchat.net.handlers import Handlers
-from p2pchat.net.hearsay import prefix_of
-from p2pchat.net.serving import run_handler
+from p2pchat.net.serving import drain, run_handler
 from p2pchat.net.transport import (
     PATH_RANK,
     Link,
     Load,
     Network,
-    Path,
     PathWatcher,
     PeerWatcher,
     Source,
@@ -38,60 +34,13 @@ from p2pchat.net.transport import (
     Told,
 )
 from p2pchat.net.whereabouts import Whereabouts
-from p2pchat.testing.mempipe import Far, MemoryStream, pair
+from p2pchat.testing.memlink import Connection
+from p2pchat.testing.mempipe import MemoryStream, pair
 
 if TYPE_CHECKING:
     from p2pchat.testing.memnet import MemoryNetwork
 
-LOST: Final = "The connection is lost."
-_scope: Final = lru_cache(maxsize=4_096)(classify)  # of days a third goes into reading addresses otherwise
-
-
-@dataclass(eq=False)
-class Connection:
-    """A connection of two nodes, and the :class:`~p2pchat.testing.mempipe.Wire` of its streams.
-
-    ``carriers``: the two ends' streams to the relay that it leads through; empty where it leads through none.
-    """
-
-    net: MemoryNetwork
-    ends: tuple[MemoryNode, MemoryNode]
-    since_s: float
-    carriers: list[MemoryStream] = field(default_factory=list[MemoryStream])
-    streams: list[tuple[str, MemoryStream]] = field(default_factory=list[tuple[str, MemoryStream]])
-    is_live: bool = True
-
-    @property
-    def is_stalled(self) -> bool:
-        """Whether nothing is delivered at present."""
-        return any(c.wire.is_stalled for c in self.carriers) if self.carriers else self.net.is_stalled(*self.ends)
-
-    def delay_s(self) -> float:
-        """How long the next write is under way."""
-        return sum(c.wire.delay_s() for c in self.carriers) if self.carriers else self.net.delay_s()
-
-    def wrote(self) -> None:
-        """Break the connection with the network's drop rate."""
-        if self.net.drops():
-            self.net.break_connection(self)
-
-    def other(self, node: MemoryNode) -> MemoryNode:
-        """The end that is not ``node``."""
-        return self.ends[0] if self.ends[1] is node else self.ends[1]
-
-    def path(self, node: MemoryNode) -> Path:
-        """As ``node`` sees it."""
-        return "relayed" if self.carriers else _scope(self.other(node).bound)
-
-    def host_of(self, node: MemoryNode) -> str | None:
-        """The IP literal at which the other end sees ``node``."""
-        return None if self.carriers else node.host
-
-    def far(self, node: MemoryNode) -> Far:
-        """``node`` as the other end sees it; one relay carries both."""
-        carrier = self.carriers[0] if self.carriers else None
-        relay = None if carrier is None else prefix_of(carrier.remote_host, carrier.peer)
-        return Far(node.peer_id, self.host_of(node), relay)
+_SURPLUS: Final = "The stream was reset or its connection lost."
 
 
 class MemoryNode(Network):
@@ -231,12 +180,14 @@ class MemoryNode(Network):
     async def confirm(self, peer: PeerId, address: Address) -> None:
         """Nothing is left of it."""
         self.door.check_dial(peer, endpoint(address))
-        await self._net.reach(self, peer, address)
+        with trio.move_on_after(limits.CONFIRM_S):
+            await self._net.reach(self, peer, address)
+            return
+        raise NetError("The address did not answer in time.")
 
     async def seen_by(self, peer: PeerId) -> Address | None:
         """What the peer's ``sees`` says."""
-        connection = self._connection(peer)
-        await self._net.travel(connection)
+        connection = await self._ask(peer)
         return None if connection.carriers else connection.other(self).sees(self)
 
     def has_opened(self, host: str) -> bool:
@@ -246,29 +197,27 @@ class MemoryNode(Network):
     async def probe(self, peer: PeerId) -> float:
         """A round trip."""
         started = trio.current_time()
-        with trio.move_on_after(limits.STREAM_OPEN_S):
-            await self._net.travel(self._connection(peer))
-            return trio.current_time() - started
-        raise NetError("The peer did not answer in time.")
+        await self._ask(peer)
+        return trio.current_time() - started
 
     async def check(self, within_s: float) -> None:
-        """Of each connection in turn."""
+        """All connections at once."""
         self._whereabouts.moved()
-        for connection in self.connections():
+
+        async def one(connection: Connection) -> None:
             with trio.move_on_after(within_s) as scope:
                 await self._net.travel(connection)
             if scope.cancelled_caught:
                 self._net.break_connection(connection)
 
+        async with trio.open_nursery() as nursery:
+            for connection in self.connections():
+                nursery.start_soon(one, connection)
+
     async def open(self, peer: PeerId, protocol: str) -> Stream:
         """Takes a round trip."""
-        connection = self._connection(peer)
-        with trio.move_on_after(limits.STREAM_OPEN_S):
-            await self._net.travel(connection)
-            if not connection.is_live:
-                raise NetError(LOST)
-            return connection.other(self).accept(connection, protocol)
-        raise NetError("The peer did not answer in time.")
+        connection = await self._ask(peer)
+        return connection.other(self).accept(connection, protocol)
 
     async def disconnect(self, peer: PeerId) -> None:
         """Both sides know at once."""
@@ -278,20 +227,15 @@ class MemoryNode(Network):
 
     async def learn(self, peer: PeerId) -> tuple[tuple[Address, ...], frozenset[str]]:
         """Takes a round trip."""
-        connection = self._connection(peer)
-        with trio.move_on_after(limits.STREAM_OPEN_S):
-            await self._net.travel(connection)
-            if not connection.is_live:
-                raise NetError(LOST)
-            other, host = connection.other(self), connection.host_of(self)
-            addresses = self.door.learnt(peer, other.addresses())
-            return addresses, frozenset(other._handlers.protocols(self._peer_id, host))
-        raise NetError("The peer did not say what it serves in time.")
+        connection = await self._ask(peer)
+        other, host = connection.other(self), connection.host_of(self)
+        addresses = self.door.learnt(peer, other.addresses())
+        return addresses, frozenset(other._handlers.protocols(self._peer_id, host))
 
     # for the network
 
     def connections_to(self, peer: PeerId) -> tuple[Connection, ...]:
-        """The connections to ``peer``."""
+        """Oldest first."""
         return tuple(self._connections.get(peer, ()))
 
     def connections(self) -> list[Connection]:
@@ -338,17 +282,22 @@ class MemoryNode(Network):
             NetError: too many at once.
         """
         opener = connection.other(self)
+        if connection.served[self._peer_id] >= limits.STREAMS_PER_CONNECTION:
+            self.refusals.note(Refusal.STREAM_SURPLUS)
+            raise NetError(_SURPLUS)
         handler = self._handlers.get(protocol)
         host = connection.host_of(opener)
         if handler is None or not self._handlers.serves(protocol, opener.peer_id, host):
             raise UnsupportedProtocol("The peer does not speak this protocol.")
         if self._serving[opener.peer_id, protocol] >= limits.STREAMS_PER_PEER:
-            raise NetError("The stream was reset or its connection lost.")
+            self.refusals.note(Refusal.STREAM_SURPLUS)
+            raise NetError(_SURPLUS)
         theirs, ours = pair(connection, connection.far(opener), connection.far(self))
         connection.streams[:] = [row for row in connection.streams if not row[1].is_over]
         connection.streams.append((protocol, theirs))
         self._serving[opener.peer_id, protocol] += 1
-        self._net.nursery.start_soon(self._serve, protocol, handler, ours)
+        connection.served[self._peer_id] += 1
+        self._net.nursery.start_soon(self._serve, connection, protocol, handler, ours)
         return theirs
 
     @property
@@ -373,11 +322,28 @@ class MemoryNode(Network):
             raise NetError("The peer is not connected.")
         return max(reversed(row), key=lambda c: PATH_RANK[c.path(self)])
 
-    async def _serve(self, protocol: str, handler: StreamHandler, stream: MemoryStream) -> None:
+    async def _ask(self, peer: PeerId) -> Connection:
+        """A round trip on the best connection to ``peer`` that lives so long."""
+        with trio.move_on_after(limits.STREAM_OPEN_S):
+            while True:
+                connection = self._connection(peer)
+                await self._net.travel(connection)
+                if connection.is_live:
+                    return connection
+        raise NetError("The peer did not answer in time.")
+
+    async def _serve(self, connection: Connection, protocol: str, handler: StreamHandler, stream: MemoryStream) -> None:
+        async def counted(stream: Stream) -> None:
+            try:
+                await handler(stream)
+            finally:
+                self._serving[stream.peer, protocol] -= 1
+
         try:
-            await run_handler(handler, stream)
+            if await run_handler(counted, stream):
+                await drain(stream)
         finally:
-            self._serving[stream.peer, protocol] -= 1
+            connection.served[self._peer_id] -= 1
 
     async def _connect(self, peer: PeerId, address: Address) -> None:
         self.door.check_dial(peer, endpoint(address))

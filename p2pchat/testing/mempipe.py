@@ -1,7 +1,10 @@
 """The streams of the memory network: two pipes with a window, in which bytes take time.
 
-What a writer hands over becomes readable in order, each write after a delay of its own; a stalled connection delivers
-nothing until it is healed, a broken one raises NetError on both ends at once and loses what was on its way.
+What a writer hands over becomes readable in order, each write after a delay of its own, and so do the end and a reset:
+what was written before is read before. A stalled connection delivers nothing until it is healed, a broken one raises
+NetError on both ends at once and loses what was on its way.
+
+The window is Yamux's: what was read is granted again, once half of it is due, at the beginning of the next ``read``.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from p2pchat.base.ids import PeerId
 from p2pchat.net.transport import Stream
 
 WINDOW_BYTES: Final = 256 * 1024  # as Yamux's
+_RESET: Final = "The stream was reset."
 
 
 class Wire(Protocol):
@@ -45,25 +49,35 @@ class Pipe:
         self._wire = wire
         self._chunks: deque[tuple[float, bytes]] = deque()
         self._held_bytes = 0
+        self._ungranted_bytes = 0
         self._last_at = 0.0
         self._end_at: float | None = None
+        self._reset_at: float | None = None
         self._broken: str | None = None
-        self._change = trio.Event()
+        self._change: trio.Event | None = None
+        self._is_read = self._is_written = True
 
     def changed(self) -> None:
         """Wake the reader and the writer to look again."""
-        self._change.set()
-        self._change = trio.Event()
+        if self._change is not None:
+            self._change.set()
+            self._change = None
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will be written."""
-        return self._broken is not None or self._end_at is not None
+        """Whether nothing more is under way."""
+        over_at = self._end_at if self._reset_at is None else self._reset_at
+        return self._broken is not None or (over_at is not None and over_at <= trio.current_time())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the writer has said that nothing follows."""
+        return self._end_at is not None
 
     @property
     def is_broken(self) -> bool:
-        """Whether nothing is read or written any more."""
-        return self._broken is not None
+        """Whether nothing more comes, or is taken: it was broken off, or a reset has come."""
+        return self._broken is not None or self._has_come(self._reset_at)
 
     def break_off(self, why: str) -> None:
         """From now on reads and writes raise NetError."""
@@ -74,53 +88,98 @@ class Pipe:
     def end(self) -> None:
         """Nothing follows what has been written."""
         if self._end_at is None:
-            self._end_at = self._arrival()
+            self._end_at = self.arrival()
             self.changed()
+
+    def reset(self, at: float) -> None:
+        """The stream is reset, which its other end learns ``at``."""
+        if self._reset_at is None:
+            self._reset_at = at
+            self.changed()
+
+    def leave_reading(self) -> None:
+        """The reader has reset the stream: it reads nothing more, whatever comes."""
+        self._is_read = False
+        self.changed()
+
+    def leave_writing(self) -> None:
+        """The writer has."""
+        self._is_written = False
+        self.changed()
 
     async def read(self, max_bytes: int) -> bytes:
         """Up to ``max_bytes`` of one write; ``b""`` at the end."""
+        if self._ungranted_bytes >= WINDOW_BYTES // 2:
+            self._held_bytes -= self._ungranted_bytes
+            self._ungranted_bytes = 0
+            self.changed()
         while True:
-            self._check()
-            at = self._chunks[0][0] if self._chunks else self._end_at
-            ready = at is not None and at <= trio.current_time() and not self._wire.is_stalled
-            if ready and self._chunks:
-                return self._take(max_bytes)
-            if ready:
+            if self._broken is not None:
+                raise NetError(self._broken)
+            if not self._is_read:
+                raise NetError(_RESET)
+            if self._chunks:
+                at = self._chunks[0][0]
+                if self._has_come(at):
+                    return self._take(max_bytes)
+            elif self._has_come(self._reset_at):
+                raise NetError(_RESET)
+            elif self._has_come(self._end_at):
                 return b""
-            with trio.move_on_at(math.inf if at is None or self._wire.is_stalled else at):
-                await self._change.wait()
+            else:
+                at = _sooner(self._reset_at, self._end_at)
+            await self._wait(math.inf if self._wire.is_stalled else at)
 
-    async def write(self, data: bytes) -> None:
-        """Wait for the window, then put ``data`` on its way."""
-        with trio.move_on_after(limits.WRITE_STALL_S) as scope:
-            while self._held_bytes >= WINDOW_BYTES and self._broken is None:
-                await self._change.wait()
-        if scope.cancelled_caught:
-            raise Stalled("The peer has read nothing for too long.")
+    async def write(self, data: bytes) -> int:
+        """Wait for the window, then put what fits into it of ``data`` on its way; how much that is."""
         self._check()
-        if self._end_at is not None:
-            raise NetError("The stream is closed.")
+        if self._held_bytes >= WINDOW_BYTES:
+            gives_up_at = trio.current_time() + limits.WRITE_STALL_S
+            while self._held_bytes >= WINDOW_BYTES:
+                if trio.current_time() >= gives_up_at:
+                    raise Stalled("The peer has read nothing for too long.")
+                reset_at = math.inf if self._reset_at is None or self._wire.is_stalled else self._reset_at
+                await self._wait(min(gives_up_at, reset_at))
+                self._check()
         self._wire.wrote()
         self._check()
-        self._chunks.append((self._arrival(), data))
-        self._held_bytes += len(data)
+        part = data[: min(WINDOW_BYTES - self._held_bytes, limits.STREAM_READ_BYTES)]
+        self._chunks.append((self.arrival(), part))
+        self._held_bytes += len(part)
         self.changed()
+        return len(part)
+
+    def arrival(self) -> float:
+        """When what is written now has come: after what was written before."""
+        self._last_at = max(self._last_at, trio.current_time() + self._wire.delay_s())
+        return self._last_at
 
     def _check(self) -> None:
         if self._broken is not None:
             raise NetError(self._broken)
+        if not self._is_written or self._has_come(self._reset_at):
+            raise NetError(_RESET)
+        if self._end_at is not None:
+            raise NetError("The stream is closed.")
 
-    def _arrival(self) -> float:
-        self._last_at = max(self._last_at, trio.current_time() + self._wire.delay_s())
-        return self._last_at
+    def _has_come(self, at: float | None) -> bool:
+        return at is not None and at <= trio.current_time() and not self._wire.is_stalled
+
+    async def _wait(self, at: float) -> None:
+        if self._change is None:
+            self._change = trio.Event()
+        if at == math.inf:
+            await self._change.wait()
+            return
+        with trio.move_on_at(at):
+            await self._change.wait()
 
     def _take(self, max_bytes: int) -> bytes:
         at, chunk = self._chunks.popleft()
         if len(chunk) > max_bytes:
             self._chunks.appendleft((at, chunk[max_bytes:]))
         data = chunk[:max_bytes]
-        self._held_bytes -= len(data)
-        self.changed()
+        self._ungranted_bytes += len(data)
         return data
 
 
@@ -141,6 +200,9 @@ class MemoryStream(Stream):
         self._far = far
         self._incoming = incoming
         self._outgoing = outgoing
+        self._sending = trio.Lock()
+        self._is_torn = False
+        self._is_reset = False  # by this end, which knows it before the other
 
     @property
     def peer(self) -> PeerId:
@@ -160,7 +222,7 @@ class MemoryStream(Stream):
     @property
     def is_lost(self) -> bool:
         """See :class:`p2pchat.net.transport.Stream`."""
-        return self._incoming.is_broken
+        return self._is_reset or self._incoming.is_broken
 
     async def read(self, max_bytes: int) -> bytes:
         """See :class:`p2pchat.net.transport.Stream`."""
@@ -170,16 +232,49 @@ class MemoryStream(Stream):
     async def write(self, data: bytes) -> None:
         """See :class:`p2pchat.net.transport.Stream`."""
         await trio.lowlevel.checkpoint()
-        for start in range(0, len(data), limits.STREAM_READ_BYTES):
-            await self._outgoing.write(data[start : start + limits.STREAM_READ_BYTES])
+        try:
+            self._sending.acquire_nowait()
+        except trio.WouldBlock:
+            await self._sending.acquire()
+        sent = 0
+        try:
+            while sent < len(data):
+                if self._is_torn:
+                    raise NetError("A write was cut off on this stream.")
+                sent += await self._outgoing.write(data[sent:])
+        except trio.Cancelled:
+            self._is_torn = sent > 0
+            raise
+        except Stalled:
+            await self.reset()
+            raise
+        finally:
+            self._sending.release()
 
     async def close(self) -> None:
-        """See :class:`p2pchat.net.transport.Stream`."""
+        """See :class:`p2pchat.net.transport.Stream`: after a write that is under way, or else it is a reset."""
+        if self.is_lost:
+            return
+        if self._sending.locked():
+            with trio.move_on_after(limits.CLOSE_S, shield=True):
+                async with self._sending:
+                    self._outgoing.end()
+                return
+            await self.reset()
+            return
         self._outgoing.end()
 
     async def reset(self) -> None:
-        """See :class:`p2pchat.net.transport.Stream`."""
-        self.break_off("The stream was reset.")
+        """See :class:`p2pchat.net.transport.Stream`: this end knows at once, the other when it is told."""
+        if self._is_reset:
+            return
+        self._is_reset = True
+        if not (self._incoming.has_ended and self._outgoing.has_ended):
+            at = self._outgoing.arrival()
+            for pipe in (self._incoming, self._outgoing):
+                pipe.reset(at)
+        self._incoming.leave_reading()
+        self._outgoing.leave_writing()
 
     @property
     def is_over(self) -> bool:
@@ -201,3 +296,7 @@ def pair(wire: Wire, opener: Far, acceptor: Far) -> tuple[MemoryStream, MemorySt
     """A stream: the opener's end and the acceptor's."""
     there, back = Pipe(wire), Pipe(wire)
     return MemoryStream(wire, acceptor, back, there), MemoryStream(wire, opener, there, back)
+
+
+def _sooner(*times: float | None) -> float:
+    return min((at for at in times if at is not None), default=math.inf)

@@ -28,7 +28,7 @@ from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.transport import Stream
 from p2pchat.services.context import Context, Health, Reach
 from p2pchat.services.mapping import Mapper
-from tests.net.network_contract import read_exactly
+from tests.contract.lab import read_exactly
 
 HOP, STOP = "/test/hop/1", "/test/stop/1"
 _PEER_ID_BYTES = 38

@@ -21,8 +21,8 @@ from p2pchat.net.addresses import decode_address, from_socket
 from p2pchat.net.dcutr import DCUTR, Dcutr, believed
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.transport import Stream
+from tests.contract.lab import ECHO, echo, read_exactly, until
 from tests.net.hosts import LOOPBACK, now
-from tests.net.network_contract import ECHO, echo, read_exactly, until
 
 pytestmark = pytest.mark.net
 

@@ -20,8 +20,8 @@ from p2pchat.net.dht import Dht
 from p2pchat.net.kad import KAD
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.records import RECORDS
+from tests.contract.lab import until
 from tests.net.hosts import LOOPBACK
-from tests.net.network_contract import until
 from tests.sim.dht_world import EPOCH_S, PARAMS, SLOT, record
 
 LOC = SLOT.loc

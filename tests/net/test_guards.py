@@ -33,6 +33,7 @@ from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.multistream import encode_varint, read_exactly, read_varint
 from p2pchat.net.ping import PING
 from p2pchat.net.transport import Stream
+from tests.contract.lab import ECHO, echo, until
 from tests.net.hosts import (
     DATA,
     FIN,
@@ -55,7 +56,6 @@ from tests.net.hosts import (
 )
 from tests.net.hosts import PING as PING_FRAME
 from tests.net.hosts import PING as YAMUX_PING
-from tests.net.network_contract import ECHO, echo, until
 
 pytestmark = pytest.mark.net
 

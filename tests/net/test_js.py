@@ -21,8 +21,8 @@ from p2pchat.net.addresses import endpoint, format_address, format_peer_id, pars
 from p2pchat.net.dht import Dht
 from p2pchat.net.dnsaddr import NodeAddress
 from p2pchat.net.libp2p_host import Libp2pHost
+from tests.contract.lab import until
 from tests.net.hosts import LOOPBACK
-from tests.net.network_contract import until
 from tests.net.test_dht import Node
 from tests.sim.dht_world import EPOCH_S, PARAMS, SLOT, record
 

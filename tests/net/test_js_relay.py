@@ -12,8 +12,8 @@ from p2pchat.net import circuits
 from p2pchat.net.addresses import format_address
 from p2pchat.net.circuits import STOP
 from p2pchat.net.transport import Stream
+from tests.contract.lab import ECHO, read_exactly
 from tests.net.hosts import now
-from tests.net.network_contract import ECHO, read_exactly
 from tests.net.test_js import js_node
 from tests.net.test_js import pytestmark as needs_js
 from tests.net.test_relay import running

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from p2pchat.net.addresses import endpoint, format_address
+from tests.contract.lab import until
 from tests.net.hosts import WEBSOCKET, two_hosts
-from tests.net.network_contract import until
 from tests.net.test_js import js_node
 from tests.net.test_js import pytestmark as needs_js
 

@@ -17,8 +17,8 @@ from p2pchat.base.ids import PeerId
 from p2pchat.base.refusals import Refusal
 from p2pchat.net.guard import GuardedYamux
 from p2pchat.net.libp2p_host import Libp2pHost
+from tests.contract.lab import ECHO, echo, read_all
 from tests.net.hosts import DATA, PING, SYN, WINDOW_UPDATE, frame, muxes, rogue, two_hosts
-from tests.net.network_contract import ECHO, echo, read_all
 
 pytestmark = pytest.mark.net
 

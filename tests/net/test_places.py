@@ -21,6 +21,7 @@ from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.pace import IDENTIFY_US, PING_BYTES_A_US, PING_US
 from p2pchat.net.tcp import TcpStream
 from p2pchat.net.transport import Stream
+from tests.contract.lab import ECHO, echo, until
 from tests.net.hosts import (
     DATA,
     LOOPBACK,
@@ -35,7 +36,6 @@ from tests.net.hosts import (
     rogue,
     two_hosts,
 )
-from tests.net.network_contract import ECHO, echo, until
 
 pytestmark = pytest.mark.net
 

@@ -22,8 +22,8 @@ from p2pchat.net.dnsaddr import NodeAddress
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.public_dht import PublicDht
 from p2pchat.net.transport import Stream
+from tests.contract.lab import until
 from tests.net.hosts import LOOPBACK, NOWHERE, now
-from tests.net.network_contract import until
 from tests.net.test_js import js_node, needs_js
 
 pytestmark = pytest.mark.net

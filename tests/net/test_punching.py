@@ -18,8 +18,8 @@ from p2pchat.net import tcp
 from p2pchat.net.addresses import endpoint, from_socket, parse_address
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.outgoing import Meeting
+from tests.contract.lab import until
 from tests.net.hosts import LOOPBACK, connect_tcp, descriptors, muxes, now, port_of, two_hosts
-from tests.net.network_contract import until
 
 pytestmark = pytest.mark.net
 

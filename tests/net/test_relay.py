@@ -22,8 +22,8 @@ from p2pchat.net.hearsay import prefix_of
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.relay_server import RelayServer
 from p2pchat.net.transport import Stream
+from tests.contract.lab import ECHO, echo, pattern, read_exactly, until
 from tests.net.hosts import LOOPBACK, muxes, now
-from tests.net.network_contract import ECHO, echo, pattern, read_exactly, until
 
 pytestmark = pytest.mark.net
 

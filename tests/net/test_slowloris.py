@@ -11,8 +11,8 @@ import trio
 
 from p2pchat.base import limits
 from p2pchat.net.admission import InboundGate
+from tests.contract.lab import ECHO, echo, until
 from tests.net.hosts import connect_tcp, negotiation, two_hosts
-from tests.net.network_contract import ECHO, echo, until
 
 pytestmark = pytest.mark.net
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from p2pchat.base.errors import NetError
+from tests.contract.lab import until
 from tests.net.hosts import LOOPBACK, muxes, two_hosts
-from tests.net.network_contract import until
 
 pytestmark = pytest.mark.net
 

@@ -36,8 +36,8 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
 from p2pchat.net.quiet import quiet_library_logs
+from tests.contract.lab import until
 from tests.net.hosts import cancel_at_step
-from tests.net.network_contract import until
 
 pytestmark = pytest.mark.net
 

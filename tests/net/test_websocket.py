@@ -23,8 +23,8 @@ from p2pchat.net.addresses import encode_endpoint, endpoint, format_address, fro
 from p2pchat.net.circuits import reserve
 from p2pchat.net.libp2p_host import Libp2pHost
 from p2pchat.net.relay_server import RelayServer
+from tests.contract.lab import until
 from tests.net.hosts import LOOPBACK, WEBSOCKET, connect_tcp, negotiation, now, port_of, two_hosts
-from tests.net.network_contract import until
 from tests.net.test_guards import speaks
 from tests.net.test_relay import stop
 

@@ -19,7 +19,7 @@ from p2pchat.net.transport import Stream
 from p2pchat.testing.cluster import Cluster, Node, eventually
 from p2pchat.testing.memnode import MemoryNode
 from p2pchat.testing.schedule import fixed_schedule
-from tests.net.network_contract import read_all
+from tests.contract.lab import read_all
 from tests.sim.people import ALICE, BOB, is_matched
 from tests.sim.relays import HOSTS, at_home, has_relays, path, relay, relays_of
 

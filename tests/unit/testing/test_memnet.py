@@ -1,4 +1,4 @@
-"""The memory network's faults, and that a run is determined by its seed. Its contract is proven in tests/net."""
+"""The memory network's faults, and that a run is determined by its seed. Its contract is proven in tests/contract."""
 
 from __future__ import annotations
 
@@ -197,3 +197,35 @@ async def test_an_exception_of_the_body_leaves_as_it_is(autojump_clock: trio.tes
     with pytest.raises(KeyError):
         async with MemoryNetwork.run():
             raise KeyError
+
+
+async def test_silent_connections_are_looked_at_all_at_once(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    third = world.net.node()
+    await world.stream()
+    await world.a.dial(third.peer_id, third.addresses())
+    for other in (world.b, third):
+        world.net.stall(world.a, other)
+    started = trio.current_time()
+    await world.a.check(5)
+    assert trio.current_time() - started == pytest.approx(5)
+    assert world.a.links() == ()
+
+
+async def test_what_is_asked_ends_with_a_stalled_connection(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    await world.stream()
+    world.net.stall(world.a, world.b)
+    started = trio.current_time()
+    async with trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(NetError):
+                await world.a.probe(world.b.peer_id)
+
+        nursery.start_soon(ask)
+        await trio.sleep(1)
+        world.net.cut(world.a, world.b)
+    assert trio.current_time() - started == pytest.approx(1)

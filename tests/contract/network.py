@@ -1,11 +1,12 @@
-"""What every :class:`p2pchat.net.transport.Network` must do. A subclass brings the nodes; see test_contract.py."""
+"""What every :class:`p2pchat.net.transport.Network` must do: whom it reaches, serves and connects.
+
+A subclass brings the nodes: those in memory in test_network.py, libp2p's in tests/net/test_contract.py.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import pytest
 import trio
@@ -17,84 +18,26 @@ from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.access import Access
 from p2pchat.core.access import Network as AnyNetwork
 from p2pchat.net.addresses import endpoint
-from p2pchat.net.pump import FrameReader, write_frames
-from p2pchat.net.transport import Network, Stream, StreamHandler
-
-ECHO = "/test/echo/1"
-PROTOCOL = "/test/1"
-HOP = "/test/hop/1"
-STOP = "/test/stop/1"
-
-
-@dataclass(frozen=True)
-class Lab:
-    """Three nodes that can reach each other, and an address at which nobody is."""
-
-    a: Network
-    b: Network
-    c: Network
-    nowhere: Address
-
-
-async def echo(stream: Stream) -> None:
-    while data := await stream.read(limits.STREAM_READ_BYTES):
-        await stream.write(data)
+from p2pchat.net.hearsay import prefix_of
+from p2pchat.net.transport import Network, Stream
+from tests.contract.lab import (
+    ECHO,
+    HOP,
+    PROTOCOL,
+    Contract,
+    Kept,
+    Lab,
+    Recorder,
+    echo,
+    pattern,
+    read_all,
+    read_exactly,
+    until,
+)
 
 
-async def read_all(stream: Stream) -> bytes:
-    data = b""
-    while chunk := await stream.read(limits.STREAM_READ_BYTES):
-        data += chunk
-    return data
-
-
-async def read_exactly(stream: Stream, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        chunk = await stream.read(count - len(data))
-        assert chunk
-        data += chunk
-    return data
-
-
-async def pump(source: Stream, sink: Stream) -> None:
-    """What a relay does."""
-    try:
-        while data := await source.read(limits.STREAM_READ_BYTES):
-            await sink.write(data)
-        await sink.close()
-    except NetError:
-        await source.reset()
-        await sink.reset()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll: what the other node learns arrives after what this one does. How soon is no matter of its callers'."""
-    with trio.fail_after(30):
-        while not condition():  # noqa: ASYNC110 - there is no event for what happens at the other end
-            await trio.sleep(0.002)
-
-
-def pattern(count: int) -> bytes:
-    return b"".join(i.to_bytes(4, "big") for i in range(count // 4))
-
-
-class Recorder:
-    """A watcher that remembers."""
-
-    def __init__(self, network: Network) -> None:
-        self.seen: list[tuple[PeerId, bool]] = []
-        network.watch(lambda peer, connected: self.seen.append((peer, connected)))
-
-
-class NetworkContract:
-    """The suite. ``clock`` is there for pytest-trio, which takes a clock only from a test's own arguments."""
-
-    async def connect(self, lab: Lab, handler: StreamHandler = echo, protocol: str = ECHO) -> Stream:
-        """Connect a to b, which serves ``protocol``, and open a stream."""
-        lab.b.handle(protocol, handler)
-        await lab.a.dial(lab.b.peer_id, lab.b.addresses())
-        return await lab.a.open(lab.b.peer_id, protocol)
+class NetworkContract(Contract):
+    """The suite."""
 
     # dialling
 
@@ -191,215 +134,7 @@ class NetworkContract:
         assert ECHO in (await lab.a.learn(lab.b.peer_id))[1]
         await lab.a.open(lab.b.peer_id, ECHO)
 
-    # streams
-
-    async def test_a_stream_carries_bytes_both_ways(self, lab: Lab, clock: object) -> None:
-        stream = await self.connect(lab)
-        assert stream.peer == lab.b.peer_id
-        await stream.write(b"hello")
-        assert await read_exactly(stream, 5) == b"hello"
-
-    async def test_the_handler_knows_its_peer(self, lab: Lab, clock: object) -> None:
-        found: list[tuple[PeerId, str | None]] = []
-
-        async def look(stream: Stream) -> None:
-            found.append((stream.peer, stream.remote_host))
-
-        assert await read_all(await self.connect(lab, look)) == b""
-        assert [peer for peer, _ in found] == [lab.a.peer_id]
-        assert found[0][1]
-
-    async def test_the_end_is_empty_and_stays_so(self, lab: Lab, clock: object) -> None:
-        async def say(stream: Stream) -> None:
-            await stream.write(b"bye")
-
-        stream = await self.connect(lab, say)
-        assert await read_all(stream) == b"bye"
-        assert await stream.read(1) == b""
-
-    async def test_half_close(self, lab: Lab, clock: object) -> None:
-        async def count(stream: Stream) -> None:
-            await stream.write(str(len(await read_all(stream))).encode())
-
-        stream = await self.connect(lab, count)
-        await stream.write(b"x" * 1000)
-        await stream.close()
-        assert await read_all(stream) == b"1000"
-        with pytest.raises(NetError):
-            await stream.write(b"more")
-
-    async def test_a_handlers_exception_resets_its_stream_and_nothing_else(self, lab: Lab, clock: object) -> None:
-        async def fail(stream: Stream) -> None:
-            await stream.read(1)
-            raise RuntimeError("a defect")
-
-        other = await self.connect(lab)
-        stream = await self.connect(lab, fail, PROTOCOL)
-        await stream.write(b"x")
-        with pytest.raises(NetError):
-            await read_all(stream)
-        await other.write(b"still here")
-        assert await read_exactly(other, 10) == b"still here"
-        await lab.a.open(lab.b.peer_id, ECHO)
-
-    async def test_a_reset_reaches_the_handler(self, lab: Lab, clock: object) -> None:
-        ended = trio.Event()
-
-        async def wait(stream: Stream) -> None:
-            try:
-                await read_all(stream)
-            except NetError:
-                ended.set()
-
-        stream = await self.connect(lab, wait)
-        await stream.write(b"x")
-        await stream.reset()
-        with trio.fail_after(5):
-            await ended.wait()
-        for use in (stream.read(1), stream.write(b"x")):
-            with pytest.raises(NetError):
-                await use
-        await stream.reset()
-        await stream.close()
-
-    async def test_reset_wakes_the_own_reader(self, lab: Lab, clock: object) -> None:
-        stream = await self.connect(lab)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.expect_net_error, stream.read, 1)
-            await trio.testing.wait_all_tasks_blocked(0.01)
-            await stream.reset()
-
-    async def expect_net_error(self, use: Callable[[int], Awaitable[object]], argument: int) -> None:
-        with trio.fail_after(5), pytest.raises(NetError):
-            await use(argument)
-
-    async def test_an_unknown_protocol_is_told_from_a_failure(self, lab: Lab, clock: object) -> None:
-        await self.connect(lab)
-        with pytest.raises(UnsupportedProtocol):
-            await lab.a.open(lab.b.peer_id, "/test/unknown/1")
-        await lab.a.open(lab.b.peer_id, ECHO)
-
-    async def test_no_stream_without_a_connection(self, lab: Lab, clock: object) -> None:
-        with pytest.raises(NetError) as caught:
-            await lab.a.open(lab.b.peer_id, ECHO)
-        assert not isinstance(caught.value, UnsupportedProtocol)
-        with pytest.raises(NetError):
-            await lab.a.learn(lab.b.peer_id)
-
-    async def test_streams_of_a_peer_and_protocol_are_bounded(self, lab: Lab, clock: object) -> None:
-        first = await self.connect(lab)
-        rest = [await lab.a.open(lab.b.peer_id, ECHO) for _ in range(limits.STREAMS_PER_PEER - 1)]
-        with pytest.raises(NetError):
-            await lab.a.open(lab.b.peer_id, ECHO)
-        lab.b.handle(PROTOCOL, echo)
-        await lab.a.open(lab.b.peer_id, PROTOCOL)
-        await first.close()
-        assert await read_all(first) == b""
-        await lab.a.open(lab.b.peer_id, ECHO)
-        for stream in rest:
-            await stream.write(b"x")
-            assert await stream.read(1) == b"x"
-
-    async def test_the_reader_holds_the_writer(self, lab: Lab, clock: object) -> None:
-        go, sent = trio.Event(), [0]
-        data = pattern(2_000_000)
-
-        async def late(stream: Stream) -> None:
-            await go.wait()
-            assert await read_all(stream) == data
-            await stream.write(b"complete")
-
-        async def send(stream: Stream) -> None:
-            for start in range(0, len(data), 10_000):
-                await stream.write(data[start : start + 10_000])
-                sent[0] += 10_000
-            await stream.close()
-
-        stream = await self.connect(lab, late)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send, stream)
-            await until(lambda: sent[0] >= 200_000)
-            await trio.testing.wait_all_tasks_blocked(0.05)
-            assert sent[0] <= 300_000
-            go.set()
-            assert await read_all(stream) == b"complete"
-
-    async def test_a_writer_whom_nobody_reads_gives_up(
-        self, lab: Lab, clock: object, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(limits, "WRITE_STALL_S", 0.3)
-
-        async def never(stream: Stream) -> None:
-            await trio.sleep_forever()
-
-        stream = await self.connect(lab, never)
-        with trio.fail_after(3), pytest.raises(NetError):
-            await stream.write(bytes(1_000_000))
-
-    async def test_a_cancelled_read_loses_nothing(self, lab: Lab, clock: object) -> None:
-        data = pattern(1_000_000)
-
-        async def send(stream: Stream) -> None:
-            for start in range(0, len(data), 7_000):
-                await stream.write(data[start : start + 7_000])
-
-        stream = await self.connect(lab, send)
-        got, over = bytearray(), False
-        while not over:
-            with trio.move_on_after(0.0004):
-                while not over:
-                    chunk = await stream.read(5_000)
-                    got += chunk
-                    over = not chunk
-        assert bytes(got) == data
-
-    async def test_streams_do_not_mix(self, lab: Lab, clock: object) -> None:
-        async def talk(number: int) -> None:
-            data = bytes([number]) * 300_000
-            stream = await lab.a.open(lab.b.peer_id, ECHO)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(stream.write, data)
-                assert await read_exactly(stream, len(data)) == data
-            await stream.close()
-
-        await (await self.connect(lab)).reset()
-        async with trio.open_nursery() as nursery:
-            for number in range(6):
-                nursery.start_soon(talk, number)
-
-    async def test_frames(self, lab: Lab, clock: object) -> None:
-        async def answer(stream: Stream) -> None:
-            reader = FrameReader(stream, 1 << 20)
-            while frames := await reader.read_available():
-                await write_frames(stream, frames)
-
-        frames = [pattern(4 * n) for n in (1, 2, 3, 100_000)] + [b"x"] * 100
-        stream = await self.connect(lab, answer)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(write_frames, stream, frames)
-            reader = FrameReader(stream, 1 << 20)
-            assert [await reader.read() for _ in frames] == frames
-        await stream.close()
-        assert await reader.read() is None
-
     # connections over a stream, which c relays
-
-    async def relayed(self, lab: Lab) -> None:
-        """Connect a to b through c."""
-
-        async def relay(stream: Stream) -> None:
-            onward = await lab.c.open(lab.b.peer_id, STOP)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(pump, stream, onward)
-                nursery.start_soon(pump, onward, stream)
-
-        async def stop(stream: Stream) -> None:
-            await lab.b.adopt(stream, None)
-
-        lab.c.handle(HOP, relay)
-        lab.b.handle(STOP, stop)
-        await lab.b.dial(lab.c.peer_id, lab.c.addresses())
-        await lab.a.dial(lab.c.peer_id, lab.c.addresses())
 
     async def test_a_connection_over_a_stream(self, lab: Lab, clock: object) -> None:
         lab.b.handle(ECHO, echo)
@@ -412,6 +147,8 @@ class NetworkContract:
         data = pattern(300_000)
         inner = await lab.a.open(lab.b.peer_id, ECHO)
         assert inner.remote_host is None
+        assert inner.relay == prefix_of(endpoint(lab.c.addresses()[0]).host, lab.c.peer_id)
+        assert stream.relay is None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(inner.write, data)
             assert await read_exactly(inner, len(data)) == data
@@ -513,23 +250,6 @@ class NetworkContract:
         await until(lambda: len(lab.b.links()) == 1)
         assert [link.inbound for link in (*lab.a.links(), *lab.b.links())] == [False, True]
 
-    @pytest.mark.parametrize("a_leads", [True, False])
-    async def test_two_that_punch_meet_in_one_connection(self, lab: Lab, clock: object, a_leads: bool) -> None:
-        lab.b.handle(ECHO, echo)
-        met: set[Address | None] = set()
-
-        async def punch(own: Network, other: Network, leads: bool) -> None:
-            met.add(await own.punch(other.peer_id, other.addresses(), leads=leads))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(punch, lab.a, lab.b, a_leads)
-            nursery.start_soon(punch, lab.b, lab.a, not a_leads)
-        assert met == {*lab.a.addresses(), *lab.b.addresses()}
-        stream = await lab.a.open(lab.b.peer_id, ECHO)
-        await stream.write(b"met")
-        assert await read_exactly(stream, 3) == b"met"
-        assert [link.peer for link in lab.a.links()] == [lab.b.peer_id]
-
     async def test_nobody_punched_back(self, lab: Lab, clock: object, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(limits, "PUNCH_S", 0.3)
         for addresses in ((), (lab.nowhere,), lab.c.addresses()):
@@ -616,6 +336,52 @@ class NetworkContract:
             await lab.a.adopt(await lab.a.open(lab.c.peer_id, HOP), lab.b.peer_id)
         await until(lambda: [link.peer for link in lab.a.links()] == [lab.c.peer_id])
 
+    # how much is under way
+
+    async def test_what_is_under_way_is_counted(self, lab: Lab, clock: object) -> None:
+        lab.b.handle(ECHO, echo)
+        await self.relayed(lab)
+        await lab.a.adopt(await lab.a.open(lab.c.peer_id, HOP), lab.b.peer_id)
+        await until(lambda: lab.b.load().relayed == 1)
+        stream = await lab.a.open(lab.b.peer_id, ECHO)
+        a, b, c = (node.load() for node in (lab.a, lab.b, lab.c))
+        assert (a.inbound, a.outbound, a.relayed, a.handshakes) == (0, 1, 1, 0)
+        assert (b.inbound, b.outbound, b.relayed, b.handshakes) == (0, 1, 1, 0)
+        assert (c.inbound, c.outbound, c.relayed, c.handshakes) == (2, 0, 0, 0)
+        assert (dict(a.streams), dict(b.streams), dict(c.streams)) == ({}, {ECHO: 1}, {HOP: 1})
+        await stream.reset()
+        await until(lambda: not lab.b.load().streams)
+
+    async def test_streams_of_a_connection_are_bounded(self, lab: Lab, clock: object) -> None:
+        protocols = [f"/test/{number}/1" for number in range(limits.STREAMS_PER_CONNECTION // limits.STREAMS_PER_PEER)]
+        for protocol in protocols:
+            lab.b.handle(protocol, echo)
+        streams = [await self.connect(lab)]
+        for number in range(1, limits.STREAMS_PER_CONNECTION):
+            streams.append(await lab.a.open(lab.b.peer_id, protocols[number % len(protocols)]))
+        for protocol in (ECHO, protocols[0], "/test/unknown/1"):
+            with pytest.raises(NetError) as caught:
+                await lab.a.open(lab.b.peer_id, protocol)
+            assert not isinstance(caught.value, UnsupportedProtocol)
+        for stream in streams:
+            await stream.write(b"x")
+            assert await stream.read(1) == b"x"
+        await streams.pop().reset()
+        with trio.fail_after(10):
+            while len(streams) < limits.STREAMS_PER_CONNECTION:
+                with suppress(NetError):  # it takes a moment until the other end knows that there is room
+                    streams.append(await lab.a.open(lab.b.peer_id, ECHO))
+
+    async def test_attempts_that_were_cancelled_leave_nothing(self, lab: Lab, clock: object) -> None:
+        await (await self.connect(lab)).reset()
+        for number in range(3 * limits.STREAMS_PER_PEER):
+            with trio.move_on_after(0.0003 * (number % 5)):
+                await (await lab.a.open(lab.b.peer_id, ECHO)).reset()
+        await until(lambda: not lab.b.load().streams)
+        await until(lambda: not lab.a.load().streams)
+        for _ in range(limits.STREAMS_PER_PEER):
+            await lab.a.open(lab.b.peer_id, ECHO)
+
     # the life of a connection
 
     async def test_disconnect(self, lab: Lab, clock: object) -> None:
@@ -658,3 +424,96 @@ class NetworkContract:
         addresses, protocols = await lab.b.learn(lab.a.peer_id)
         assert addresses == lab.a.addresses()
         assert PROTOCOL in protocols
+
+    async def test_two_that_dial_each_other_at_once_are_connected_once(self, lab: Lab, clock: object) -> None:
+        a, b = Recorder(lab.a), Recorder(lab.b)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lab.a.dial, lab.b.peer_id, lab.b.addresses())
+            nursery.start_soon(lab.b.dial, lab.a.peer_id, lab.a.addresses())
+        lab.b.handle(ECHO, echo)
+        stream = await lab.a.open(lab.b.peer_id, ECHO)
+        await stream.write(b"x")
+        assert await stream.read(1) == b"x"
+        assert [len(node.links()) for node in (lab.a, lab.b)] == [1, 1]
+        await lab.a.disconnect(lab.b.peer_id)
+        await until(lambda: len(b.seen) == 2)
+        assert a.seen == [(lab.b.peer_id, True), (lab.b.peer_id, False)]
+        assert b.seen == [(lab.a.peer_id, True), (lab.a.peer_id, False)]
+
+    async def test_a_node_that_ends(self, lab: Lab, clock: object) -> None:
+        kept, peer, addresses = Kept(), lab.b.peer_id, lab.b.addresses()
+        a = Recorder(lab.a)
+        lab.a.handle(ECHO, echo)
+        stream = await self.connect(lab, kept, PROTOCOL)
+        theirs = await kept.one()
+        outcomes: list[object] = []
+
+        async def read(end: Stream) -> None:
+            try:
+                outcomes.append(await end.read(1))
+            except NetError:
+                outcomes.append(None)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, stream)
+            nursery.start_soon(read, theirs)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            with trio.fail_after(10):
+                await lab.end(lab.b)
+        assert outcomes == [None, None]
+        for use in (stream.write(b"x"), theirs.write(b"x"), lab.b.open(lab.a.peer_id, ECHO)):
+            with pytest.raises(NetError):
+                await use
+        await until(lambda: lab.a.links() == ())
+        assert a.seen == [(peer, True), (peer, False)]
+        with pytest.raises(NetError):
+            await lab.a.dial(peer, addresses)
+
+    async def test_a_peer_is_probed(self, lab: Lab, clock: object) -> None:
+        with pytest.raises(NetError):
+            await lab.a.probe(lab.b.peer_id)
+        await lab.a.dial(lab.b.peer_id, lab.b.addresses())
+        assert 0 < await lab.a.probe(lab.b.peer_id) < limits.STREAM_OPEN_S
+        assert 0 < await lab.b.probe(lab.a.peer_id) < limits.STREAM_OPEN_S
+        await lab.a.check(limits.STREAM_OPEN_S)
+        assert [link.peer for link in lab.a.links()] == [lab.b.peer_id]
+
+
+class MeetingContract(Contract):
+    """What they must do besides where both listen for TCP connections as such."""
+
+    @pytest.mark.parametrize("a_leads", [True, False])
+    async def test_two_that_punch_meet_in_one_connection(self, lab: Lab, clock: object, a_leads: bool) -> None:
+        lab.b.handle(ECHO, echo)
+        met: set[Address | None] = set()
+
+        async def punch(own: Network, other: Network, leads: bool) -> None:
+            met.add(await own.punch(other.peer_id, other.addresses(), leads=leads))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(punch, lab.a, lab.b, a_leads)
+            nursery.start_soon(punch, lab.b, lab.a, not a_leads)
+        assert met == {*lab.a.addresses(), *lab.b.addresses()}
+        stream = await lab.a.open(lab.b.peer_id, ECHO)
+        await stream.write(b"met")
+        assert await read_exactly(stream, 3) == b"met"
+        assert [link.peer for link in lab.a.links()] == [lab.b.peer_id]
+
+    async def test_a_better_path_is_told_and_used(self, lab: Lab, clock: object) -> None:
+        lab.b.handle(ECHO, echo)
+        await self.relayed(lab)
+        await lab.a.adopt(await lab.a.open(lab.c.peer_id, HOP), lab.b.peer_id)
+        await until(lambda: len(lab.b.links()) == 2)
+        a, better = Recorder(lab.a), list[PeerId]()
+        for node in (lab.a, lab.b):
+            node.on_better_path(better.append)
+        async with trio.open_nursery() as nursery:
+            for own, other in ((lab.a, lab.b), (lab.b, lab.a)):
+                nursery.start_soon(
+                    lambda own, other: own.punch(other.peer_id, other.addresses(), leads=own is lab.a), own, other
+                )
+        await until(lambda: len(better) == 2)
+        assert set(better) == {lab.a.peer_id, lab.b.peer_id}
+        assert (lab.b.peer_id, "lan") in [(link.peer, link.path) for link in lab.a.links()]
+        assert (await lab.a.open(lab.b.peer_id, ECHO)).remote_host is not None
+        assert a.seen == []
