@@ -12,7 +12,7 @@ from bench.measure import Sample, Samples
 from chaos.plot import pyplot
 
 _COLUMNS: Final = 2
-_HEADROOM: Final = 1.3  # for the legend
+_HEADROOM: Final = 0.1  # for each line of the legend
 _CAPTION: Final = "points: medians; bars: from the lowest to the highest of the runs"
 
 
@@ -117,7 +117,7 @@ def _draw(drawn: Drawn, axes: Any) -> None:  # noqa: ANN401  matplotlib is untyp
     if chart.steep:
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     else:
-        axes.set_ylim(0, axes.get_ylim()[1] * (_HEADROOM if len(chart.lines) > 1 else 1))
+        axes.set_ylim(0, axes.get_ylim()[1] * (1 + _HEADROOM * len(chart.lines)))
     axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.5g}"))
     axes.grid(alpha=0.3)
     if len(chart.lines) > 1 or chart.ideal:
