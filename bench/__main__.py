@@ -17,6 +17,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -208,19 +209,22 @@ class _All:
         except P2PChatError as error:
             print(f"{error.error_name}: {error.message}", file=sys.stderr)
             status = 1
+        except Exception:  # a defect of the one is told, and no reason to go without the others
+            traceback.print_exc()
+            status = 1
         if any(metric.name not in samples for metric in what.metrics):
             return status
         before = told()
+        with self._interrupts.protected():
+            self._documents[name] = document(what.metrics, samples, before)
+            self._drawn += [chart.drawn(samples) for chart in what.charts]
+            self._write()  # what is measured is kept, whatever comes of the rest
         facts = [", ".join(f"{key} {value}" for key, value in before.items())]
         if status:
             facts.append(f"ended early: {len(samples[what.metrics[0].name].values)} of {runs} runs")
         after = what.after(samples)
         print(*facts, *table(what.metrics, samples), *([""] if after else []), *after, sep="\n")
         print(end="\n" * several, flush=True)
-        with self._interrupts.protected():
-            self._documents[name] = document(what.metrics, samples, before)
-            self._drawn += [chart.drawn(samples) for chart in what.charts]
-            self._write()  # what is measured is kept, whatever comes of the rest
         return status
 
     def _run(self, name: str) -> Measure:

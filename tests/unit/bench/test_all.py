@@ -37,6 +37,10 @@ def fail() -> None:
     raise ApiError("TIMEOUT", "It does not answer.")
 
 
+def crash() -> None:
+    raise ZeroDivisionError
+
+
 def interrupt() -> None:
     raise Interrupted(2)
 
@@ -77,6 +81,14 @@ def test_one_that_fails_keeps_none_from_the_others(
     told = capsys.readouterr()
     assert told.err == "TIMEOUT: It does not answer.\n"
     assert "ended early: 2 of 3 runs" in told.out
+    assert kept(tmp_path / "all.json") == {"one": [1, 2], "other": [1, 2, 3]}
+
+
+def test_nor_does_one_with_a_defect(
+    run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run({"one": crash, "other": well}, "--json", str(tmp_path / "all.json")) == 1
+    assert capsys.readouterr().err.endswith("\nZeroDivisionError\n")
     assert kept(tmp_path / "all.json") == {"one": [1, 2], "other": [1, 2, 3]}
 
 
