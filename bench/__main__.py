@@ -96,15 +96,19 @@ _WHAT: Final[dict[str, _What]] = {
         "calls, events and commands by the socket, beside 2,000 clients",
         control.run,
         control.METRICS,
-        4,
+        2.5,
         charts=control.CHARTS,
     ),
-    "crypto": _What("messages sealed and opened, sessions made, sizes; no network", crypto.run, crypto.METRICS, 1),
+    "crypto": _What("messages sealed and opened, sessions made, sizes; no network", crypto.run, crypto.METRICS, 0.6),
     "delivery": _What(
-        "texts between two daemons: throughput, latency, CPU", delivery.run, delivery.METRICS, 5, charts=delivery.CHARTS
+        "texts between two daemons: throughput, latency, CPU",
+        delivery.run,
+        delivery.METRICS,
+        3.5,
+        charts=delivery.CHARTS,
     ),
     "discovery": _What(
-        "walks, pushes, match and mass death in a network of 50 nodes", _discovery, discovery.METRICS, 16
+        "walks, pushes, match and mass death in a network of 50 nodes", _discovery, discovery.METRICS, 15.5
     ),
     "history": _What(
         "pages, searches, starts and sends with a million messages",
@@ -115,9 +119,9 @@ _WHAT: Final[dict[str, _What]] = {
         charts=history.CHARTS,
     ),
     "import": _What("an address book of 500 people: CPU, memory, latency", book.run, book.METRICS, 10, runs=1),
-    "mailbox": _What("a node that holds boxes for a thousand owners", mailbox.run, mailbox.METRICS, 2),
+    "mailbox": _What("a node that holds boxes for a thousand owners", mailbox.run, mailbox.METRICS, 1.5),
     "memory": _What(
-        "memory and idle CPU, alone and with fifty people; weight of modules", memory.run, memory.METRICS, 10
+        "memory and idle CPU, alone and with fifty people; weight of modules", memory.run, memory.METRICS, 11.5
     ),
     "retention": _What(
         "a million events go from the log; the store alone", retention.run, retention.METRICS, 2, runs=3
@@ -126,12 +130,12 @@ _WHAT: Final[dict[str, _What]] = {
         "the lookup machine in networks of up to 100,000 nodes; budgets",
         simulation.run,
         simulation.METRICS,
-        1,
+        0.5,
         charts=simulation.CHARTS,
         after=simulation.budgets,
     ),
     "start": _What(
-        "starts, warm and cold, by history, with a passphrase", start.run, start.METRICS, 2, charts=start.CHARTS
+        "starts, warm and cold, by history, with a passphrase", start.run, start.METRICS, 1.5, charts=start.CHARTS
     ),
     "websocket": _What("connections by WebSocket beside plain ones; no disk", websocket.run, websocket.METRICS, 1),
 }

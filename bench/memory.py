@@ -4,8 +4,8 @@ Each run makes a new profile with production parameters, which knows fifty peopl
 root is derived and nobody searches. ``--quick`` has five people, and hardly waits; so does the run that warms files and
 caches up and is thrown away.
 
-- *at rest*: half a minute after the start, nobody is connected. PSS divides what processes share among them, the
-  daemon's children among it. *python -c pass* has nothing but the interpreter in memory.
+- *at rest*: from ten to forty seconds after the start, nobody is connected. PSS divides what processes share among
+  them, the daemon's children among it. *python -c pass* has nothing but the interpreter in memory.
 - *fifty online*: all are connected and say nothing, for a minute. *Idle CPU* is that of the daemon and its children,
   percent of one core.
 - *after 10,000 texts*: each of the fifty has sent its share, and a few seconds have gone by.
@@ -97,7 +97,7 @@ class Scale:
     people: int = 50
     texts: int = 10_000
     started_s: float = 10.0
-    rest_s: float = 20.0
+    rest_s: float = 30.0  # some services look every half minute; fifty people online are given a whole one
     online_s: float = 60.0
     settle_s: float = 5.0
     per_s: float = 20.0
