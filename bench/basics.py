@@ -21,7 +21,7 @@ from typing import Final
 
 from bench import limits, talk
 from bench.daemons import Node, until
-from bench.measure import Samples, each_s, quantile
+from bench.measure import Samples, each_s, quantile, rounds
 from bench.pipeline import pour, send_requests
 from bench.report import Metric
 from p2pchat.cli.program import interpreter
@@ -71,9 +71,8 @@ QUICK: Final = Scale(lone=20, burst=200, commands=2)
 
 def run(sandbox: Sandbox, folder: Path, runs: int, scale: Scale, samples: Samples) -> None:
     """Add ``runs`` values of everything. A run before them warms files and caches up and is thrown away."""
-    kept_from = 0 if scale is QUICK else 1
-    for index in range(runs + kept_from):
-        _one(sandbox, folder / str(index), scale, samples if index >= kept_from else Samples())
+    for index, values in rounds(runs, samples, warm_up=scale is not QUICK):
+        _one(sandbox, folder / str(index), scale, values)
 
 
 def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None:

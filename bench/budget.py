@@ -15,10 +15,10 @@ not what libp2p and TCP put around them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bench.simulation import Row
 from p2pchat.base import limits
 from p2pchat.core import codec
 from p2pchat.core.dht_wire import Reply, Request, ToldPeer
@@ -97,16 +97,16 @@ def states() -> tuple[State, ...]:
 HEADINGS: Final = (f"{CONTACTS} contacts", "walks a day", "watches prolonged a day", "kept for others, MB")
 
 
-def table(rows: list[Row]) -> list[list[str]]:
-    """Cells, a line a state; the last columns are the traffic at the sizes of ``rows``."""
-    sizes = [f"sent a day at {row.nodes:,} nodes, MB" for row in rows]
+def table(requests: Mapping[int, float]) -> list[list[str]]:
+    """Cells, a line a state; the last columns are the traffic where a walk has so many requests among so many nodes."""
+    sizes = [f"sent a day at {nodes:,} nodes, MB" for nodes in requests]
     lines = [
         [
             state.title,
             f"{CONTACTS * (state.puts + state.reads):,.0f}",
             f"{CONTACTS * state.watches:,.0f}",
             f"{state.kept_mb():.2f}",
-            *(f"{state.sent_mb(row.requests):.1f}" for row in rows),
+            *(f"{state.sent_mb(each):.1f}" for each in requests.values()),
         ]
         for state in states()
     ]

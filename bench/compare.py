@@ -1,7 +1,13 @@
-"""What has changed since figures were written by ``--json``."""
+"""What has changed since figures were written by ``--json``.
+
+A row is *better* or *WORSE* where no value of the one lies within the spread of the other. Of rows with five values
+each, of which nothing has changed, one in 126 is by chance, and where the machine is another or busier many are: a
+reason to look, and to measure again, and none to fail. What both are beside their raw limits stands next to them.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,11 +17,19 @@ import msgspec
 from bench.report import aligned, shown
 
 _SAME: Final = ("cpus", "kernel", "python")
-_HEADINGS: Final = ("", "old", "new", "× old", "")
+_HEADINGS: Final = ("", "old", "new", "× old", "× raw, old → new", "")
+_VALUES: Final = 5
 
 
 class Unreadable(Exception):
     """That is no file of figures; the message says what is wrong."""
+
+
+class Raw(msgspec.Struct, frozen=True):
+    """A raw limit of a row."""
+
+    name: str
+    median: float
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -28,6 +42,8 @@ class Row(msgspec.Struct, frozen=True):
     low: float
     high: float
     rising: bool = False
+    values: list[float] = []
+    beside: list[Raw] = []
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -74,12 +90,17 @@ def parsed(data: bytes) -> dict[str, Figures]:
 def lines(old: Mapping[str, Figures], new: Mapping[str, Figures]) -> list[str]:
     """For people: each row that both have. What one measure has written is looked for among what all have, too."""
     told: list[str] = []
+    verdicts: Counter[str] = Counter()
     for name, now in new.items():
         before = old.get(name) or (_holding(old, now) if not name else None)
         if before is None:
             told += ["", f"{name}: not among the old figures"]
             continue
-        told += ["", *([name] if name else []), *_warnings(before, now), *_table(before, now)]
+        rows = _rows(before, now)
+        verdicts.update(row[-1] for row in rows)
+        told += ["", *([name] if name else []), *_warnings(before, now), *aligned([_HEADINGS, *rows])]
+    if verdicts:
+        told += ["", f"{verdicts['better']} better, {verdicts['WORSE']} worse, {verdicts['']} within the spread."]
     return told[1:]
 
 
@@ -92,28 +113,39 @@ def _holding(old: Mapping[str, Figures], now: Figures) -> Figures | None:
 
 def _warnings(before: Figures, now: Figures) -> list[str]:
     other = [f"{key} {before.machine.get(key)} → {now.machine.get(key)}" for key in _SAME if _differs(key, before, now)]
-    return [f"warning: another machine, so that only ratios to raw limits can be compared: {', '.join(other)}"] * bool(
-        other
-    )
+    warnings = [f"warning: another machine, compare ratios to raw limits alone: {', '.join(other)}"] if other else []
+    fewest = min(len(row.values) for row in (*before.rows, *now.rows))
+    if fewest < _VALUES:
+        warnings.append(f"warning: rows of {fewest} values, whose spread says little; {_VALUES} are enough")
+    return warnings
 
 
 def _differs(key: str, before: Figures, now: Figures) -> bool:
     return before.machine.get(key) != now.machine.get(key)
 
 
-def _table(before: Figures, now: Figures) -> list[str]:
+def _rows(before: Figures, now: Figures) -> list[list[str]]:
     old = {row.name: row for row in before.rows}
-    rows: list[list[str]] = [list(_HEADINGS)]
+    rows: list[list[str]] = []
     for row in now.rows:
         was = old.pop(row.name, None)
         value = f"{shown(row.median)} {row.unit}"
         if was is None or was.unit != row.unit:
-            rows.append([row.title, "–", value, "–", "new"])
+            rows.append([row.title, "–", value, "–", "", "new"])
             continue
         ratio = shown(row.median / was.median) if was.median else "–"
-        rows.append([row.title, f"{shown(was.median)} {was.unit}", value, ratio, _verdict(was, row)])
-    rows += [[row.title, f"{shown(row.median)} {row.unit}", "–", "–", "gone"] for row in old.values()]
-    return aligned(rows)
+        rows.append([row.title, f"{shown(was.median)} {was.unit}", value, ratio, _to_raw(was, row), _verdict(was, row)])
+    rows += [[row.title, f"{shown(row.median)} {row.unit}", "–", "–", "", "gone"] for row in old.values()]
+    return rows
+
+
+def _to_raw(was: Row, now: Row) -> str:
+    """The ratios of both to the first raw limit that both have."""
+    limits = {each.name: each.median for each in was.beside}
+    for each in now.beside:
+        if each.median and limits.get(each.name):
+            return f"{shown(was.median / limits[each.name])} → {shown(now.median / each.median)}"
+    return ""
 
 
 def _verdict(was: Row, now: Row) -> str:

@@ -5,6 +5,8 @@ Each run starts a daemon that is alone; the raw limits are taken in every run, b
 - *node.hello, one after the other*: by the plainest client there is, which sends the same bytes again and again and
   reads a reply before it sends the next; *ahead*: up to 512 on one connection without waiting. A limit is the same to a
   process that sends back what it gets, 128 bytes a call.
+- *offered*: on one connection calls are due at a rate for a second, whether the ones before are answered or not. A call
+  is late from when it was due until its reply is read: who takes no more makes those wait that come, and that counts.
 - *told*: from before a note to oneself is asked for on one connection until its event is read on another: more than
   from its commit, which is within.
 - *p2pchat status*: from before the process exists until it has ended.
@@ -27,9 +29,10 @@ from typing import Final
 
 import msgspec
 
-from bench import limits
+from bench import limits, offered
 from bench.daemons import Node
-from bench.measure import Samples, each_s, quantile, seconds
+from bench.measure import Samples, each_s, quantile, rounds, seconds
+from bench.pipeline import offer
 from bench.procfs import rss_mb
 from bench.report import Metric
 from p2pchat.api.codec import JSON_LINES, MSGPACK_FRAMES, Framing
@@ -64,7 +67,9 @@ METRICS: Final = (
     Metric("unread rss MB", "RSS, 1,024 pages unread", "MB"),
     Metric("crowd rss MB", "RSS beside 2,000", "MB"),
     Metric("crowds rss MB", "RSS beside the fifth 2,000", "MB"),
+    *offered.rows("calls", "answered", _STREAM, (("unix p50 ms", "Unix socket echo"),)),
 )
+CHARTS: Final = offered.charts("calls", "answered")
 
 _AHEAD: Final = 512
 _REPLY_S: Final = 60.0
@@ -86,17 +91,19 @@ class Scale:
     half_open: int = 1_000
     unread: int = 1_024
     crowds: int = 5
+    offered_s: float = 1.0
 
 
-QUICK: Final = Scale(calls=50, ahead=1_024, told=10, commands=2, idle=20, half_open=20, unread=20, crowds=2)
+QUICK: Final = Scale(
+    calls=50, ahead=1_024, told=10, commands=2, idle=20, half_open=20, unread=20, crowds=2, offered_s=0.02
+)
 
 
 def run(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
     """Add ``runs`` values of everything. A run before them warms files and caches up and is thrown away."""
     scale = QUICK if quick else Scale()
-    warm_up = 0 if quick else 1
-    for index in range(runs + warm_up):
-        _one(sandbox, folder / str(index), scale, samples if index >= warm_up else Samples())
+    for index, values in rounds(runs, samples, warm_up=not quick):
+        _one(sandbox, folder / str(index), scale, values)
 
 
 def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None:
@@ -111,6 +118,9 @@ def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None
     for name, framing in (("json", JSON_LINES), ("msgpack", MSGPACK_FRAMES)):
         samples.add(f"{name} /s", _one_after_the_other(node.socket, framing, scale.calls))
         samples.add(f"{name} ahead /s", _ahead(node.socket, framing, scale.ahead))
+    for rate in offered.RATES:
+        found = offer(node.socket, [_request(JSON_LINES)] * int(rate * scale.offered_s), rate)
+        offered.add(samples, rate, found.seconds, found.late_ms)
     _told(node.socket, scale.told, samples)
     samples.add("cli ms", quantile(_commands_ms(node, scale.commands), 0.5))
     _beside_many(node, scale, samples)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.bare import Bare, rate
-from bench.measure import Samples, cpu_seconds
+from bench.measure import Samples, cpu_seconds, rounds
 from bench.report import Metric
 from p2pchat.cli.sandbox import Sandbox
 from p2pchat.core.keys import create_identity
@@ -81,14 +81,14 @@ QUICK: Final = Scale(messages=32, turns=8, flights=2)
 
 
 def run(_sandbox: Sandbox, _folder: Path, runs: int, quick: bool, samples: Samples) -> None:
-    """Add ``runs`` values of every rate and one of every size. A run before them warms up and is thrown away."""
+    """Add ``runs`` values of everything. A run before them warms up and is thrown away."""
     scale = QUICK if quick else Scale()
-    for into in [*([] if quick else [Samples()]), *[samples] * runs]:
-        _one_way(into, scale.messages)
-        _packed(into, scale.messages)
-        _turns(into, scale.turns)
-        _flights(into, scale.flights)
-    _sizes(samples)
+    for _, values in rounds(runs, samples, warm_up=not quick):
+        _one_way(values, scale.messages)
+        _packed(values, scale.messages)
+        _turns(values, scale.turns)
+        _flights(values, scale.flights)
+        _sizes(values)
 
 
 def _one_way(samples: Samples, count: int) -> None:

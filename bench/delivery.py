@@ -6,7 +6,9 @@ has 256 bytes. ``--quick`` sends few.
 - *one way*: one connection of the writer, so many requests ahead of the replies, from ``created_ms`` of the first to
   ``delivered_ms`` of the last, both on the writer's clock: until the last ack is on its disk. *Lists*: JSON-RPC batches
   of 100. *Both ways*: two writers, the sum.
-- *Within*: by the log, ``delivered_ms`` less ``created_ms`` of each text while so many requests are ahead, p50.
+- *Offered*: a connection on which texts are due at a rate for two seconds, whether the ones before are answered or not.
+  A text is late from when it was due to its ``delivered_ms``: who takes no more makes those wait that come, and that
+  counts. Both are on one clock, of which the latter is told in whole milliseconds.
 - *CPU*: of the whole process meanwhile, a text: at its writer, and at its reader.
 - *lone*: one ``message.send`` with ``wait: delivered`` after the other, as the client sees it.
 - *Raw limits* are taken in every run, between its profiles and its daemons.
@@ -24,11 +26,10 @@ import nacl.public
 import nacl.utils
 import trio
 
-from bench import limits
+from bench import limits, offered
 from bench.daemons import Node, until
-from bench.measure import Samples, each_s, quantile, seconds
-from bench.pipeline import pour, send_batches, send_requests
-from bench.plot import Curve
+from bench.measure import Samples, each_s, quantile, rounds, seconds
+from bench.pipeline import offer, pour, send_batches, send_requests
 from bench.procfs import between_ns, cpu_ns
 from bench.report import Metric
 from bench.talk import delivered, lone, match, settled, span
@@ -38,30 +39,19 @@ TEXT: Final = "x" * 256
 _LIST: Final = 100
 _BESIDE = (("rows /s", "rows of SQLCipher, 500 a commit"), ("box /s", "Box sealed and opened, one by one"))
 _TRIPS = (("trio p50 ms", "trio TCP round trip"), ("sync p50 ms", "fdatasync"), ("commit p50 ms", "1 commit"))
-_AHEAD: Final = {"eight": 8, "few": 64, "one way": 512}
 
 METRICS: Final = (
     Metric("one way /s", "one way, 512 ahead", "/s", _BESIDE, bar=10_000, goal=25_000, rising=True),
     Metric("few /s", "one way, 64 ahead", "/s", _BESIDE[:1], rising=True),
-    Metric("eight /s", "one way, 8 ahead", "/s", _BESIDE[:1], rising=True),
     Metric("lists /s", f"one way, lists of {_LIST}", "/s", _BESIDE[:1], rising=True),
     Metric("both /s", "both ways, sum", "/s", _BESIDE[:1], rising=True),
-    *(Metric(f"{name} within ms", f"delivered within, {ahead} ahead", "ms") for name, ahead in _AHEAD.items()),
     Metric("writer us", "CPU of the writer's daemon, a text", "µs"),
     Metric("reader us", "CPU of the reader's daemon, a text", "µs"),
     Metric("lone p50 ms", "lone text, send → delivered, p50", "ms", _TRIPS, bar=6, goal=4),
     Metric("lone p99 ms", "lone text, send → delivered, p99", "ms", (("commit p99 ms", "1 commit"),), bar=20),
+    *offered.rows("texts", "delivered", _BESIDE[:1], _TRIPS[2:]),
 )
-
-CURVES: Final = (
-    Curve("texts a second", "requests ahead", "/s", tuple((ahead, f"{name} /s") for name, ahead in _AHEAD.items())),
-    Curve(
-        "a text, created → delivered, p50",
-        "requests ahead",
-        "ms",
-        tuple((ahead, f"{name} within ms") for name, ahead in _AHEAD.items()),
-    ),
-)
+CHARTS: Final = offered.charts("texts", "delivered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +60,17 @@ class Scale:
 
     texts: int = 20_000
     lone: int = 300
+    offered_s: float = 2.0
 
 
-QUICK: Final = Scale(texts=300, lone=20)
+QUICK: Final = Scale(texts=300, lone=20, offered_s=0.05)
 
 
 def run(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
     """Add ``runs`` values of everything. A run before them warms files and caches up and is thrown away."""
-    for index in range(runs + (not quick)):
-        counts = quick or index > 0
-        _one(sandbox, folder / str(index), QUICK if quick else Scale(), samples if counts else Samples())
+    scale = QUICK if quick else Scale()
+    for index, values in rounds(runs, samples, warm_up=not quick):
+        _one(sandbox, folder / str(index), scale, values)
 
 
 def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None:
@@ -100,16 +91,14 @@ def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None
     samples.add("one way /s", _pour(sandbox, {alice: send_requests("Bob", scale.texts, TEXT)}, scale.texts))
     for name, node, before in (("writer us", alice, writer), ("reader us", bob, reader)):
         samples.add(name, between_ns(before, cpu_ns(node.process.pid)) / scale.texts / 1000)
-    samples.add("one way within ms", _within_ms(alice, scale.texts))
     half = scale.texts // 2
-    for name, count in (("few", half), ("eight", half // 5)):
-        requests = send_requests("Bob", count, TEXT)
-        samples.add(f"{name} /s", _pour(sandbox, {alice: requests}, count, _AHEAD[name]))
-        samples.add(f"{name} within ms", _within_ms(alice, count))
+    samples.add("few /s", _pour(sandbox, {alice: send_requests("Bob", half, TEXT)}, half, ahead=64))
     lists = send_batches("Bob", half, TEXT, _LIST)
     samples.add("lists /s", _pour(sandbox, {alice: lists}, half, ahead=10))
     both = {alice: send_requests("Bob", half, TEXT), bob: send_requests("Alice", half, TEXT)}
     samples.add("both /s", _pour(sandbox, both, half))
+    for rate in offered.RATES:
+        _offer(sandbox, alice, rate, int(rate * scale.offered_s), samples)
     for node in (alice, bob):
         node.stop()
 
@@ -124,9 +113,12 @@ def _pour(sandbox: Sandbox, lines: dict[Node, list[bytes]], count: int, ahead: i
     return len(lines) * count / max(taken_ms, 1) * 1000
 
 
-def _within_ms(writer: Node, count: int) -> float:
-    """The p50 of the ``count`` newest texts; they are told in whole milliseconds, so that 0 is less than one."""
-    return max(quantile([end - begin for begin, end in delivered(writer, "Bob", count)], 0.5), 0.5)
+def _offer(sandbox: Sandbox, writer: Node, rate: int, count: int, samples: Samples) -> None:
+    due_ms = offer(writer.socket, send_requests("Bob", count, TEXT), rate).due_ms
+    until(sandbox, lambda: settled([writer]), "The messages do not arrive")
+    ends_ms = [end_ms for _, end_ms in delivered(writer, "Bob", count)]
+    late_ms = [end_ms - at_ms for end_ms, at_ms in zip(ends_ms, due_ms, strict=True)]
+    offered.add(samples, rate, (max(ends_ms) - due_ms[0]) / 1000, late_ms)
 
 
 def _limits(samples: Samples, folder: Path, scale: Scale) -> None:

@@ -1,8 +1,8 @@
-"""``history``: what years of messages cost: pages, searches, starts and sends with 10⁶ messages beside 10³.
+"""``history``: what years of messages cost: pages, searches, starts and sends with 10⁶ messages beside 10³ and between.
 
-Two profiles are made, and their messages written by the store's own functions, in runs of twenty with a hundred
-contacts, each with its event. Then both daemons run at once, production parameters, no network, and every call is made
-to the one and the other in turn: what the machine does beside it slows both alike.
+A profile of each size is made, and its messages written by the store's own functions, in runs of twenty with a hundred
+contacts, each with its event. Then all daemons run at once, production parameters, no network, and every call is made
+to one after the other: what the machine does beside it slows all alike.
 
 - *page*: 50 messages of a conversation, the newest or at a position somewhere in it. *search*: up to 100 messages of
   all conversations, or of one. What is called rare stands in three messages, of which the oldest is among the first.
@@ -18,14 +18,15 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bench.daemons import Node
 from bench.limits import unix_echo
-from bench.measure import Samples, each_s, quantile, seconds
+from bench.measure import Samples, each_s, quantile, rounds, seconds
+from bench.plot import Chart, Line
 from bench.prose import FREQUENT, ONE_SYLLABLE, RARE, TWO_SYLLABLES, Prose
 from bench.report import Metric
 from p2pchat.api.paths import ProfilePaths
@@ -42,6 +43,7 @@ from p2pchat.store.migrate import migrate
 from p2pchat.store.sqlite import Connection, checkpoint, connect
 
 FEW: Final = 1_000
+BETWEEN: Final = {"more": 10_000, "most": 100_000}
 MANY: Final = 1_000_000
 
 _CONTACTS: Final = 100
@@ -65,6 +67,13 @@ _SEARCHES: Final[dict[str, dict[str, object]]] = {
     "a frequent word in one conversation": {"text": FREQUENT, "to": "Person 7"},
     "a rare word in one conversation": {"text": RARE, "to": "Person 7"},
 }
+_DRAWN: Final = (
+    "a rare word",
+    "a frequent word",
+    "nothing found",
+    "a frequent word in one conversation",
+    "a rare word in one conversation",
+)
 _PAGES: Final = ("the newest page", "a page further back")
 
 
@@ -72,15 +81,15 @@ def _metrics() -> Iterator[Metric]:
     echo = (("echo ms", "Unix socket echo"),)
     for name in (*_PAGES, *(f"search: {each}" for each in _SEARCHES)):
         for share in ("p50", "p99"):
-            beside = ((f"few {name} {share}", "with 1,000 messages"), *echo)
+            beside = (*_smaller(f"{name} {share}", share), *echo)
             yield Metric(f"many {name} {share}", f"{name}, {share}", "ms", beside, bar=_PAGE_MS)
-    yield Metric("many send p50", "message.send, p50", "ms", (("few send p50", "with 1,000 messages"), *echo))
-    yield Metric("many send p99", "message.send, p99", "ms", (("few send p99", "with 1,000 messages"),))
+    yield Metric("many send p50", "message.send, p50", "ms", (*_smaller("send p50", "p50"), *echo))
+    yield Metric("many send p99", "message.send, p99", "ms", _smaller("send p99", "p99"))
     yield Metric("send ratio", "the same p50, × that with 1,000", "×", bar=1.5)
     yield Metric("behind send p50", "message.send while the index is made, p50", "ms")
     yield Metric("behind send p99", "message.send while the index is made, p99", "ms")
     yield Metric("behind search s", "search: nothing found, without an index", "s")
-    yield Metric("many start s", "start", "s", (("few start s", "with 1,000 messages"),))
+    yield Metric("many start s", "start", "s", _smaller("start s", "p50"))
     yield Metric("start difference s", "start, more than with 1,000", "s", bar=1.0)
     yield Metric("behind start difference s", "the same, without an index", "s", bar=1.0)
     yield Metric("index us", "index, a message", "µs")
@@ -89,41 +98,69 @@ def _metrics() -> Iterator[Metric]:
     yield Metric("index bytes", "of which the index", "bytes")
 
 
+def _smaller(name: str, share: str) -> tuple[tuple[str, str], ...]:
+    """The same figure of smaller profiles: medians of all of them, the others of the smallest."""
+    sizes = {"few": FEW, **BETWEEN} if share == "p50" else {"few": FEW}
+    return tuple((f"{size} {name}", f"with {count:,} messages") for size, count in sizes.items())
+
+
+def _line(title: str, name: str) -> Line:
+    return Line(title, tuple((f"{size} messages", f"{size} {name}") for size in ("few", *BETWEEN, "many")))
+
+
 METRICS: Final = tuple(_metrics())
+CHARTS: Final = (
+    Chart(
+        "Pages and sends",
+        "messages in the history",
+        "p50, ms",
+        (*(_line(name, f"{name} p50") for name in _PAGES), _line("message.send", "send p50")),
+    ),
+    Chart(
+        "Searches",
+        "messages in the history",
+        "p50, ms",
+        tuple(_line(name, f"search: {name} p50") for name in _DRAWN),
+    ),
+    Chart("Start of a daemon", "messages in the history", "process begun → ready, s", (_line("", "start s"),)),
+)
 
 
 def run(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples, messages: int = MANY) -> None:
     """Add ``runs`` values of everything."""
-    for index in range(runs):
-        _one(sandbox, folder / str(index), quick, messages, samples)
+    for index, values in rounds(runs, samples, warm_up=False):
+        _one(sandbox, folder / str(index), quick, messages, values)
 
 
 def _one(sandbox: Sandbox, folder: Path, quick: bool, count: int, samples: Samples) -> None:
     starts, calls = (_QUICK_STARTS, _QUICK_CALLS) if quick else (_STARTS, _CALLS)
     folder.mkdir()
-    few = Profile(sandbox, folder / "f", "Few", FEW)
-    many = Profile(sandbox, folder / "m", "Many", count)
-    few.fill()
-    many.fill()
-    few.index(Samples())
-    with_few, with_many = _starts(few, many, starts)
-    samples.add("behind start difference s", with_many - with_few)
-    few.node.start()
-    many.node.start()
+    sizes = {"few": FEW, **{size: between for size, between in BETWEEN.items() if between < count}, "many": count}
+    profiles = {size: Profile(sandbox, folder / size, size, of_size) for size, of_size in sizes.items()}
+    for size, profile in profiles.items():
+        profile.fill()
+        samples.add(f"{size} messages", profile.count)
+        if size != "many":
+            profile.index(Samples())
+    many = profiles["many"]
+    taken_s = _starts(profiles, starts)
+    samples.add("behind start difference s", taken_s["many"] - taken_s["few"])
+    for profile in profiles.values():
+        profile.node.start()
     _quantiles(samples, "behind send", _taken_ms(many, _send, calls))
     samples.add("behind search s", seconds(partial(_search_patiently, many)))
-    few.node.stop()
-    many.node.stop()
+    for profile in profiles.values():
+        profile.node.stop()
     many.index(samples)
-    with_few, with_many = _starts(few, many, starts)
-    samples.add("few start s", with_few)
-    samples.add("many start s", with_many)
-    samples.add("start difference s", with_many - with_few)
-    few.node.start()
-    many.node.start()
-    _calls(few, many, calls, samples)
-    few.node.stop()
-    many.node.stop()
+    taken_s = _starts(profiles, starts)
+    for size, each_took_s in taken_s.items():
+        samples.add(f"{size} start s", each_took_s)
+    samples.add("start difference s", taken_s["many"] - taken_s["few"])
+    for profile in profiles.values():
+        profile.node.start()
+    _calls(profiles, calls, samples)
+    for profile in profiles.values():
+        profile.node.stop()
 
 
 class Profile:
@@ -208,26 +245,26 @@ def _add_contacts(tx: Tx) -> None:
 Call = Callable[[Profile], object]
 
 
-def _starts(few: Profile, many: Profile, count: int) -> tuple[float, float]:
+def _starts(profiles: Mapping[str, Profile], count: int) -> dict[str, float]:
     """The medians of a few starts of each, in turn."""
-    taken: tuple[list[float], list[float]] = [], []
+    taken: dict[str, list[float]] = {size: [] for size in profiles}
     for _ in range(count):
-        for profile, each in zip((few, many), taken, strict=True):
-            each.append(profile.node.start())
+        for size, profile in profiles.items():
+            taken[size].append(profile.node.start())
             profile.node.stop()
-    return quantile(taken[0], 0.5), quantile(taken[1], 0.5)
+    return {size: quantile(values, 0.5) for size, values in taken.items()}
 
 
-def _calls(few: Profile, many: Profile, count: int, samples: Samples) -> None:
+def _calls(profiles: Mapping[str, Profile], count: int, samples: Samples) -> None:
     with unix_echo() as echo:
         samples.add("echo ms", quantile(each_s(echo, count), 0.5) * 1000)
     kinds: dict[str, Call] = {_PAGES[0]: _newest_page, _PAGES[1]: _deep_page}
     kinds |= {f"search: {each}": _searching(each) for each in _SEARCHES}
     kinds["send"] = _send
     for name, call in kinds.items():
-        taken: dict[str, list[float]] = {"few": [], "many": []}
+        taken: dict[str, list[float]] = {size: [] for size in profiles}
         for _ in range(count):
-            for size, profile in (("few", few), ("many", many)):
+            for size, profile in profiles.items():
                 taken[size] += _taken_ms(profile, call, 1)
         for size, values in taken.items():
             _quantiles(samples, f"{size} {name}", values)

@@ -26,9 +26,7 @@ from p2pchat.store.sqlite import connect
 from p2pchat.testing.sessions import NOW_S, session_pair
 
 _ECHO: Final = "import os\nwhile data := os.read(0, 65536): os.write(0, data)"
-_SIZES: Final = (
-    "import libp2p\nfrom bench.procfs import resident_mb\nimport os, sys\nprint(*resident_mb(os.getpid()), flush=True)"
-)
+_SIZE: Final = "print(next(line.split()[1] for line in open('/proc/self/smaps_rollup') if line.startswith('Rss:')))"
 _ROWS_PER_COMMIT: Final = 500
 
 
@@ -41,18 +39,34 @@ def measure(samples: Samples, folder: Path, scale: int) -> None:
     """
     interpreters(samples, max(scale // 20, 2))
     imported(samples)
-    for name, connected in (("unix", _unix_pair), ("tcp", _tcp_pair)):
-        with _echo(connected) as near:
-            trips_s = each_s(lambda: _round_trip(near), scale * 2)
-        samples.add(f"{name} p50 ms", quantile(trips_s, 0.5) * 1000)
-        samples.add(f"{name} p99 ms", quantile(trips_s, 0.99) * 1000)
+    trips(samples, scale * 2)
     disk(samples, folder, scale)
+    argon2(samples)
     _crypto(samples, scale)
 
 
+def trips(samples: Samples, count: int) -> None:
+    """Add what a round trip to another process takes, by a Unix socket and by TCP."""
+    for name, connected in (("unix", _unix_pair), ("tcp", _tcp_pair)):
+        with _echo(connected) as near:
+            trips_s = each_s(lambda: _round_trip(near), count)
+        samples.add(f"{name} p50 ms", quantile(trips_s, 0.5) * 1000)
+        samples.add(f"{name} p99 ms", quantile(trips_s, 0.99) * 1000)
+
+
+def argon2(samples: Samples) -> None:
+    """Add what it takes to derive a root, or the key behind a passphrase."""
+    samples.add("argon2 s", seconds(lambda: derive_root("+821012345678", "+821098765432", 1, PRODUCTION)))
+
+
 def imported(samples: Samples) -> None:
-    """Add what a process that loads libp2p takes, and has in memory."""
-    samples.add("libp2p s", seconds(lambda: samples.add("libp2p MB", float(_python(_SIZES).split()[0]))))
+    """Add what a process that loads libp2p takes, and has in memory, and what one has that loads nothing."""
+    samples.add("libp2p s", seconds(lambda: samples.add("libp2p MB", _size_mb("import libp2p\n"))))
+    samples.add("python MB", _size_mb(""))
+
+
+def _size_mb(program: str) -> float:
+    return int(_python(program + _SIZE)) * 1024 / 1e6
 
 
 def interpreters(samples: Samples, count: int) -> None:
@@ -142,7 +156,6 @@ def disk(samples: Samples, folder: Path, scale: int) -> None:
 
 
 def _crypto(samples: Samples, scale: int) -> None:
-    samples.add("argon2 s", seconds(lambda: derive_root("+821012345678", "+821098765432", 1, PRODUCTION)))
     works = [seconds(lambda: mine(secrets.token_bytes(32), PRODUCTION.work_bits)) for _ in range(max(scale // 20, 2))]
     samples.add("mine s", sum(works) / len(works))
     entropy = SystemEntropy()

@@ -25,7 +25,7 @@ import trio
 
 from bench import limits
 from bench.daemons import Node
-from bench.measure import Samples, each_s, quantile
+from bench.measure import Samples, each_s, quantile, rounds
 from bench.procfs import resident_mb
 from bench.report import Metric
 from p2pchat.api.paths import ProfilePaths
@@ -59,10 +59,15 @@ _AT_ONCE: Final = 16  # boxes fetched by one request
 _NO_SIGNATURE: Final = bytes(64)
 
 METRICS: Final = (
-    Metric("lone ms", "deposit, lone, p50", "ms", (("fdatasync ms", "fdatasync p50"), ("commit p50 ms", "a commit"))),
+    Metric(
+        "lone ms",
+        "deposit, lone, p50",
+        "ms",
+        (("tcp p50 ms", "TCP echo"), ("fdatasync ms", "fdatasync"), ("commit p50 ms", "1 commit")),
+    ),
     Metric("deposits /s", "deposits, all streams", "/s", (("rows /s", "SQLCipher rows"),), rising=True),
     Metric("fetches /s", "fetched and acked, all streams", "/s", (("rows /s", "SQLCipher rows"),), rising=True),
-    Metric("empty MB", "RSS of the holder, before", "MB"),
+    Metric("empty MB", "RSS of the holder, before", "MB", (("libp2p MB", "import libp2p"),)),
     Metric("full MB", "RSS of the holder, full", "MB"),
     Metric("box bytes", "database, a text of 256 bytes", "B", (("box size", "the box itself"),)),
 )
@@ -89,10 +94,10 @@ class _Owner:
 
 
 def run(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
-    """Add ``runs`` values of everything."""
+    """Add ``runs`` values of everything. A run before them warms files and caches up and is thrown away."""
     scale = QUICK if quick else Scale()
-    for index in range(runs):
-        _one(sandbox, folder / str(index), scale, samples)
+    for index, values in rounds(runs, samples, warm_up=not quick):
+        _one(sandbox, folder / str(index), scale, values)
 
 
 def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None:
@@ -138,6 +143,8 @@ def _raw(samples: Samples, folder: Path, count: int) -> None:
 
         samples.add("fdatasync ms", quantile(each_s(sync, count), 0.5) * 1000)
     path.unlink()
+    limits.trips(samples, count)
+    limits.imported(samples)
 
 
 @contextmanager

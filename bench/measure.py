@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -36,11 +37,31 @@ class Samples:
     def add(self, name: str, *values: float) -> None:
         self._by_name.setdefault(name, Sample()).values.extend(values)
 
+    def take(self, other: Samples) -> None:
+        """Add all that another one has."""
+        for name, sample in other._by_name.items():
+            self.add(name, *sample.values)
+
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
 
     def __getitem__(self, name: str) -> Sample:
         return self._by_name[name]
+
+
+def rounds(runs: int, samples: Samples, *, warm_up: bool) -> Iterator[tuple[int, Samples]]:
+    """The number of each run, and where its values go; they are kept when it is over, so that half a run leaves none.
+
+    Args:
+        warm_up: a run 0 comes first, which fills the caches of files and processors, and whose values go nowhere.
+    """
+    for index in range(0 if warm_up else 1, runs + 1):
+        if sys.stderr.isatty():
+            print(f"run {index} of {runs}" if index else "warming up", file=sys.stderr)
+        values = Samples()
+        yield index, values
+        if index:
+            samples.take(values)
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -1,10 +1,11 @@
 """``memory``: what one daemon has in memory, at rest and at work, and what its modules weigh.
 
 Each run makes a new profile with production parameters, which knows fifty people (:mod:`bench.light`, one process); no
-root is derived and nobody searches. ``--quick`` has five people, and hardly waits.
+root is derived and nobody searches. ``--quick`` has five people, and hardly waits; so does the run that warms files and
+caches up and is thrown away.
 
-- *at rest*: half a minute after the start, nobody is connected. PSS divides what processes share among them, the
-  daemon's children among it.
+- *at rest*: from ten to forty seconds after the start, nobody is connected. PSS divides what processes share among
+  them, the daemon's children among it. *python -c pass* has nothing but the interpreter in memory.
 - *fifty online*: all are connected and say nothing, for a minute. *Idle CPU* is that of the daemon and its children,
   percent of one core.
 - *after 10,000 texts*: each of the fifty has sent its share, and a few seconds have gone by.
@@ -27,7 +28,7 @@ from bench.acquainted import Acquainted, known
 from bench.daemons import Node, until
 from bench.fleet import Crew
 from bench.light import Meet, Talk, Talked
-from bench.measure import Samples
+from bench.measure import Samples, rounds
 from bench.procfs import between_ns, cpu_ns, family, peak_mb, resident_mb
 from bench.report import Metric
 from p2pchat.api.errors import ApiError
@@ -42,14 +43,15 @@ _PACKAGES: Final = (
 _BYTES: Final = 256
 _BAR_MB: Final = 100.0
 _GOAL_MB: Final = 60.0
+_LIBP2P: Final = (("libp2p MB", "import libp2p"),)
 
 METRICS: Final = (
-    Metric("rest MB", "RSS at rest", "MB", (("libp2p MB", "import libp2p"),), bar=_BAR_MB, goal=_GOAL_MB),
+    Metric("rest MB", "RSS at rest", "MB", (*_LIBP2P, ("python MB", "python -c pass")), bar=_BAR_MB, goal=_GOAL_MB),
     Metric("pss MB", "PSS at rest, with children", "MB"),
     Metric("rest %", "idle CPU of one core, nobody connected", "%", (("trio %", "trio asleep"),), bar=0.5),
-    Metric("online MB", "RSS, fifty online", "MB", bar=_BAR_MB, goal=_GOAL_MB),
+    Metric("online MB", "RSS, fifty online", "MB", _LIBP2P, bar=_BAR_MB, goal=_GOAL_MB),
     Metric("online %", "idle CPU of one core, fifty online", "%", (("trio %", "trio asleep"),), bar=0.5),
-    Metric("texts MB", "RSS after 10,000 texts", "MB", bar=_BAR_MB, goal=_GOAL_MB),
+    Metric("texts MB", "RSS after 10,000 texts", "MB", _LIBP2P, bar=_BAR_MB, goal=_GOAL_MB),
     Metric("peak MB", "the most it had until then", "MB"),
     Metric("modules MB", "all modules", "MB"),
     Metric("modules ms", "all modules", "ms"),
@@ -94,23 +96,23 @@ class Scale:
 
     people: int = 50
     texts: int = 10_000
-    rest_s: float = 30.0
+    started_s: float = 10.0
+    rest_s: float = 30.0  # some services look every half minute; fifty people online are given a whole one
     online_s: float = 60.0
     settle_s: float = 5.0
     per_s: float = 20.0
 
 
-QUICK: Final = Scale(people=5, texts=200, rest_s=0.5, online_s=1.0, settle_s=0.2)
+QUICK: Final = Scale(people=5, texts=200, started_s=0.5, rest_s=0.5, online_s=1.0, settle_s=0.2)
 
 
 def run(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples) -> None:
     """Add ``runs`` values of everything."""
-    _weigh()  # warms files up
-    for index in range(runs):
-        _modules(samples)
-        limits.imported(samples)
+    for index, values in rounds(runs, samples, warm_up=not quick):
+        _modules(values)
+        limits.imported(values)
         (folder / str(index)).mkdir()
-        _one(sandbox, folder / str(index), QUICK if quick else Scale(), samples)
+        _one(sandbox, folder / str(index), QUICK if quick or not index else Scale(), values)
 
 
 def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None:
@@ -123,16 +125,15 @@ def _one(sandbox: Sandbox, folder: Path, scale: Scale, samples: Samples) -> None
     crew.ask(Meet(str(paths.database), str(paths.key_file), scale.people), int)
     node.start()
     pid = node.process.pid
-    time.sleep(scale.rest_s)
-    samples.add("rest MB", resident_mb(pid)[0])
-    samples.add("pss MB", sum(resident_mb(member)[1] for member in family(pid)))
     asleep = [*interpreter(), "-c", "import trio; trio.run(trio.sleep_forever)"]
     idle = sandbox.start("trio", asleep, node.environment, folder / "trio.log")
-    time.sleep(1.0)
+    time.sleep(scale.started_s)
     raw, own = _idle_percent([idle.pid, pid], scale.rest_s)
     sandbox.finish(idle)
     samples.add("trio %", raw)
     samples.add("rest %", own)
+    samples.add("rest MB", resident_mb(pid)[0])
+    samples.add("pss MB", sum(resident_mb(member)[1] for member in family(pid)))
     crew.send(Talk(known(node.address), 0.0, 2 * scale.settle_s + scale.online_s, _BYTES))
     until(sandbox, lambda: _online(node) == scale.people, "The people do not connect")
     time.sleep(scale.settle_s)

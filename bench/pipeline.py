@@ -1,12 +1,18 @@
-"""Many requests on one connection without waiting for each reply, as a program with much to say would send them."""
+"""Many requests on one connection without waiting for each reply, as a program with much to say would send them.
+
+They are sent as fast as they are answered (:func:`pour`), or at a rate that is given, come what may (:func:`offer`).
+"""
 
 from __future__ import annotations
 
 import json
+import select
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -47,9 +53,7 @@ def pour(lines: Mapping[Path, Sequence[bytes]], ahead: int = _WINDOW) -> float:
 
 
 def _pour(path: Path, lines: Sequence[bytes], window: int) -> float:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_REPLY_S)
-        connection.connect(str(path))
+    with _connected(path) as connection:
         began = time.perf_counter()
         sent = replied = 0
         while replied < len(lines):
@@ -57,8 +61,63 @@ def _pour(path: Path, lines: Sequence[bytes], window: int) -> float:
             if ahead - sent >= min(window // 2, len(lines) - sent) and ahead > sent:
                 connection.sendall(b"".join(lines[sent:ahead]))
                 sent = ahead
-            data = connection.recv(1 << 18)
-            if not data or b'"error"' in data:
-                raise ApiError("INTERNAL", "A message was refused.")
-            replied += data.count(b"\n")
+            replied += _replies(connection)
         return time.perf_counter() - began
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What became of requests that were due one after the other.
+
+    Args:
+        due_ms: when each of them was, unix milliseconds.
+        late_ms: how long after that its reply was read.
+        seconds: from when the first was due to the last reply.
+    """
+
+    due_ms: list[float]
+    late_ms: list[float]
+    seconds: float
+
+
+def offer(path: Path, lines: Sequence[bytes], per_s: float) -> Offered:
+    """Send each line when it is due, ``per_s`` of them a second, whether the ones before are answered or not.
+
+    More than :data:`_WINDOW` are never sent ahead of the replies; who falls behind by more is sent the rest late. That
+    counts: what is late is late from when it was due.
+
+    Raises:
+        ApiError: INTERNAL, one of the replies is an error.
+    """
+    with _connected(path) as connection:
+        began, began_ms = time.perf_counter(), time.time() * 1000
+        sent = 0
+        late_ms: list[float] = []
+        while len(late_ms) < len(lines):
+            due = min(int((time.perf_counter() - began) * per_s) + 1, len(lines), len(late_ms) + _WINDOW)
+            if due > sent:
+                connection.sendall(b"".join(lines[sent:due]))
+                sent = due
+            full = sent in (len(lines), len(late_ms) + _WINDOW)
+            wait_s = None if full else max(began + sent / per_s - time.perf_counter(), 0)
+            if select.select([connection], [], [], wait_s)[0]:
+                replies, after_s = _replies(connection), time.perf_counter() - began
+                late_ms += [(after_s - (len(late_ms) + index) / per_s) * 1000 for index in range(replies)]
+        seconds = time.perf_counter() - began
+    return Offered([began_ms + index * 1000 / per_s for index in range(len(lines))], late_ms, seconds)
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_REPLY_S)
+        connection.connect(str(path))
+        yield connection
+
+
+def _replies(connection: socket.socket) -> int:
+    """How many come next; one at least is awaited."""
+    data = connection.recv(1 << 18)
+    if not data or b'"error"' in data:
+        raise ApiError("INTERNAL", "A message was refused.")
+    return data.count(b"\n")

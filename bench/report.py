@@ -40,7 +40,7 @@ class Metric:
     Args:
         name: under which its values were collected.
         title: what a person reads.
-        beside: names of raw limits in the same unit, each with its title.
+        beside: names of raw limits in the same unit, each with its title; a smaller run may leave some of them out.
         bar: what it must keep; None where there is none.
         goal: what it should come to beyond its bar; None where there is none.
         rising: more is better, so that the bar is a lower bound.
@@ -76,7 +76,8 @@ def table(metrics: Sequence[Metric], samples: Samples) -> list[str]:
         bar = ", goal ".join(f"{sign} {shown(bound)}" for bound in (metric.bar, metric.goal) if bound is not None)
         value = f"{shown(sample.median)} {metric.unit}"
         spread = f"{shown(sample.low)} – {shown(sample.high)}"
-        raw = [_beside(name, title, metric, samples) for name, title in metric.beside] or [["", ""]]
+        found = [(name, title) for name, title in metric.beside if name in samples]
+        raw = [_beside(name, title, metric, samples) for name, title in found] or [["", ""]]
         rows.append([metric.title, value, spread, *raw[0], bar, metric.verdict(sample)])
         rows += [["", "", "", *further, "", ""] for further in raw[1:]]
     return aligned(rows)
@@ -137,7 +138,8 @@ def document(metrics: Sequence[Metric], samples: Samples, before: dict[str, obje
 
 def _fields(metric: Metric, samples: Samples) -> dict[str, object]:
     sample = samples[metric.name]
-    limits = [{"name": name, "title": title, **_numbers(samples[name])} for name, title in metric.beside]
+    found = [(name, title) for name, title in metric.beside if name in samples]
+    limits = [{"name": name, "title": title, **_numbers(samples[name])} for name, title in found]
     return asdict(metric) | _numbers(sample) | {"beside": limits, "verdict": metric.verdict(sample)}
 
 

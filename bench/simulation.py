@@ -4,7 +4,8 @@ The network is an ideal one just before it is hurt: every bucket of every node h
 (all where there are fewer), drawn at random. Then a share of the nodes dies, and nobody knows yet. A node that lives
 walks to a random target: it begins with the 30 closest of its table, each live peer answers after one round trip with
 the k closest of its own, dead ones among them, and the dead never do. The deadlines are those of PROTOCOL.md 3.7 for
-peers never met, at a round trip of 100 ms.
+peers never met, at a round trip of 100 ms. Each run has networks of its own, of which 200 walks are made in each; its
+figures are the same on every machine. ``--quick``: 5 walks.
 
 - *rounds*: round trips until the walk is done. Each wait for the dead costs the five of a soft deadline.
 - *requests*: peers asked, the dead ones included.
@@ -16,13 +17,19 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from pathlib import Path
 from typing import Final
 
-from bench.measure import quantile
+from bench import budget
+from bench.measure import Samples, quantile, rounds
+from bench.plot import Chart, Line
+from bench.report import Metric, aligned
 from p2pchat.base import limits
 from p2pchat.base.ids import PeerId
+from p2pchat.cli.sandbox import Sandbox
 from p2pchat.core.lookup import POSITION_BITS, Lookup, position
 from p2pchat.core.params import PRODUCTION, Params
 
@@ -30,6 +37,8 @@ SIZES: Final = (1_000, 10_000, 100_000)
 DEAD: Final = (0.0, 0.3)
 ROUND_TRIP_S: Final = 0.1
 KNOWN_AT_FIRST: Final = 30
+_WALKS: Final = 200
+_QUICK_WALKS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +51,57 @@ class Outcome:
     found: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Many walks in one network."""
-
-    nodes: int
-    dead: float
-    outcomes: tuple[Outcome, ...]
-
-    @property
-    def requests(self) -> float:
-        """Of a walk, on average."""
-        return sum(outcome.requests for outcome in self.outcomes) / len(self.outcomes)
-
-    def cells(self) -> list[str]:
-        """As text, in the order of :data:`HEADINGS`."""
-        rounds = [outcome.rounds for outcome in self.outcomes]
-        requests = [outcome.requests for outcome in self.outcomes]
-        recalls = [outcome.recall for outcome in self.outcomes]
-        return [
-            f"{self.nodes:,}",
-            f"{self.dead:.0%}",
-            f"{quantile(rounds, 0.5):.1f} / {quantile(rounds, 0.95):.1f}",
-            f"{self.requests:.1f} / {quantile(requests, 0.95)}",
-            f"{sum(recalls) / len(recalls):.3f} / {min(recalls):.2f}",
-            f"{sum(outcome.found for outcome in self.outcomes) / len(self.outcomes):.2%}",
-        ]
+def _rows(nodes: int, dead: float) -> Iterator[Metric]:
+    who = _who(nodes, dead)
+    yield Metric(f"{who}: requests", f"{who}: requests of a walk, mean", "", (("k", "k, which each walk asks"),))
+    yield Metric(f"{who}: requests p95", "the same, p95", "", (("k", "k, which each walk asks"),))
+    yield Metric(f"{who}: rounds", f"{who}: rounds, p50", "")
+    yield Metric(f"{who}: rounds p95", "the same, p95", "")
+    yield Metric(f"{who}: recall", f"{who}: recall, mean", "%", rising=True)
+    yield Metric(f"{who}: recall least", "the same, least", "%", rising=True)
+    yield Metric(f"{who}: found", f"{who}: found", "%", rising=True)
 
 
-HEADINGS: Final = ("nodes", "dead", "rounds, p50 / p95", "requests, mean / p95", "recall, mean / least", "found")
+def _who(nodes: int, dead: float) -> str:
+    return f"{nodes:,} nodes, {dead:.0%} dead"
+
+
+def _line(dead: float, figure: str) -> Line:
+    return Line(f"{dead:.0%} dead", tuple((nodes, f"{_who(nodes, dead)}: {figure}") for nodes in SIZES))
+
+
+METRICS: Final = tuple(row for nodes in SIZES for dead in DEAD for row in _rows(nodes, dead))
+CHARTS: Final = (
+    Chart("Cost of a walk", "nodes", "requests, mean", tuple(_line(dead, "requests") for dead in DEAD)),
+    Chart("Length of a walk", "nodes", "round trips, p50", tuple(_line(dead, "rounds") for dead in DEAD)),
+)
+
+
+def run(_sandbox: Sandbox, _folder: Path, runs: int, quick: bool, samples: Samples) -> None:
+    """Add ``runs`` values of everything, each from networks of its own."""
+    for index, values in rounds(runs, samples, warm_up=False):
+        values.add("k", PRODUCTION.k)
+        for nodes in SIZES:
+            for dead in DEAD:
+                _add(values, _who(nodes, dead), measure(nodes, dead, _QUICK_WALKS if quick else _WALKS, seed=index))
+
+
+def _add(samples: Samples, who: str, outcomes: Sequence[Outcome]) -> None:
+    requests = [outcome.requests for outcome in outcomes]
+    took = [outcome.rounds for outcome in outcomes]
+    recalls = [outcome.recall for outcome in outcomes]
+    samples.add(f"{who}: requests", sum(requests) / len(requests))
+    samples.add(f"{who}: requests p95", quantile(requests, 0.95))
+    samples.add(f"{who}: rounds", quantile(took, 0.5))
+    samples.add(f"{who}: rounds p95", quantile(took, 0.95))
+    samples.add(f"{who}: recall", 100 * sum(recalls) / len(recalls))
+    samples.add(f"{who}: recall least", 100 * min(recalls))
+    samples.add(f"{who}: found", 100 * sum(outcome.found for outcome in outcomes) / len(outcomes))
+
+
+def budgets(samples: Samples) -> list[str]:
+    """Lines: what contacts cost where nobody is dead."""
+    return aligned(budget.table({nodes: samples[f"{_who(nodes, 0.0)}: requests"].median for nodes in SIZES}))
 
 
 class World:
@@ -180,8 +211,7 @@ def walk(world: World, requester: PeerId, target: int) -> Outcome:
     return Outcome(now / ROUND_TRIP_S, requests, recall, not found.isdisjoint(before))
 
 
-def measure(nodes: int, dead: float, walks: int, seed: int = 1) -> Row:
+def measure(nodes: int, dead: float, walks: int, seed: int = 1) -> list[Outcome]:
     """``walks`` walks, each from another node to another target."""
     world, rng = World(nodes, dead, seed), random.Random(seed)
-    outcomes = tuple(walk(world, world.somebody(rng), rng.getrandbits(POSITION_BITS)) for _ in range(walks))
-    return Row(nodes, dead, outcomes)
+    return [walk(world, world.somebody(rng), rng.getrandbits(POSITION_BITS)) for _ in range(walks)]

@@ -22,14 +22,14 @@ import p2pchat
 from bench import limits
 from bench.daemons import Node
 from bench.history import Profile
-from bench.measure import Samples
-from bench.plot import Curve
+from bench.measure import Samples, rounds
+from bench.plot import Chart, Line
 from bench.report import Metric
 from p2pchat.cli.sandbox import Sandbox
 
 _MESSAGES: Final = {"few s": 10, "some s": 1_000, "many s": 100_000}
 _QUICK_MESSAGES: Final = 1_000
-_LIMIT_CALLS: Final = 40
+_INTERPRETERS: Final = 5
 _BAR_S: Final = 2.0
 _BESIDE: Final = (("libp2p s", "import libp2p"), ("python s", "python -c pass"))
 
@@ -38,8 +38,13 @@ METRICS: Final = (
     Metric("locked s", "ready, with a passphrase", "s", (("argon2 s", "Argon2id"),), bar=_BAR_S),
     Metric("cold s", "ready, nothing cached", "s", _BESIDE),
 )
-CURVES: Final = (
-    Curve("start → ready", "messages in the history", "s", tuple((count, name) for name, count in _MESSAGES.items())),
+CHARTS: Final = (
+    Chart(
+        "Start of a daemon",
+        "messages in the history",
+        "process begun → ready, s",
+        (Line("", tuple((f"{name} messages", name) for name in _MESSAGES)),),
+    ),
 )
 
 
@@ -47,20 +52,23 @@ def run(sandbox: Sandbox, folder: Path, runs: int, quick: bool, samples: Samples
     """Add ``runs`` values of everything."""
     nodes: dict[str, Node] = {}
     for name, count in _MESSAGES.items():
-        profile = Profile(sandbox, folder / name[0:2], "Alice", min(count, _QUICK_MESSAGES) if quick else count)
+        messages = min(count, _QUICK_MESSAGES) if quick else count
+        profile = Profile(sandbox, folder / name[0:2], "Alice", messages)
+        samples.add(f"{name} messages", messages)
         profile.fill()
         profile.index(Samples())
         nodes[name] = profile.node
     nodes["locked s"] = Node(sandbox, folder / "lo", "Alice", "+821012345678", "three old boots")
     nodes["locked s"].init()
     nodes["locked s"].ended()
-    for index in range(runs + (not quick)):
-        kept = samples if quick or index > 0 else Samples()
-        limits.measure(kept, folder, _LIMIT_CALLS)
+    for _, values in rounds(runs, samples, warm_up=not quick):
+        limits.interpreters(values, _INTERPRETERS)
+        limits.imported(values)
+        limits.argon2(values)
         for name, node in nodes.items():
-            _start(node, name, kept)
+            _start(node, name, values)
         _forget([Path(sys.prefix), Path(sysconfig.get_path("stdlib")), Path(p2pchat.__file__).parent, folder])
-        _start(nodes["few s"], "cold s", kept)
+        _start(nodes["few s"], "cold s", values)
 
 
 def _start(node: Node, name: str, samples: Samples) -> None:

@@ -94,7 +94,7 @@ def test_all_is_one_file_and_can_be_compared(tmp_path: Path, monkeypatch: pytest
         assert (status, err) == (0, "")
         after = out[out.index("× old") :]
         assert all(metric.title in after for metric in WEBSOCKET)
-        assert "warning" not in out
+        assert "another machine" not in out
         assert (run.directories(), run.processes()) == ([], [])
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import pytest
 
 from bench.budget import ASK_BYTES, CONTACTS, REPLY_BYTES, SLOTS_READ, State, states, table
-from bench.simulation import Outcome, Row
-
-ROW = Row(1_000, 0.0, (Outcome(3.0, 20, 1.0, True),))
 
 
 def test_the_sizes_are_those_of_the_wire() -> None:
@@ -33,6 +30,6 @@ def test_who_is_matched_and_connected_costs_nothing_and_who_is_looked_for_most()
 
 
 def test_the_table_has_a_line_a_state_and_a_column_a_size() -> None:
-    rows = table([ROW, ROW])
+    rows = table({1_000: 20.0, 10_000: 40.0})
     assert len(rows) == 1 + len(states())
     assert {len(row) for row in rows} == {6}

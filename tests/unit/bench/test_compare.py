@@ -11,14 +11,17 @@ from bench.compare import Figures, Unreadable, lines, parsed, read
 from bench.measure import Samples
 from bench.report import Metric, document
 
-START = Metric("start s", "start", "s")
+START = Metric("start s", "start", "s", (("none s", "nothing"), ("floor s", "a floor")))
 RATE = Metric("rate /s", "rate", "/s", rising=True)
+FIVE = [2.0, 1.0, 2.0, 3.0, 2.0]
 MACHINE: dict[str, object] = {"cpus": 2, "kernel": "6.1", "python": "3.11.7", "load": 0.5}
 
 
 def written(start: list[float], rate: list[float], **machine: object) -> dict[str, object]:
     samples = Samples()
     samples.add("start s", *start)
+    samples.add("none s", 0.0)
+    samples.add("floor s", 0.5)
     samples.add("rate /s", *rate)
     return document([START, RATE], samples, MACHINE | machine)
 
@@ -37,10 +40,16 @@ def compared(old: dict[str, object], new: dict[str, object]) -> list[str]:
 
 
 def test_each_row_has_old_new_and_ratio() -> None:
-    told = compared(written([2.0, 1.0, 3.0], [100.0]), written([2.5, 1.0, 4.0], [100.0]))
-    assert cells(told, "start") == ["start", "2 s", "2.5 s", "1.25"]
+    told = compared(written(FIVE, [100.0] * 5), written([1.0, 2.5, 2.5, 2.5, 4.0], [100.0] * 5))
+    assert cells(told, "start") == ["start", "2 s", "2.5 s", "1.25", "4 → 5"]
     assert cells(told, "rate") == ["rate", "100 /s", "100 /s", "1"]
-    assert len(told) == 3
+    assert told[3:] == ["", "0 better, 0 worse, 2 within the spread."]
+
+
+def test_few_values_are_a_warning() -> None:
+    for old, new in ((FIVE, FIVE[:4]), (FIVE[:4], FIVE)):
+        assert compared(written(old, FIVE), written(new, FIVE))[0].startswith("warning: rows of 4 values")
+    assert not compared(written(FIVE, FIVE), written(FIVE, FIVE))[0].startswith("warning")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +62,12 @@ def test_each_row_has_old_new_and_ratio() -> None:
     ],
 )
 def test_a_change_counts_that_is_beyond_both_spreads(old: list[float], new: list[float], verdict: list[str]) -> None:
-    assert cells(compared(written(old, [1.0]), written(new, [1.0])), "start")[4:] == verdict
+    told = compared(written(old, [1.0]), written(new, [1.0]))
+    assert cells(told, "start")[5:] == verdict
+    assert (
+        told[-1]
+        == f"{verdict.count('better')} better, {verdict.count('WORSE')} worse, {2 - len(verdict)} within the spread."
+    )
     other = {"better": "WORSE", "WORSE": "better"}
     told = compared(written([1.0], old), written([1.0], new))
     assert cells(told, "rate")[4:] == [other[each] for each in verdict]
@@ -68,12 +82,14 @@ def test_another_machine_is_a_warning(other: dict[str, object]) -> None:
 
 
 def test_other_load_is_none() -> None:
-    assert not compared(written([1.0], [1.0]), written([1.0], [1.0], load=9.0))[0].startswith("warning")
+    assert not compared(written(FIVE, FIVE), written(FIVE, FIVE, load=9.0))[0].startswith("warning")
 
 
 def test_what_is_new_or_gone_is_said() -> None:
     samples = Samples()
     samples.add("start s", 1.0)
+    samples.add("none s", 0.0)
+    samples.add("floor s", 0.5)
     old = document([START], samples, MACHINE)
     assert cells(compared(old, written([1.0], [5.0])), "rate") == ["rate", "–", "5 /s", "–", "new"]
     assert cells(compared(written([1.0], [5.0]), old), "rate") == ["rate", "5 /s", "–", "–", "gone"]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import cast
 
 import pytest
 
-from bench.report import aligned
-from bench.simulation import Outcome, Row, World, measure, walk
+from bench import simulation
+from bench.measure import Samples
+from bench.report import table
+from bench.simulation import DEAD, METRICS, SIZES, Outcome, World, measure, walk
 from p2pchat.base.ids import PeerId
+from p2pchat.cli.sandbox import Sandbox
 from p2pchat.core.lookup import POSITION_BITS, position
 from p2pchat.core.params import PRODUCTION
 
@@ -61,16 +66,30 @@ def test_a_walk_in_a_whole_network_finds_the_k_closest_in_few_rounds() -> None:
 
 
 def test_a_walk_among_the_dead_finds_those_that_hold_the_records() -> None:
-    row = measure(2_000, 0.3, 20)
-    assert all(outcome.found and outcome.recall > 0.6 for outcome in row.outcomes)
-    assert max(outcome.rounds for outcome in row.outcomes) > 5  # it waited
+    outcomes = measure(2_000, 0.3, 20)
+    assert all(outcome.found and outcome.recall > 0.6 for outcome in outcomes)
+    assert max(outcome.rounds for outcome in outcomes) > 5  # it waited
 
 
 def test_the_same_seed_makes_the_same_walks() -> None:
     assert measure(500, 0.3, 5) == measure(500, 0.3, 5)
 
 
-def test_a_row_has_its_columns() -> None:
-    row = Row(1_000, 0.3, (Outcome(3.0, 20, 1.0, True), Outcome(5.0, 30, 0.5, False)))
-    assert row.cells() == ["1,000", "30%", "5.0 / 5.0", "25.0 / 30", "0.750 / 0.50", "50.00%"]
-    assert aligned([["a", "bc"], ["def", ""]]) == ["a    bc", "def"]
+def test_every_row_has_its_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, float, int]] = []
+
+    def small(nodes: int, dead: float, walks: int, seed: int) -> list[Outcome]:
+        asked.append((nodes, dead, seed))
+        return [Outcome(3.0 + seed, 20, 1.0, True), Outcome(5.0 + seed, 30, 0.5, False)]
+
+    monkeypatch.setattr(simulation, "measure", small)
+    samples = Samples()
+    simulation.run(cast("Sandbox", None), tmp_path, 2, quick=True, samples=samples)
+    assert asked == [(nodes, dead, seed) for seed in (1, 2) for nodes in SIZES for dead in DEAD]
+    assert len(table(METRICS, samples)) == 1 + len(METRICS)
+    values = {metric.name.removeprefix("1,000 nodes, 30% dead: "): samples[metric.name].values for metric in METRICS}
+    assert values["requests"] == [25.0, 25.0]
+    assert values["requests p95"] == [30, 30]
+    assert values["rounds"] == [6.0, 7.0]
+    assert (values["recall"], values["recall least"], values["found"]) == ([75.0] * 2, [50.0] * 2, [50.0] * 2)
+    assert simulation.budgets(samples)[0].endswith("sent a day at 100,000 nodes, MB")
