@@ -24,9 +24,12 @@ _CONVERSATIONS: Final = (
     "JOIN contact ON contact.id = message.contact WHERE message.state != 'deleted' ORDER BY message.id"
 )
 
+_FOUND_S: Final = 2 * 3_600.0
+"""After an unblocking: whoever unblocks goes to the other, and here a dial that has failed is repeated once an hour."""
+
 _FOUND_AGAIN_S: Final = (72 + 6 + 6) * 3_600.0
-"""After an unblocking: who was blocked does not know, and looks for the other, whose node is another now, once nothing
-was heard of them for three days (``services/match.py``), which is asked every six hours."""
+"""Where the other one has begun anew since: who was blocked is not told, and looks for the first, whose node is another
+now, once nothing was heard of them for three days (``services/match.py``), which is asked every six hours."""
 
 
 @dataclass(slots=True)
@@ -85,22 +88,38 @@ class Oracle:
         """The last one was not accepted: whoever has it has it from nowhere."""
         self.said[-1].is_refused = True
 
-    def lose(self, who: int, since_s: float) -> None:
+    def lose(self, who: int, since_s: float, at_s: float) -> None:
         """A device is gone, and with it what it has accepted since its last backup."""
+        self.begins_anew(who, at_s)
         for said in self.said:
             if said.who == who and said.at_s >= since_s:
                 said.is_excused = True
 
-    def block(self, who: int, other: int) -> None:
+    def block(self, who: int, other: int, at_s: float) -> None:
         """One of two has blocked the other: what was and will be under way may be gone, until :meth:`unblock`."""
         self.blocked.add((who, other))
+        self.begins_anew(who, at_s)
         self._excuse(who, other)
 
-    def unblock(self, who: int, other: int, at_s: float) -> None:
-        """Some days later all is owed again, unless the other one has blocked, too."""
+    def unblock(self, who: int, other: int, at_s: float, *, leads: bool) -> None:
+        """Soon all is owed again, unless the other one has blocked, too.
+
+        Args:
+            leads: what the first knows of the other leads to them. Else it takes days: they have come back on another
+                device, or have blocked somebody, and could not tell the first any more.
+        """
         self.blocked.discard((who, other))
-        self._apart_until_s[frozenset((who, other))] = at_s + _FOUND_AGAIN_S
-        self._excuse(who, other)
+        self._part(frozenset((who, other)), at_s + (_FOUND_S if leads else _FOUND_AGAIN_S))
+
+    def begins_anew(self, who: int, at_s: float) -> None:
+        """What others know leads to somebody no more: those whom they have met since learn it, and others do not."""
+        for pair, until_s in list(self._apart_until_s.items()):
+            if who in pair and at_s < until_s:
+                self._part(pair, at_s + _FOUND_AGAIN_S)
+
+    def _part(self, pair: frozenset[int], until_s: float) -> None:
+        self._apart_until_s[pair] = max(until_s, self._apart_until_s.get(pair, 0.0))
+        self._excuse(*pair)
 
     def _is_apart(self, one: int, two: int, at_s: float) -> bool:
         is_blocked = not self.blocked.isdisjoint(((one, two), (two, one)))

@@ -23,6 +23,7 @@ _LEAST_S: Final = 120.0
 _STAYING: Final = 0.15
 _SKEW_S: Final = 240.0
 _WRONG_S: Final = (3 * HOUR_S, -3 * HOUR_S, 30 * HOUR_S)
+_BLOCKS_A_DAY: Final = 0.03  # in a friendship
 _QUOTAS: Final = (1 << 20, 64 << 20)
 
 Kind = Literal[
@@ -150,18 +151,30 @@ class _Drawing:
         for at_s in self._times(0.3):
             yield Act(at_s, self._chance.choice(("cut", "stall")), a, b)
             yield Act(self._later(at_s, 60, 4 * HOUR_S), "heal", a, b)
-        for at_s in self._times(0.01):
+        for at_s in self._times(_BLOCKS_A_DAY):
             who, other = self._chance.choice(((a, b), (b, a)))
             yield Act(at_s, "block", who, other)
             yield Act(self._later(at_s, HOUR_S, DAY_S), "unblock", who, other)
 
     def _texts(self, at_s: float, who: int, other: int) -> Iterator[Act]:
-        """A few in a row, and now and then somebody's node is killed while they leave."""
+        """A few in a row, and now and then somebody's node is killed while they leave. People type while their node is
+        up, whoever is there at the other end: what comes to their mind before waits for that."""
         chance = self._chance
+        found = self._while_up(who, at_s)
+        if found is None:
+            return
+        at_s = found
         for number in range(1 + int(chance.expovariate(1.0))):
             yield Act(at_s + number * chance.uniform(0, 2), "text", who, other)
         if chance.random() < 0.3:
             yield Act(at_s + chance.expovariate(5.0), "kill", chance.choice((who, other)), value=self._pause_s())
+
+    def _while_up(self, who: int, at_s: float) -> float | None:
+        """Then, or soon after somebody is up again; None: not before everybody is."""
+        begin_s, until_s = next((each for each in self._ups[who] if each[1] > at_s), (0.0, 0.0))
+        if begin_s <= at_s < until_s:
+            return at_s
+        return self._chance.uniform(begin_s, min(begin_s + HOUR_S / 2, until_s)) if until_s else None
 
     def _pause_s(self) -> float:
         """Until a node that was killed is started again."""

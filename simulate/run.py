@@ -19,7 +19,7 @@ from p2pchat.core.params import Params
 from p2pchat.services import block, mailboxes
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
-from p2pchat.store import offer
+from p2pchat.store import offer, presence
 from p2pchat.store.db import Tx
 from p2pchat.store.offer import Offer
 from p2pchat.testing.cluster import CHEAP, Cluster, Node
@@ -35,6 +35,7 @@ shows. Fewer polls in the first minutes: two who are there at once meet by their
 
 _LOOK_S: Final = 12 * HOUR_S
 _MAILBOX_S: Final = HOUR_S
+_TODO: Final = 32
 
 
 @dataclass(slots=True)
@@ -212,7 +213,7 @@ class _World:
             return
         person.is_lost = True
         await self._cluster.crash(person.node)
-        self._oracle.lose(person.who, person.backed_up_s)
+        self._oracle.lose(person.who, person.backed_up_s, self._now_s())
 
     async def _restore(self, person: _Person, _: Act) -> None:
         if not person.is_lost or person.node is None:
@@ -239,8 +240,10 @@ class _World:
         await node.add(f"+8210{10_000_000 + other}", name_of(other))
 
     async def _text(self, person: _Person, act: Act) -> None:
-        """Nobody types where no node is, or to whom they have not added, or have blocked."""
+        """Whose node was killed types once it is up; who has not added the other, or has blocked them, is refused."""
         if person.context is None or person.node is None:
+            if len(person.todo) < _TODO:
+                person.todo.append(act)
             return
         text = self._oracle.say(act.who, act.other, self._now_s())
         try:
@@ -263,9 +266,23 @@ class _World:
         with suppress(UsageError):  # not added yet, or not blocked for that reason
             await context.db.run(work)
             if act.kind == "block":
-                self._oracle.block(act.who, act.other)
+                self._oracle.block(act.who, act.other, self._now_s())
             else:
-                self._oracle.unblock(act.who, act.other, self._now_s())
+                leads = await self._leads(context, act.other)
+                self._oracle.unblock(act.who, act.other, self._now_s(), leads=leads)
+
+    async def _leads(self, context: Context, other: int) -> bool:
+        """Whether what a node keeps of somebody leads to where they are."""
+        node = self._people[other].node
+        if node is None or self._people[other].is_lost:
+            return False
+
+        def kept(tx: Tx) -> bytes | None:
+            held = presence.held(tx, book.resolve(tx, context, name_of(other)).id)
+            return held.key.loc if held is not None else None
+
+        published = {each.loc for each in await node.database.run(presence.all_own)}
+        return await context.db.run(kept) in published
 
     # -- what befalls machines ----------------------------------------------------------------------------------------
 

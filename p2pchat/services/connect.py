@@ -97,7 +97,8 @@ class Connector:
             self._context.has_room = self.has_room
             try:
                 for row in await patiently(self._context, lambda tx: contacts.everyone(tx)):
-                    self._keep(row.id)
+                    if row.state != "blocked":
+                        self._keep(row.id)
                 task_status.started()
                 await trio.sleep_forever()
             finally:

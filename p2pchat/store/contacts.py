@@ -10,7 +10,7 @@ import msgspec
 from p2pchat.base.ids import ContactId, RootKey
 from p2pchat.base.limits import CLAIMANTS_PER_CONTACT
 from p2pchat.base.silent import Silent
-from p2pchat.store import messages, rules, word_index
+from p2pchat.store import messages, presence, rules, word_index
 from p2pchat.store.db import Row, Tx
 
 _SELECT: Final = (
@@ -172,14 +172,17 @@ def set_matched(tx: Tx, contact: int) -> None:
 
 
 def block(tx: Tx, contact: int) -> None:
-    """Forget what leads to ``contact`` and what was looked for; who it is stays known, and which nodes were theirs."""
+    """Forget what leads to ``contact`` and what was looked for; who it is stays known, and which nodes were theirs.
+
+    So does the key of the presence that they gave, which nothing reads meanwhile: it alone leads to them again, since
+    they are not told of an unblocking, and look for nobody for days.
+    """
     tx.execute(
         "INSERT OR IGNORE INTO blocked_peer SELECT peer, contact FROM contact_peer WHERE contact = ?", (contact,)
     )
     for table in (
         "session",
         "contact_peer",
-        "contact_presence",
         "meeting",
         "pair_root",
         "pair_slot",
@@ -189,6 +192,7 @@ def block(tx: Tx, contact: int) -> None:
     ):
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608  no word of it is from outside
     _forget_received(tx, contact)
+    presence.forget_mailboxes(tx, contact)
     tx.execute(
         "UPDATE contact SET state = 'blocked', pending_until_s = NULL, flight_after_s = 0, matched_s = NULL, "
         "heard_ms = 0, acked_n = 0 WHERE id = ?",

@@ -95,8 +95,12 @@ def forget_own(tx: Tx, n: int) -> None:
 
 
 def held(tx: Tx, contact: int) -> HeldPresence | None:
-    """The presence that ``contact`` has given."""
-    row = tx.one("SELECT device_ms, seq, n, gate, epoch, key FROM contact_presence WHERE contact = ?", (contact,))
+    """The presence that ``contact`` has given; none of one who is blocked, whom nobody looks for."""
+    row = tx.one(
+        "SELECT device_ms, seq, n, gate, epoch, key FROM contact_presence JOIN contact ON contact.id = contact "
+        "WHERE contact = ? AND state != 'blocked'",
+        (contact,),
+    )
     return None if row is None else _held(row)
 
 
@@ -108,11 +112,9 @@ def hold(tx: Tx, contact: int, presence: HeldPresence) -> None:
     """Keep what ``contact`` gave, or the same one with a later key, in place of what was there. Another device has
     other mailboxes, or none."""
     key = presence.key
-    tx.execute(
-        "UPDATE contact_presence SET said_s = 0, mailbox_key = NULL, bundle_key = NULL, mailboxes = NULL "
-        "WHERE contact = ? AND device_ms != ?",
-        (contact, presence.device_ms),
-    )
+    before = tx.one("SELECT device_ms FROM contact_presence WHERE contact = ?", (contact,))
+    if before is not None and before[0] != presence.device_ms:
+        forget_mailboxes(tx, contact)
     tx.execute(
         "INSERT INTO contact_presence (contact, device_ms, n, gate, epoch, key, seq) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (contact) DO UPDATE SET device_ms = excluded.device_ms, n = excluded.n, gate = excluded.gate, "
@@ -127,6 +129,15 @@ def note_mailboxes(tx: Tx, contact: int, said_s: int, said: Presence) -> None:
     tx.execute(
         "UPDATE contact_presence SET said_s = ?, mailbox_key = ?, bundle_key = ?, mailboxes = ? WHERE contact = ?",
         (said_s, said.mailbox_key, said.bundle_key, codec.encode(places), contact),
+    )
+
+
+def forget_mailboxes(tx: Tx, contact: int) -> None:
+    """Until the record is read again, nothing is known of where ``contact`` is; its key is kept."""
+    tx.execute(
+        "UPDATE contact_presence SET said_s = 0, mailbox_key = NULL, bundle_key = NULL, mailboxes = NULL "
+        "WHERE contact = ?",
+        (contact,),
     )
 
 

@@ -24,6 +24,7 @@ from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.schedule import fixed_schedule
+from p2pchat.testing.upkeep import rare_upkeep
 
 NUMBERS = {"Alice": "+821012345678", "Bob": "+821098765432", "Carol": "+821055555555", "Dave": "+821044444444"}
 HOUR_S = 3600
@@ -35,6 +36,13 @@ SHORT = dataclasses.replace(
 @pytest.fixture(autouse=True)
 def _schedule() -> Iterator[None]:
     with fixed_schedule(21):
+        yield
+
+
+@pytest.fixture
+def seldom() -> Iterator[None]:
+    """For hours in which little happens."""
+    with rare_upkeep():
         yield
 
 
@@ -165,6 +173,67 @@ async def test_a_second_block_changes_nothing_and_unblocking_finds_the_same_pers
         await alice.send("Bob", "never mind")
         await eventually(lambda: delivered(alice, "Bob"), within_s=10 * 24 * HOUR_S, step_s=60)
         assert await bob.received("Alice") == ["never mind"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_who_is_unblocked_is_back_within_minutes_wherever_their_node_is_by_then(
+    restarted: bool, seldom: None, autojump_clock: MockClock
+) -> None:
+    """The other one is not told, and looks for nobody: whoever unblocks goes to them."""
+    async with Cluster.running(params=SHORT) as cluster:
+        nodes = await befriend(cluster, ("Alice", "Bob"), ("Alice", "Carol"))
+        alice, bob, _ = nodes.values()
+        for node in (alice, bob):
+            await node.database.run(lambda tx: tx.execute("UPDATE contact SET trust = 'in_person'"))
+        await trio.sleep(10 * HOUR_S)  # nobody looks for anybody any more, and what they left in their slots has gone
+        await blocked(alice, "Bob")
+        await trio.sleep(HOUR_S)
+        cluster.network.move(bob.network)
+        if restarted:
+            await cluster.crash(alice)
+            await cluster.start(alice)
+        await trio.sleep(HOUR_S)
+        await unblocked(alice, "Bob")
+        await alice.send("Bob", "sorry")
+        await bob.send("Alice", "finally")
+        assert await eventually(lambda: delivered(alice, "Bob"), within_s=HOUR_S) < 120
+        assert await eventually(lambda: delivered(bob, "Alice"), within_s=HOUR_S) < 120
+        assert await bob.received("Alice") == ["sorry"]
+        assert await eventually(lambda: acknowledged(alice, "Bob"), within_s=HOUR_S) < 120
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_nobody_looks_for_who_is_blocked(restarted: bool, seldom: None, autojump_clock: MockClock) -> None:
+    """What they gave is kept for the day when they are unblocked; until then nothing is read, or dialled."""
+    async with Cluster.running() as cluster:
+        nodes = await befriend(cluster, ("Alice", "Bob"), ("Alice", "Carol"))
+        alice, bob, _ = nodes.values()
+        row = await blocked(alice, "Bob")
+        await trio.sleep(5)
+        if restarted:
+            await cluster.crash(alice)
+            await cluster.start(alice)
+        assert alice.running is not None
+        context = alice.running.context
+        walked: list[bytes] = []
+        walk = context.dht.walk
+        own = await bob.database.run(store.own)
+        assert own is not None
+        loc = own.slot(int(bob.now()), CHEAP).loc
+
+        async def noting(slot: bytes, *args: object, **named: object) -> object:
+            walked.append(slot)
+            return await walk(slot, *args, **named)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(context.dht, "walk", noting)
+            await trio.sleep(14 * HOUR_S)
+            assert walked
+            assert loc not in walked
+            assert await alice.database.run(lambda tx: contact_peers.of_contact(tx, row.id)) == []
+            await unblocked(alice, "Bob")
+            await trio.sleep(60)
+            assert loc in walked
 
 
 @pytest.mark.parametrize("also_moved", [False, True])

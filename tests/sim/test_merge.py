@@ -219,7 +219,9 @@ async def test_what_cannot_be_merged_is_refused_and_nothing_changes(autojump_clo
 async def test_who_was_unblocked_long_after_is_found_where_the_invite_led(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, blocked_for_days: int, by_itself: bool
 ) -> None:
-    """For a month the other side looks by itself; from then on where the same link is used once more."""
+    """Where his presence is another by then: for a month he looks by himself; from then on where he uses the same link
+    once more.
+    """
     # what looks every minute whether something changed looks every few hours: the days go by so much faster
     monkeypatch.setattr(herald, "_CHECK_S", HOUR_S)
     monkeypatch.setattr(join, "ALONE_CHECK_S", HOUR_S)
@@ -238,6 +240,7 @@ async def test_who_was_unblocked_long_after_is_found_where_the_invite_led(
         await bob.send("Alice", "before")
         await trio.sleep(60)
         await alice.database.run(lambda tx: block.block(tx, context, met))
+        await alice.database.run(lambda tx: tx.execute("DELETE FROM contact_presence"))  # his is another by now
         await trio.sleep(blocked_for_days * DAY_S)
         await bob.send("Alice", "while he was blocked")
         [held] = await everyone(alice, "blocked")

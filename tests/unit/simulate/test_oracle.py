@@ -9,7 +9,7 @@ import pytest
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.store.db import Database, Tx
 from simulate.oracle import Device, Oracle, Row
-from simulate.plan import DAY_S
+from simulate.plan import DAY_S, HOUR_S
 
 A, B = 0, 1
 
@@ -80,24 +80,39 @@ def test_at_the_end(of_a: list[Row], of_b: list[Row], complaints: list[str]) -> 
 def test_what_a_block_or_a_lost_device_takes_is_owed_by_nobody() -> None:
     nothing: dict[int, list[list[Row]]] = {A: [[]], B: [[]]}
     blocked = two_people()
-    blocked.block(B, A)
+    blocked.block(B, A, 2.0)
     blocked.say(A, B, 2.0)
     assert not list(blocked.missing(nothing))
-    blocked.unblock(B, A, 3.0)
-    blocked.say(A, B, DAY_S)
+    blocked.unblock(B, A, 3.0, leads=True)
+    blocked.say(A, B, HOUR_S)
     assert not list(blocked.missing(nothing))
-    blocked.say(A, B, 4 * DAY_S)
+    blocked.say(A, B, 3 * HOUR_S)
     assert list(blocked.missing(nothing)) == ["text 4 of p000 to p001 has not arrived"]
     lost = two_people()
-    lost.lose(A, since_s=1.0)
+    lost.lose(A, since_s=1.0, at_s=5.0)
     assert list(lost.missing(nothing)) == ["text 0 of p000 to p001 has not arrived"]
+
+
+@pytest.mark.parametrize("is_lost_later", [False, True])
+def test_an_unblocking_takes_days_where_the_other_has_begun_anew(is_lost_later: bool) -> None:
+    oracle = two_people(texts=0)
+    oracle.block(B, A, 2.0)
+    if is_lost_later:
+        oracle.unblock(B, A, 6.0, leads=True)
+        oracle.lose(A, since_s=7.0, at_s=7.0)
+    else:
+        oracle.unblock(B, A, 6.0, leads=False)
+    oracle.say(A, B, DAY_S)
+    assert not list(oracle.missing({A: [[]], B: [[]]}))
+    oracle.say(A, B, 4 * DAY_S)
+    assert len(list(oracle.missing({A: [[]], B: [[]]}))) == 1
 
 
 def test_who_is_blocked_by_both_owes_nothing_until_both_have_unblocked() -> None:
     oracle = two_people(texts=0)
-    oracle.block(A, B)
-    oracle.block(B, A)
-    oracle.unblock(A, B, 1.0)
+    oracle.block(A, B, 0.0)
+    oracle.block(B, A, 0.5)
+    oracle.unblock(A, B, 1.0, leads=True)
     oracle.say(A, B, 9 * DAY_S)
     assert not list(oracle.missing({A: [[]], B: [[]]}))
 
@@ -135,8 +150,8 @@ async def test_friends_who_do_not_know_each_other_in_the_end() -> None:
     oracle = two_people(texts=0)
     strangers = ["p001 is unknown to p000", "p000 is unknown to p001"]
     assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == strangers
-    oracle.block(A, B)
+    oracle.block(A, B, 0.0)
     assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == []
-    oracle.unblock(A, B, DAY_S)
-    assert await oracle.at_the_end([(A, B)], 2 * DAY_S) == []
+    oracle.unblock(A, B, DAY_S, leads=True)
+    assert await oracle.at_the_end([(A, B)], DAY_S + HOUR_S) == []
     assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == strangers
