@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from p2pchat.base.errors import DiskFull, StoreError
+from p2pchat.base.errors import Corrupt, DiskFull, StoreError
 from p2pchat.store.db import Database, Tx
 from p2pchat.store.disk import PROBE_S
 from p2pchat.store.sqlite import Connection, driver_error
@@ -36,7 +36,10 @@ class Clock:
 
 
 class DiskLab:
-    """A store, and its disk. ``strike``: what a statement meets in the midst of a transaction."""
+    """A store, and its disk.
+
+    ``strike``: what a statement meets in the midst of a transaction; ``fail_a_reading``: what the next reading meets.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
@@ -45,6 +48,9 @@ class DiskLab:
     @property
     def connection(self) -> Connection:
         return self.database._connection
+
+    def state(self) -> str:
+        return self.database.disk
 
     async def keep(self, value: str) -> None:
         """Write a row that must be kept."""
@@ -66,6 +72,9 @@ class DiskLab:
     def strike(self) -> None:
         raise AssertionError
 
+    def fail_a_reading(self) -> None:
+        raise AssertionError
+
 
 class FakeDisk(DiskLab):
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -82,18 +91,31 @@ class FakeDisk(DiskLab):
         self._faulty.arm(1)
         self.connection.execute("INSERT INTO kept VALUES ('struck')")
 
+    def fail_a_reading(self) -> None:
+        self._faulty.arm(3)  # after BEGIN and SAVEPOINT
+
 
 class RealDisk(DiskLab):
     def __init__(self, database: Database, clock: Clock, path: Path) -> None:
         super().__init__(database, clock)
+        self._path = path
         self._log = path.with_name(path.name + "-wal")
         self._swapped: list[tuple[int, int]] = []
 
     def fall_ill(self, ill: Ill) -> None:
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # nothing is read from the log then
+        self._lead(self._log, ("/dev/full", os.O_RDWR) if ill == "full" else (self._log, os.O_RDONLY))
+
+    def fail_a_reading(self) -> None:
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.connection.execute("PRAGMA shrink_memory")
+        self._lead(self._path, (self._path, os.O_WRONLY))
+
+    def _lead(self, path: Path, elsewhere: tuple[Path | str, int]) -> None:
+        """Have what the library has open at ``path`` be something else."""
         for name in os.listdir("/proc/self/fd"):
-            if self._is_log(name):
-                other = os.open("/dev/full", os.O_RDWR) if ill == "full" else os.open(self._log, os.O_RDONLY)
+            if _target(name) == str(path):
+                other = os.open(*elsewhere)
                 self._swapped.append((int(name), os.dup(int(name))))
                 os.dup2(other, int(name))
                 os.close(other)
@@ -110,11 +132,12 @@ class RealDisk(DiskLab):
         for _ in range(100):
             self.connection.execute("INSERT INTO kept VALUES (?)", ("struck" * 500,))
 
-    def _is_log(self, name: str) -> bool:
-        try:
-            return os.readlink(f"/proc/self/fd/{name}") == str(self._log)
-        except OSError:  # that of the listing, which is closed
-            return False
+
+def _target(name: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{name}")
+    except OSError:  # that of the listing, which is closed
+        return ""
 
 
 @pytest.fixture(
@@ -140,14 +163,29 @@ async def test_what_is_refused_is_said_and_not_kept_and_reading_goes_on(disk: Di
         with pytest.raises(StoreError) as caught:
             await disk.keep("lost")
         assert isinstance(caught.value, DiskFull) == (ill == "full")
-        assert disk.database.disk == ill
+        assert disk.state() == ill
         assert await disk.kept() == ["before"]
         disk.clock.probe_is_due()
     disk.heal()
     disk.clock.probe_is_due()
     await disk.keep("after")
-    assert disk.database.disk == "ok"
+    assert disk.state() == "ok"
     assert await disk.kept() == ["before", "after"]
+
+
+async def test_a_reading_that_fails_once_is_no_damage(disk: DiskLab) -> None:
+    disk.fail_a_reading()
+    with pytest.raises(StoreError) as caught:
+        await disk.kept()
+    assert not isinstance(caught.value, Corrupt)
+    assert disk.state() == "failing"
+    disk.heal()
+    for _ in range(2):
+        assert await disk.kept() == ["before"]
+        disk.clock.probe_is_due()
+    await disk.keep("after")
+    assert await disk.kept() == ["before", "after"]
+    assert disk.state() == "ok"
 
 
 @pytest.mark.parametrize("ill", ["full", "failing"])
@@ -215,6 +253,6 @@ def jobs() -> list[tuple[str, Callable[[Tx], None]]]:
 async def test_a_jobs_own_failure_is_none_of_the_disk(disk: DiskLab, name: str, job: Callable[[Tx], None]) -> None:
     with pytest.raises((KeyError, driver_error)):
         await disk.database.run(job)
-    assert disk.database.disk == "ok"
+    assert disk.state() == "ok"
     await disk.keep("after")
     assert await disk.kept() == ["before", "after"]
