@@ -35,8 +35,9 @@ from p2pchat.core.events import DomainEvent
 from p2pchat.store.disk import DAMAGED, Disk, DiskState
 from p2pchat.store.log_ends import ends
 from p2pchat.store.migrate import migrate
+from p2pchat.store.reopening import Reopening
 from p2pchat.store.snapshots import Snapshots
-from p2pchat.store.sqlite import Connection, checkpoint, connect, driver_error, store_errors
+from p2pchat.store.sqlite import Connection, checkpoint, connect, driver_error, is_damage, store_errors
 from p2pchat.store.timings import Timings
 from p2pchat.store.tx import Row, Tx
 
@@ -47,7 +48,6 @@ T = TypeVar("T")
 _JOBS_PER_COMMIT: Final = 1024
 _IDLE_CHECKPOINT_S: Final = 5.0
 _BUSY_CHECKPOINT_S: Final = 60.0  # there may be no idle moment for days
-
 
 # Connections of damaged databases: the last one that is closed writes its log into the file.
 _LEFT_OPEN: Final[list[Connection]] = []
@@ -75,7 +75,6 @@ class Database:
         now_ms: unix ms.
         threaded: False runs every job at once in the caller's thread: for virtual clocks, which would run on while
             a thread works.
-
         again: opens the same database once more, for :meth:`snapshot`.
         path: its file; None for one in memory.
 
@@ -109,6 +108,7 @@ class Database:
         self._closed = False
         self.commits = Timings()
         self._snapshots = Snapshots(again)
+        self._reopening = Reopening(again)
         if threaded:
             self._token = trio.lowlevel.current_trio_token()
             self._thread = threading.Thread(target=self._work, name="p2pchat-store", daemon=True)
@@ -125,7 +125,8 @@ class Database:
         try:
             with store_errors():
                 migrate(connection)
-            return cls(connection, now_ms, threaded=threaded, again=lambda: connect(path, key), path=path)
+            again = None if path is None else partial(connect, path, key)
+            return cls(connection, now_ms, threaded=threaded, again=again, path=path)
         except Corrupt:
             _LEFT_OPEN.append(connection)
             raise
@@ -258,7 +259,7 @@ class Database:
             except queue.Empty:
                 if empty_by is not None:
                     empty_by = self._empty_log()
-                self._disk.probe(self._connection)
+                self._disk.probe(self._sound)
                 self._post(self._tell_disk)
                 continue
             batch, most = [first], _JOBS_PER_COMMIT if self._disk.is_writable else 1
@@ -304,10 +305,11 @@ class Database:
         left: list[object] = []
         after: AfterCommit | None = None
         finisher = self._finisher
-        self._disk.probe(self._connection)
         try:
+            self._disk.probe(self._sound)
             if self._disk.state == "damaged":
                 raise Corrupt(DAMAGED)
+            self._sound()
             with store_errors():
                 began = time.perf_counter()
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -334,10 +336,15 @@ class Database:
             self._disk.refused(error)
             self._disk.undo_for_good(self._connection)
             self._disk.make_room(self._connection)
+            self._reopening.failed(self._connection, error)
         for pending in jobs:
             if isinstance(pending.result, outcome.Error):
                 self._disk.refused(pending.result.error)
         return events, oldest, after
+
+    def _sound(self) -> Connection:
+        self._connection = self._reopening.sound(self._connection)
+        return self._connection
 
     def _one(self, job: Job[T]) -> tuple[outcome.Outcome[T], Tx]:
         """The result of a job, and what it tells and leaves: nothing if it was undone."""
@@ -347,7 +354,7 @@ class Database:
             with store_errors():
                 value = job(tx)
         except Exception as error:
-            if not self._connection.in_transaction or _is_damage(error):
+            if not self._connection.in_transaction or is_damage(error):
                 raise  # SQLite itself rolled everything back (disk full, I/O): not this job's failure alone
             self._connection.execute("ROLLBACK TO job")
             self._connection.execute("RELEASE job")
@@ -386,11 +393,6 @@ class Database:
             self._disk_told = state
             for listener in self._disk_listeners:
                 listener(state)
-
-
-def _is_damage(error: BaseException) -> bool:
-    """Whether a page did not open: not what a value in a page that did says."""
-    return isinstance(error, Corrupt) and isinstance(error.__cause__, driver_error)
 
 
 def _sooner(one_s: float | None, other_s: float | None) -> float | None:

@@ -131,14 +131,18 @@ class Disk:
         left_s = self._probe_at - self._clock()
         return left_s if 0 < left_s <= self._every_s else 0.0  # a virtual clock may have been set back
 
-    def probe(self, connection: Connection) -> None:
-        """Look, if it is time to, whether the disk takes again what is written: the file's head, as it is."""
+    def probe(self, sound: Callable[[], Connection]) -> None:
+        """Look, if it is time to, whether the disk takes again what is written: the file's head, as it is.
+
+        Args:
+            sound: the connection, which may have to be opened anew.
+        """
         if self.next_probe_s() != 0 or not self.has_room():
             return
         try:
             with store_errors():
-                _write_head(connection)
-            checkpoint(connection)
+                _write_head(sound())
+            checkpoint(sound())
         except StoreError as error:
             self.refused(error)
         else:

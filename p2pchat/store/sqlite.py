@@ -27,6 +27,7 @@ __all__ = [
     "connect_read_only",
     "driver_error",
     "integrity_error",
+    "is_damage",
     "store_errors",
 ]
 
@@ -61,6 +62,11 @@ def store_errors() -> Iterator[None]:
         if any(sign in text for sign in ("readonly", "unable to open", "disk I/O", "locked")):
             raise StoreError(f"The database cannot be written: {text}.") from error
         raise
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether a page did not open: not what a value in a page that did says."""
+    return isinstance(error, Corrupt) and isinstance(error.__cause__, driver_error)
 
 
 def connect(path: Path | None, key: bytes) -> Connection:

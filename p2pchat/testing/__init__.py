@@ -4,7 +4,20 @@ Public, and as steady as the rest: :mod:`~p2pchat.testing.cluster` (nodes with t
 :mod:`~p2pchat.testing.memnet` (their network, with delay, loss and partitions by a seed),
 :mod:`~p2pchat.testing.entropy`, :mod:`~p2pchat.testing.schedule`, :mod:`~p2pchat.testing.kem` (a run follows
 from its seed), :mod:`~p2pchat.testing.faulty` (disks that fail) and :mod:`~p2pchat.testing.upkeep` (weeks in minutes).
-All waiting is on trio's clock, which jumps over it. Two people, one of whom crashes::
+:mod:`~p2pchat.testing.memlan` is their local network. All waiting is on trio's clock, which jumps over it.
+
+What a network does to what is sent, as far as streams let it be seen: every write takes a *delay* of its own; a lost
+packet is a *stall* (``stall``, ``heal``: it comes later, nothing is missing) or, with ``drop_rate``, a *lost*
+connection with all that was on its way; writes of different streams and connections *overtake* each other, those of one
+stream never; *partitions* are ``cut`` and ``heal``, or ``down`` and ``up``. All of it follows from the seed.
+
+The fakes keep the contracts of what they stand for: one suite, tests/contract, runs against the memory network and
+libp2p on loopback (dialling, streams, silence, relayed connections, who may come near, what a node's end does), the
+local network and zeroconf, a failing disk and a real file, seeded and real entropy, the counted KEM and ML-KEM. Not in
+the fakes, and tested with the real ones alone: how many connections and handshakes a host admits and how fast, how
+much a stranger may leave unread on all streams together, and whatever is of bytes on the wire.
+
+Two people, one of whom crashes::
 
     >>> import trio
     >>> from trio.testing import MockClock

@@ -7,7 +7,7 @@ of a step is failed in turn; or everything that writes fails until it is healed,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, Self, cast
+from typing import Final, Literal, NoReturn, Self, cast
 
 from p2pchat.store.db import Database
 from p2pchat.store.sqlite import Connection, Cursor, driver_error
@@ -16,6 +16,7 @@ Ill = Literal["full", "failing"]
 
 _UNDOING: Final = ("ROLLBACK", "RELEASE")  # SQLite undoes what has failed without the disk
 _READING: Final = ("SELECT", "SAVEPOINT", "BEGIN")
+_META: Final = ("PRAGMA user_version =", "PRAGMA wal_checkpoint")
 _WORDS: Final = {"full": "database or disk is full", "failing": "disk I/O error"}
 
 
@@ -73,10 +74,16 @@ class FaultyConnection:
             self._left -= 1
             if not self._left:
                 self.struck = sql
-                raise driver_error("disk I/O error")
+                self._refuse("failing")
         if self.ill is not None and self._writes(sql):
             self.refused += 1
-            raise driver_error(_WORDS[self.ill])
+            self._refuse(self.ill)
+
+    def _refuse(self, ill: Ill) -> NoReturn:
+        """SQLite calls off the whole transaction where the disk refuses, at its end or in its midst."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        raise driver_error(_WORDS[ill])
 
     def _writes(self, sql: str) -> bool:
         """A transaction that has changed nothing commits without the disk."""
@@ -86,4 +93,4 @@ class FaultyConnection:
             self._is_dirty = False
         is_written = not sql.startswith(_READING)
         self._is_dirty |= is_written
-        return is_written and sql.startswith("PRAGMA")  # as SQLite does: pages meet the disk when they are committed
+        return sql.startswith(_META)  # of the others the pages meet the disk when they are committed

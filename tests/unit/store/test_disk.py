@@ -101,10 +101,10 @@ def test_why_it_refuses_is_asked_beside_the_database(
     assert disk.has_room()
     assert disk.state == state  # until a write has shown it
     connection = connect(None, KEY)
-    disk.probe(connection)
+    disk.probe(lambda: connection)
     assert disk.next_probe_s() == PROBE_S  # it has just been looked at
     clock.now += PROBE_S
-    disk.probe(connection)
+    disk.probe(lambda: connection)
     connection.close()
     assert disk.shown() == "ok"
     assert [each.name for each in tmp_path.iterdir()] == ["x.db-reserve"]

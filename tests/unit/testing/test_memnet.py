@@ -229,3 +229,32 @@ async def test_what_is_asked_ends_with_a_stalled_connection(
         await trio.sleep(1)
         world.net.cut(world.a, world.b)
     assert trio.current_time() - started == pytest.approx(1)
+
+
+async def test_what_is_written_on_one_stream_may_overtake_another_and_never_itself(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with MemoryNetwork.run(seed=2, delay_s=(0.001, 1.0)) as net:
+        world = World(net)
+        came: list[tuple[int, bytes]] = []
+
+        async def hear(stream: Stream) -> None:
+            (number,) = await stream.read(1)
+            while data := await stream.read(1):
+                came.append((number, data))
+
+        world.b.handle(ECHO, hear)
+        streams = [await world.stream() for _ in range(4)]
+        for number, stream in enumerate(streams):
+            await stream.write(bytes([number]))
+        for turn in range(5):
+            for stream in streams:
+                await stream.write(bytes([turn]))
+        for stream in streams:
+            await stream.close()
+        await trio.sleep(60)
+        for number in range(4):
+            assert [data for each, data in came if each == number] == [bytes([turn]) for turn in range(5)]
+        sent = [(number, bytes([turn])) for turn in range(5) for number in range(4)]
+        assert sorted(came) == sorted(sent)
+        assert came != sent
