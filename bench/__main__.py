@@ -118,7 +118,7 @@ _WHAT: Final[dict[str, _What]] = {
         runs=1,
         charts=history.CHARTS,
     ),
-    "import": _What("an address book of 500 people: CPU, memory, latency", book.run, book.METRICS, 10, runs=1),
+    "import": _What("an address book of 500 people: CPU, memory, latency", book.run, book.METRICS, 7, runs=1),
     "mailbox": _What("a node that holds boxes for a thousand owners", mailbox.run, mailbox.METRICS, 1.5),
     "memory": _What(
         "memory and idle CPU, alone and with fifty people; weight of modules", memory.run, memory.METRICS, 11.5
