@@ -114,7 +114,7 @@ _WHAT: Final[dict[str, _What]] = {
         "pages, searches, starts and sends with a million messages",
         history.run,
         history.METRICS,
-        20,
+        8,
         runs=1,
         charts=history.CHARTS,
     ),
