@@ -88,11 +88,11 @@ def parsed(data: bytes) -> dict[str, Figures]:
 
 
 def lines(old: Mapping[str, Figures], new: Mapping[str, Figures]) -> list[str]:
-    """For people: each row that both have. What one measure has written is looked for among what all have, too."""
+    """For people: each row of both. What one measure has written has no name and is told by its rows."""
     told: list[str] = []
     verdicts: Counter[str] = Counter()
     for name, now in new.items():
-        before = old.get(name) or (_holding(old, now) if not name else None)
+        before = old.get(name) or (_holding(old, now) if "" in (name, *old) else None)
         if before is None:
             told += ["", f"{name}: not among the old figures"]
             continue
@@ -105,10 +105,10 @@ def lines(old: Mapping[str, Figures], new: Mapping[str, Figures]) -> list[str]:
 
 
 def _holding(old: Mapping[str, Figures], now: Figures) -> Figures | None:
-    """Those that have the same rows, whatever their name."""
+    """Those that have most of the same rows, whatever their name; some rows are in several measures."""
     names = {row.name for row in now.rows}
     found = max(old.values(), key=lambda each: len(names & {row.name for row in each.rows}))
-    return found if names & {row.name for row in found.rows} else None
+    return found if 2 * len(names & {row.name for row in found.rows}) >= len(names) else None
 
 
 def _warnings(before: Figures, now: Figures) -> list[str]:

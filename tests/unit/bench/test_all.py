@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from bench.report import Metric
 from p2pchat.api.errors import ApiError
 from p2pchat.cli.sandbox import Interrupted, Sandbox
 
+DOC = Path(__file__).parents[3] / "docs" / "PERFORMANCE.md"
 TAKEN = Metric("taken s", "taken", "s")
 
 
@@ -63,6 +65,25 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 def kept(file: Path) -> dict[str, list[float]]:
     return {name: each["rows"][0]["values"] for name, each in json.loads(file.read_text())["measures"].items()}
+
+
+def test_all_takes_five_values_of_everything_and_at_most_forty_minutes() -> None:
+    assert {bench._WHAT[name].runs for name in bench._ALL} == {5}
+    assert sum(bench._WHAT[name].minutes for name in bench._ALL) <= 40
+
+
+def test_the_document_tells_of_every_measure_and_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, after = DOC.read_text(encoding="utf-8").partition("## How to measure\n")
+    told = after.partition("\n## ")[0]
+    assert [name for name in (*bench._WHAT, *bench._OWN, "all") if f"`{name}`" not in told] == []
+    for name in (*bench._WHAT, "all"):
+        monkeypatch.setattr(sys, "argv", ["bench", name, "--help"])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            bench.main()
+    options = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
+    assert set(re.findall(r"(?<=`)--[a-z]+", told)) == options
 
 
 def test_what_is_to_come_is_said_before_each(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

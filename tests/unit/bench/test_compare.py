@@ -99,6 +99,8 @@ def test_one_measure_is_found_among_all_of_them() -> None:
     other = {"machine": MACHINE, "rows": [{"name": "x", "title": "x", "unit": "s", "median": 1, "low": 1, "high": 1}]}
     everything = {"measures": {"crypto": other, "start": written([2.0], [1.0])}}
     assert cells(lines(figures(everything), figures(written([4.0], [1.0]))), "start")[3] == "2"
+    assert cells(lines(figures(written([2.0], [1.0])), figures(everything)), "start")[3] == "1"
+    assert "crypto: not among the old figures" in lines(figures(written([2.0], [1.0])), figures(everything))
     told = lines(figures(everything), figures({"measures": {"start": written([4.0], [1.0]), "new": other}}))
     assert told[0] == "start"
     assert "new: not among the old figures" in told
