@@ -27,9 +27,12 @@ def test_it_names_every_switch_that_makes_a_test_take_longer() -> None:
     switches = {
         switch
         for path in (ROOT / "tests").rglob("test_*.py")
-        for switch in re.findall(r"\bos\.environ\.get\(\"(P2PCHAT_EVERY_[A-Z]+)\"", path.read_text(encoding="utf-8"))
+        for switch in re.findall(r"(?m)^[A-Z_]+.*\bos\.environ\.get\(\"([A-Z_]+)\"", path.read_text(encoding="utf-8"))
     }
-    assert switches == set(re.findall(r"`(P2PCHAT_EVERY_[A-Z]+)=1 ", PAGE))
+    assert switches == set(re.findall(r"`([A-Z_]+)=\w+ \./scripts/test ", PAGE))
+    options = re.findall(r"addoption\(\"([a-z-]+)\"", (ROOT / "tests/e2e/conftest.py").read_text(encoding="utf-8"))
+    assert options
+    assert all(option in PAGE for option in options)
 
 
 def test_what_it_links_to_is_there() -> None:
