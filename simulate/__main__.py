@@ -21,6 +21,7 @@ from trio.testing import MockClock
 from p2pchat.testing.kem import counted_kem
 from p2pchat.testing.schedule import fixed_schedule
 from p2pchat.testing.upkeep import rare_upkeep
+from simulate.bounds import small_mailboxes
 from simulate.oracle import name_of
 from simulate.plan import DAY_S, HOUR_S, Act, Scale, drawn
 from simulate.planted import BUGS, Bug, planted
@@ -84,7 +85,7 @@ def simulate(seed: int, scale: Scale, *, bug: Bug | None = None, verbose: bool =
     async def work() -> Outcome:
         return await carry_out(plan, seed, say=say)
 
-    with fixed_schedule(seed), counted_kem(), rare_upkeep(), planted(bug):
+    with fixed_schedule(seed), counted_kem(), rare_upkeep(), small_mailboxes(), planted(bug):
         return trio.run(work, clock=MockClock(autojump_threshold=0))
 
 

@@ -2,7 +2,8 @@
 
 Always: nobody has a text that was not sent to them, or one twice; texts of a sender who has never lost a device stand
 in the order in which they were sent; what is told to be delivered is there; nothing fails but what a block explains;
-every log of events is gapless; nobody holds more for others than they offered; no message key serves two envelopes,
+every log of events is gapless; nobody holds more for others than they offered, in all, in one mailbox, or in a slot of
+the DHT; no message key serves two envelopes,
 which is seen by the ack: it follows from that key.
 
 At the end, when everybody has been there for a day: friends are matched, every text that was accepted has arrived, and
@@ -12,12 +13,16 @@ that were under way between two of whom one has blocked the other, or had a few 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from p2pchat.core.params import PRODUCTION
+from p2pchat.core.storer import Storer
 from p2pchat.store import eventlog, mailbox
 from p2pchat.store.db import Database, Tx
+from simulate.bounds import OWNER_BYTES
 
 _CONVERSATIONS: Final = (
     "SELECT contact.name, message.incoming, message.text, message.state FROM message "
@@ -61,13 +66,30 @@ class Row:
     state: str
 
 
+def _no_storer() -> None:
+    """It is down."""
+
+
 @dataclass(slots=True)
 class Device:
-    """One device of a person, and its store, which outlives it. ``quota``: bytes that it offers."""
+    """One device of a person, and its store, which outlives it.
+
+    Attributes:
+        quota: bytes that it offers.
+        left: bytes that it may hold still, since it has offered more before.
+        storer: of the DHT, where it is up.
+    """
 
     who: int
     database: Database = field(repr=False)
     quota: int = 0
+    left: int = 0
+    storer: Callable[[], Storer | None] = field(default=_no_storer, repr=False)
+
+    async def offers(self, quota: int) -> None:
+        """From now on; what it holds goes in its time."""
+        _, held = await self.database.run(mailbox.total)
+        self.quota, self.left = quota, max(held, self.left)
 
 
 class Oracle:
@@ -79,10 +101,11 @@ class Oracle:
         self.blocked: set[tuple[int, int]] = set()
         self._apart_until_s: dict[frozenset[int], float] = {}
 
-    def say(self, who: int, other: int, at_s: float) -> str:
-        """A text that is unlike all others; :meth:`refused` where the node does not take it."""
+    def say(self, who: int, other: int, at_s: float, chars: int = 0) -> str:
+        """A text that is unlike all others, of so many characters at least; :meth:`refused` where the node does not
+        take it."""
         self.said.append(Said(who, other, len(self.devices[who]) - 1, at_s, self._is_apart(who, other, at_s)))
-        return f"{len(self.said) - 1} {'and more ' * (len(self.said) % 7)}"
+        return f"{len(self.said) - 1} {'and more ' * (len(self.said) % 7)}".ljust(chars, ".")
 
     def refused(self) -> None:
         """The last one was not accepted: whoever has it has it from nowhere."""
@@ -111,6 +134,10 @@ class Oracle:
         self.blocked.discard((who, other))
         self._part(frozenset((who, other)), at_s + (_FOUND_S if leads else _FOUND_AGAIN_S))
 
+    def forgot(self, who: int, other: int, at_s: float) -> None:
+        """A device came back from a backup of before the two had met: the other one looks for it days later."""
+        self._part(frozenset((who, other)), at_s + _FOUND_AGAIN_S)
+
     def begins_anew(self, who: int, at_s: float) -> None:
         """What others know leads to somebody no more: those whom they have met since learn it, and others do not."""
         for pair, until_s in list(self._apart_until_s.items()):
@@ -136,6 +163,10 @@ class Oracle:
             *self.of_rows({who: await self._rows(who) for who in self.devices}),
             *[each for who in self.devices for each in await self._of_store(who)],
         ]
+
+    async def of_holders(self, holders: Iterable[int]) -> list[str]:
+        """What those who hold mailboxes hold too much of: it is there for hours alone."""
+        return [each for who in holders for each in await self._held(self.devices[who][-1])]
 
     async def at_the_end(self, friends: Iterable[tuple[int, int]], at_s: float) -> list[str]:
         """The same, and what must have come to pass."""
@@ -176,9 +207,18 @@ class Oracle:
         found = [] if not count or last - first + 1 == count else [f"the log of {name_of(who)} has gaps"]
         if await device.database.run(_reused):
             found.append(f"a message key of what came to {name_of(who)} served twice")
+        storer = device.storer()
+        return [*found, *await self._held(device), *([] if storer is None else _of_records(who, storer))]
+
+    async def _held(self, device: Device) -> list[str]:
+        name, found = name_of(device.who), list[str]()
         boxes, held = await device.database.run(mailbox.total)
-        if held > device.quota:
-            found.append(f"{name_of(who)} holds {boxes} boxes of {held} bytes, and offers {device.quota}")
+        if held > max(device.quota, device.left):
+            found.append(f"{name} holds {boxes} boxes of {held} bytes, and offers {device.quota}")
+        device.left = min(device.left, held)
+        largest = max([each.size for each in await device.database.run(mailbox.stock)], default=0)
+        if largest > OWNER_BYTES:
+            found.append(f"{name} holds a mailbox of {largest} bytes")
         return found
 
     def _there(self, devices: Sequence[Sequence[Row]]) -> set[int]:
@@ -243,6 +283,14 @@ def _log(tx: Tx) -> tuple[int, int, int]:
     """Number of the first and of the last event, and how many there are."""
     rows = eventlog.after(tx, 0, 1_000_000)
     return (rows[0].seq, rows[-1].seq, len(rows)) if rows else (0, 0, 0)
+
+
+def _of_records(who: int, storer: Storer) -> Iterator[str]:
+    """What a node holds beyond its bounds for the DHT (PROTOCOL.md 3.2)."""
+    for slot in storer._slots.values():  # pyright: ignore[reportPrivateUsage]
+        prefixes = Counter(entry.prefix for entry in slot.values())
+        if prefixes.total() > PRODUCTION.slot_entries or max(prefixes.values()) > PRODUCTION.slot_entries_per_prefix:
+            yield f"{name_of(who)} holds {prefixes.total()} records in one slot, {max(prefixes.values())} of one prefix"
 
 
 def _reused(tx: Tx) -> bool:

@@ -24,11 +24,18 @@ _STAYING: Final = 0.15
 _SKEW_S: Final = 240.0
 _WRONG_S: Final = (3 * HOUR_S, -3 * HOUR_S, 30 * HOUR_S)
 _BLOCKS_A_DAY: Final = 0.03  # in a friendship
-_QUOTAS: Final = (1 << 20, 64 << 20)
+_FLOODS_A_DAY: Final = 0.1  # in a friendship
+_FLOOD: Final = (10, 40)  # texts of :data:`FLOOD_CHARS`
+_MOMENTS: Final = 16  # at which somebody may be away
+_OFFERS_A_DAY: Final = 0.15  # of who stays
+_QUOTAS: Final = (1 << 20, 4 << 20, 64 << 20)
+
+FLOOD_CHARS: Final = 60_000
+"""Of a text, where somebody sends as much as goes."""
 
 Kind = Literal[
     "up", "down", "kill", "add", "text", "cut", "stall", "heal", "ill", "well", "clock", "block", "unblock", "backup",
-    "lose", "restore",
+    "lose", "restore", "offer", "use", "flood",
 ]  # fmt: skip
 
 
@@ -50,7 +57,8 @@ class Act:
     Args:
         at_s: since the beginning.
         who: number of a person; ``other``: of somebody else, where there is one.
-        value: seconds, by which a clock is wrong, or until a node that was killed is started again.
+        value: seconds, by which a clock is wrong, or until a node that was killed is started again; bytes that are
+            offered from now on, 0 where the offer is withdrawn; how many texts.
     """
 
     at_s: float
@@ -80,12 +88,13 @@ class Plan:
 
 def drawn(seed: int, scale: Scale) -> Plan:
     """The plan of a seed."""
-    return _Drawing(random.Random(seed), scale).plan()
+    return _Drawing(seed, scale).plan()
 
 
 class _Drawing:
-    def __init__(self, chance: random.Random, scale: Scale) -> None:
-        self._chance = chance
+    def __init__(self, seed: int, scale: Scale) -> None:
+        self._seed = seed
+        self._chance = chance = random.Random(seed)
         self._scale = scale
         self._end_s = scale.days * DAY_S - scale.settle_s
         count = max(2, round(scale.nodes * _STAYING))
@@ -101,6 +110,7 @@ class _Drawing:
         acts = [*self._comings(), *self._of_people()]
         for pair in friends:
             acts += self._of_friends(*pair)
+        acts += self._of_mailboxes(friends)
         return Plan(self._scale, self._staying, skews, friends, sorted(acts))
 
     def _sessions(self, who: int) -> list[tuple[float, float]]:
@@ -156,6 +166,25 @@ class _Drawing:
             yield Act(at_s, "block", who, other)
             yield Act(self._later(at_s, HOUR_S, DAY_S), "unblock", who, other)
 
+    def _of_mailboxes(self, friends: list[tuple[int, int]]) -> Iterator[Act]:
+        """Offers that are made smaller, or withdrawn, for a while; mailboxes at a friend's node; and friends who send
+        more than a mailbox holds."""
+        chance = self._chance = random.Random(f"{self._seed} mailboxes")
+        for who, quota in self._staying.items():
+            for at_s in self._times(_OFFERS_A_DAY):
+                yield Act(at_s, "offer", who, value=chance.choice((0, min(_QUOTAS))))
+                yield Act(self._later(at_s, HOUR_S, DAY_S), "offer", who, value=quota)
+        for who, other in friends:
+            for one, two in ((who, other), (other, who)):
+                if two in self._staying and one not in self._staying and chance.random() < 0.5:
+                    yield Act(chance.uniform(DAY_S / 4, self._end_s), "use", one, two)
+            for at_s in self._times(_FLOODS_A_DAY):
+                one, two = chance.choice(((who, other), (other, who)))
+                moments = [self._while_up(one, self._later(at_s, 0, DAY_S)) for _ in range(_MOMENTS)]
+                found = next((each for each in moments if each is not None and not self._is_up(two, each)), None)
+                if found is not None:
+                    yield Act(found, "flood", one, two, value=chance.randint(*_FLOOD))
+
     def _texts(self, at_s: float, who: int, other: int) -> Iterator[Act]:
         """A few in a row, and now and then somebody's node is killed while they leave. People type while their node is
         up, whoever is there at the other end: what comes to their mind before waits for that."""
@@ -168,6 +197,9 @@ class _Drawing:
             yield Act(at_s + number * chance.uniform(0, 2), "text", who, other)
         if chance.random() < 0.3:
             yield Act(at_s + chance.expovariate(5.0), "kill", chance.choice((who, other)), value=self._pause_s())
+
+    def _is_up(self, who: int, at_s: float) -> bool:
+        return any(begin_s <= at_s < until_s for begin_s, until_s in self._ups[who])
 
     def _while_up(self, who: int, at_s: float) -> float | None:
         """Then, or soon after somebody is up again; None: not before everybody is."""

@@ -13,17 +13,19 @@ import trio
 
 from p2pchat.core import ratchet
 from p2pchat.core.wire import Flight
-from p2pchat.services import receive
+from p2pchat.services import desk, receive
 from p2pchat.services.link import Link
-from p2pchat.store import messages, sessions
+from p2pchat.store import messages, offer, sessions
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import Incoming
+from p2pchat.store.offer import Offer
 
-Bug = Literal["ack-before-commit", "no-dedupe", "reused-key"]
+Bug = Literal["ack-before-commit", "no-dedupe", "reused-key", "no-quota"]
 
 BUGS: Final[tuple[Bug, ...]] = get_args(Bug)
 
 _COMMITTED_AFTER_S: Final = 0.5
+_ENDLESS: Final = 1 << 40
 
 
 @contextmanager
@@ -92,6 +94,19 @@ def _reused_key() -> Generator[None]:
         yield
 
 
+@contextmanager
+def _no_quota() -> Generator[None]:
+    """A mailbox takes whatever comes, and so does the node that holds it."""
+
+    load = offer.load
+
+    def endless(tx: Tx) -> Offer:
+        return msgspec.structs.replace(load(tx), quota=_ENDLESS)
+
+    with patch.object(offer, "load", endless), patch.object(desk, "MAILBOX_OWNER_BYTES", _ENDLESS):
+        yield
+
+
 def _nothing(_tx: Tx, _eid: bytes) -> None:
     return None
 
@@ -100,4 +115,5 @@ _PLANTED: Final[dict[Bug, Callable[[], AbstractContextManager[None]]]] = {
     "ack-before-commit": _ack_before_commit,
     "no-dedupe": _no_dedupe,
     "reused-key": _reused_key,
+    "no-quota": _no_quota,
 }

@@ -16,6 +16,7 @@ import trio
 from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.core.backup import Record
 from p2pchat.core.params import Params
+from p2pchat.core.storer import Storer
 from p2pchat.services import block, mailboxes
 from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
@@ -25,7 +26,7 @@ from p2pchat.store.offer import Offer
 from p2pchat.testing.cluster import CHEAP, Cluster, Node
 from p2pchat.testing.faulty import FaultyConnection
 from simulate.oracle import Device, Oracle, name_of
-from simulate.plan import DAY_S, HOUR_S, Act, Kind, Plan
+from simulate.plan import DAY_S, FLOOD_CHARS, HOUR_S, Act, Kind, Plan
 
 LEAN: Final[Params] = dataclasses.replace(
     CHEAP, alpha=3, k=6, answering_storers=3, poll_schedule_s=(0, 60, 1800, 7200), retry_min_s=4.0, retry_max_s=3_600.0
@@ -111,7 +112,7 @@ class _World:
             "up": self._up, "down": self._down, "kill": self._kill, "add": self._add, "text": self._text,
             "cut": self._part, "stall": self._part, "heal": self._part, "ill": self._ail, "well": self._ail,
             "clock": self._set_clock, "block": self._block, "unblock": self._block, "backup": self._back_up,
-            "lose": self._lose, "restore": self._restore,
+            "lose": self._lose, "restore": self._restore, "offer": self._offer, "use": self._use, "flood": self._flood,
         }  # fmt: skip
         cluster.entries = [name_of(who) for who in plan.staying]
 
@@ -120,8 +121,11 @@ class _World:
         self._nursery.start_soon(self._act)
         outcome, end_s, looked_s = self._outcome, self._plan.scale.days * DAY_S, 0.0
         while looked_s < end_s and not outcome.complaints:
-            looked_s = min(looked_s + _LOOK_S, end_s)
+            looked_s = min(looked_s + HOUR_S, end_s)
             await trio.sleep_until(self._began + looked_s)
+            if looked_s % _LOOK_S and looked_s < end_s:
+                outcome.complaints = await self._oracle.of_holders(self._plan.staying)
+                continue
             outcome.complaints = await self._oracle.complaints()
             say(f"day {looked_s / DAY_S:.1f}: {len(self._oracle.said):,} texts")
         if not outcome.complaints:
@@ -169,13 +173,28 @@ class _World:
         assert person.node is not None  # noqa: S101  whoever calls this has just made it
         self._nodes.append(person.node)
         person.disk = FaultyConnection.under(person.node.database)
-        quota = self._plan.staying.get(person.who, 0)
-        self._oracle.devices.setdefault(person.who, []).append(Device(person.who, person.node.database, quota))
-        if not quota:
+        device = Device(person.who, person.node.database, storer=partial(_storer, person.node))
+        self._oracle.devices.setdefault(person.who, []).append(device)
+        if person.who in self._plan.staying:
+            await self._offers(person, self._plan.staying[person.who])
+        else:
             self._nursery.start_soon(self._choose_mailboxes, person, person.node)
-        elif person.context is not None:
-            await person.node.database.run(lambda tx: offer.save(tx, Offer("anyone", quota)))
-            await person.context.offered()
+
+    async def _offer(self, person: _Person, act: Act) -> None:
+        if person.context is None:
+            person.todo.append(act)
+            return
+        self._heal_disk(person)
+        await self._offers(person, int(act.value))
+
+    async def _offers(self, person: _Person, quota: int) -> None:
+        """As ``mailbox offer``."""
+        assert person.node is not None  # noqa: S101  whoever calls this has just looked
+        assert person.context is not None  # noqa: S101
+        await self._oracle.devices[person.who][-1].offers(quota)
+        offered = Offer("anyone", quota) if quota else Offer("nobody")
+        await person.node.database.run(lambda tx: offer.save(tx, offered))
+        await person.context.offered()
 
     async def _choose_mailboxes(self, person: _Person, node: Node) -> None:
         """As ``mailbox use --auto``, some time after the device is new; from then on the node looks after them."""
@@ -185,9 +204,24 @@ class _World:
             if context is None or person.node is not node:
                 continue
             with suppress(P2PChatError):  # nobody was found, or the disk is full: again later, as a person would
-                settled = await mailboxes.request(context, None, auto=True)
-                await context.db.run(partial(mailboxes.settle, context=context, settled=settled))
+                await self._settle(context, None)
                 return
+
+    async def _use(self, person: _Person, act: Act) -> None:
+        if person.context is None:
+            person.todo.append(act)
+        else:
+            self._nursery.start_soon(self._use_friend, person.context, name_of(act.other))
+
+    async def _use_friend(self, context: Context, name: str) -> None:
+        """As ``mailbox use NAME``: it is asked for once."""
+        with suppress(P2PChatError):  # not matched yet, or nothing is offered there now
+            await self._settle(context, [name])
+
+    async def _settle(self, context: Context, names: list[str] | None) -> None:
+        settled = await mailboxes.request(context, names, auto=names is None)
+        await context.db.run(partial(mailboxes.settle, context=context, settled=settled))
+        await mailboxes.publish(context)
 
     async def _down(self, person: _Person, _: Act) -> None:
         if person.node is not None:
@@ -225,6 +259,8 @@ class _World:
         for other in person.added:  # who is not in the backup is missed, and added again
             with suppress(UsageError):  # those are blocked
                 await self._add_to_book(person.node, other)
+            if (await person.node.contact(name_of(other))).state == "pending":
+                self._oracle.forgot(person.who, other, self._now_s())
 
     # -- what people do -----------------------------------------------------------------------------------------------
 
@@ -239,13 +275,19 @@ class _World:
     async def _add_to_book(self, node: Node, other: int) -> None:
         await node.add(f"+8210{10_000_000 + other}", name_of(other))
 
+    async def _flood(self, person: _Person, act: Act) -> None:
+        """As much as goes, to somebody whose mailbox holds less."""
+        for _ in range(int(act.value) if person.context is not None else 1):  # once it is up, where it is not
+            await self._text(person, act)
+
     async def _text(self, person: _Person, act: Act) -> None:
         """Whose node was killed types once it is up; who has not added the other, or has blocked them, is refused."""
         if person.context is None or person.node is None:
             if len(person.todo) < _TODO:
                 person.todo.append(act)
             return
-        text = self._oracle.say(act.who, act.other, self._now_s())
+        chars = FLOOD_CHARS if act.kind == "flood" else 0
+        text = self._oracle.say(act.who, act.other, self._now_s(), chars)
         try:
             await person.node.send(name_of(act.other), text)
         except P2PChatError:
@@ -306,3 +348,8 @@ class _World:
     async def _set_clock(self, person: _Person, act: Act) -> None:
         if person.node is not None:
             person.node.now.skew_s = self._plan.skews[person.who] + act.value
+
+
+def _storer(node: Node) -> Storer | None:
+    """None while it is down."""
+    return node.running.context.dht.storer if node.running is not None else None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 
 import pytest
 
+from p2pchat.base.ids import PeerId
 from p2pchat.core.events import DomainEvent, EventKind
+from p2pchat.core.params import PRODUCTION
+from p2pchat.core.storer import CheckedRecord, Held, Storer
+from p2pchat.store import mailbox
 from p2pchat.store.db import Database, Tx
 from simulate.oracle import Device, Oracle, Row
 from simulate.plan import DAY_S, HOUR_S
@@ -88,6 +93,12 @@ def test_what_a_block_or_a_lost_device_takes_is_owed_by_nobody() -> None:
     assert not list(blocked.missing(nothing))
     blocked.say(A, B, 3 * HOUR_S)
     assert list(blocked.missing(nothing)) == ["text 4 of p000 to p001 has not arrived"]
+    forgotten = two_people()
+    forgotten.forgot(A, B, DAY_S)
+    forgotten.say(B, A, 4 * DAY_S)
+    assert not list(forgotten.missing(nothing))
+    forgotten.say(B, A, 5 * DAY_S)
+    assert list(forgotten.missing(nothing)) == ["text 3 of p001 to p000 has not arrived"]
     lost = two_people()
     lost.lose(A, since_s=1.0, at_s=5.0)
     assert list(lost.missing(nothing)) == ["text 0 of p000 to p001 has not arrived"]
@@ -142,8 +153,55 @@ async def test_a_log_with_a_gap() -> None:
 
 async def test_who_holds_more_than_they_offer() -> None:
     oracle = two_people(texts=0)
-    oracle.devices[A][0].quota = -1
-    assert await oracle.complaints() == ["p000 holds 0 boxes of 0 bytes, and offers -1"]
+    device = oracle.devices[A][0]
+    await device.offers(2_048)
+
+    def come(tx: Tx, boxes: int = 2) -> None:
+        held = mailbox.of_owner(tx, bytes(32)) or mailbox.make(tx, bytes(32))
+        for _ in range(boxes):
+            mailbox.deposit(tx, held.id, bytes(1_024), 2_000_000_000)
+
+    await device.database.run(come)
+    assert await oracle.complaints() == []
+    await device.offers(0)
+    assert await oracle.complaints() == []  # it goes in its time
+    await device.database.run(lambda tx: mailbox.ack(tx, 1, [1]))
+    assert await oracle.of_holders([A, B]) == []
+    await device.database.run(partial(come, boxes=1))
+    complaint = "p000 holds 2 boxes of 2048 bytes, and offers 0"
+    assert await oracle.complaints() == await oracle.of_holders([A]) == [complaint]
+
+
+async def test_a_mailbox_that_holds_more_than_one_may() -> None:
+    oracle = two_people(texts=0)
+    device = oracle.devices[A][0]
+    await device.offers(1 << 30)
+
+    def come(tx: Tx) -> None:
+        held = mailbox.make(tx, bytes(32))
+        for _ in range(3):
+            mailbox.deposit(tx, held.id, bytes(1 << 19), 2_000_000_000)
+
+    await device.database.run(come)
+    assert await oracle.complaints() == [f"p000 holds a mailbox of {3 << 19} bytes"]
+
+
+async def test_a_slot_that_holds_more_records_than_it_may() -> None:
+    oracle = two_people(texts=0)
+    for count, complaints in ((4, []), (5, ["p000 holds 5 records in one slot, 5 of one prefix"])):
+        storer = Storer(PeerId(bytes(34)), dataclasses.replace(PRODUCTION, slot_entries_per_prefix=16), _never)
+        for number in range(count):
+            storer.restore(Held(bytes(32), b"", b"net", bytes([number]) * 32, 1, 9, 0), 0)
+        oracle.devices[A][0].storer = partial(_same, storer)
+        assert await oracle.complaints() == complaints
+
+
+def _same(storer: Storer) -> Storer:
+    return storer
+
+
+def _never(_loc: bytes, _raw: bytes, _now_s: int) -> CheckedRecord:
+    raise AssertionError("what is on disk is not checked again")
 
 
 async def test_friends_who_do_not_know_each_other_in_the_end() -> None:
