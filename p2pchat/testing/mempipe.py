@@ -17,6 +17,7 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError, Stalled
 from p2pchat.base.ids import PeerId
 from p2pchat.net.transport import Stream
+from p2pchat.testing.clock import Alarm
 
 WINDOW_BYTES: Final = 256 * 1024  # as Yamux's
 
@@ -48,12 +49,20 @@ class Pipe:
         self._last_at = 0.0
         self._end_at: float | None = None
         self._broken: str | None = None
-        self._change = trio.Event()
+        self._reader = Alarm()
+        self._is_awaited = False
+        self._room = trio.Event()
 
     def changed(self) -> None:
         """Wake the reader and the writer to look again."""
-        self._change.set()
-        self._change = trio.Event()
+        self._reader.ring()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._is_awaited:
+            self._is_awaited = False
+            self._room.set()
+            self._room = trio.Event()
 
     @property
     def is_over(self) -> bool:
@@ -87,24 +96,30 @@ class Pipe:
                 return self._take(max_bytes)
             if ready:
                 return b""
-            with trio.move_on_at(math.inf if at is None or self._wire.is_stalled else at):
-                await self._change.wait()
+            await self._reader.wait(math.inf if at is None or self._wire.is_stalled else at)
 
     async def write(self, data: bytes) -> None:
         """Wait for the window, then put ``data`` on its way."""
-        with trio.move_on_after(limits.WRITE_STALL_S) as scope:
-            while self._held_bytes >= WINDOW_BYTES and self._broken is None:
-                await self._change.wait()
-        if scope.cancelled_caught:
-            raise Stalled("The peer has read nothing for too long.")
+        if self._held_bytes >= WINDOW_BYTES and self._broken is None:
+            await self._until_there_is_room()
         self._check()
         if self._end_at is not None:
             raise NetError("The stream is closed.")
         self._wire.wrote()
         self._check()
-        self._chunks.append((self._arrival(), data))
+        at = self._arrival()
+        self._chunks.append((at, data))
         self._held_bytes += len(data)
-        self.changed()
+        if len(self._chunks) == 1 and not self._wire.is_stalled:  # else the reader knows when to look
+            self._reader.set(at)
+
+    async def _until_there_is_room(self) -> None:
+        with trio.move_on_after(limits.WRITE_STALL_S) as scope:
+            while self._held_bytes >= WINDOW_BYTES and self._broken is None:
+                self._is_awaited = True
+                await self._room.wait()
+        if scope.cancelled_caught:
+            raise Stalled("The peer has read nothing for too long.")
 
     def _check(self) -> None:
         if self._broken is not None:
@@ -120,7 +135,7 @@ class Pipe:
             self._chunks.appendleft((at, chunk[max_bytes:]))
         data = chunk[:max_bytes]
         self._held_bytes -= len(data)
-        self.changed()
+        self._make_room()
         return data
 
 
@@ -164,12 +179,12 @@ class MemoryStream(Stream):
 
     async def read(self, max_bytes: int) -> bytes:
         """See :class:`p2pchat.net.transport.Stream`."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         return await self._incoming.read(max_bytes)
 
     async def write(self, data: bytes) -> None:
         """See :class:`p2pchat.net.transport.Stream`."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         for start in range(0, len(data), limits.STREAM_READ_BYTES):
             await self._outgoing.write(data[start : start + limits.STREAM_READ_BYTES])
 
