@@ -16,8 +16,8 @@ from typing import Final
 
 import structlog
 import trio
-from trio.testing import MockClock
 
+from p2pchat.testing.clock import JumpClock
 from p2pchat.testing.kem import counted_kem
 from p2pchat.testing.schedule import fixed_schedule
 from p2pchat.testing.upkeep import rare_upkeep
@@ -85,7 +85,7 @@ def simulate(seed: int, scale: Scale, *, bug: Bug | None = None, verbose: bool =
         return await carry_out(plan, seed, say=say)
 
     with fixed_schedule(seed), counted_kem(), rare_upkeep(), planted(bug):
-        return trio.run(work, clock=MockClock(autojump_threshold=0))
+        return trio.run(work, clock=JumpClock())
 
 
 def _timed(seed: int, scale: Scale, bug: Bug | None, *, verbose: bool) -> tuple[Outcome, float]:

@@ -13,14 +13,15 @@ from typing import Final
 
 import trio
 
-from p2pchat.base.errors import P2PChatError, UsageError
+from p2pchat.base.errors import P2PChatError, StoreError, UsageError
 from p2pchat.core.backup import Record
 from p2pchat.core.params import Params
 from p2pchat.services import block, mailboxes
 from p2pchat.services import contacts as book
-from p2pchat.services.context import Context
+from p2pchat.services.context import Context, Reach
 from p2pchat.store import offer
 from p2pchat.store.db import Tx
+from p2pchat.store.disk import PROBE_S
 from p2pchat.store.offer import Offer
 from p2pchat.testing.cluster import CHEAP, Cluster, Node
 from p2pchat.testing.faulty import FaultyConnection
@@ -28,8 +29,9 @@ from simulate.oracle import Device, Oracle, name_of
 from simulate.plan import DAY_S, HOUR_S, Act, Kind, Plan
 
 LEAN: Final[Params] = dataclasses.replace(
-    CHEAP, alpha=3, k=6, answering_storers=3, poll_schedule_s=(0, 60, 1800, 7200), retry_min_s=4.0, retry_max_s=3_600.0
-)
+    CHEAP, alpha=3, k=6, answering_storers=3, poll_schedule_s=(0, 60, 1800, 7200), retry_min_s=15.0,
+    retry_max_s=7_200.0, backoff_max_s=3_600.0,
+)  # fmt: skip
 """Walks of a small network: its nodes are few, and what a lookup meets in a large one ``scripts/bench simulation``
 shows. Fewer polls in the first minutes: two who are there at once meet by their watches."""
 
@@ -113,6 +115,7 @@ class _World:
             "lose": self._lose, "restore": self._restore,
         }  # fmt: skip
         cluster.entries = [name_of(who) for who in plan.staying]
+        cluster.reach = Reach(relay_use=False)
 
     async def run(self, say: Callable[[str], None]) -> Outcome:
         """Until the end, or the first complaint."""
@@ -236,7 +239,12 @@ class _World:
         person.added.append(act.other)
 
     async def _add_to_book(self, node: Node, other: int) -> None:
-        await node.add(f"+8210{10_000_000 + other}", name_of(other))
+        while True:
+            try:
+                await node.add(f"+8210{10_000_000 + other}", name_of(other))
+                return
+            except StoreError:  # the disk was full a moment ago: until the store has seen that it no longer is
+                await trio.sleep(PROBE_S)
 
     async def _text(self, person: _Person, act: Act) -> None:
         """Nobody types where no node is, or to whom they have not added, or have blocked."""

@@ -93,6 +93,7 @@ def prefix_of_putter(host: str | None, peer: PeerId) -> bytes:
     return b"relayed" if host is None else prefix_of(host, peer)
 
 
+@lru_cache(maxsize=4_096)
 def network_of(host: str | None) -> bytes | None:
     """The prefix that an IP literal shares with others of its owner; None where it counts singly: not global, relayed,
     or a name that a proxy has resolved.

@@ -22,6 +22,7 @@ import trio
 from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.net.addresses import endpoint, from_socket, peer_id_from_key
+from p2pchat.testing.clock import sleep
 from p2pchat.testing.memcircuit import Circuits
 from p2pchat.testing.memlink import LOST, Connection
 from p2pchat.testing.memnode import MemoryNode
@@ -182,7 +183,7 @@ class MemoryNetwork:
 
     async def travel(self, way: Connection) -> None:
         """One round trip, as long as it may take."""
-        await trio.sleep(way.delay_s() + way.delay_s())
+        await sleep(way.delay_s() + way.delay_s())
         while way.is_stalled and way.is_live:
             await self._healed.wait()
 
@@ -190,7 +191,7 @@ class MemoryNetwork:
         """The way from ``node`` to what answers at ``address``, if that is ``peer``; no end knows of it yet."""
         target = self._by_address.get(address)
         if target is None:
-            await trio.sleep(self.delay_s())
+            await sleep(self.delay_s())
             raise NetError(_NOT_THE_PEER)
         connection = Connection(self, (node, target), self.now())
         await self.travel(connection)

@@ -20,6 +20,7 @@ from p2pchat.base import limits
 from p2pchat.base.errors import NetError, Stalled
 from p2pchat.base.ids import PeerId
 from p2pchat.net.transport import Stream
+from p2pchat.testing.clock import Alarm
 
 WINDOW_BYTES: Final = 256 * 1024  # as Yamux's
 _RESET: Final = "The stream was reset."
@@ -54,14 +55,19 @@ class Pipe:
         self._end_at: float | None = None
         self._reset_at: float | None = None
         self._broken: str | None = None
-        self._change: trio.Event | None = None
+        self._reader = Alarm()
+        self._room: trio.Event | None = None
         self._is_read = self._is_written = True
 
     def changed(self) -> None:
         """Wake the reader and the writer to look again."""
-        if self._change is not None:
-            self._change.set()
-            self._change = None
+        self._reader.ring()
+        self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     @property
     def is_over(self) -> bool:
@@ -112,7 +118,7 @@ class Pipe:
         if self._ungranted_bytes >= WINDOW_BYTES // 2:
             self._held_bytes -= self._ungranted_bytes
             self._ungranted_bytes = 0
-            self.changed()
+            self._wake_writer()
         while True:
             if self._broken is not None:
                 raise NetError(self._broken)
@@ -128,7 +134,7 @@ class Pipe:
                 return b""
             else:
                 at = _sooner(self._reset_at, self._end_at)
-            await self._wait(math.inf if self._wire.is_stalled else at)
+            await self._reader.wait(math.inf if self._wire.is_stalled else at)
 
     async def write(self, data: bytes) -> int:
         """Wait for the window, then put what fits into it of ``data`` on its way; how much that is."""
@@ -139,14 +145,16 @@ class Pipe:
                 if trio.current_time() >= gives_up_at:
                     raise Stalled("The peer has read nothing for too long.")
                 reset_at = math.inf if self._reset_at is None or self._wire.is_stalled else self._reset_at
-                await self._wait(min(gives_up_at, reset_at))
+                await self._until_there_is_room(min(gives_up_at, reset_at))
                 self._check()
         self._wire.wrote()
         self._check()
         part = data[: min(WINDOW_BYTES - self._held_bytes, limits.STREAM_READ_BYTES)]
-        self._chunks.append((self.arrival(), part))
+        at = self.arrival()
+        self._chunks.append((at, part))
         self._held_bytes += len(part)
-        self.changed()
+        if len(self._chunks) == 1 and not self._wire.is_stalled:  # else the reader knows when to look
+            self._reader.set(at)
         return len(part)
 
     def arrival(self) -> float:
@@ -165,14 +173,11 @@ class Pipe:
     def _has_come(self, at: float | None) -> bool:
         return at is not None and at <= trio.current_time() and not self._wire.is_stalled
 
-    async def _wait(self, at: float) -> None:
-        if self._change is None:
-            self._change = trio.Event()
-        if at == math.inf:
-            await self._change.wait()
-            return
+    async def _until_there_is_room(self, at: float) -> None:
+        if self._room is None:
+            self._room = trio.Event()
         with trio.move_on_at(at):
-            await self._change.wait()
+            await self._room.wait()
 
     def _take(self, max_bytes: int) -> bytes:
         at, chunk = self._chunks.popleft()
@@ -226,12 +231,12 @@ class MemoryStream(Stream):
 
     async def read(self, max_bytes: int) -> bytes:
         """See :class:`p2pchat.net.transport.Stream`."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         return await self._incoming.read(max_bytes)
 
     async def write(self, data: bytes) -> None:
         """See :class:`p2pchat.net.transport.Stream`."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
             self._sending.acquire_nowait()
         except trio.WouldBlock:
