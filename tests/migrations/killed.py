@@ -1,8 +1,8 @@
 """A process of its own that migrates databases of every schema, and is killed before each single statement.
 
-From the first schema on it is killed in all migrations, from each other one in the first alone: what later ones find is
-what they find on that way. It prints how often it was killed. What it finds afterwards must be one whole schema with all
-that was in the first one.
+From the first schema on it is killed in all migrations, from each other one in the first alone: what later ones find
+is what they find on that way. It prints how often it was killed. What it finds afterwards must be one whole schema with
+all that was in the first one.
 """
 
 from __future__ import annotations
