@@ -167,6 +167,7 @@ def test_a_flood_is_cut_off_while_somebody_talks(tmp_path: Path) -> None:
         run.leaves_nothing()
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_stopped_process(start: Callable[..., Run]) -> None:
     run = start("discovery")
     run.wait_for(lambda: any(is_stopped(pid) for pid in run.processes()))

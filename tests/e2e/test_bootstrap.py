@@ -129,6 +129,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
+@pytest.mark.slow
 def test_first_run_builds_later_ones_only_start_the_program(checkout: Checkout, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(checkout.root / "scripts" / "p2pchat")

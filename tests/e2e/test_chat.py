@@ -67,6 +67,7 @@ def test_a_daemon_that_is_killed_comes_back_and_nothing_is_missed(pair: tuple[Da
     assert alice.texts("Bob").count("said to nobody") == 1
 
 
+@pytest.mark.slow
 def test_forty_columns_and_ten_rows_are_enough(pair: tuple[Daemon, Daemon], bobs: Terminal) -> None:
     alice, _ = pair
     for number in range(80):

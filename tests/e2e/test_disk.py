@@ -90,6 +90,7 @@ def digest(path: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_damaged_database_ends_the_daemon_and_what_it_gives_is_saved(tmp_path: Path) -> None:
     with daemons(tmp_path, None) as (ann,):
         ann.start()

@@ -95,6 +95,7 @@ def test_a_locked_node_says_what_it_can(tmp_path: Path) -> None:
     assert (found["socket"]["code"], found["database"]["code"]) == ("socket.none", "database.ok")
 
 
+@pytest.mark.slow
 def test_a_damaged_database_beside_a_daemon_and_without(tmp_path: Path) -> None:
     with daemons(tmp_path, None) as (alice,):
         alice.start()

@@ -169,6 +169,7 @@ def test_a_profile_that_was_never_made(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_second_daemon_a_busy_port_and_bad_addresses(tmp_path: Path) -> None:
     with daemons(tmp_path, ALICE, None) as (alice, other):
         alice.start()
@@ -189,6 +190,7 @@ def test_a_second_daemon_a_busy_port_and_bad_addresses(tmp_path: Path) -> None:
         assert "/p2p/" in sentence(refused.stderr)[1]
 
 
+@pytest.mark.slow
 def test_the_port_survives_a_restart_and_an_unreachable_bootstrap_is_said_clearly(tmp_path: Path) -> None:
     with daemons(tmp_path, ALICE, None) as (alice, gone):
         gone.start()

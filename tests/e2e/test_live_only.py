@@ -21,6 +21,7 @@ def state(daemon: Daemon, message: str) -> str:
     return str(daemon.call("message.get", id=message)["state"])
 
 
+@pytest.mark.slow
 def test_it_goes_at_once_or_never_whoever_is_killed(tmp_path: Path) -> None:
     with matched_pair(tmp_path) as (alice, bob):
         until(lambda: online(alice, "Bob"), "Bob is not connected")

@@ -251,6 +251,7 @@ def children(daemon: Daemon) -> list[str]:
     return [child for task in tasks for child in task.read_text().split()]
 
 
+@pytest.mark.slow
 def test_a_profile_without_a_passphrase_cannot_be_locked(tmp_path: Path, right: Path) -> None:
     with one(tmp_path) as bob:
         refused = p2pchat(bob.home, "daemon", "--locked")
@@ -305,6 +306,7 @@ def test_wrong_passphrases_and_several_clients(tmp_path: Path, right: Path, wron
         assert bob.stop() == 0
 
 
+@pytest.mark.slow
 def test_what_cannot_be_opened_stays_locked(tmp_path: Path, right: Path) -> None:
     with one(tmp_path, right) as bob:
         with socket.create_server(("127.0.0.1", 0)) as taken:

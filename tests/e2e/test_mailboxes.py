@@ -96,6 +96,7 @@ def found(needles: list[bytes], haystack: bytes) -> list[bytes]:
     return [needle for needle in needles if needle in haystack]
 
 
+@pytest.mark.slow
 def test_a_thousand_messages_arrive_from_who_is_gone_through_the_holder_that_is_left(
     tmp_path: Path, passphrase: str
 ) -> None:

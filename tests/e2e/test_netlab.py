@@ -196,6 +196,7 @@ def test_multicast_and_broadcast_stay_in_their_segment(stack: ExitStack) -> None
     assert not any(hears(each[host], 0.1) for each in (listeners, listeners6) for host in ("bob", "relay"))
 
 
+@pytest.mark.slow
 @needs_lab
 def test_lines_delay_and_lose_by_their_own_counters(stack: ExitStack) -> None:
     lab = stack.enter_context(Lab("two-nats"))

@@ -87,6 +87,7 @@ def test_through_two_nats_that_keep_ports_they_meet_within_seconds(delay_ms: flo
                 assert met["after_s"] < 30
 
 
+@pytest.mark.slow
 def test_through_a_nat_that_gives_out_ports_at_random_they_stay_with_the_relay() -> None:
     with Lab("random-nat") as lab, relayed(lab) as (nodes, _):
         assert [nodes[host].hear()["path"] for host in HOMES] == ["relayed", "relayed"]

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.e2e
 PROFILES = ("default", "work")
 
 
+@pytest.mark.slow
 def test_two_profiles_run_side_by_side(tmp_path: Path) -> None:
     with ExitStack() as stack:
         running = {}

@@ -26,6 +26,7 @@ def sockets_of(daemon: Daemon) -> int:
     return sum(f"socket:[{row[9]}]" in own for row in rows)
 
 
+@pytest.mark.slow
 def test_the_old_device_says_why_and_leaves_the_network(tmp_path: Path) -> None:
     file, secret = tmp_path / "alice.backup", tmp_path / "passphrase"
     secret.write_text(PASSPHRASE)
@@ -77,6 +78,7 @@ def test_the_old_device_says_why_and_leaves_the_network(tmp_path: Path) -> None:
             assert p2pchat(alice.home, "wipe", "--yes").returncode == 0
 
 
+@pytest.mark.slow
 def test_locked_and_unlocked_it_stays_out(tmp_path: Path) -> None:
     file, secret = tmp_path / "alice.backup", tmp_path / "passphrase"
     secret.write_text(PASSPHRASE)

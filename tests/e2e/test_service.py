@@ -34,6 +34,7 @@ def service(daemon: Daemon, *, watchdog_s: float | None = None) -> Iterator[Serv
         made.close()
 
 
+@pytest.mark.slow
 def test_whoever_connects_starts_it_and_the_socket_outlives_it(tmp_path: Path) -> None:
     with daemons(tmp_path, None) as (node,), service(node) as systemd, ThreadPoolExecutor(1) as pool:
         own = inode(node.socket)
@@ -61,6 +62,7 @@ def test_whoever_connects_starts_it_and_the_socket_outlives_it(tmp_path: Path) -
         assert inode(node.socket) == own
 
 
+@pytest.mark.slow
 def test_without_its_passphrase_it_starts_locked(tmp_path: Path) -> None:
     secret = tmp_path / "p2pchat.passphrase"
     secret.write_text(PASSPHRASE)

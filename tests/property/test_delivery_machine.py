@@ -286,6 +286,7 @@ SETTINGS = settings(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", [DeliveryMachine, OrderedMachine])
 def test_delivery(machine: type[DeliveryMachine]) -> None:
     """Each kind of event was told, and sessions were condemned and opened anew: else nothing much has been tried."""

@@ -8,13 +8,19 @@ from trio.testing import MockClock
 
 from p2pchat.api.errors import reply_name
 from p2pchat.api.methods import COMMON_ERRORS, METHODS
+from p2pchat.base import limits
 from p2pchat.base.errors import P2PChatError
 from p2pchat.control.channel import Connection
 from p2pchat.control.dispatch import Methods
-from p2pchat.services import link
+from p2pchat.services import herald, join, link, meeting_point, standing, upgrade
 from tests.sim.loss import Loss
 
 HOUR_S = 3600.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: the one that a worker begins last keeps the others waiting for it."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture
@@ -40,8 +46,21 @@ def _listed_errors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def rare_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One an hour, and each a probe: days of pings every 15 s would take long."""
+def rare_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What looks every minute, or every few, whether anything has changed looks every ten, or once an hour: that is
+    most of what a node does in a day in which nothing happens. What it is told of it still does at once."""
+    monkeypatch.setattr(join, "ALONE_CHECK_S", HOUR_S / 6)
+    monkeypatch.setattr(herald, "_CHECK_S", HOUR_S / 6)
+    monkeypatch.setattr(limits, "REFRESH_CHECK_S", HOUR_S / 6)
+    monkeypatch.setattr(limits, "RELAY_LOOK_S", HOUR_S)
+    monkeypatch.setattr(upgrade, "_IDLE_S", HOUR_S)
+    monkeypatch.setattr(standing, "_EVERY_S", HOUR_S)
+    monkeypatch.setattr(meeting_point, "_UNWANTED_S", HOUR_S)
+
+
+@pytest.fixture
+def rare_pings(monkeypatch: pytest.MonkeyPatch, rare_checks: None) -> None:
+    """One an hour, and each a probe: days of pings every 15 s would take long. And the other looks are rare, too."""
     monkeypatch.setattr(link, "HEARTBEAT_S", HOUR_S)
     monkeypatch.setattr(link, "SILENCE_S", 2 * HOUR_S)
     monkeypatch.setattr(link, "_PINGS_A_PROBE", 1)

@@ -23,6 +23,8 @@ from p2pchat.testing.cluster import CHEAP, Cluster, InlineDeriver, Node, eventua
 from p2pchat.testing.schedule import fixed_schedule
 
 ALICE, BOB, CAROL = "+821012345678", "+821098765432", "+821011112222"
+pytestmark = pytest.mark.usefixtures("rare_checks")
+
 ROOT_S = 0.6
 DAY_S = 86_400
 
@@ -312,6 +314,7 @@ async def test_a_root_that_cannot_be_derived_is_tried_again(autojump_clock: Mock
         assert await rows(alice, "published") == 1
 
 
+@pytest.mark.slow
 async def test_the_next_eras_roots_are_there_before_it_begins_and_the_old_ones_go(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
         cluster.deriver = deriver = SlowDeriver()

@@ -246,6 +246,7 @@ async def test_in_time_tokens_are_new_and_the_earlier_ones_good_for_a_while(auto
         await eventually(lambda: admits(holder, new.token), within_s=6 * HOUR_S, step_s=60)
 
 
+@pytest.mark.slow
 async def test_a_parting_voids_tokens_and_keys_at_once_and_gives_up_what_their_node_holds(
     autojump_clock: MockClock,
 ) -> None:

@@ -15,6 +15,8 @@ from p2pchat.testing.cluster import CHEAP, Cluster, Node, eventually
 from p2pchat.testing.schedule import fixed_schedule
 
 ALICE, BOB = "+821012345678", "+821098765432"
+pytestmark = pytest.mark.usefixtures("rare_checks")
+
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 

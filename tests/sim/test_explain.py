@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from trio.testing import MockClock
 
 from p2pchat.api import objects
@@ -108,6 +109,7 @@ async def has(node: Node, name: str) -> bool:
     return bool(await node.conversation(name))
 
 
+@pytest.mark.usefixtures("rare_checks")
 async def test_attempts_are_bounded_and_go_with_the_contact(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
         alice, bob = await meet(cluster)

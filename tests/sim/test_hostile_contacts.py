@@ -145,6 +145,7 @@ async def test_who_forgot_a_contacts_presence_is_given_it_again(how: str, autoju
         await eventually(lambda: holds(alice, "Bob"), within_s=60)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rare_pings")
 async def test_who_was_forgotten_looks_again_although_a_stream_is_open(autojump_clock: MockClock) -> None:
     async with Cluster.running(params=SHORT) as cluster:

@@ -91,6 +91,7 @@ class Replaying(BoxHolder):
         return Acked(1)
 
 
+@pytest.mark.slow
 async def test_a_holder_that_replays_fills_no_mailbox_of_the_sender_with_acks(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
         holder, mine = Replaying(cluster, 1), BoxHolder(cluster, 2)

@@ -141,6 +141,7 @@ async def test_of_twenty_roots_sixteen_are_asked_about_at_most_and_none_gets_in_
         await talk(alice, carol)
 
 
+@pytest.mark.slow
 async def test_sixty_four_hellos_delay_whom_it_was_meant_for_and_fill_no_more_than_they_may(
     autojump_clock: MockClock,
 ) -> None:

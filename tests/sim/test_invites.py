@@ -90,6 +90,7 @@ async def said(node: Node, name: str, text: str) -> bool:
     return text in await node.received(name)
 
 
+@pytest.mark.usefixtures("rare_checks")
 @pytest.mark.parametrize("away_s", [HOUR_S, 3 * DAY_S])
 async def test_the_inviter_may_be_away_when_it_is_used(away_s: int, autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
@@ -257,6 +258,7 @@ async def test_whoever_is_blocked_stays_so_with_an_invite_in_hand(autojump_clock
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("rare_checks")
 async def test_an_invite_lasts_over_the_ends_of_epochs_and_of_an_era(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
         await cluster.add("Carol")

@@ -48,6 +48,7 @@ async def names(node: Node, name: str, holder: BoxHolder, seq: int, *, proven: b
     await node.database.run(own_mailbox.name_contacts)
 
 
+@pytest.mark.slow
 async def test_after_a_block_a_stranger_chosen_by_this_node_is_asked_no_more_and_not_chosen_again(
     autojump_clock: MockClock,
 ) -> None:

@@ -65,6 +65,8 @@ async def met_by_invite(cluster: Cluster, *, numbers: tuple[str, str]) -> tuple[
     return alice, bob
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("rare_checks")
 async def test_a_root_is_one_contacts_and_merging_loses_no_message(autojump_clock: MockClock) -> None:
     async with Cluster.running() as cluster:
         alice, bob = await met_by_invite(cluster, numbers=(ALICE, BOB))

@@ -24,6 +24,9 @@ from p2pchat.testing.schedule import fixed_schedule
 ALICE, BOB = "+821012345678", "+821098765432"
 
 
+pytestmark = pytest.mark.usefixtures("rare_checks")
+
+
 async def matched(alice: Node, bob: Node) -> bool:
     states = [(await alice.contact("Bob")).state, (await bob.contact("Alice")).state]
     return states == ["matched", "matched"]

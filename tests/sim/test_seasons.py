@@ -18,7 +18,7 @@ from p2pchat.core.record import check_record
 from p2pchat.core.slots import Slot, derive_root, epoch, era, next_slot_s
 from p2pchat.net import dht as dht_module
 from p2pchat.net.dht import Dht, WalkResult
-from p2pchat.services import herald, hold, invites, join, link, upkeep
+from p2pchat.services import herald, hold, invites, join, link, meeting_point, standing, upgrade, upkeep
 from p2pchat.store import contacts
 from p2pchat.store import presence as store
 from p2pchat.store.db import Tx
@@ -40,13 +40,16 @@ def _schedule() -> Iterator[None]:
 
 
 @pytest.fixture
-def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def _unhurried(rare_checks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What looks every minute whether something changed looks every few hours: the days go by so much faster."""
     monkeypatch.setattr(link, "HEARTBEAT_S", 6 * HOUR_S)
     monkeypatch.setattr(link, "SILENCE_S", 13 * HOUR_S)
     monkeypatch.setattr(link, "_PINGS_A_PROBE", 2)
     monkeypatch.setattr(herald, "_CHECK_S", HOUR_S)
     monkeypatch.setattr(join, "ALONE_CHECK_S", HOUR_S)
+    for module, name in ((limits, "RELAY_LOOK_S"), (upgrade, "_IDLE_S"), (standing, "_EVERY_S")):
+        monkeypatch.setattr(module, name, 6 * HOUR_S)
+    monkeypatch.setattr(meeting_point, "_UNWANTED_S", 6 * HOUR_S)
     monkeypatch.setattr(upkeep, "_EVERY_S", 6 * HOUR_S)
     monkeypatch.setattr(hold, "_EXPIRY_S", 6 * HOUR_S)
     monkeypatch.setattr(limits, "REFRESH_CHECK_S", 6 * HOUR_S)
@@ -175,7 +178,6 @@ async def test_two_hundred_days(monkeypatch: pytest.MonkeyPatch, autojump_clock:
         assert len({round(pause) for pause in hours}) == 12 + 1  # nobody publishes by the hour
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("_unhurried")
 @pytest.mark.parametrize("boundary", ["epoch", "era"])
 @pytest.mark.parametrize("skew_s", [(SKEW_S, -SKEW_S), (-SKEW_S, SKEW_S), (0.0, 2 * SKEW_S), (-2 * SKEW_S, 0.0)])

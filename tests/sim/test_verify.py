@@ -23,6 +23,8 @@ from p2pchat.testing.schedule import fixed_schedule
 from tests.sim.people import ALICE, BOB, is_matched
 from tests.sim.verifying import NOBODY, Person, code_in, people
 
+pytestmark = pytest.mark.usefixtures("rare_checks")
+
 VERIFIED = EventKind.CONTACT_VERIFIED
 STRANGER = RootKey(b"s" * 32)
 
