@@ -33,7 +33,7 @@ class FaultyConnection:
         self._left = 0
         self._is_dirty = False
         self.struck = ""
-        self.ill: Ill | None = None
+        self._ill: Ill | None = None
         self.refused = 0
 
     @classmethod
@@ -42,6 +42,16 @@ class FaultyConnection:
         faulty = cls(database._connection)  # pyright: ignore[reportPrivateUsage]
         database._connection = cast(Connection, faulty)  # pyright: ignore[reportPrivateUsage]
         return faulty
+
+    @property
+    def ill(self) -> Ill | None:
+        """See above."""
+        return self._ill
+
+    @ill.setter
+    def ill(self, ill: Ill | None) -> None:
+        self._ill = ill
+        self._is_dirty = True  # a transaction that is under way: what it has written was not looked at
 
     def arm(self, number: int) -> None:
         """Let the ``number``-th statement from now on fail, once; 0: none."""
@@ -56,7 +66,8 @@ class FaultyConnection:
         return self._connection.total_changes
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
-        self._look(sql)
+        if self._left or self._ill is not None:
+            self._look(sql)
         return self._connection.execute(sql, values)
 
     def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> Cursor:
@@ -74,9 +85,9 @@ class FaultyConnection:
             if not self._left:
                 self.struck = sql
                 raise driver_error("disk I/O error")
-        if self.ill is not None and self._writes(sql):
+        if self._ill is not None and self._writes(sql):
             self.refused += 1
-            raise driver_error(_WORDS[self.ill])
+            raise driver_error(_WORDS[self._ill])
 
     def _writes(self, sql: str) -> bool:
         """A transaction that has changed nothing commits without the disk."""

@@ -371,7 +371,7 @@ class MemoryNode(Network):
         row = self._connections.get(peer)
         if row is None:
             raise NetError("The peer is not connected.")
-        return max(reversed(row), key=lambda c: PATH_RANK[c.path(self)])
+        return row[0] if len(row) == 1 else max(reversed(row), key=lambda c: PATH_RANK[c.path(self)])
 
     async def _serve(self, protocol: str, handler: StreamHandler, stream: MemoryStream) -> None:
         try:
