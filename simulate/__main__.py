@@ -19,6 +19,7 @@ import trio
 
 from p2pchat.testing.clock import JumpClock
 from p2pchat.testing.kem import counted_kem
+from p2pchat.testing.once import computed_once
 from p2pchat.testing.schedule import fixed_schedule
 from p2pchat.testing.upkeep import rare_upkeep
 from simulate.bounds import small_mailboxes
@@ -85,7 +86,7 @@ def simulate(seed: int, scale: Scale, *, bug: Bug | None = None, verbose: bool =
     async def work() -> Outcome:
         return await carry_out(plan, seed, say=say)
 
-    with fixed_schedule(seed), counted_kem(), rare_upkeep(), small_mailboxes(), planted(bug):
+    with fixed_schedule(seed), counted_kem(), computed_once(), rare_upkeep(), small_mailboxes(), planted(bug):
         return trio.run(work, clock=JumpClock())
 
 

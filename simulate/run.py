@@ -30,7 +30,7 @@ from simulate.oracle import Device, Oracle, name_of
 from simulate.plan import DAY_S, FLOOD_CHARS, HOUR_S, Act, Kind, Plan
 
 LEAN: Final[Params] = dataclasses.replace(
-    CHEAP, alpha=3, k=6, answering_storers=3, poll_schedule_s=(0, 60, 1800, 7200), retry_min_s=15.0,
+    CHEAP, alpha=3, k=6, answering_storers=3, poll_schedule_s=(0, 900, 7200), retry_min_s=15.0,
     retry_max_s=7_200.0, backoff_max_s=3_600.0,
 )  # fmt: skip
 """Walks of a small network: its nodes are few, and what a lookup meets in a large one ``scripts/bench simulation``

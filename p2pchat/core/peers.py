@@ -68,7 +68,7 @@ class PeerFacts:
 
     def speaks(self, now: float) -> Speaks:
         """What the peer is known to serve at ``now``."""
-        if self._speaks in (Speaks.KAD, Speaks.NEITHER) and now >= self._doubted_at:
+        if now >= self._doubted_at and self._speaks in (Speaks.KAD, Speaks.NEITHER):
             return Speaks.UNKNOWN
         return self._speaks
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from p2pchat.base.ids import PeerId
@@ -35,8 +36,7 @@ class _Bucket:
         self.refreshed_at = float("-inf")
 
     def __iter__(self) -> Iterator[PeerFacts]:
-        yield from self.peers.values()
-        yield from self.spares.values()
+        return chain(self.peers.values(), self.spares.values())
 
 
 class RoutingTable:

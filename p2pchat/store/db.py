@@ -4,8 +4,8 @@ Rules:
 
 - One dedicated thread owns the connection. It drains the queue of jobs into one transaction (group commit): a lone job
   waits for nobody, a thousand share one fsync.
-- A job is a function of :class:`Tx`. It runs in a savepoint of its own: its exception undoes it alone and reaches its
-  caller; the others go on.
+- A job is a function of :class:`Tx`. Its exception undoes it alone and reaches its caller; the others go on: each has
+  a savepoint of its own, but for a lone one.
 - Nobody learns a result, and no subscriber an event, before the COMMIT that holds it. If COMMIT fails, every caller of
   that transaction gets the StoreError and nothing has happened.
 - A caller that is cancelled loses the answer, never the effect.
@@ -304,7 +304,6 @@ class Database:
         oldest: int | None = None
         left: list[object] = []
         after: AfterCommit | None = None
-        finisher = self._finisher
         try:
             self._disk.probe(self._sound)
             if self._disk.state == "damaged":
@@ -314,11 +313,11 @@ class Database:
                 began = time.perf_counter()
                 self._connection.execute("BEGIN IMMEDIATE")
                 for pending in jobs:
-                    pending.result, tx = self._one(pending.job)
+                    pending.result, tx = self._one(pending.job, is_alone=len(jobs) == 1)
                     events += tx.events
                     left += tx.left
                     oldest = oldest if tx.oldest is None else tx.oldest
-                if finisher is not None and left:
+                if (finisher := self._finisher) is not None and left:
                     finished, tx = self._one(lambda tx: finisher(tx, left))
                     after = finished.value if isinstance(finished, outcome.Value) else None
                     events += tx.events
@@ -327,8 +326,7 @@ class Database:
                 self.commits.note(time.perf_counter() - began)
         except Exception as error:
             self.commits.note_failed()
-            # the whole transaction is void: every caller hears it, and no event is told
-            for pending in jobs:
+            for pending in jobs:  # the whole transaction is void: every caller hears it, and no event is told
                 pending.result = outcome.Error(error)
             with suppress(driver_error):  # SQLite may have done it itself; if not, the next BEGIN fails, and says so
                 self._connection.execute("ROLLBACK")
@@ -346,20 +344,22 @@ class Database:
         self._connection = self._reopening.sound(self._connection)
         return self._connection
 
-    def _one(self, job: Job[T]) -> tuple[outcome.Outcome[T], Tx]:
+    def _one(self, job: Job[T], *, is_alone: bool = False) -> tuple[outcome.Outcome[T], Tx]:
         """The result of a job, and what it tells and leaves: nothing if it was undone."""
         tx = Tx(self._connection, self._now_ms(), self._disk.refusal())
-        self._connection.execute("SAVEPOINT job")
+        if not is_alone:  # else the transaction is undone: most have one job, and a savepoint is half of their cost
+            self._connection.execute("SAVEPOINT job")
         try:
             with store_errors():
                 value = job(tx)
         except Exception as error:
             if not self._connection.in_transaction or is_damage(error):
                 raise  # SQLite itself rolled everything back (disk full, I/O): not this job's failure alone
-            self._connection.execute("ROLLBACK TO job")
-            self._connection.execute("RELEASE job")
+            self._connection.execute("ROLLBACK" if is_alone else "ROLLBACK TO job")
+            self._connection.execute("BEGIN IMMEDIATE" if is_alone else "RELEASE job")
             return outcome.Error(error), Tx(self._connection, tx.now_ms)
-        self._connection.execute("RELEASE job")
+        if not is_alone:
+            self._connection.execute("RELEASE job")
         return outcome.Value(value), tx
 
     def _answer(self, jobs: Sequence[_Pending[Any]], told: _Told) -> None:

@@ -34,7 +34,7 @@ class FaultyConnection:
         self._left = 0
         self._is_dirty = False
         self.struck = ""
-        self.ill: Ill | None = None
+        self._ill: Ill | None = None
         self.refused = 0
 
     @classmethod
@@ -43,6 +43,16 @@ class FaultyConnection:
         faulty = cls(database._connection)  # pyright: ignore[reportPrivateUsage]
         database._connection = cast(Connection, faulty)  # pyright: ignore[reportPrivateUsage]
         return faulty
+
+    @property
+    def ill(self) -> Ill | None:
+        """See above."""
+        return self._ill
+
+    @ill.setter
+    def ill(self, ill: Ill | None) -> None:
+        self._ill = ill
+        self._is_dirty = True  # a transaction that is under way: what it has written was not looked at
 
     def arm(self, number: int) -> None:
         """Let the ``number``-th statement from now on fail, once; 0: none."""
@@ -57,7 +67,8 @@ class FaultyConnection:
         return self._connection.total_changes
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
-        self._look(sql)
+        if self._left or self._ill is not None:
+            self._look(sql)
         return self._connection.execute(sql, values)
 
     def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> Cursor:
@@ -75,9 +86,9 @@ class FaultyConnection:
             if not self._left:
                 self.struck = sql
                 self._refuse("failing")
-        if self.ill is not None and self._writes(sql):
+        if self._ill is not None and self._writes(sql):
             self.refused += 1
-            self._refuse(self.ill)
+            self._refuse(self._ill)
 
     def _refuse(self, ill: Ill) -> NoReturn:
         """SQLite calls off the whole transaction where the disk refuses, at its end or in its midst."""

@@ -320,7 +320,7 @@ class MemoryNode(Network):
         row = self._connections.get(peer)
         if row is None:
             raise NetError("The peer is not connected.")
-        return max(reversed(row), key=lambda c: PATH_RANK[c.path(self)])
+        return row[0] if len(row) == 1 else max(reversed(row), key=lambda c: PATH_RANK[c.path(self)])
 
     async def _ask(self, peer: PeerId) -> Connection:
         """A round trip on the best connection to ``peer`` that lives so long."""

@@ -38,7 +38,7 @@ async def test_commits_are_counted_and_those_that_fail(tmp_path: Path, monkeypat
         assert database.commits.most_s > 0
         assert database.commits.failed == 0
 
-        def fails(*_: object) -> None:
+        def fails(*_: object, **__: object) -> None:
             raise StoreError("the disk")
 
         with monkeypatch.context() as patch:
