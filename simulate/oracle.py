@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from typing import Final
 
 from p2pchat.core.params import PRODUCTION
@@ -35,6 +37,10 @@ _FOUND_S: Final = 2 * 3_600.0
 _FOUND_AGAIN_S: Final = (72 + 6 + 6) * 3_600.0
 """Where the other one has begun anew since: who was blocked is not told, and looks for the first, whose node is another
 now, once nothing was heard of them for three days (``services/match.py``), which is asked every six hours."""
+
+_TOLD_S: Final = 6 * 86_400.0
+"""After somebody began with a new identity: the same three days and a half, counted from when a friend who was away for
+two fetches the last that the one before had left."""
 
 
 @dataclass(slots=True)
@@ -77,6 +83,7 @@ class Device:
     Attributes:
         quota: bytes that it offers.
         left: bytes that it may hold still, since it has offered more before.
+        root: of its person: who begins anew has another.
         storer: of the DHT, where it is up.
     """
 
@@ -85,6 +92,7 @@ class Device:
     quota: int = 0
     left: int = 0
     storer: Callable[[], Storer | None] = field(default=_no_storer, repr=False)
+    root: bytes = field(default=b"", repr=False)
 
     async def offers(self, quota: int) -> None:
         """From now on; what it holds goes in its time."""
@@ -99,7 +107,13 @@ class Oracle:
         self.said: list[Said] = []
         self.devices: dict[int, list[Device]] = {}
         self.blocked: set[tuple[int, int]] = set()
+        self.removed: set[tuple[int, int]] = set()
+        self._had: dict[int, set[int]] = {}
         self._apart_until_s: dict[frozenset[int], float] = {}
+        self._reinstalled: dict[tuple[int, int], float] = {}
+        self._unordered: set[frozenset[int]] = set()
+        self._seeking: set[tuple[int, int]] = set()
+        self.by_invite: set[frozenset[int]] = set()
 
     def say(self, who: int, other: int, at_s: float, chars: int = 0) -> str:
         """A text that is unlike all others, of so many characters at least; :meth:`refused` where the node does not
@@ -132,17 +146,63 @@ class Oracle:
                 device, or have blocked somebody, and could not tell the first any more.
         """
         self.blocked.discard((who, other))
-        self._part(frozenset((who, other)), at_s + (_FOUND_S if leads else _FOUND_AGAIN_S))
+        if leads:
+            self._seeking.add((who, other))
+            self._part(frozenset((who, other)), at_s + _FOUND_S)
+        else:
+            self._look_again(who, other, at_s)
+
+    def remove(self, tx: Tx, who: int, other: int, contact: int, at_s: float) -> None:
+        """Somebody is about to delete the other with all that they have of them, in ``tx``: as :meth:`block`."""
+        rows = tx.all("SELECT text FROM message WHERE contact = ? AND incoming", (contact,))
+        numbers = {self._number(text) for (text,) in rows}
+        self._had.setdefault(who, set()).update(each for each in numbers if each is not None)
+        self.removed.add((who, other))
+        self._unordered.add(frozenset((who, other)))
+        self.begins_anew(who, at_s)
+        self._excuse(who, other)
+
+    def add_again(self, who: int, other: int, at_s: float) -> None:
+        """All is owed again once the other one, who is not told, has looked for the first."""
+        self.removed.discard((who, other))
+        self._look_again(who, other, at_s)
+
+    def reinstall(self, who: int, friends: Iterable[int], at_s: float) -> None:
+        """Somebody has a new identity under the same number: nothing is owed until each friend has accepted it."""
+        self.lose(who, 0.0, at_s)
+        for each in (self.blocked, self.removed):
+            each -= {pair for pair in each if pair[0] == who}
+        for other in friends:
+            self._reinstalled[other, who] = at_s
+            self._excuse(who, other)
+
+    async def _accepted(self, at_s: float) -> None:
+        """Who knows the new identity of a friend by now, or has found who was sought, owes and is owed from now on."""
+        for other, who in list(self._reinstalled):
+            root = await self.devices[other][-1].database.run(partial(_root_of, name_of(who)))
+            if root == self.devices[who][-1].root:
+                del self._reinstalled[other, who]
+                self._part(frozenset((who, other)), at_s + _FOUND_S)
+        for who, other in list(self._seeking):
+            if (await self.devices[who][-1].database.run(_states)).get(name_of(other)) == "matched":
+                self._seeking.discard((who, other))
+                until_s = self._apart_until_s.get(frozenset((who, other)), 0.0)
+                self._apart_until_s[frozenset((who, other))] = min(until_s, at_s + _FOUND_S)
 
     def forgot(self, who: int, other: int, at_s: float) -> None:
         """A device came back from a backup of before the two had met: the other one looks for it days later."""
-        self._part(frozenset((who, other)), at_s + _FOUND_AGAIN_S)
+        self._look_again(who, other, at_s)
 
     def begins_anew(self, who: int, at_s: float) -> None:
         """What others know leads to somebody no more: those whom they have met since learn it, and others do not."""
-        for pair, until_s in list(self._apart_until_s.items()):
-            if who in pair and at_s < until_s:
-                self._part(pair, at_s + _FOUND_AGAIN_S)
+        for pair in [each for each in self._seeking if who in each]:
+            self._look_again(*pair, at_s)
+
+    def _look_again(self, who: int, other: int, at_s: float) -> None:
+        """Somebody seeks the other, who looks for them days later; by an invite that is used up they do not look."""
+        pair = frozenset((who, other))
+        self._seeking.add((who, other))
+        self._part(pair, inf if pair in self.by_invite else at_s + _FOUND_AGAIN_S)
 
     def _part(self, pair: frozenset[int], until_s: float) -> None:
         self._apart_until_s[pair] = max(until_s, self._apart_until_s.get(pair, 0.0))
@@ -150,6 +210,8 @@ class Oracle:
 
     def _is_apart(self, one: int, two: int, at_s: float) -> bool:
         is_blocked = not self.blocked.isdisjoint(((one, two), (two, one)))
+        is_blocked |= not self.removed.isdisjoint(((one, two), (two, one)))
+        is_blocked |= not self._reinstalled.keys().isdisjoint(((one, two), (two, one)))
         return is_blocked or at_s < self._apart_until_s.get(frozenset((one, two)), 0.0)
 
     def _excuse(self, one: int, two: int) -> None:
@@ -157,10 +219,13 @@ class Oracle:
             if {said.who, said.other} == {one, two}:
                 said.is_excused = True
 
-    async def complaints(self) -> list[str]:
+    async def complaints(self, at_s: float = 0.0) -> list[str]:
         """What is not as it must be at every moment."""
+        await self._accepted(at_s)
+        rows = {who: await self._rows(who) for who in self.devices}
         return [
-            *self.of_rows({who: await self._rows(who) for who in self.devices}),
+            *self.of_rows(rows),
+            *[each async for each in self._trusted(rows)],
             *[each for who in self.devices for each in await self._of_store(who)],
         ]
 
@@ -170,9 +235,31 @@ class Oracle:
 
     async def at_the_end(self, friends: Iterable[tuple[int, int]], at_s: float) -> list[str]:
         """The same, and what must have come to pass."""
+        found = await self.complaints(at_s)
         friends = [each for each in friends if not self._is_apart(*each, at_s)]
         rows = {who: await self._rows(who) for who in self.devices}
-        return [*await self.complaints(), *self.missing(rows), *[each async for each in self._apart(friends)]]
+        untold = [each for each, since_s in self._reinstalled.items() if at_s - since_s > _TOLD_S]
+        found += [
+            f"{name_of(who)} has begun anew, and {name_of(other)} was not told"
+            for other, who in untold
+            if (other, who) not in self.blocked | self.removed and (who, other) not in self.blocked | self.removed
+        ]
+        return [*found, *self.missing(rows), *[each async for each in self._apart(friends)]]
+
+    async def _trusted(self, rows: dict[int, list[list[Row]]]) -> AsyncIterator[str]:
+        """Nothing goes to a new identity that the sender has not accepted."""
+        for who, devices in self.devices.items():
+            for index, device in enumerate(devices):
+                before = {each.root for each in devices[:index]} - {device.root}
+                if not before:
+                    continue
+                numbers = [row.number for row in rows[who][index] if row.incoming and row.number is not None]
+                for said in (self.said[each] for each in numbers):
+                    if said.device < len(self.devices[said.who]) - 1:
+                        continue  # what that one knew is gone
+                    sender = self.devices[said.who][-1].database
+                    if await sender.run(partial(_root_of, name_of(who))) in before:
+                        yield f"{name_of(who)} has a text of {name_of(said.who)}, who has not accepted its new key"
 
     async def arrived(self) -> int:
         """How many different texts have."""
@@ -194,7 +281,7 @@ class Oracle:
 
     def of_rows(self, rows: dict[int, list[list[Row]]]) -> Iterator[str]:
         """What is wrong with the conversations: of each person, and of each of their devices, the rows in order."""
-        there = {who: self._there(devices) for who, devices in rows.items()}
+        there = {who: self._there(who, devices) for who, devices in rows.items()}
         for who, devices in rows.items():
             for device in devices:
                 yield from self._received(who, [row for row in device if row.incoming])
@@ -221,8 +308,10 @@ class Oracle:
             found.append(f"{name} holds a mailbox of {largest} bytes")
         return found
 
-    def _there(self, devices: Sequence[Sequence[Row]]) -> set[int]:
-        return {row.number for device in devices for row in device if row.incoming and row.number is not None}
+    def _there(self, who: int, devices: Sequence[Sequence[Row]]) -> set[int]:
+        return self._had.get(who, set()) | {
+            row.number for device in devices for row in device if row.incoming and row.number is not None
+        }
 
     def _received(self, who: int, came: Sequence[Row]) -> Iterator[str]:
         last: dict[str, int] = {}
@@ -238,6 +327,7 @@ class Oracle:
                 yield f"{name_of(who)} has text {row.number} twice"
             seen.add(row.number)
             is_ordered = len(self.devices[who]) == len(self.devices[said.who]) == 1
+            is_ordered &= frozenset((who, said.who)) not in self._unordered
             if is_ordered and row.number < last.get(row.name, -1):
                 yield f"{name_of(who)} has text {row.number} behind {last[row.name]}"
             last[row.name] = row.number
@@ -255,7 +345,7 @@ class Oracle:
 
     def missing(self, rows: dict[int, list[list[Row]]]) -> Iterator[str]:
         """What has not come to pass in them, and is owed."""
-        there = {who: self._there(devices) for who, devices in rows.items()}
+        there = {who: self._there(who, devices) for who, devices in rows.items()}
         for number, said in enumerate(self.said):
             if not said.is_refused and not said.is_excused and number not in there[said.other]:
                 yield f"text {number} of {name_of(said.who)} to {name_of(said.other)} has not arrived"
@@ -291,6 +381,11 @@ def _of_records(who: int, storer: Storer) -> Iterator[str]:
         prefixes = Counter(entry.prefix for entry in slot.values())
         if prefixes.total() > PRODUCTION.slot_entries or max(prefixes.values()) > PRODUCTION.slot_entries_per_prefix:
             yield f"{name_of(who)} holds {prefixes.total()} records in one slot, {max(prefixes.values())} of one prefix"
+
+
+def _root_of(name: str, tx: Tx) -> bytes | None:
+    row = tx.one("SELECT root FROM contact WHERE name = ?", (name,))
+    return None if row is None or row[0] is None else bytes(row[0])
 
 
 def _reused(tx: Tx) -> bool:

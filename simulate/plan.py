@@ -24,9 +24,14 @@ _STAYING: Final = 0.15
 _SKEW_S: Final = 240.0
 _WRONG_S: Final = (3 * HOUR_S, -3 * HOUR_S, 30 * HOUR_S)
 _BLOCKS_A_DAY: Final = 0.03  # in a friendship
+_REMOVALS_A_DAY: Final = 0.02  # in a friendship
+_BY_INVITE: Final = 0.25  # of the friendships
+_BEGIN_AGAIN: Final = 0.1  # of those who come and go
 _FLOODS_A_DAY: Final = 0.1  # in a friendship
 _FLOOD: Final = (10, 40)  # texts of :data:`FLOOD_CHARS`
 _MOMENTS: Final = 16  # at which somebody may be away
+_ILL_A_DAY: Final = 0.1  # of each other kind of illness
+_SLOW_S: Final = (0.05, 3.0)  # of a transaction
 _OFFERS_A_DAY: Final = 0.15  # of who stays
 _QUOTAS: Final = (1 << 20, 4 << 20, 64 << 20)
 
@@ -36,6 +41,7 @@ FLOOD_CHARS: Final = 60_000
 Kind = Literal[
     "up", "down", "kill", "add", "text", "cut", "stall", "heal", "ill", "well", "clock", "block", "unblock", "backup",
     "lose", "restore", "offer", "use", "flood",
+    "failing", "unreadable", "slow", "invite", "redeem", "remove", "add again", "reinstall",
 ]  # fmt: skip
 
 
@@ -58,7 +64,7 @@ class Act:
         at_s: since the beginning.
         who: number of a person; ``other``: of somebody else, where there is one.
         value: seconds, by which a clock is wrong, or until a node that was killed is started again; bytes that are
-            offered from now on, 0 where the offer is withdrawn; how many texts.
+            offered from now on, 0 where the offer is withdrawn; how many texts; seconds that a transaction takes.
     """
 
     at_s: float
@@ -100,6 +106,7 @@ class _Drawing:
         count = max(2, round(scale.nodes * _STAYING))
         self._staying = {who: chance.choice(_QUOTAS) for who in sorted(chance.sample(range(scale.nodes), count))}
         self._ups = [self._sessions(who) for who in range(scale.nodes)]
+        self._anew: dict[int, float] = {}
 
     def plan(self) -> Plan:
         chance, nodes = self._chance, self._scale.nodes
@@ -107,10 +114,16 @@ class _Drawing:
         pairs = [(a, b) for a in range(nodes) for b in range(a + 1, nodes)]
         friends = sorted(chance.sample(pairs, min(wanted, len(pairs))))
         skews = [chance.uniform(-_SKEW_S, _SKEW_S) for _ in range(nodes)]
+        self._anew = dict(self._beginnings())
+        invited = self._invited(friends)
+        self._chance = chance
         acts = [*self._comings(), *self._of_people()]
         for pair in friends:
-            acts += self._of_friends(*pair)
+            acts += self._of_friends(*pair, by_invite=pair in invited)
         acts += self._of_mailboxes(friends)
+        acts += [Act(at_s, "reinstall", who) for who, at_s in self._anew.items()]
+        acts += self._illnesses()
+        acts += self._removals([each for each in friends if each not in invited])
         return Plan(self._scale, self._staying, skews, friends, sorted(acts))
 
     def _sessions(self, who: int) -> list[tuple[float, float]]:
@@ -153,9 +166,44 @@ class _Drawing:
                     yield Act(at_s, "lose", who)
                     yield Act(self._later(at_s, HOUR_S, 10 * HOUR_S), "restore", who)
 
-    def _of_friends(self, a: int, b: int) -> Iterator[Act]:
+    def _beginnings(self) -> Iterator[tuple[int, float]]:
+        """Who begins with a new identity under the same number, and when: early, since it takes days to be told."""
+        chance = self._chance = random.Random(f"{self._seed} beginnings")
+        for who in range(self._scale.nodes):
+            if who not in self._staying and chance.random() < _BEGIN_AGAIN:
+                found = self._while_up(who, chance.uniform(DAY_S / 2, max(DAY_S / 2, 0.4 * self._end_s)))
+                if found is not None:
+                    yield who, found
+
+    def _invited(self, friends: list[tuple[int, int]]) -> set[tuple[int, int]]:
+        """The friendships that begin with a link; not of who gets a new identity: nobody would find it by that."""
+        chance = random.Random(f"{self._seed} invites")
+        return {each for each in friends if chance.random() < _BY_INVITE and self._anew.keys().isdisjoint(each)}
+
+    def _illnesses(self) -> Iterator[Act]:
+        """Of disks that are not full."""
+        chance = self._chance = random.Random(f"{self._seed} disks")
+        kinds: tuple[tuple[Kind, float], ...] = (("failing", HOUR_S), ("unreadable", HOUR_S / 2), ("slow", 2 * HOUR_S))
+        for who in range(self._scale.nodes):
+            for kind, most_s in kinds:
+                for at_s in self._times(_ILL_A_DAY):
+                    yield Act(at_s, kind, who, value=chance.uniform(*_SLOW_S) if kind == "slow" else 0.0)
+                    yield Act(self._later(at_s, 60, most_s), "well", who)
+
+    def _removals(self, friends: list[tuple[int, int]]) -> Iterator[Act]:
+        chance = self._chance = random.Random(f"{self._seed} removals")
+        for pair in friends:
+            for at_s in self._times(_REMOVALS_A_DAY):
+                who, other = chance.sample(pair, 2)
+                yield Act(at_s, "remove", who, other)
+                yield Act(self._later(at_s, HOUR_S, DAY_S), "add again", who, other)
+
+    def _of_friends(self, a: int, b: int, *, by_invite: bool) -> Iterator[Act]:
+        if by_invite:
+            yield Act(self._moment_of(a, 12 * HOUR_S), "invite", a, b)
         for who, other in ((a, b), (b, a)):
-            yield Act(self._moment_of(who, 12 * HOUR_S), "add", who, other)
+            if not by_invite:
+                yield Act(self._moment_of(who, 12 * HOUR_S), "add", who, other)
             for at_s in self._times(self._scale.texts_a_day):
                 yield from self._texts(at_s, who, other)
         for at_s in self._times(0.3):

@@ -5,28 +5,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 import trio
 
-from p2pchat.base.errors import P2PChatError, StoreError, UsageError
-from p2pchat.core.backup import Record
+from p2pchat.base.errors import P2PChatError, UsageError
+from p2pchat.core.keys import load_identity
 from p2pchat.core.params import Params
 from p2pchat.core.storer import Storer
-from p2pchat.services import block, mailboxes
-from p2pchat.services import contacts as book
-from p2pchat.services.context import Context, Reach
-from p2pchat.store import offer, presence
-from p2pchat.store.db import Tx
-from p2pchat.store.disk import PROBE_S
-from p2pchat.store.offer import Offer
+from p2pchat.services.context import Reach
 from p2pchat.testing.cluster import CHEAP, Cluster, Node
-from p2pchat.testing.faulty import FaultyConnection
-from simulate.oracle import Device, Oracle, name_of
+from p2pchat.testing.faulty import FaultyConnection, Ill, Slowness
+from simulate.acquaintance import Acquaintance
+from simulate.holders import Holders
+from simulate.oracle import Device, name_of
+from simulate.people import Person, number_of
 from simulate.plan import DAY_S, FLOOD_CHARS, HOUR_S, Act, Kind, Plan
 
 LEAN: Final[Params] = dataclasses.replace(
@@ -37,8 +34,8 @@ LEAN: Final[Params] = dataclasses.replace(
 shows. Fewer polls in the first minutes: two who are there at once meet by their watches."""
 
 _LOOK_S: Final = 12 * HOUR_S
-_MAILBOX_S: Final = HOUR_S
 _TODO: Final = 32
+_ILL: Final[dict[Kind, Ill]] = {"ill": "full", "failing": "failing", "unreadable": "unreadable"}
 
 
 @dataclass(slots=True)
@@ -62,33 +59,6 @@ class Outcome:
     days: float = 0.0
 
 
-@dataclass(slots=True)
-class _Person:
-    """Somebody.
-
-    Attributes:
-        node: the newest device; None: there was none yet.
-        todo: what waits until the node is up.
-        backup, backed_up_s: the last one, and when it was made.
-        added: whom they have ever added.
-        is_lost: the device is gone, and there is no other yet.
-    """
-
-    who: int
-    node: Node | None = None
-    disk: FaultyConnection | None = None
-    todo: list[Act] = field(default_factory=list[Act])
-    added: list[int] = field(default_factory=list[int])
-    backup: list[Record] = field(default_factory=list[Record], repr=False)
-    backed_up_s: float = 0.0
-    is_lost: bool = False
-
-    @property
-    def context(self) -> Context | None:
-        """None while the node is down."""
-        return self.node.running.context if self.node is not None and self.node.running is not None else None
-
-
 async def carry_out(plan: Plan, seed: int, *, say: Callable[[str], None] = lambda _: None) -> Outcome:
     """Run a plan until the end, or until the oracle has something to complain of.
 
@@ -100,21 +70,18 @@ async def carry_out(plan: Plan, seed: int, *, say: Callable[[str], None] = lambd
     return outcome
 
 
-class _World:
+class _World(Acquaintance, Holders):
     def __init__(self, plan: Plan, cluster: Cluster, nursery: trio.Nursery) -> None:
-        self._plan = plan
-        self._cluster = cluster
-        self._nursery = nursery
+        super().__init__(plan, cluster, nursery)
         self._outcome = Outcome()
-        self._oracle = Oracle()
-        self._people = [_Person(who) for who in range(plan.scale.nodes)]
-        self._began = trio.current_time()
-        self._nodes: list[Node] = []
-        self._deeds: dict[Kind, Callable[[_Person, Act], Awaitable[None]]] = {
+        self._deeds: dict[Kind, Callable[[Person, Act], Awaitable[None]]] = {
             "up": self._up, "down": self._down, "kill": self._kill, "add": self._add, "text": self._text,
             "cut": self._part, "stall": self._part, "heal": self._part, "ill": self._ail, "well": self._ail,
+            "failing": self._ail, "unreadable": self._ail, "slow": self._ail,
             "clock": self._set_clock, "block": self._block, "unblock": self._block, "backup": self._back_up,
             "lose": self._lose, "restore": self._restore, "offer": self._offer, "use": self._use, "flood": self._flood,
+            "invite": self._invite, "redeem": self._redeem, "remove": self._remove, "add again": self._add_again,
+            "reinstall": self._reinstall,
         }  # fmt: skip
         cluster.entries = [name_of(who) for who in plan.staying]
         cluster.reach = Reach(relay_use=False)
@@ -126,10 +93,11 @@ class _World:
         while looked_s < end_s and not outcome.complaints:
             looked_s = min(looked_s + HOUR_S, end_s)
             await trio.sleep_until(self._began + looked_s)
-            if looked_s % _LOOK_S and looked_s < end_s:
-                outcome.complaints = await self._oracle.of_holders(self._plan.staying)
-                continue
-            outcome.complaints = await self._oracle.complaints()
+            with self._readable():
+                if looked_s % _LOOK_S and looked_s < end_s:
+                    outcome.complaints = await self._oracle.of_holders(self._plan.staying)
+                    continue
+                outcome.complaints = await self._oracle.complaints(looked_s)
             say(f"day {looked_s / DAY_S:.1f}: {len(self._oracle.said):,} texts")
         if not outcome.complaints:
             outcome.complaints = await self._oracle.at_the_end(self._plan.friends, end_s)
@@ -139,14 +107,22 @@ class _World:
         outcome.days, outcome.digest = looked_s / DAY_S, self._digest()
         return outcome
 
+    @contextmanager
+    def _readable(self) -> Generator[None]:
+        """The oracle looks past what ails a disk, which is well for no time at all."""
+        there = [(each.disk, each.slowness) for each in self._people if each.disk is not None and each.slowness]
+        before = [(disk.ill, slowness.seconds) for disk, slowness in there]
+        for disk, slowness in there:
+            disk.ill, slowness.seconds = None, 0.0
+        yield
+        for (disk, slowness), (ill, seconds) in zip(there, before, strict=True):
+            disk.ill, slowness.seconds = ill, seconds
+
     async def _act(self) -> None:
         for act in self._plan.acts:
             await trio.sleep_until(self._began + act.at_s)
             self._outcome.acts[act.kind] += 1
             await self._deeds[act.kind](self._people[act.who], act)
-
-    def _now_s(self) -> float:
-        return trio.current_time() - self._began
 
     def _digest(self) -> str:
         told = hashlib.sha256()
@@ -156,103 +132,78 @@ class _World:
 
     # -- coming and going ---------------------------------------------------------------------------------------------
 
-    async def _up(self, person: _Person, _: Act) -> None:
+    async def _up(self, person: Person, _: Act) -> None:
         if person.context is not None or person.is_lost:
             return
         if person.node is None:
-            who = person.who
-            number, skew_s = f"+8210{10_000_000 + who}", self._plan.skews[who]
-            person.node = await self._cluster.add(name_of(who), number, skew_s=skew_s)
-            await self._has(person)
+            await self._begin(person)
         else:
-            self._heal_disk(person)  # nobody starts a node whose disk is full
+            await self._heal_disk(person)  # nobody starts a node whose disk is full
             await self._cluster.start(person.node)
         waiting, person.todo = person.todo, []
         for act in waiting:
             await self._deeds[act.kind](person, act)
 
-    async def _has(self, person: _Person) -> None:
+    async def _begin(self, person: Person) -> None:
+        """A device with a new identity."""
+        skew_s = self._plan.skews[person.who]
+        person.node = await self._cluster.add(name_of(person.who), number_of(person.who), skew_s=skew_s)
+        await self._has(person)
+
+    async def _reinstall(self, person: Person, _: Act) -> None:
+        """Without a backup, and not without those whose number is known."""
+        if person.context is None or person.node is None:
+            person.todo.append(Act(0.0, "reinstall", person.who))
+            return
+        await self._cluster.crash(person.node)
+        await self._begin(person)
+        person.backup = []
+        friends = [each.who for each in self._people if person.who in each.added]
+        self._oracle.reinstall(person.who, friends, self._now_s())
+        for other in person.added:
+            await self._add_to_book(person.node, other)
+
+    async def _has(self, person: Person) -> None:
         """Of a device that is new."""
         assert person.node is not None  # noqa: S101  whoever calls this has just made it
         self._nodes.append(person.node)
-        person.disk = FaultyConnection.under(person.node.database)
-        device = Device(person.who, person.node.database, storer=partial(_storer, person.node))
+        person.disk, person.slowness = FaultyConnection.under(person.node.database), Slowness(person.node.database)
+        root = load_identity(person.node.profile.identity).root.public
+        device = Device(person.who, person.node.database, storer=partial(_storer, person.node), root=root)
+        person.node.database.listen(partial(self._told, person, person.node))
         self._oracle.devices.setdefault(person.who, []).append(device)
         if person.who in self._plan.staying:
             await self._offers(person, self._plan.staying[person.who])
         else:
             self._nursery.start_soon(self._choose_mailboxes, person, person.node)
 
-    async def _offer(self, person: _Person, act: Act) -> None:
-        if person.context is None:
-            person.todo.append(act)
-            return
-        self._heal_disk(person)
-        await self._offers(person, int(act.value))
-
-    async def _offers(self, person: _Person, quota: int) -> None:
-        """As ``mailbox offer``."""
-        assert person.node is not None  # noqa: S101  whoever calls this has just looked
-        assert person.context is not None  # noqa: S101
-        await self._oracle.devices[person.who][-1].offers(quota)
-        offered = Offer("anyone", quota) if quota else Offer("nobody")
-        await person.node.database.run(lambda tx: offer.save(tx, offered))
-        await person.context.offered()
-
-    async def _choose_mailboxes(self, person: _Person, node: Node) -> None:
-        """As ``mailbox use --auto``, some time after the device is new; from then on the node looks after them."""
-        while person.node is node:
-            await trio.sleep(_MAILBOX_S)
-            context = person.context
-            if context is None or person.node is not node:
-                continue
-            with suppress(P2PChatError):  # nobody was found, or the disk is full: again later, as a person would
-                await self._settle(context, None)
-                return
-
-    async def _use(self, person: _Person, act: Act) -> None:
-        if person.context is None:
-            person.todo.append(act)
-        else:
-            self._nursery.start_soon(self._use_friend, person.context, name_of(act.other))
-
-    async def _use_friend(self, context: Context, name: str) -> None:
-        """As ``mailbox use NAME``: it is asked for once."""
-        with suppress(P2PChatError):  # not matched yet, or nothing is offered there now
-            await self._settle(context, [name])
-
-    async def _settle(self, context: Context, names: list[str] | None) -> None:
-        settled = await mailboxes.request(context, names, auto=names is None)
-        await context.db.run(partial(mailboxes.settle, context=context, settled=settled))
-        await mailboxes.publish(context)
-
-    async def _down(self, person: _Person, _: Act) -> None:
+    async def _down(self, person: Person, _: Act) -> None:
         if person.node is not None:
             await self._cluster.crash(person.node)
 
-    async def _kill(self, person: _Person, act: Act) -> None:
+    async def _kill(self, person: Person, act: Act) -> None:
         if person.context is None or person.node is None:
             return
         await self._cluster.crash(person.node)
         self._nursery.start_soon(self._start_again, person, act)
 
-    async def _start_again(self, person: _Person, act: Act) -> None:
+    async def _start_again(self, person: Person, act: Act) -> None:
         await trio.sleep(act.value)
         await self._up(person, act)
 
-    async def _back_up(self, person: _Person, _: Act) -> None:
+    async def _back_up(self, person: Person, _: Act) -> None:
         if person.context is not None and person.node is not None:
-            self._heal_disk(person)
+            await self._heal_disk(person)
             person.backup, person.backed_up_s = await person.node.backup(), self._now_s()
 
-    async def _lose(self, person: _Person, _: Act) -> None:
+    async def _lose(self, person: Person, _: Act) -> None:
         if person.node is None or not person.backup or person.is_lost:
             return
         person.is_lost = True
         await self._cluster.crash(person.node)
         self._oracle.lose(person.who, person.backed_up_s, self._now_s())
 
-    async def _restore(self, person: _Person, _: Act) -> None:
+    async def _restore(self, person: Person, _: Act) -> None:
         if not person.is_lost or person.node is None:
             return
         skew_s = self._plan.skews[person.who]
@@ -264,31 +215,23 @@ class _World:
                 await self._add_to_book(person.node, other)
             if (await person.node.contact(name_of(other))).state == "pending":
                 self._oracle.forgot(person.who, other, self._now_s())
+        for other in person.met:
+            try:
+                is_known = (await person.node.contact(name_of(other))).state != "pending"
+            except UsageError:
+                is_known = False
+                await self._invite(person, Act(0.0, "invite", person.who, other))
+            if not is_known:
+                self._oracle.forgot(person.who, other, self._now_s())
 
     # -- what people do -----------------------------------------------------------------------------------------------
 
-    async def _add(self, person: _Person, act: Act) -> None:
-        if person.context is None or person.node is None:
-            person.todo.append(act)
-            return
-        self._heal_disk(person)
-        await self._add_to_book(person.node, act.other)
-        person.added.append(act.other)
-
-    async def _add_to_book(self, node: Node, other: int) -> None:
-        while True:
-            try:
-                await node.add(f"+8210{10_000_000 + other}", name_of(other))
-                return
-            except StoreError:  # the disk was full a moment ago: until the store has seen that it no longer is
-                await trio.sleep(PROBE_S)
-
-    async def _flood(self, person: _Person, act: Act) -> None:
+    async def _flood(self, person: Person, act: Act) -> None:
         """As much as goes, to somebody whose mailbox holds less."""
         for _ in range(int(act.value) if person.context is not None else 1):  # once it is up, where it is not
             await self._text(person, act)
 
-    async def _text(self, person: _Person, act: Act) -> None:
+    async def _text(self, person: Person, act: Act) -> None:
         """Whose node was killed types once it is up; who has not added the other, or has blocked them, is refused."""
         if person.context is None or person.node is None:
             if len(person.todo) < _TODO:
@@ -301,59 +244,26 @@ class _World:
         except P2PChatError:
             self._oracle.refused()
 
-    async def _block(self, person: _Person, act: Act) -> None:
-        """Where the node is down, or the other not added yet: when it is."""
-        context = person.context
-        if context is None:
-            person.todo.append(act)
-            return
-        self._heal_disk(person)
-        change = block.block if act.kind == "block" else block.unblock
-
-        def work(tx: Tx) -> None:
-            change(tx, context, book.resolve(tx, context, name_of(act.other)))
-
-        with suppress(UsageError):  # not added yet, or not blocked for that reason
-            await context.db.run(work)
-            if act.kind == "block":
-                self._oracle.block(act.who, act.other, self._now_s())
-            else:
-                leads = await self._leads(context, act.other)
-                self._oracle.unblock(act.who, act.other, self._now_s(), leads=leads)
-
-    async def _leads(self, context: Context, other: int) -> bool:
-        """Whether what a node keeps of somebody leads to where they are."""
-        node = self._people[other].node
-        if node is None or self._people[other].is_lost:
-            return False
-
-        def kept(tx: Tx) -> bytes | None:
-            held = presence.held(tx, book.resolve(tx, context, name_of(other)).id)
-            return held.key.loc if held is not None else None
-
-        published = {each.loc for each in await node.database.run(presence.all_own)}
-        return await context.db.run(kept) in published
-
     # -- what befalls machines ----------------------------------------------------------------------------------------
 
-    async def _part(self, person: _Person, act: Act) -> None:
+    async def _part(self, person: Person, act: Act) -> None:
         other = self._people[act.other]
         if person.node is not None and other.node is not None:
             network = self._cluster.network
             deed = {"cut": network.cut, "stall": network.stall, "heal": network.heal}[act.kind]
             deed(person.node.network, other.node.network)
 
-    async def _ail(self, person: _Person, act: Act) -> None:
+    async def _ail(self, person: Person, act: Act) -> None:
         if act.kind == "well":
-            self._heal_disk(person)
-        elif person.disk is not None and person.context is not None:
-            person.disk.ill = "full"
+            await self._heal_disk(person)
+        elif person.disk is None or person.slowness is None or person.context is None:
+            return
+        elif act.kind == "slow":
+            person.slowness.seconds = act.value
+        else:
+            person.disk.ill = _ILL[act.kind]
 
-    def _heal_disk(self, person: _Person) -> None:
-        if person.disk is not None:
-            person.disk.ill = None
-
-    async def _set_clock(self, person: _Person, act: Act) -> None:
+    async def _set_clock(self, person: Person, act: Act) -> None:
         if person.node is not None:
             person.node.now.skew_s = self._plan.skews[person.who] + act.value
 

@@ -173,6 +173,7 @@ class Cluster:
         self._nursery = nursery
         self._params = params
         self._seed = seed
+        self._made = 0
         self._epoch_s = START_S - trio.current_time()
         self.deriver: Deriver | None = None
         self.introduces = True
@@ -202,14 +203,15 @@ class Cluster:
         is_hidden: bool = False,
         reach: Reach | None = None,
     ) -> Node:
-        """A new node with a new identity, started; its clock goes wrong by ``skew_s``.
+        """A new node with a new identity, started; its clock goes wrong by ``skew_s``. One of that name stays as it is.
 
         Args:
             host, is_hidden: see :class:`MemoryNetwork`.
             reach: what its user allows.
         """
         now = Clock(self.now, skew_s)
-        entropy = SeededEntropy(self._seed * 1000 + len(self.nodes))
+        entropy = SeededEntropy(self._seed * 1000 + self._made)
+        self._made += 1
         profile = meta.Profile(
             name=name,
             number=number,

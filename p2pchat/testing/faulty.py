@@ -1,23 +1,32 @@
 """Disks that fail when they are told to: what stands between a store and its connection.
 
-Two kinds: one statement fails, as the n-th from now on, which is how every write, every COMMIT and with it every fsync
-of a step is failed in turn; or everything that writes fails until it is healed, as on a disk that is full.
+Three kinds: one statement fails, as the n-th from now on, which is how every write, every COMMIT and with it every
+fsync of a step is failed in turn; or everything that writes, or everything, fails until it is healed, as on a disk that
+is full, or that cannot be read; or each transaction takes its time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, NoReturn, Self, cast
+from typing import Final, Literal, NoReturn, Self, TypeVar, cast
 
-from p2pchat.store.db import Database
+import trio
+
+from p2pchat.store.db import Database, Job
 from p2pchat.store.sqlite import Connection, Cursor, driver_error
 
-Ill = Literal["full", "failing"]
+Ill = Literal["full", "failing", "unreadable"]
+
+T = TypeVar("T")
 
 _UNDOING: Final = ("ROLLBACK", "RELEASE")  # SQLite undoes what has failed without the disk
 _READING: Final = ("SELECT", "SAVEPOINT", "BEGIN")
 _META: Final = ("PRAGMA user_version =", "PRAGMA wal_checkpoint")
-_WORDS: Final = {"full": "database or disk is full", "failing": "disk I/O error"}
+_WORDS: Final[dict[Ill, str]] = {
+    "full": "database or disk is full",
+    "failing": "disk I/O error",
+    "unreadable": "disk I/O error",
+}
 
 
 class FaultyConnection:
@@ -25,7 +34,7 @@ class FaultyConnection:
 
     Attributes:
         struck: the statement that failed last, since :meth:`arm`.
-        ill: why all that is written fails now; None: it does not.
+        ill: why all that is written fails now, and all that is read where it is unreadable; None: it does not.
         refused: how many statements failed for that.
     """
 
@@ -98,6 +107,8 @@ class FaultyConnection:
 
     def _writes(self, sql: str) -> bool:
         """A transaction that has changed nothing commits without the disk."""
+        if self.ill == "unreadable":
+            return True
         if sql == "COMMIT":
             return self._is_dirty
         if sql.startswith("BEGIN"):
@@ -105,3 +116,24 @@ class FaultyConnection:
         is_written = not sql.startswith(_READING)
         self._is_dirty |= is_written
         return sql.startswith(_META)  # of the others the pages meet the disk when they are committed
+
+
+class Slowness:
+    """What makes each transaction of a store wait on the virtual clock, one behind the other, as a disk does.
+
+    Attributes:
+        seconds: for how long; 0: it is as fast as memory.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.seconds = 0.0
+        self._run = database.run
+        self._turn = trio.Lock()
+        database.run = self._slowly  # type: ignore[method-assign]
+
+    async def _slowly(self, job: Job[T]) -> T:
+        if not self.seconds:
+            return await self._run(job)
+        async with self._turn:
+            await trio.sleep(self.seconds)
+            return await self._run(job)

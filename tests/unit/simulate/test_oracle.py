@@ -7,13 +7,14 @@ from functools import partial
 
 import pytest
 
-from p2pchat.base.ids import PeerId
+from p2pchat.base.ids import ContactId, PeerId, RootKey
 from p2pchat.core.events import DomainEvent, EventKind
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.storer import CheckedRecord, Held, Storer
-from p2pchat.store import mailbox
+from p2pchat.core.wire import TEXT
+from p2pchat.store import contacts, mailbox, messages
 from p2pchat.store.db import Database, Tx
-from simulate.oracle import Device, Oracle, Row
+from simulate.oracle import Device, Oracle, Row, name_of
 from simulate.plan import DAY_S, HOUR_S
 
 A, B = 0, 1
@@ -126,6 +127,52 @@ def test_who_is_blocked_by_both_owes_nothing_until_both_have_unblocked() -> None
     oracle.unblock(A, B, 1.0, leads=True)
     oracle.say(A, B, 9 * DAY_S)
     assert not list(oracle.missing({A: [[]], B: [[]]}))
+
+
+async def test_what_was_deleted_with_its_sender_was_there() -> None:
+    oracle = two_people()
+    await friends_of(oracle, B, A, texts=("0 ",))
+    await oracle.devices[B][0].database.run(lambda tx: oracle.remove(tx, B, A, 1, at_s=5.0))
+    rows = {A: [[sent(0), sent(1, "sent")]], B: [list[Row]()]}
+    assert list(oracle.of_rows(rows)) == []
+    assert list(oracle.missing(rows)) == []
+    oracle.add_again(B, A, 6.0)
+    oracle.say(A, B, DAY_S)
+    assert list(oracle.missing(rows)) == []
+    oracle.say(A, B, 4 * DAY_S)
+    assert list(oracle.missing(rows)) == ["text 3 of p000 to p001 has not arrived"]
+    assert list(oracle.of_rows({A: [[]], B: [[came(1), came(0)]]})) == []  # another conversation
+
+
+async def test_whoever_begins_anew_is_owed_what_follows_once_that_is_accepted() -> None:
+    oracle = two_people()
+    await friends_of(oracle, A, B, root=b"old")
+    oracle.devices[B][0].root = b"old"
+    oracle.reinstall(B, [A], DAY_S)
+    oracle.devices[B].append(Device(B, database(), root=b"new"))
+    untold = ["p001 has begun anew, and p000 was not told"]
+    oracle.say(A, B, 2 * DAY_S)
+    assert await oracle.at_the_end([(A, B)], 4 * DAY_S) == []
+    assert await oracle.at_the_end([(A, B)], 8 * DAY_S) == untold
+    await friends_of(oracle, B, A, texts=("2 ",))
+    assert await oracle.complaints(8 * DAY_S) == ["p001 has a text of p000, who has not accepted its new key"]
+    await oracle.devices[A][0].database.run(lambda tx: tx.execute("UPDATE contact SET root = x'6E6577'"))
+    assert await oracle.complaints(8 * DAY_S) == []
+    oracle.say(A, B, 9 * DAY_S)
+    assert "text 3 of p000 to p001 has not arrived" in await oracle.at_the_end([(A, B)], 9 * DAY_S)
+
+
+async def friends_of(oracle: Oracle, who: int, other: int, root: bytes = b"", texts: tuple[str, ...] = ()) -> None:
+    """The newest device of one has the other in its book, and texts of theirs."""
+
+    def write(tx: Tx) -> None:
+        row = contacts.add(tx, ContactId(bytes([other]) * 8), name_of(other), None, None)
+        if root:
+            contacts.set_root(tx, row.id, RootKey(root), 0)
+        come = [messages.Incoming(n, bytes([n]) * 16, TEXT, text, None, 1) for n, text in enumerate(texts, 1)]
+        messages.receive(tx, row.id, 1, come)
+
+    await oracle.devices[who][-1].database.run(write)
 
 
 async def test_a_message_key_that_serves_twice() -> None:
