@@ -70,7 +70,7 @@ class Stage:
         if person.slowness is not None:
             person.slowness.seconds = 0.0
         context = person.context
-        while context is not None and not await _is_well(context):
+        while context is not None and not await _is_well(context):  # noqa: ASYNC110  only a job looks at the disk
             await trio.sleep(PROBE_S)
 
     def _now_s(self) -> float:
