@@ -93,7 +93,8 @@ class _Stage:
 
     def __init__(self, nodes: int) -> None:
         self._nodes: list[float] = [0.0] * nodes
-        self._cut = self._flood = self._slow = 0.0
+        self._cut = self._flood = 0.0
+        self._slow: float = 0.0
 
     @property
     def over_s(self) -> float:
