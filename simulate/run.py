@@ -27,12 +27,13 @@ from simulate.people import Person, number_of
 from simulate.plan import DAY_S, FLOOD_CHARS, HOUR_S, Act, Kind, Plan
 
 LEAN: Final[Params] = dataclasses.replace(
-    CHEAP, alpha=3, k=6, answering_storers=3, poll_schedule_s=(0, 900, 7200), retry_min_s=15.0,
-    retry_max_s=7_200.0, backoff_max_s=3_600.0,
+    CHEAP, alpha=3, k=6, answering_storers=3, poll_schedule_s=(0, 900, 7200), retry_min_s=60.0,
+    retry_max_s=7_200.0, backoff_min_s=300.0, backoff_max_s=3_600.0,
 )  # fmt: skip
 """Walks of a small network: its nodes are few, and what a lookup meets in a large one ``scripts/bench simulation``
 shows. Fewer polls in the first minutes: two who are there at once meet by their watches."""
 
+_ENTRIES: Final = 4  # nodes that everybody begins with; those that they have met come besides
 _LOOK_S: Final = 12 * HOUR_S
 _TODO: Final = 32
 _ILL: Final[dict[Kind, Ill]] = {"ill": "full", "failing": "failing", "unreadable": "unreadable"}
@@ -83,7 +84,7 @@ class _World(Acquaintance, Holders):
             "invite": self._invite, "redeem": self._redeem, "remove": self._remove, "add again": self._add_again,
             "reinstall": self._reinstall,
         }  # fmt: skip
-        cluster.entries = [name_of(who) for who in plan.staying]
+        cluster.entries = [name_of(who) for who in plan.staying][:_ENTRIES]
         cluster.reach = Reach(relay_use=False)
 
     async def run(self, say: Callable[[str], None]) -> Outcome:

@@ -34,6 +34,8 @@ class Acquaintances:
         self._context = context
         self._joined = joined
         self._nursery: trio.Nursery | None = None
+        self._joining = trio.Lock()
+        self._joined_at = float("-inf")
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -50,14 +52,19 @@ class Acquaintances:
             self._nursery.start_soon(self._ask, peer)
 
     async def _ask(self, peer: PeerId) -> None:
-        dht = self._context.dht
+        dht, asked_at = self._context.dht, trio.current_time()
         try:
             if not await self._context.db.run(lambda tx: contact_peers.is_of_matched(tx, peer)):
                 return
         except StoreError as error:  # a full disk voids reads, too: it comes another time
             log.warning("bootstrap.failed", error=cause(error))
             return
-        if await dht.contact(peer, ()):
+        if not await dht.contact(peer, ()):
+            return
+        async with self._joining:
+            if self._joined_at >= asked_at:
+                return  # of several who came at the same time, as after a start, one leads into the network
             with suppress(NetError):  # it has left again
                 log.info("bootstrap.done", count=await dht.bootstrap([(peer, ())]))
+                self._joined_at = trio.current_time()
                 self._joined()

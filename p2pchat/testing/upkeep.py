@@ -16,7 +16,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.net.explore import Explorer
 from p2pchat.net.mailbox import Visit
-from p2pchat.services import collector, desk, herald, join, link, presence, readings, standing, upkeep
+from p2pchat.services import collector, desk, herald, hold, join, link, presence, readings, standing, upkeep
 from p2pchat.services.errand import Errand
 from p2pchat.store.own_mailbox import OwnMailbox
 
@@ -32,11 +32,14 @@ _round = Errand._round  # pyright: ignore[reportPrivateUsage]
 def rare_upkeep() -> Generator[None]:
     """Pings every half an hour, tables and mailboxes looked over about as often, for what is run inside."""
     with ExitStack() as stack:
-        for module, name, seconds in (
+        for module, name, value in (
             (link, "HEARTBEAT_S", _HOUR_S),
             (link, "SILENCE_S", 2 * _HOUR_S),
             (limits, "REFRESH_CHECK_S", _HOUR_S),
             (limits, "REFRESH_AFTER_S", 24 * _HOUR_S),
+            (limits, "WARM_PEERS", 8),
+            (limits, "BOOTSTRAP_WAVE", 6),
+            (hold, "_EVERY_S", _HOUR_S / 12),
             (join, "ALONE_CHECK_S", _HOUR_S / 2),
             (presence, "_CHECK_S", _HOUR_S),
             (herald, "_CHECK_S", _HOUR_S / 3),
@@ -50,7 +53,7 @@ def rare_upkeep() -> Generator[None]:
             (desk, "MAILBOX_LOOK_S", _HOUR_S),
             (desk, "MAILBOX_IDLE_S", 2 * _LISTED_S),
         ):
-            stack.enter_context(patch.object(module, name, seconds))
+            stack.enter_context(patch.object(module, name, value))
         stack.enter_context(patch.object(link, "_PINGS_A_PROBE", 1))
         stack.enter_context(patch.object(Errand, "_round", _seldom))
         stack.enter_context(patch.object(Explorer, "region", _nowhere))
