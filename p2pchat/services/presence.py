@@ -32,7 +32,6 @@ from p2pchat.store.db import Tx
 from p2pchat.store.presence import HeldPresence
 from p2pchat.store.sessions import SessionRow
 
-_CHECK_S: Final = 60.0  # how soon a changed address is noticed
 _RETRY_S: Final = 600.0
 
 log = structlog.get_logger()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -140,5 +141,6 @@ def encode_addresses(addresses: tuple[Address, ...]) -> bytes:
     return msgspec.msgpack.encode([bytes(address) for address in addresses])
 
 
+@lru_cache(maxsize=4_096)  # contacts' nodes, and those that were known before, are read again and again
 def decode_addresses(data: bytes) -> tuple[Address, ...]:
     return tuple(Address(address) for address in _addresses.decode(data))

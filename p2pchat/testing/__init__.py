@@ -3,7 +3,9 @@
 Public, and as steady as the rest: :mod:`~p2pchat.testing.cluster` (nodes with their real core and services),
 :mod:`~p2pchat.testing.memnet` (their network, with delay, loss and partitions by a seed),
 :mod:`~p2pchat.testing.entropy`, :mod:`~p2pchat.testing.schedule`, :mod:`~p2pchat.testing.kem` (a run follows
-from its seed), :mod:`~p2pchat.testing.faulty` (disks that fail) and :mod:`~p2pchat.testing.upkeep` (weeks in minutes).
+from its seed), :mod:`~p2pchat.testing.faulty` (disks that fail), and for weeks in minutes
+:mod:`~p2pchat.testing.clock` (jumps), :mod:`~p2pchat.testing.once` (signatures are checked once) and
+:mod:`~p2pchat.testing.upkeep` (is done rarely).
 :mod:`~p2pchat.testing.memlan` is their local network. All waiting is on trio's clock, which jumps over it.
 
 What a network does to what is sent, as far as streams let it be seen: every write takes a *delay* of its own; a lost

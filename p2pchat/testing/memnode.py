@@ -56,6 +56,7 @@ class MemoryNode(Network):
         self._whereabouts.bound = (address,)
         self._dialer = Dialer[None](net.nursery, self._connect, _keep)
         self._connections: dict[PeerId, list[Connection]] = {}  # oldest first, one a path
+        self._links: tuple[Link, ...] | None = None  # None: to be told anew
         self.refusals = Refusals()
         self.door = Doorkeeper(Access(), self.refusals)
         self._handlers = Handlers(self._whereabouts.is_on_internet, self.door)
@@ -116,8 +117,10 @@ class MemoryNode(Network):
 
     def links(self) -> tuple[Link, ...]:
         """One a peer."""
-        best = [(peer, self._connection(peer)) for peer in self._connections]
-        return tuple(Link(peer, c.path(self), c.since_s, c.ends[1] is self) for peer, c in best)
+        if self._links is None:
+            best = [(peer, self._connection(peer)) for peer in self._connections]
+            self._links = tuple(Link(peer, c.path(self), c.since_s, c.ends[1] is self) for peer, c in best)
+        return self._links
 
     def load(self) -> Load:
         """There are no handshakes."""
@@ -244,6 +247,7 @@ class MemoryNode(Network):
 
     def connected(self, connection: Connection) -> None:
         """A connection has come about."""
+        self._links = None
         peer = connection.other(self).peer_id
         row = self._connections.setdefault(peer, [])
         best = max((PATH_RANK[c.path(self)] for c in row), default=None)
@@ -265,6 +269,7 @@ class MemoryNode(Network):
 
     def disconnected(self, connection: Connection) -> None:
         """A connection has ended."""
+        self._links = None
         peer = connection.other(self).peer_id
         row = self._connections[peer]
         row.remove(connection)

@@ -16,7 +16,7 @@ import trio
 from p2pchat.base import limits
 from p2pchat.net.explore import Explorer
 from p2pchat.net.mailbox import Visit
-from p2pchat.services import collector, desk, herald, hold, join, link, presence, readings, standing, upkeep
+from p2pchat.services import collector, desk, herald, hold, join, link, readings, standing, upkeep
 from p2pchat.services.errand import Errand
 from p2pchat.store.own_mailbox import OwnMailbox
 
@@ -30,7 +30,7 @@ _round = Errand._round  # pyright: ignore[reportPrivateUsage]
 
 @contextmanager
 def rare_upkeep() -> Generator[None]:
-    """Pings every half an hour, tables and mailboxes looked over about as often, for what is run inside."""
+    """Pings every hour, tables and mailboxes looked over about as often, for what is run inside."""
     with ExitStack() as stack:
         for module, name, value in (
             (link, "HEARTBEAT_S", _HOUR_S),
@@ -41,7 +41,6 @@ def rare_upkeep() -> Generator[None]:
             (limits, "BOOTSTRAP_WAVE", 6),
             (hold, "_EVERY_S", _HOUR_S / 12),
             (join, "ALONE_CHECK_S", _HOUR_S / 2),
-            (presence, "_CHECK_S", _HOUR_S),
             (herald, "_CHECK_S", _HOUR_S / 3),
             (collector, "_CHECK_S", 2 * _HOUR_S),
             (collector, "_SILENT_S", 3 * _LISTED_S),

@@ -1,5 +1,5 @@
-"""Days of a network of whole nodes, a few seeds of them (docs/ARCHITECTURE.md, "Simulation"): here a smaller network
-than ``scripts/simulate`` has by itself, since a node costs most of a second of a core a day.
+"""Days of a network of whole nodes, a few seeds of them (docs/ARCHITECTURE.md, "Simulation"): here fewer days than
+``scripts/simulate`` has by itself, since a node costs half a second of a core a day.
 
 ``P2PCHAT_SIMULATION=full`` has the whole of it: 40 nodes, 10 days.
 """
@@ -15,7 +15,7 @@ from simulate.__main__ import simulate
 from simulate.plan import HOUR_S, Scale
 from simulate.planted import BUGS, Bug
 
-_SCALE: Final = Scale() if os.environ.get("P2PCHAT_SIMULATION") == "full" else Scale(nodes=12, days=4)
+_SCALE: Final = Scale() if os.environ.get("P2PCHAT_SIMULATION") == "full" else Scale(days=4)
 _SMALL: Final = Scale(nodes=6, days=1.5, settle_s=8 * HOUR_S)
 _SEEDS: Final = 10
 
