@@ -108,7 +108,7 @@ class _World(Acquaintance, Holders):
     def _readable(self) -> Generator[None]:
         """The oracle looks past what ails a disk, which is well for no time at all."""
         there = [(each.disk, each.slowness) for each in self._people if each.disk is not None and each.slowness]
-        before = [(disk.ill, slowness.seconds) for disk, slowness in there]
+        before: list[tuple[Ill | None, float]] = [(disk.ill, slowness.seconds) for disk, slowness in there]
         for disk, slowness in there:
             disk.ill, slowness.seconds = None, 0.0
         yield
