@@ -35,9 +35,11 @@ class Holders(Stage):
         """As ``mailbox offer``."""
         assert person.node is not None  # noqa: S101  whoever calls this has just looked
         assert person.context is not None  # noqa: S101
-        await self._oracle.devices[person.who][-1].offers(quota)
+        device = self._oracle.devices[person.who][-1]
+        await device.offers(max(quota, device.quota))  # which of the two it is, until that is written
         offered = Offer("anyone", quota) if quota else Offer("nobody")
         await person.node.database.run(lambda tx: offer.save(tx, offered))
+        await device.offers(quota)
         await person.context.offered()
 
     async def _choose_mailboxes(self, person: Person, node: Node) -> None:

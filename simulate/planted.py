@@ -13,7 +13,7 @@ import trio
 
 from p2pchat.core import ratchet
 from p2pchat.core.wire import Flight
-from p2pchat.services import desk, receive
+from p2pchat.services import depositors, desk, receive
 from p2pchat.services.link import Link
 from p2pchat.store import messages, offer, sessions
 from p2pchat.store.db import Tx
@@ -96,14 +96,18 @@ def _reused_key() -> Generator[None]:
 
 @contextmanager
 def _no_quota() -> Generator[None]:
-    """A mailbox takes whatever comes, and so does the node that holds it."""
+    """A mailbox takes whatever comes, from whomever, and so does the node that holds it."""
 
     load = offer.load
 
     def endless(tx: Tx) -> Offer:
         return msgspec.structs.replace(load(tx), quota=_ENDLESS)
 
-    with patch.object(offer, "load", endless), patch.object(desk, "MAILBOX_OWNER_BYTES", _ENDLESS):
+    with (
+        patch.object(offer, "load", endless),
+        patch.object(desk, "MAILBOX_OWNER_BYTES", _ENDLESS),
+        patch.object(depositors, "MAILBOX_PREFIX_BYTES", _ENDLESS),
+    ):
         yield
 
 
