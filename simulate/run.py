@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from p2pchat.base.errors import P2PChatError, StoreError, UsageError
+from p2pchat.base.errors import P2PChatError, UsageError
 from p2pchat.core.keys import load_identity
 from p2pchat.core.params import Params
 from p2pchat.core.storer import Storer
@@ -36,7 +36,6 @@ shows. Fewer polls in the first minutes: two who are there at once meet by their
 _ENTRIES: Final = 4  # nodes that everybody begins with; those that they have met come besides
 _LOOK_S: Final = 12 * HOUR_S
 _TODO: Final = 32
-_TRIED_S: Final = 60.0
 _ILL: Final[dict[Kind, Ill]] = {"ill": "full", "failing": "failing", "unreadable": "unreadable"}
 
 
@@ -124,17 +123,7 @@ class _World(Acquaintance, Holders):
         for act in self._plan.acts:
             await trio.sleep_until(self._began + act.at_s)
             self._outcome.acts[act.kind] += 1
-            await self._do(self._people[act.who], act)
-
-    async def _do(self, person: Person, act: Act) -> None:
-        try:
-            await self._deeds[act.kind](person, act)
-        except StoreError:  # the disk has been healed, and the node has not looked at it again yet
-            self._nursery.start_soon(self._try_again, person, act)
-
-    async def _try_again(self, person: Person, act: Act) -> None:
-        await trio.sleep(_TRIED_S)
-        await self._do(person, act)
+            await self._deeds[act.kind](self._people[act.who], act)
 
     def _digest(self) -> str:
         told = hashlib.sha256()
@@ -154,7 +143,7 @@ class _World(Acquaintance, Holders):
             await self._cluster.start(person.node)
         waiting, person.todo = person.todo, []
         for act in waiting:
-            await self._do(person, act)
+            await self._deeds[act.kind](person, act)
 
     async def _begin(self, person: Person) -> None:
         """A device with a new identity."""
