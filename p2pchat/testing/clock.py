@@ -8,7 +8,7 @@ scope: those were a fifth of what a network in memory costs.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Protocol, cast
 
 import trio
 import trio._core._run as trio_run
@@ -39,6 +39,13 @@ class JumpClock(trio.abc.Clock):
         return 0.0
 
 
+class _Deadlines(Protocol):
+    """Trio's, which are cancel scopes as a rule."""
+
+    def add(self, deadline: float, cancel_scope: Alarm) -> None: ...
+    def remove(self, deadline: float, cancel_scope: Alarm) -> None: ...
+
+
 class Alarm:
     """Wakes one task, at a time or sooner."""
 
@@ -64,12 +71,13 @@ class Alarm:
     def set(self, at: float) -> None:
         """Whoever waits does so until ``at``; nothing where nobody waits."""
         if self._task is not None and at != self._registered_deadline:
-            deadlines = trio_run.GLOBAL_RUN_CONTEXT.runner.deadlines
+            context = trio_run.GLOBAL_RUN_CONTEXT
+            deadlines = cast(_Deadlines, context.runner.deadlines)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
             if self._registered_deadline != math.inf:
-                deadlines.remove(self._registered_deadline, self)  # type: ignore[arg-type]
+                deadlines.remove(self._registered_deadline, self)
             self._registered_deadline = at
             if at != math.inf:
-                deadlines.add(at, self)  # type: ignore[arg-type]
+                deadlines.add(at, self)
 
     def ring(self) -> None:
         """Wake whoever waits; nothing where nobody does."""
