@@ -23,6 +23,8 @@ _LEAST_S: Final = 120.0
 _STAYING: Final = 0.15
 _SKEW_S: Final = 240.0
 _WRONG_S: Final = (3 * HOUR_S, -3 * HOUR_S, 30 * HOUR_S)
+_KILLS_A_DAY: Final = 0.3
+_KILLED_TALKING: Final = 0.1  # one of two, while a text leaves
 _BLOCKS_A_DAY: Final = 0.03  # in a friendship
 _REMOVALS_A_DAY: Final = 0.02  # in a friendship
 _BY_INVITE: Final = 0.25  # of the friendships
@@ -151,7 +153,7 @@ class _Drawing:
 
     def _of_people(self) -> Iterator[Act]:
         for who in range(self._scale.nodes):
-            for at_s in self._times(1.0):
+            for at_s in self._times(_KILLS_A_DAY):
                 yield Act(at_s, "kill", who, value=self._pause_s())
             for at_s in self._times(1.0):
                 yield Act(at_s, "backup", who)
@@ -243,7 +245,7 @@ class _Drawing:
         at_s = found
         for number in range(1 + int(chance.expovariate(1.0))):
             yield Act(at_s + number * chance.uniform(0, 2), "text", who, other)
-        if chance.random() < 0.3:
+        if chance.random() < _KILLED_TALKING:
             yield Act(at_s + chance.expovariate(5.0), "kill", chance.choice((who, other)), value=self._pause_s())
 
     def _is_up(self, who: int, at_s: float) -> bool:
