@@ -1,12 +1,7 @@
-"""Days of a network of whole nodes, a few seeds of them (docs/ARCHITECTURE.md, "Simulation"): here fewer days than
-``scripts/simulate`` has by itself, since a node costs half a second of a core a day.
-
-``P2PCHAT_SIMULATION=full`` has the whole of it: 40 nodes, 10 days.
-"""
+"""Days of a network of whole nodes, a few seeds of them (docs/ARCHITECTURE.md, "Simulation")."""
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 import pytest
@@ -15,7 +10,7 @@ from simulate.__main__ import simulate
 from simulate.plan import HOUR_S, Scale
 from simulate.planted import BUGS, Bug
 
-_SCALE: Final = Scale() if os.environ.get("P2PCHAT_SIMULATION") == "full" else Scale(days=4)
+_SCALE: Final = Scale()
 _SMALL: Final = Scale(nodes=6, days=1.5, settle_s=8 * HOUR_S)
 _SEEDS: Final = 10
 
