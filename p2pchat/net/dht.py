@@ -194,6 +194,7 @@ class Dht:
 
         Concurrency: at most ``limits.WALKS`` at a time, further ones wait. A cancelled walk may have stored.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._running()
         findings = Findings()
         own_stored = put is not None and self._keeper.put(loc, put, prefix=OWN_PREFIX, by=self._local)
@@ -225,6 +226,7 @@ class Dht:
 
         Concurrency: counts as a walk.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._running()
         watch_s = min(watch_s, self._params.watch_max_s)
         self._watch_here(loc, watch_s)

@@ -135,6 +135,7 @@ class Walker:
 
     async def _finish(self, walk: _Walk, running: Callable[[], trio.Nursery]) -> None:
         while True:
+            await trio.lowlevel.checkpoint_if_cancelled()  # whoever ends with the node has not failed
             self._ask_next(walk, running())
             if walk.machine.done:  # looked at after asking: the last whom nobody waits for may just have been asked
                 return

@@ -55,8 +55,8 @@ def answers_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     one, commit = Database._one, Database._commit
     results: list[outcome.Outcome[object]] = []
 
-    def noted(self: Database, job: Callable[[Tx], object]) -> Done:
-        result, tx = one(self, job)
+    def noted(self: Database, job: Callable[[Tx], object], *, is_alone: bool = False) -> Done:
+        result, tx = one(self, job, is_alone=is_alone)
         results.append(result)
         return result, tx
 
@@ -77,8 +77,8 @@ def tells_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     one, commit = Database._one, Database._commit
     noted: list[DomainEvent] = []
 
-    def note(self: Database, job: Callable[[Tx], object]) -> Done:
-        result, tx = one(self, job)
+    def note(self: Database, job: Callable[[Tx], object], *, is_alone: bool = False) -> Done:
+        result, tx = one(self, job, is_alone=is_alone)
         noted.extend(tx.events)
         return result, tx
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pchat.base.errors import NetError
 from p2pchat.base.ids import Address, PeerId
 from p2pchat.core.dht_wire import ToldPeer
 from p2pchat.core.lookup import position
@@ -50,3 +52,23 @@ async def test_a_suspect_that_is_asked_last_holds_up_no_walk(autojump_clock: Moc
         nursery.cancel_scope.cancel()
     assert asked == [teller, suspect]
     assert machine.answered() == [teller]
+
+
+async def test_whoever_ends_with_the_node_is_cancelled_and_hears_of_no_failure(autojump_clock: MockClock) -> None:
+    """As one whose turn to run comes when the node has stopped already: an error would end it with a defect."""
+
+    def stopped() -> trio.Nursery:
+        raise NetError("the DHT is not running")
+
+    book = PeerBook()
+    walker = Walker(peer(0), PARAMS, book, RoutingTable(peer(0), PARAMS), lambda _: None)
+
+    async def ask(_: PeerFacts) -> Answer:
+        raise AssertionError("nobody is asked")
+
+    with pytest.raises(NetError):
+        await walker.run(position(peer(1)), ask, stopped, storers_only=True)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await walker.run(position(peer(1)), ask, stopped, storers_only=True)
+    assert scope.cancelled_caught
