@@ -53,6 +53,9 @@ class Scope(IntEnum):
     GLOBAL = 2
 
 
+_DIAL_RANKS: Final = {Scope.PRIVATE: 0, Scope.GLOBAL: 1, Scope.LOOPBACK: 2}
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """What an :class:`Address` says: ``host`` is an IP literal or a DNS name, ``relay`` the peer to go through; ``ws``:
@@ -251,13 +254,13 @@ def dialable(address: Address) -> bool:
 def dial_order(addresses: Iterable[Address]) -> list[Address]:
     """Each dialable address once: LAN first, the wide net, loopback (usually a peer's is not ours), WebSocket ones,
     which cost more and are of use where nothing else gets through, relays last."""
-    rank = {Scope.PRIVATE: 0, Scope.GLOBAL: 1, Scope.LOOPBACK: 2}
+    return sorted(filter(dialable, dict.fromkeys(addresses)), key=_dial_rank)
 
-    def order(address: Address) -> tuple[bool, bool, int]:
-        end = endpoint(address)
-        return end.relay is not None, end.ws, rank[scope_of(end.host)]
 
-    return sorted(filter(dialable, dict.fromkeys(addresses)), key=order)
+@lru_cache(_REMEMBERED)
+def _dial_rank(address: Address) -> tuple[bool, bool, int]:
+    end = endpoint(address)
+    return end.relay is not None, end.ws, _DIAL_RANKS[scope_of(end.host)]
 
 
 def varied(addresses: Iterable[Address], count: int) -> tuple[Address, ...]:
