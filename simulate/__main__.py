@@ -9,8 +9,9 @@ import os
 import re
 import sys
 import time
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Final
 
@@ -86,14 +87,25 @@ def simulate(seed: int, scale: Scale, *, bug: Bug | None = None, verbose: bool =
     async def work() -> Outcome:
         return await carry_out(plan, seed, say=say)
 
-    with fixed_schedule(seed), counted_kem(), computed_once(), rare_upkeep(), small_mailboxes(), planted(bug):
+    with _quiet(), fixed_schedule(seed), counted_kem(), computed_once(), rare_upkeep(), small_mailboxes(), planted(bug):
         return trio.run(work, clock=JumpClock())
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Without the logs of all nodes, and with few looks for cycles: among many nodes they cost a tenth of all."""
+    before, thresholds = structlog.get_config(), gc.get_threshold()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    gc.set_threshold(100_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        structlog.configure(**before)
 
 
 def _timed(seed: int, scale: Scale, bug: Bug | None, *, verbose: bool) -> tuple[Outcome, float]:
     """The outcome, and for how many seconds a core was busy."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    gc.set_threshold(100_000, 20, 50)  # looking for cycles among many nodes costs a tenth of all
     began = time.process_time()
     outcome = simulate(seed, scale, bug=bug, verbose=verbose)
     return outcome, time.process_time() - began
