@@ -14,7 +14,11 @@ from chaos.node import Daemon
 from chaos.plot import pyplot
 from p2pchat.cli.reading import number
 
-RSS_TIMES: Final = 1.05
+RSS_TIMES: Final = 1.02
+PAGES_BYTES: Final = 8_192_000
+"""What a connection keeps of the database in memory (``cache_size`` in :mod:`p2pchat.store.sqlite`)."""
+_PAGE_TIMES: Final = 1.1
+"""What a page takes there: itself, and who it is."""
 DESCRIPTORS_MORE: Final = 4
 TASKS_MORE: Final = 10
 """A connection that is being made, a call that is being answered."""
@@ -55,9 +59,9 @@ def swollen(samples: Sequence[Sample]) -> Iterator[str]:
 
 
 def _swollen(who: str, early: Sequence[Burden], late: Sequence[Burden]) -> Iterator[str]:
-    before, after = (median(each.rss_mb for each in part) for part in (early, late))
+    before, after = (median(map(_without_pages_mb, part)) for part in (early, late))
     if after > before * RSS_TIMES:
-        yield f"{who}: {before:.1f} MB, and {after:.1f} in the end"
+        yield f"{who}: {before:.1f} MB without the database's pages, and {after:.1f} in the end"
     before, after = (max(each.descriptors for each in part) for part in (early, late))
     if after > before + DESCRIPTORS_MORE:
         yield f"{who}: {before} descriptors at most, and {after} in the end"
@@ -67,6 +71,10 @@ def _swollen(who: str, early: Sequence[Burden], late: Sequence[Burden]) -> Itera
     most = max(each.wal_bytes for each in [*early, *late])
     if most > WAL_BYTES:
         yield f"{who}: a write-ahead log of {most:,} bytes"
+
+
+def _without_pages_mb(burden: Burden) -> float:
+    return burden.rss_mb - _PAGE_TIMES * min(burden.db_bytes, PAGES_BYTES) / 1e6
 
 
 def lines(samples: Sequence[Sample]) -> Iterator[str]:
