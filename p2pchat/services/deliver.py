@@ -44,7 +44,7 @@ from p2pchat.store.messages import MessageRow
 from p2pchat.store.notices import NoticeRow
 from p2pchat.store.sessions import EnvelopeRow, SessionRow
 
-_QUIET_MS: Final = DAY_S * 1000
+_QUIET_MS: Final = DAY_S * 1000 // 3
 
 
 @dataclass(slots=True)
@@ -246,8 +246,8 @@ def _takes(cursor: Cursor, notice: NoticeRow) -> bool:
 
 
 def _is_unsure(tx: Tx, context: Context, row: SessionRow) -> bool:
-    """Whether nothing came of the contact for a day, or nothing was sealed for it since the start: an empty item asks
-    for an ack, for the Nack that heals, or for word that this device was replaced.
+    """Whether nothing came of the contact for eight hours, or nothing was sealed for it since the start: an empty item
+    asks for an ack, for the Nack that heals, or for word that this device was replaced.
     """
     contact = contacts.get(tx, row.contact)
     return (

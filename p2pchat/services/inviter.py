@@ -9,7 +9,7 @@ from p2pchat.core.pair import dump_pair
 from p2pchat.net.dht import WalkResult
 from p2pchat.services import invites as verbs
 from p2pchat.services.context import Context
-from p2pchat.services.match import keep_reach
+from p2pchat.services.match import is_lost, keep_reach, unheard_s
 from p2pchat.services.places import Place, invite_places
 from p2pchat.store import contacts, invites
 from p2pchat.store.contacts import ContactRow
@@ -33,10 +33,16 @@ class OpenInvite:
         self._row: InviteRow | None = None
 
     async def look(self) -> bool | None:
-        """It is looked at until it is closed and everybody whom it let in is matched, or was sought for 28 days."""
+        """It is looked at until it is closed and everybody whom it let in is matched, or was sought for 28 days; and
+        again while one of them is lost, who may have gone back to before the two had met.
+        """
+        now, life_s = self._context.now(), self._context.params.pending_life_s
 
         def look(tx: Tx) -> tuple[InviteRow | None, bool]:
-            waiting = any(row.searching for row in contacts.of_invite(tx, self._invite))
+            waiting = any(
+                row.searching or (is_lost(row, now) and unheard_s(row, now) <= life_s)
+                for row in contacts.of_invite(tx, self._invite)
+            )
             return invites.get(tx, self._invite), waiting
 
         self._row, waiting = await self._context.db.run(look)

@@ -27,7 +27,7 @@ from p2pchat.store.db import Tx
 
 _EPOCHS_AFTER_MATCH: Final = 4
 _QUIET_AFTER_INSTALL_S: Final = 72 * 3600
-_LOST_AFTER_S: Final = 72 * 3600
+_LOST_AFTER_S: Final = 12 * 3600
 
 log = structlog.get_logger()
 
@@ -41,8 +41,8 @@ def unheard_s(row: ContactRow, now: float) -> float:
 
 
 def is_lost(row: ContactRow, now: float) -> bool:
-    """Whether a matched contact has to be looked for again."""
-    return unheard_s(row, now) > _LOST_AFTER_S
+    """Whether a matched contact has to be looked for again: it may have forgotten this node, and look for it, too."""
+    return row.state == "matched" and unheard_s(row, now) > _LOST_AFTER_S
 
 
 class Person:
@@ -63,7 +63,7 @@ class Person:
 
     async def look(self) -> bool | None:
         """It is looked for while it is pending; or it is matched, but the user asked to, nobody has read where it is
-        reached, or it was not reached for days; or it was matched in the last four epochs and its number is not
+        reached, or it was not heard for half a day; or it was matched in the last four epochs and its number is not
         verified: an impostor may have come first, or the contact may have to match anew. The last is what once an epoch
         is enough for.
         """
@@ -77,17 +77,17 @@ class Person:
         by_number, by_invite = self._by_number(row), row.invite_secret is not None
         if row.state != "matched" or not (by_number or by_invite):
             return None
-        params, unheard = self._context.params, unheard_s(row, self._context.now())
+        params, now = self._context.params, self._context.now()
         if self._is_wanted(row):
             return False
-        if unheard > params.pending_life_s:
+        if unheard_s(row, now) > params.pending_life_s:
             # as long as one that was never found: from then on once an epoch, or in an invite's slots no more
             return True if by_number else None
         if not by_number:
-            return False if unheard > _LOST_AFTER_S else None
-        if unheard > _LOST_AFTER_S or not await self._context.db.run(self._is_published):
+            return False if is_lost(row, now) else None
+        if is_lost(row, now) or not await self._context.db.run(self._is_published):
             return False
-        fresh = row.matched_s is not None and self._context.now() < row.matched_s + _EPOCHS_AFTER_MATCH * params.epoch_s
+        fresh = row.matched_s is not None and now < row.matched_s + _EPOCHS_AFTER_MATCH * params.epoch_s
         return True if fresh and row.trust == "claimed" else None
 
     def _by_number(self, row: ContactRow) -> bool:

@@ -9,7 +9,7 @@ import trio
 
 from p2pchat.core.matching import PollSchedule
 
-_EPOCH_CHECK_S: Final = 6 * 3600.0
+_EPOCH_CHECK_S: Final = 3 * 3600.0
 _TOGETHER_S: Final = 12 * 3600.0
 _NUDGE_MIN_S: Final = 0.25
 _NUDGE_MAX_S: Final = 300.0

@@ -34,7 +34,7 @@ _SPREAD_S: Final = 6000.0  # a new era begins for all: not everybody shall begin
 _WATCHED_MAX: Final = 20_000
 _LOOKS_AT_ONCE: Final = 16  # when a whole address book begins to be sought, calls must not wait behind all of it
 _LOST_CHECK_AFTER_S: Final = 600.0
-_LOST_CHECK_S: Final = 6 * 3600.0
+_LOST_CHECK_S: Final = 3 * 3600.0
 
 _BEGINNING: Final = {
     EventKind.CONTACT_ADDED,
@@ -177,9 +177,10 @@ class Seeker:
                 log.warning("poll.failed", error=cause(error))
                 matched = list[ContactRow]()
             for row in matched:
-                key = Key("contact", row.id)
-                if key not in self._tasks and is_lost(row, self._context.now()):
-                    self._start(key)
+                if is_lost(row, self._context.now()):
+                    for key in _keys(row):
+                        if key not in self._tasks:
+                            self._start(key)
             await trio.sleep(_LOST_CHECK_S)
 
     async def _seek(self, key: Key, target: Target, scope: trio.CancelScope) -> None:
@@ -254,6 +255,12 @@ class Seeker:
         if due_s is not None:
             search.renewal_at = trio.current_time() + max(0.0, due_s - context.now())
         return progress
+
+
+def _keys(row: ContactRow) -> list[Key]:
+    """Where a contact is looked for: whoever came through an invite is, in its slots, however used up."""
+    found = [Key("contact", row.id)]
+    return found if row.invite is None else [*found, Key("invite", row.invite)]
 
 
 def _everything(tx: Tx) -> list[Key]:

@@ -132,6 +132,32 @@ async def test_a_clock_that_was_a_year_ahead_does_not_forbid_new_sessions(autoju
             await eventually(lambda: all_settled(alice, bob), within_s=900)
 
 
+@pytest.mark.parametrize("writer", ["Alice", "Bob"])
+async def test_a_contact_removed_and_added_again_is_back_within_a_day(
+    writer: str, rare_pings: None, autojump_clock: MockClock
+) -> None:
+    """Nobody tells Alice, who still holds Bob for matched: whichever of the two has something to say."""
+    with fixed_schedule(4):
+        async with Cluster.running(seed=4) as cluster:
+            alice, bob = await meet(cluster)
+            for node in (alice, bob):
+                await node.database.run(lambda tx: tx.execute("UPDATE contact SET trust = 'in_person'"))
+            await trio.sleep(4 * DAY_S)  # they look for nobody any more, and what they left in their slots has gone
+            row = await bob.contact("Alice")
+            assert bob.running is not None
+            context = bob.running.context
+            await bob.database.run(lambda tx: book.remove(tx, context, row))
+            await trio.sleep(60)
+            await bob.add(ALICE, "Alice")
+            sender, reader = (alice, bob) if writer == "Alice" else (bob, alice)
+            await sender.send(reader.name, "are you there?")
+
+            async def arrived() -> bool:
+                return await reader.received(writer) == ["are you there?"]
+
+            await eventually(arrived, within_s=DAY_S, step_s=600)
+
+
 @pytest.mark.slow
 async def test_a_contact_removed_and_added_again_days_later_matches_anew(autojump_clock: MockClock) -> None:
     with fixed_schedule(2):
@@ -173,7 +199,7 @@ async def test_after_a_match_the_slot_is_used_once_an_epoch_for_four_epochs(
             assert 4 <= await alice.database.run(epochs) <= 6
 
 
-async def test_who_was_not_reached_for_three_days_is_looked_for_in_the_pair_slot_again(
+async def test_who_was_not_heard_for_half_a_day_is_looked_for_in_the_pair_slot_again(
     autojump_clock: MockClock,
 ) -> None:
     with fixed_schedule(3):

@@ -133,6 +133,30 @@ async def test_an_invite_of_before_leads_to_the_new_device(autojump_clock: MockC
             assert (came.state, came.invite is not None) == ("matched", True)
 
 
+async def test_who_came_by_an_invite_that_is_used_up_and_went_back_to_before_it_is_found_again(
+    rare_pings: None, autojump_clock: MockClock
+) -> None:
+    with fixed_schedule(1):
+        async with Cluster.running(seed=1) as cluster:
+            await cluster.add("Router")
+            alice, bob = await cluster.add("Alice"), await cluster.add("Bob")
+            assert alice.running is not None
+            assert bob.running is not None
+            context, guest = alice.running.context, bob.running.context
+            row = await alice.database.run(lambda tx: invites.create(tx, context, 1, 7 * DAY_S, ask=False))
+            link = invites.link(context, row)
+            saved = await bob.backup()
+            await bob.database.run(lambda tx: invites.redeem(tx, guest, link, "Alice"))
+            await eventually(partial(is_matched, bob, "Alice"), within_s=60)
+            await cluster.crash(bob)
+            again = await cluster.restore(bob, saved)
+            assert again.running is not None
+            restored = again.running.context
+            await again.database.run(lambda tx: invites.redeem(tx, restored, link, "Alice"))
+            await again.send("Alice", "by the same link")
+            await eventually(partial(settled, again), within_s=DAY_S, step_s=600)
+
+
 async def test_the_contact_is_told_of_the_new_device_and_trusts_the_same_person(autojump_clock: MockClock) -> None:
     with fixed_schedule(1):
         async with Cluster.running(seed=1) as cluster:
