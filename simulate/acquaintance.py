@@ -43,7 +43,6 @@ class Acquaintance(Stage):
         await self._heal_disk(person)
         row = await context.db.run(lambda tx: invites.create(tx, context, 1, _INVITE_S, ask=False))
         self._invited[act.who, row.id] = act.other
-        self._oracle.by_invite.add(frozenset((act.who, act.other)))
         self._links[act.other, act.who] = invites.link(context, row)
         await self._redeem(self._people[act.other], Act(0.0, "redeem", act.other, act.who))
 
@@ -97,6 +96,7 @@ class Acquaintance(Stage):
                 claimed = {claimant.root for claimant in contacts.claimants(tx, contact)}
                 if row.root != root and root in claimed and (row.root is not None or len(claimed) > 1):
                     book.choose(tx, context, row, root.hex())
+                    self._oracle.keys.allow(person.who, row.name)
                     self._oracle.begins_anew(person.who, self._now_s())
 
             with suppress(StoreError):  # the disk is full: later

@@ -3,7 +3,7 @@
 Always: nobody has a text that was not sent to them, or one twice; texts of a sender who has never lost a device stand
 in the order in which they were sent; what is told to be delivered is there; nothing fails but what a block explains;
 every log of events is gapless; nobody holds more for others than they offered, in all, in one mailbox, or in a slot of
-the DHT; no message key serves two envelopes,
+the DHT; no key of a friend gives way to another that the user has not chosen; no message key serves two envelopes,
 which is seen by the ack: it follows from that key.
 
 At the end, when everybody has been there for a day: friends are matched, every text that was accepted has arrived, and
@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 from typing import Final
 
 from p2pchat.core.params import PRODUCTION
@@ -25,6 +24,7 @@ from p2pchat.core.storer import Storer
 from p2pchat.store import eventlog, mailbox
 from p2pchat.store.db import Database, Tx
 from simulate.bounds import OWNER_BYTES
+from simulate.keys import Keys
 
 _CONVERSATIONS: Final = (
     "SELECT contact.name, message.incoming, message.text, message.state FROM message "
@@ -34,12 +34,12 @@ _CONVERSATIONS: Final = (
 _FOUND_S: Final = 2 * 3_600.0
 """After an unblocking: whoever unblocks goes to the other, and here a dial that has failed is repeated once an hour."""
 
-_FOUND_AGAIN_S: Final = (72 + 6 + 6) * 3_600.0
+_FOUND_AGAIN_S: Final = (12 + 3 + 3) * 3_600.0
 """Where the other one has begun anew since: who was blocked is not told, and looks for the first, whose node is another
-now, once nothing was heard of them for three days (``services/match.py``), which is asked every six hours."""
+now, once nothing was heard of them for twelve hours (``services/match.py``), which is asked every three."""
 
-_TOLD_S: Final = 6 * 86_400.0
-"""After somebody began with a new identity: the same three days and a half, counted from when a friend who was away for
+_TOLD_S: Final = 3 * 86_400.0
+"""After somebody began with a new identity: the same hours, counted from when a friend who was away for
 two fetches the last that the one before had left."""
 
 
@@ -108,12 +108,12 @@ class Oracle:
         self.devices: dict[int, list[Device]] = {}
         self.blocked: set[tuple[int, int]] = set()
         self.removed: set[tuple[int, int]] = set()
+        self.keys = Keys()
         self._had: dict[int, set[int]] = {}
         self._apart_until_s: dict[frozenset[int], float] = {}
         self._reinstalled: dict[tuple[int, int], float] = {}
         self._unordered: set[frozenset[int]] = set()
         self._seeking: set[tuple[int, int]] = set()
-        self.by_invite: set[frozenset[int]] = set()
 
     def say(self, who: int, other: int, at_s: float, chars: int = 0) -> str:
         """A text that is unlike all others, of so many characters at least; :meth:`refused` where the node does not
@@ -142,7 +142,7 @@ class Oracle:
         """Soon all is owed again, unless the other one has blocked, too.
 
         Args:
-            leads: what the first knows of the other leads to them. Else it takes days: they have come back on another
+            leads: what the first knows of the other leads to them. Else it takes hours: they have come back on another
                 device, or have blocked somebody, and could not tell the first any more.
         """
         self.blocked.discard((who, other))
@@ -158,6 +158,7 @@ class Oracle:
         numbers = {self._number(text) for (text,) in rows}
         self._had.setdefault(who, set()).update(each for each in numbers if each is not None)
         self.removed.add((who, other))
+        self.keys.allow(who, name_of(other))
         self._unordered.add(frozenset((who, other)))
         self.begins_anew(who, at_s)
         self._excuse(who, other)
@@ -190,7 +191,7 @@ class Oracle:
                 self._apart_until_s[frozenset((who, other))] = min(until_s, at_s + _FOUND_S)
 
     def forgot(self, who: int, other: int, at_s: float) -> None:
-        """A device came back from a backup of before the two had met: the other one looks for it days later."""
+        """A device came back from a backup of before the two had met: the other one looks for it hours later."""
         self._look_again(who, other, at_s)
 
     def begins_anew(self, who: int, at_s: float) -> None:
@@ -199,10 +200,9 @@ class Oracle:
             self._look_again(*pair, at_s)
 
     def _look_again(self, who: int, other: int, at_s: float) -> None:
-        """Somebody seeks the other, who looks for them days later; by an invite that is used up they do not look."""
-        pair = frozenset((who, other))
+        """Somebody seeks the other, who looks for them hours later."""
         self._seeking.add((who, other))
-        self._part(pair, inf if pair in self.by_invite else at_s + _FOUND_AGAIN_S)
+        self._part(frozenset((who, other)), at_s + _FOUND_AGAIN_S)
 
     def _part(self, pair: frozenset[int], until_s: float) -> None:
         self._apart_until_s[pair] = max(until_s, self._apart_until_s.get(pair, 0.0))
@@ -226,6 +226,7 @@ class Oracle:
         return [
             *self.of_rows(rows),
             *[each async for each in self._trusted(rows)],
+            *await self.keys.complaints((who, len(each), each[-1].database) for who, each in self.devices.items()),
             *[each for who in self.devices for each in await self._of_store(who)],
         ]
 

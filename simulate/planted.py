@@ -12,15 +12,19 @@ import msgspec
 import trio
 
 from p2pchat.core import ratchet
+from p2pchat.core.matching import Claimed
 from p2pchat.core.wire import Flight
+from p2pchat.services import contacts as book
 from p2pchat.services import depositors, desk, receive
 from p2pchat.services.link import Link
+from p2pchat.services.match import Person
 from p2pchat.store import messages, offer, sessions
+from p2pchat.store.contacts import ContactRow
 from p2pchat.store.db import Tx
 from p2pchat.store.messages import Incoming
 from p2pchat.store.offer import Offer
 
-Bug = Literal["ack-before-commit", "no-dedupe", "reused-key", "no-quota"]
+Bug = Literal["ack-before-commit", "no-dedupe", "reused-key", "no-quota", "silent-key"]
 
 BUGS: Final[tuple[Bug, ...]] = get_args(Bug)
 
@@ -111,6 +115,20 @@ def _no_quota() -> Generator[None]:
         yield
 
 
+@contextmanager
+def _silent_key() -> Generator[None]:
+    """Whoever shows another key for a contact is believed."""
+    claimed = Person._claimed  # pyright: ignore[reportPrivateUsage]
+
+    def believed(person: Person, tx: Tx, row: ContactRow, finding: Claimed) -> None:
+        claimed(person, tx, row, finding)
+        if row.root not in (None, finding.cert.root):
+            book.choose(tx, person._context, row, finding.cert.root.hex())  # pyright: ignore[reportPrivateUsage]
+
+    with patch.object(Person, "_claimed", believed):
+        yield
+
+
 def _nothing(_tx: Tx, _eid: bytes) -> None:
     return None
 
@@ -120,4 +138,5 @@ _PLANTED: Final[dict[Bug, Callable[[], AbstractContextManager[None]]]] = {
     "no-dedupe": _no_dedupe,
     "reused-key": _reused_key,
     "no-quota": _no_quota,
+    "silent-key": _silent_key,
 }

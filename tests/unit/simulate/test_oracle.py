@@ -96,9 +96,9 @@ def test_what_a_block_or_a_lost_device_takes_is_owed_by_nobody() -> None:
     assert list(blocked.missing(nothing)) == ["text 4 of p000 to p001 has not arrived"]
     forgotten = two_people()
     forgotten.forgot(A, B, DAY_S)
-    forgotten.say(B, A, 4 * DAY_S)
+    forgotten.say(B, A, DAY_S + 17 * HOUR_S)
     assert not list(forgotten.missing(nothing))
-    forgotten.say(B, A, 5 * DAY_S)
+    forgotten.say(B, A, 2 * DAY_S)
     assert list(forgotten.missing(nothing)) == ["text 3 of p001 to p000 has not arrived"]
     lost = two_people()
     lost.lose(A, since_s=1.0, at_s=5.0)
@@ -106,7 +106,7 @@ def test_what_a_block_or_a_lost_device_takes_is_owed_by_nobody() -> None:
 
 
 @pytest.mark.parametrize("is_lost_later", [False, True])
-def test_an_unblocking_takes_days_where_the_other_has_begun_anew(is_lost_later: bool) -> None:
+def test_an_unblocking_takes_hours_where_the_other_has_begun_anew(is_lost_later: bool) -> None:
     oracle = two_people(texts=0)
     oracle.block(B, A, 2.0)
     if is_lost_later:
@@ -114,9 +114,9 @@ def test_an_unblocking_takes_days_where_the_other_has_begun_anew(is_lost_later: 
         oracle.lose(A, since_s=7.0, at_s=7.0)
     else:
         oracle.unblock(B, A, 6.0, leads=False)
-    oracle.say(A, B, DAY_S)
+    oracle.say(A, B, 17 * HOUR_S)
     assert not list(oracle.missing({A: [[]], B: [[]]}))
-    oracle.say(A, B, 4 * DAY_S)
+    oracle.say(A, B, DAY_S)
     assert len(list(oracle.missing({A: [[]], B: [[]]}))) == 1
 
 
@@ -137,9 +137,9 @@ async def test_what_was_deleted_with_its_sender_was_there() -> None:
     assert list(oracle.of_rows(rows)) == []
     assert list(oracle.missing(rows)) == []
     oracle.add_again(B, A, 6.0)
-    oracle.say(A, B, DAY_S)
+    oracle.say(A, B, 17 * HOUR_S)
     assert list(oracle.missing(rows)) == []
-    oracle.say(A, B, 4 * DAY_S)
+    oracle.say(A, B, DAY_S)
     assert list(oracle.missing(rows)) == ["text 3 of p000 to p001 has not arrived"]
     assert list(oracle.of_rows({A: [[]], B: [[came(1), came(0)]]})) == []  # another conversation
 
@@ -152,10 +152,11 @@ async def test_whoever_begins_anew_is_owed_what_follows_once_that_is_accepted() 
     oracle.devices[B].append(Device(B, database(), root=b"new"))
     untold = ["p001 has begun anew, and p000 was not told"]
     oracle.say(A, B, 2 * DAY_S)
-    assert await oracle.at_the_end([(A, B)], 4 * DAY_S) == []
-    assert await oracle.at_the_end([(A, B)], 8 * DAY_S) == untold
+    assert await oracle.at_the_end([(A, B)], 3 * DAY_S) == []
+    assert await oracle.at_the_end([(A, B)], 5 * DAY_S) == untold
     await friends_of(oracle, B, A, texts=("2 ",))
     assert await oracle.complaints(8 * DAY_S) == ["p001 has a text of p000, who has not accepted its new key"]
+    oracle.keys.allow(A, "p001")
     await oracle.devices[A][0].database.run(lambda tx: tx.execute("UPDATE contact SET root = x'6E6577'"))
     assert await oracle.complaints(8 * DAY_S) == []
     oracle.say(A, B, 9 * DAY_S)
@@ -260,3 +261,18 @@ async def test_friends_who_do_not_know_each_other_in_the_end() -> None:
     oracle.unblock(A, B, DAY_S, leads=True)
     assert await oracle.at_the_end([(A, B)], DAY_S + HOUR_S) == []
     assert await oracle.at_the_end([(A, B)], 9 * DAY_S) == strangers
+
+
+async def test_another_key_of_a_friend_is_noticed_where_the_user_has_not_chosen_it() -> None:
+    oracle = two_people(texts=0)
+    await friends_of(oracle, A, B, root=b"one")
+    await friends_of(oracle, B, A, root=b"own")
+    assert await oracle.complaints() == []
+    trusts = "UPDATE contact SET root = ?"
+    await oracle.devices[A][0].database.run(lambda tx: tx.execute(trusts, (b"two",)))
+    assert await oracle.complaints() == ["p000 trusts another key of p001, and nobody said so"]
+    oracle.keys.allow(A, "p001")
+    await oracle.devices[A][0].database.run(lambda tx: tx.execute(trusts, (b"six",)))
+    assert await oracle.complaints() == []
+    await oracle.devices[A][0].database.run(lambda tx: tx.execute(trusts, (b"two",)))
+    assert await oracle.complaints() == ["p000 trusts another key of p001, and nobody said so"]
