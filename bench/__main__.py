@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 import traceback
@@ -49,6 +48,7 @@ from bench import (
     sybils,
     websocket,
 )
+from bench.arguments import at_least_one, is_writable, picture
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
 from chaos.plot import Unavailable
@@ -166,7 +166,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 64 if isinstance(error, compare.Unreadable) else 69
     for file in (arguments.json, arguments.plot):
-        if file is not None and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
+        if file is not None and not is_writable(file):
             print(f"{file} cannot be written.", file=sys.stderr)
             return 64
     with Interrupts() as interrupts:
@@ -280,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
         _measured(command, f"{what.runs}, about {_rounded(what.minutes)} on two quiet cores", plots=bool(what.charts))
         if name == "history":
             many = "in the larger profile (1,000,000)"
-            command.add_argument("--messages", type=_at_least_one, default=history.MANY, metavar="N", help=many)
+            command.add_argument("--messages", type=at_least_one, default=history.MANY, metavar="N", help=many)
     command = subparsers.add_parser("all", help=f"{', '.join(_ALL)}: one after the other, in one file")
     total = _rounded(sum(_WHAT[name].minutes for name in _ALL))
     _measured(command, f"what each has, about {total} on two quiet cores", plots=True)
@@ -292,28 +292,16 @@ def _rounded(minutes: float) -> str:
 
 
 def _measured(command: argparse.ArgumentParser, runs: str, *, plots: bool) -> None:
-    command.add_argument("--runs", type=_at_least_one, metavar="N", help=f"values of each figure ({runs})")
+    command.add_argument("--runs", type=at_least_one, metavar="N", help=f"values of each figure ({runs})")
     command.add_argument("--json", type=Path, metavar="FILE", help="write every value there, too")
     command.add_argument("--compare", type=Path, metavar="OLD.json", help="say what has changed since those figures")
     if plots:
-        command.add_argument("--plot", type=_picture, metavar="FILE.png", help="draw the curves; needs matplotlib")
+        command.add_argument("--plot", type=picture, metavar="FILE.png", help="draw the curves; needs matplotlib")
     else:
         command.set_defaults(plot=None)
     command.add_argument(
         "--quick", action="store_true", help="as little as shows that it works; the figures mean little"
     )
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a number from 1")
-    return int(text)
-
-
-def _picture(text: str) -> Path:
-    if not text.endswith(".png"):
-        raise argparse.ArgumentTypeError("a file whose name ends with .png")
-    return Path(text)
 
 
 if __name__ == "__main__":

@@ -92,9 +92,9 @@ def lines(old: Mapping[str, Figures], new: Mapping[str, Figures]) -> list[str]:
     told: list[str] = []
     verdicts: Counter[str] = Counter()
     for name, now in new.items():
-        before = old.get(name) or (_holding(old, now) if "" in (name, *old) else None)
+        before = _holding(old, now) if "" in (name, *old) else old.get(name)
         if before is None:
-            told += ["", f"{name}: not among the old figures"]
+            told += ["", f"{name or 'this measure'}: not among the old figures"]
             continue
         rows = _rows(before, now)
         verdicts.update(row[-1] for row in rows)

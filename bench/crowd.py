@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.acquainted import Acquainted, known
+from bench.arguments import number, positive, to_write
 from bench.daemons import Node, until
 from bench.fleet import Crew
 from bench.light import Meet, Talk, Talked
@@ -103,12 +104,14 @@ class Crowd:
 def main(arguments: Sequence[str]) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="bench crowd", description="Many peers talk to one node.")
-    parser.add_argument("--minutes", type=float, default=10.0, metavar="N")
-    parser.add_argument("--light", type=int, default=90, metavar="N", help="peers in one process (90)")
-    parser.add_argument("--daemons", type=int, default=10, metavar="N", help="peers that are daemons (10)")
-    parser.add_argument("--per-second", type=float, default=10.0, metavar="N", help="texts of each (10)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--minutes", type=positive, default=10.0, metavar="N")
+    parser.add_argument("--light", type=number, default=90, metavar="N", help="peers in one process (90)")
+    parser.add_argument("--daemons", type=number, default=10, metavar="N", help="peers that are daemons (10)")
+    parser.add_argument("--per-second", type=positive, default=10.0, metavar="N", help="texts of each (10)")
+    parser.add_argument("--json", type=to_write, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args(arguments)
+    if not options.light + options.daemons:
+        parser.error("somebody has to talk: --light or --daemons")
     found = Crowd()
 
     def work(sandbox: Sandbox) -> None:

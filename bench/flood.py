@@ -32,6 +32,7 @@ from typing import Final
 
 from bench.acquainted import Acquainted, known
 from bench.apart import set_apart
+from bench.arguments import at_least_one, positive, to_write
 from bench.daemons import Node, until
 from bench.fleet import Crew
 from bench.flooder import KINDS, PEER_KINDS, Attack, Attacked
@@ -118,13 +119,15 @@ def _shown(counts: dict[str, int]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="bench flood", description="Somebody floods, somebody else talks.")
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="N", help="of each flood (10)")
+    parser.add_argument("--seconds", type=positive, default=10.0, metavar="N", help="of each flood (10)")
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this one; may be repeated")
     parser.add_argument(
         "--floods", nargs="+", choices=KINDS, metavar="KIND", help="only these; all: " + ", ".join(KINDS)
     )
-    parser.add_argument("--records", type=int, default=64, metavar="N", help="valid ones that are mined before (64)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument(
+        "--records", type=at_least_one, default=64, metavar="N", help="valid ones that are mined before (64)"
+    )
+    parser.add_argument("--json", type=to_write, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args(arguments)
     found = Flooded()
 

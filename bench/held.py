@@ -14,6 +14,7 @@ from typing import cast
 
 import trio
 
+from bench.arguments import at_least_one
 from p2pchat.base.ids import PeerId
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.storer import CheckedRecord, Held, Storer
@@ -46,7 +47,7 @@ class _Context:
 def main(arguments: Sequence[str]) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="bench held", description="Load what a node keeps for others.")
-    parser.add_argument("--records", type=int, default=PRODUCTION.records_total, metavar="N")
+    parser.add_argument("--records", type=at_least_one, default=PRODUCTION.records_total, metavar="N")
     with TemporaryDirectory(prefix="p2pchat-bench-") as folder:
         trio.run(_measure, Path(folder) / "p2pchat.db", parser.parse_args(arguments).records)
     return 0

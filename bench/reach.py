@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import half
+from bench.arguments import at_least_one, positive, to_write
 from bench.measure import Samples, quantile
 from bench.report import Metric, document, machine, table
 from bench.settler import Settler, Unmet, meet, wait
@@ -331,12 +332,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--what", choices=(*_WHAT, "half"), default="first")
     parser.add_argument("--people", choices=("home", "public"), nargs="+", default=("home", "public"))
     parser.add_argument("--mapping", action="store_true", help="home routers map ports by NAT-PMP")
-    parser.add_argument("--cut-s", type=float, default=60.0, metavar="N", help="how long nothing passes (60)")
+    parser.add_argument("--cut-s", type=positive, default=60.0, metavar="N", help="how long nothing passes (60)")
     parser.add_argument(
-        "--within-s", type=float, default=60.0, metavar="N", help="how long anything is waited for (60)"
+        "--within-s", type=positive, default=60.0, metavar="N", help="how long anything is waited for (60)"
     )
-    parser.add_argument("--texts", type=int, default=1000, metavar="N", help="of loss, each way (1000)")
-    parser.add_argument("--nodes", type=int, default=30, metavar="N", help="of half, at first (30)")
-    parser.add_argument("--pause-s", type=float, default=60.0, metavar="N", help="of half, between deaths (60)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there, too")
+    parser.add_argument("--texts", type=at_least_one, default=1000, metavar="N", help="of loss, each way (1000)")
+    parser.add_argument("--nodes", type=at_least_one, default=30, metavar="N", help="of half, at first (30)")
+    parser.add_argument("--pause-s", type=positive, default=60.0, metavar="N", help="of half, between deaths (60)")
+    parser.add_argument("--json", type=to_write, metavar="FILE", help="write every value there, too")
     return parser

@@ -15,7 +15,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from random import Random
 from statistics import fmean
 from typing import Final, NoReturn
@@ -24,6 +23,7 @@ import msgspec
 import trio
 from trio.testing import MockClock
 
+from bench.arguments import at_least_one, to_write
 from p2pchat.base import limits
 from p2pchat.base.refusals import Refusals
 from p2pchat.core.codec import encode
@@ -94,9 +94,9 @@ class Trial:
 def main(arguments: Sequence[str]) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="bench sybils", description="What is found although all nearest nodes lie.")
-    parser.add_argument("--trials", type=int, default=30, metavar="N", help="locs an attack (30)")
+    parser.add_argument("--trials", type=at_least_one, default=30, metavar="N", help="locs an attack (30)")
     parser.add_argument("--attack", type=Attack.parse, nargs="+", default=ATTACKS, metavar="SYBILS/PREFIXES")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every trial there, too")
+    parser.add_argument("--json", type=to_write, metavar="FILE", help="write every trial there, too")
     chosen = parser.parse_args(arguments)
     made = run([(attack, number) for attack in chosen.attack for number in range(chosen.trials)])
     rows = [(attack, made[index * chosen.trials :][: chosen.trials]) for index, attack in enumerate(chosen.attack)]

@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 BAR_PERCENT: Final = 95.0
 LAYERS: Final = ("core", "services", "store", "control")
 SUITES: Final = ("tests/unit", "tests/property", "tests/vectors", "tests/migrations", "tests/sim")
-TWO_WORKERS: Final = ("-n", "2", "--dist", "worksteal")
+TWO_WORKERS: Final = ("-n", "2", "--dist", "worksteal", "-o", "faulthandler_timeout=3600")
 
 
 def main() -> int:

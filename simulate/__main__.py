@@ -1,17 +1,25 @@
-"""``scripts/simulate [--seeds 1-3] [--nodes N] [--days D] [--plant BUG] [--jobs N]``: see the package."""
+"""Lets whole nodes live for days in a simulated network, and says of each seed whether all that is promised has come
+to pass (docs/ARCHITECTURE.md, "Simulation"): ``scripts/simulate [--seeds 1-3] [--nodes N] [--days D]``.
+
+Exit status 1 where a seed failed: what is wrong, how to see it again and what befell whom is told. 2 for a wrong
+option, 130 after an interrupt.
+"""
 
 from __future__ import annotations
 
 import argparse
 import gc
 import logging
+import math
 import os
 import re
+import signal
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from ctypes import CDLL
 from functools import partial
 from typing import Final
 
@@ -31,21 +39,17 @@ from simulate.run import Outcome, carry_out
 
 _COMPLAINTS: Final = 20
 _ACTS: Final = 40
+_NODES_MAX: Final = 2_000
+_DAYS_MAX: Final = 366.0
+_FIRST_H: Final = 1.0
+"""Until everybody has been there."""
+_INTERRUPTED: Final = 130
+_PR_SET_PDEATHSIG: Final = 1
 
 
 def main() -> int:
     """The exit status."""
-    usual = Scale()
-    parser = argparse.ArgumentParser(prog="simulate", description=__doc__)
-    parser.add_argument("--seeds", default="1-3", metavar="A-B")
-    parser.add_argument("--nodes", type=int, default=usual.nodes)
-    parser.add_argument("--days", type=float, default=usual.days)
-    parser.add_argument(
-        "--settle-hours", type=float, default=usual.settle_s / HOUR_S, help="for which all are there in the end"
-    )
-    parser.add_argument("--plant", choices=BUGS, help="a bug that is to be found")
-    parser.add_argument("--jobs", type=int, default=1, help="seeds at the same time")
-    parser.add_argument("--verbose", action="store_true")
+    parser = _parser()
     asked = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of the seed
         os.execve(  # noqa: S606  our own interpreter
@@ -54,23 +58,76 @@ def main() -> int:
     first, _, last = asked.seeds.partition("-")
     if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
         parser.error("--seeds takes a number, or two as 1-3")
-    if asked.nodes < 2 or asked.jobs < 1 or not 0 < asked.settle_hours < asked.days * DAY_S / HOUR_S:
-        parser.error("two nodes and one job are the least, and the days are longer than --settle-hours")
+    if not 2 <= asked.nodes <= _NODES_MAX or asked.jobs < 1:
+        parser.error(f"--nodes is 2 to {_NODES_MAX}, and --jobs 1 at least")
+    hours = asked.days * DAY_S / HOUR_S
+    if not (0 < asked.days <= _DAYS_MAX and 0 < asked.settle_hours <= hours - _FIRST_H):
+        parser.error(f"--days is at most {_DAYS_MAX:g}, and an hour longer than --settle-hours at least")
     seeds = range(int(first), int(last or first) + 1)
     scale = Scale(asked.nodes, asked.days, settle_s=asked.settle_hours * HOUR_S)
     one = partial(_timed, scale=scale, bug=asked.plant, verbose=asked.verbose)
-    bad, took_s = 0, 0.0
-    with ProcessPoolExecutor(asked.jobs) if asked.jobs > 1 else nullcontext() as pool:
-        for seed, (outcome, seconds) in zip(
-            seeds, map(one, seeds) if pool is None else pool.map(one, seeds), strict=True
-        ):
+    each: Iterator[tuple[Outcome, float]] = map(one, seeds)
+    if asked.jobs > 1:
+        each = ProcessPoolExecutor(asked.jobs, initializer=_end_with, initargs=(os.getpid(),)).map(one, seeds)
+    bad, done, took_s = 0, 0, 0.0
+
+    def summed_up() -> str:
+        so_far = f"{done} of {len(seeds)}" if done < len(seeds) else f"{done}"
+        return f"{so_far} seeds of {scale.nodes} nodes and {scale.days:g} days, {bad} failed, {took_s:.0f} s of a core"
+
+    try:
+        for seed, (outcome, seconds) in zip(seeds, each, strict=True):
             bad += bool(outcome.complaints)
             took_s += seconds
+            done += 1
             print(_line(seed, outcome, seconds), flush=True)
             if outcome.complaints:
                 print(*_story(seed, scale, asked.plant, outcome), sep="\n  ", flush=True)
-    print(f"{len(seeds)} seeds of {scale.nodes} nodes and {scale.days:g} days, {bad} failed, {took_s:.0f} s of a core")
+    except* KeyboardInterrupt:
+        print(summed_up(), flush=True)
+        os._exit(_INTERRUPTED)  # a pool would wait for its seeds; its processes end with this one
+    print(summed_up())
     return int(bad > 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    usual = Scale()
+    parser = argparse.ArgumentParser(
+        prog="simulate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", default="1-3", metavar="A-B", help="one, or from one to another (%(default)s)")
+    parser.add_argument("--nodes", type=int, default=usual.nodes, metavar="N", help="people (%(default)s)")
+    parser.add_argument("--days", type=_finite, default=usual.days, metavar="D", help="in all (%(default)s)")
+    parser.add_argument(
+        "--settle-hours",
+        type=_finite,
+        default=usual.settle_s / HOUR_S,
+        metavar="H",
+        help="for which all are there in the end (%(default)s)",
+    )
+    parser.add_argument("--plant", choices=BUGS, help="a bug that is to be found")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds at the same time (%(default)s)")
+    parser.add_argument("--verbose", action="store_true", help="a line each half a day")
+    return parser
+
+
+def _finite(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError("a number")
+    return number
+
+
+def _end_with(parent: int) -> None:
+    """What a process of a pool begins with: however its parent ends, so does it, and an interrupt is the parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)  # it ended before the kernel was asked
 
 
 def simulate(seed: int, scale: Scale, *, bug: Bug | None = None, verbose: bool = False) -> Outcome:

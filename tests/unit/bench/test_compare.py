@@ -117,3 +117,12 @@ def test_what_is_no_file_of_figures_is_refused_with_a_sentence(tmp_path: Path, c
 def test_a_file_that_is_not_there_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match=r"none\.json cannot be read: No such file or directory\.$"):
         read(tmp_path / "none.json")
+
+
+def test_another_measure_is_not_compared() -> None:
+    other = Samples()
+    other.add("size B", *FIVE)
+    of_another = document([Metric("size B", "size", "B")], other, MACHINE)
+    said = ["this measure: not among the old figures"]
+    assert compared(of_another, written(FIVE, FIVE)) == said
+    assert compared({"measures": {"sizes": of_another}}, written(FIVE, FIVE)) == said
