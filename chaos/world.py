@@ -34,6 +34,8 @@ PASSPHRASE: Final = "correct horse battery staple"  # noqa: S105  of throwaway p
 _HOLDERS: Final = 2
 _DISK_MIB: Final = 32
 _DISK_BYTES_A_TEXT: Final = 16_384
+_MOST_DISK_MIB: Final = 1_024
+"""It is filled to the last byte, which is this machine's memory."""
 _REPLY_S: Final = 60.0
 _RESTORED_S: Final = 30.0
 _ENDS_S: Final = 30.0
@@ -70,19 +72,25 @@ class World:
         self._flood: Act | None = None
         self._passphrase = folder / "passphrase"
         self._passphrase.write_text(PASSPHRASE + "\n")
-        self.disk = self._small_disk(texts * 2 // count)
-        network = free_network()
-        self.nodes = [self._node(index, count, network) for index in range(count)]
-        self.link = Crew(sandbox, folder, "link", "chaos.link", _REPLY_S)
-        self.talk = Crew(sandbox, folder, "talk", "chaos.talk", _REPLY_S)
-        self._attackers = Crew(sandbox, folder, "attackers", "chaos.attackers", _REPLY_S)
-        for crew in (self.link, self.talk, self._attackers):
-            crew.connect()
-        self.link.ask(Stand(network, count, list(PORTS)), int)
+        try:
+            self.disk = self._small_disk(texts * 2 // count)
+            network = free_network()
+            self.nodes = [self._node(index, count, network) for index in range(count)]
+            self.link = Crew(sandbox, folder, "link", "chaos.link", _REPLY_S)
+            self.talk = Crew(sandbox, folder, "talk", "chaos.talk", _REPLY_S)
+            self._attackers = Crew(sandbox, folder, "attackers", "chaos.attackers", _REPLY_S)
+            for crew in (self.link, self.talk, self._attackers):
+                crew.connect()
+            self.link.ask(Stand(network, count, list(PORTS)), int)
+        except BaseException:  # nobody has this world yet who could close it, and what is mounted cannot be removed
+            self.close()
+            raise
 
     def _small_disk(self, texts: int) -> Disk | None:
         try:
             size_mib = _DISK_MIB + texts * _DISK_BYTES_A_TEXT // (1 << 20)
+            if size_mib > _MOST_DISK_MIB:
+                raise NotAllowed(f"{size_mib:,} MiB for so many texts, all of it memory")
             return self._stack.enter_context(Disk(self.folder / "small", size_mib))
         except NotAllowed as reason:
             self.cannot.append(f"fill: no small file system can be mounted here ({reason})")

@@ -31,10 +31,11 @@ def test_a_short_run_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     assert found["floods"] != []
 
 
-def test_an_interrupt_in_the_midst_of_it_leaves_nothing() -> None:
+@pytest.mark.parametrize("processes", [1, 6], ids=["before the nodes", "with three daemons, or on their way"])
+def test_an_interrupt_leaves_nothing(processes: int) -> None:
     with starting() as begin:
         run = begin(*SHORT, "--no-attackers")
-        run.wait_for(lambda: len(run.processes()) >= 6)  # three of them daemons, or on their way
+        run.wait_for(lambda: len(run.processes()) >= processes)
         run.process.send_signal(signal.SIGINT)
         status, _, err = run.finish()
         assert (status, err) == (130, "")
