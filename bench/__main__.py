@@ -48,7 +48,8 @@ from bench import (
     sybils,
     websocket,
 )
-from bench.arguments import at_least_one, is_writable, picture
+from bench.arguments import at_least_one
+from bench.files import picture, unwritable
 from bench.measure import Samples
 from bench.report import Metric, document, machine, table
 from chaos.plot import Unavailable
@@ -165,10 +166,9 @@ def main() -> int:
     except (compare.Unreadable, Unavailable) as error:
         print(error, file=sys.stderr)
         return 64 if isinstance(error, compare.Unreadable) else 69
-    for file in (arguments.json, arguments.plot):
-        if file is not None and not is_writable(file):
-            print(f"{file} cannot be written.", file=sys.stderr)
-            return 64
+    if wrong := unwritable(arguments.json, arguments.plot):
+        print(wrong, file=sys.stderr)
+        return 64
     with Interrupts() as interrupts:
         try:
             return _All(arguments, interrupts).measure(old)

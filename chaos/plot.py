@@ -44,7 +44,7 @@ def draw(figures: Figures, file: Path) -> None:
     """Write the picture."""
     plot = pyplot()
     drawing, (above, middle, below) = plot.subplots(3, 1, sharex=True, figsize=(14, 9), height_ratios=(4, 2, 2))
-    above.scatter(*zip(*figures.texts, strict=True), s=3, color="black")
+    above.scatter([at_s for at_s, _ in figures.texts], [took_s for _, took_s in figures.texts], s=3, color="black")
     above.set(yscale="log", ylabel="asked → received, s", title=f"seed {figures.seed}: {figures.verdict}")
     times = [sample.at_s for sample in figures.samples]
     for node in range(figures.nodes):

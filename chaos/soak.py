@@ -89,6 +89,8 @@ def lines(samples: Sequence[Sample]) -> Iterator[str]:
         told.append(f"largest log {max(each.wal_bytes for each in sample.burdens) / 1e6:.1f} MB")
         yield f"{name}, {sample.at_s:,.0f} s: {', '.join(told)}"
     first, last = samples[0], samples[-1]
+    if last is first:
+        return
     ran_s = sum(after.cpu_s - before.cpu_s for before, after in zip(first.burdens, last.burdens, strict=True))
     share = ran_s / (last.at_s - first.at_s) / len(last.burdens)
     yield f"CPU: {share:.2%} of a core a node"

@@ -52,11 +52,19 @@ def test_points_are_rows_or_stand_beside_them(module: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "file"), [("--json", "no/figures.json"), ("--plot", "no/figures.png"), ("--json", ".")]
+    ("option", "file"),
+    [
+        ("--json", "no/figures.json"),
+        ("--plot", "no/figures.png"),
+        ("--json", "."),
+        ("--json", "file/figures.json"),
+        ("--json", "n" * 256),
+    ],
 )
 def test_a_file_that_cannot_be_written_ends_it_before_anything_is_measured(
     option: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "file").touch()
     monkeypatch.setattr(plot, "check", lambda: None)
     monkeypatch.setattr(sys, "argv", ["bench", "all", option, str(tmp_path / file)])
     assert bench.main() == 64

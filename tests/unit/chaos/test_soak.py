@@ -60,6 +60,10 @@ def test_too_few_looks_tell_nothing() -> None:
     assert list(swollen(looks()[:7])) == ["7 looks in all, which is too few to tell"]
 
 
+def test_of_one_look_no_share_of_the_time_is_told() -> None:
+    assert [line.partition(",")[0] for line in lines(looks()[:1])] == ["first", "at a fourth", "last"]
+
+
 def test_a_person_reads_what_it_was_and_is() -> None:
     assert list(lines(looks((25, {"rss_mb": 80.0, "cpu_s": 8.8})))) == [
         "first, 0 s: RSS 75.0 to 75.0 MB, descriptors 24 to 24, tasks 100 to 100, databases 2.0 MB in all, largest log"
