@@ -132,6 +132,11 @@ class Lab:
             wire.process.returncode = 0  # no longer ours to wait for
 
     @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs: ``scripts/netlab down`` ends it, too."""
+        return self._wire is None or self._wire.process.poll() is not None
+
+    @property
     def pid(self) -> int:
         """The wire's."""
         return int(self._told["pid"])

@@ -213,7 +213,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _words(given: list[str]) -> list[str]:
     """A count alone is ``up`` with it."""
-    at = 2 if given[:1] == ["--name"] else 0
+    at = 2 if given[:1] == ["--name"] else int("".join(given[:1]).startswith("--name="))
     return [*given[:at], "up", *given[at:]] if re.fullmatch(r"[0-9]+", "".join(given[at : at + 1])) else given
 
 

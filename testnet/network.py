@@ -83,14 +83,14 @@ class Member(Node):
 
     def make(self) -> None:
         """Begin to make the profile."""
-        self.state = "making"
         self.begin("init", "--number", self.number, "--name", self.name, "--no-passphrase")
+        self.state = "making"
 
     def start(self, others: Sequence[Member]) -> None:
         """Start it; it begins at some of ``others``."""
-        self.state, self.end_s = "up", None
         self.bootstrap = [each.address for each in others if each is not self and each.address][:_ENTRANCES]
         self.run(self.listen)
+        self.state, self.end_s = "up", None
 
     def told(self) -> dict[str, object]:
         """What is known of it from without."""
@@ -174,6 +174,7 @@ class Network:
         Raises:
             ApiError: INTERNAL, a node ended or refused; TIMEOUT, one does not come, or no match.
             Down: it is over already.
+            LabError: the lab has ended.
         """
         began_s = time.monotonic()
         self._in_turns(self.nodes, Member.make, self._comes, "{} does not answer")
@@ -225,6 +226,7 @@ class Network:
 
         Raises:
             Down: it is.
+            LabError: the lab has ended.
         """
         while True:
             self._rest(_REST_S)
@@ -233,7 +235,10 @@ class Network:
 
     def _rest(self, for_s: float) -> None:
         self._sandbox.check()
-        if select.select([self._server], [], [], for_s)[0]:
+        is_asked = select.select([self._server], [], [], for_s)[0]
+        if self._lab is not None and self._lab.has_ended:
+            raise LabError(f"The lab {self._lab.name!r} has ended, and all nodes with it.")
+        if is_asked:
             control.serve(self._server, self._handle)
         if self._is_down:
             raise Down

@@ -149,6 +149,16 @@ def test_in_namespaces_and_killed_outright_it_leaves_nothing() -> None:
         leaves_nothing(run)
 
 
+@needs_lab
+def test_where_somebody_ends_its_lab_it_says_so_and_leaves_nothing() -> None:
+    with starting() as begin:
+        run = begin("-m", "testnet", "2", "--matched", "0", "--netns", "--name", NAME)
+        run.read_until(IS_UP)
+        control.end(NAME)
+        assert run.finish() == (1, "", f"testnet: The lab {NAME!r} has ended, and all nodes with it.\n")
+        leaves_nothing(run)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_while_it_comes_up_leaves_nothing(number: signal.Signals) -> None:
     with starting() as begin:

@@ -40,6 +40,7 @@ def test_a_ring_is_one() -> None:
         (["101"], "Argument N: a number from 2 to 100."),
         (["up", "-3"], "Argument N: a number from 2 to 100."),
         (["--name", "x", "1"], "Argument N: a number from 2 to 100."),
+        (["--name=x", "1"], "Argument N: a number from 2 to 100."),
         (["up", "٣"], "Argument N: a number from 2 to 100."),
         (["4", "--matched", "4"], "Of 4 nodes none can have 4 contacts: 3 at most."),
         (["5", "--matched", "3"], "5 nodes cannot have 3 contacts each: one of both has to be even."),
