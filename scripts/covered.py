@@ -4,7 +4,8 @@ What counts are the suites that need no real process: a line that only a daemon 
 only when one was started, and by ``kill -9`` not even then. ``--processes`` adds the tests of processes, whose daemons
 report too when they end by themselves.
 
-Exit status 1 where a layer is below the bar or a test fails, 2 for a wrong option.
+Exit status 1 where a layer is below the bar, a test fails or the report is lost; 2, before anything runs, for a wrong
+option or a FILE that cannot be written; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,18 +13,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+
+from bench.files import unwritable
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BAR_PERCENT: Final = 95.0
 LAYERS: Final = ("core", "services", "store", "control")
 SUITES: Final = ("tests/unit", "tests/property", "tests/vectors", "tests/migrations", "tests/sim")
 TWO_WORKERS: Final = ("-n", "2", "--dist", "worksteal", "-o", "faulthandler_timeout=3600")
+ENDS_S: Final = 20.0
+"""So long pytest has to end its workers after Ctrl-C."""
 
 
 def main() -> int:
@@ -31,22 +39,43 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/coverage", description=(__doc__ or "").partition("\n")[2])
     parser.add_argument("--processes", action="store_true", help="count tests/e2e too, which takes longer")
     parser.add_argument("--missing", action="store_true", help="name the lines and branches that no test reaches")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what coverage.py says of every file")
+    parser.add_argument("--json", type=destination, metavar="FILE", help="write what coverage.py says of every file")
     options = parser.parse_args()
     os.chdir(ROOT)
-    with tempfile.TemporaryDirectory() as folder:
+    try:
+        return measured(options)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def destination(text: str) -> Path:
+    """Where the report shall go, from the folder where that was said: the tests run in the checkout's."""
+    if wrong := unwritable(file := Path(text).absolute()):
+        raise argparse.ArgumentTypeError(wrong.rstrip("."))
+    return file
+
+
+def measured(options: argparse.Namespace) -> int:
+    """Run the tests and say what they reach; the exit status."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # who was interrupted may still be writing
         os.environ["COVERAGE_FILE"] = os.fspath(Path(folder) / "data")
         passed = run("run", "-m", "pytest", "-q", *TWO_WORKERS, *SUITES)
         if options.processes:
             passed = run("run", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "tests/e2e") and passed
-        report = options.json.absolute() if options.json is not None else Path(folder) / "report"
+        report = Path(folder) / "report"
         if not (run("combine", "--quiet") and run("json", "--quiet", "-o", os.fspath(report))):
             return 1
         files = json.loads(report.read_text("utf-8"))["files"]
-    if options.missing:
-        print(*missing(files), sep="\n")
-    lines, reached = table(files)
-    print(*lines, sep="\n")
+        if options.missing:
+            print(*missing(files), sep="\n")
+        lines, reached = table(files)
+        print(*lines, sep="\n", flush=True)
+        if options.json is not None:
+            try:
+                shutil.copyfile(report, options.json)
+            except OSError as error:
+                print(f"scripts/coverage: {options.json} cannot be written: {error.strerror}", file=sys.stderr)
+                return 1
     if not passed:
         print("scripts/coverage: a test failed, so the figures are of what ran", file=sys.stderr)
     return int(not (passed and reached))
@@ -54,7 +83,15 @@ def main() -> int:
 
 def run(*arguments: str) -> bool:
     """Whether coverage.py ended well."""
-    return subprocess.run([sys.executable, "-m", "coverage", *arguments], check=False).returncode == 0  # noqa: S603
+    with subprocess.Popen([sys.executable, "-m", "coverage", *arguments]) as child:  # noqa: S603
+        try:
+            return child.wait() == 0
+        except KeyboardInterrupt:  # which the terminal has told the child, too
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(ENDS_S)
+            raise
+        finally:
+            child.terminate()
 
 
 def table(files: dict[str, Any]) -> tuple[list[str], bool]:
