@@ -20,6 +20,7 @@ from simulate.people import Person, Stage
 from simulate.plan import DAY_S, Act
 
 _ASKED_S: Final = 600.0
+_NAMED_S: Final = 60.0
 _INVITE_S: Final = 30 * int(DAY_S)
 
 
@@ -27,11 +28,10 @@ class Acquaintance(Stage):
     """Deeds about one of one's contacts."""
 
     async def _add(self, person: Person, act: Act) -> None:
-        if person.context is None or person.node is None:
+        if person.context is None:
             person.todo.append(act)
             return
-        await self._heal_disk(person)
-        await self._add_to_book(person.node, act.other)
+        await self._add_to_book(person, act.other)
         person.added.append(act.other)
 
     async def _invite(self, person: Person, act: Act) -> None:
@@ -40,8 +40,7 @@ class Acquaintance(Stage):
         if context is None:
             person.todo.append(act)
             return
-        await self._heal_disk(person)
-        row = await context.db.run(lambda tx: invites.create(tx, context, 1, _INVITE_S, ask=False))
+        row = await self._written(person, lambda tx: invites.create(tx, context, 1, _INVITE_S, ask=False))
         self._invited[act.who, row.id] = act.other
         self._links[act.other, act.who] = invites.link(context, row)
         await self._redeem(self._people[act.other], Act(0.0, "redeem", act.other, act.who))
@@ -51,10 +50,9 @@ class Acquaintance(Stage):
         if context is None:
             person.todo.append(act)
             return
-        await self._heal_disk(person)
         link, name = self._links[act.who, act.other], name_of(act.other)
         with suppress(UsageError):  # blocked meanwhile
-            await context.db.run(lambda tx: invites.redeem(tx, context, link, name))
+            await self._written(person, lambda tx: invites.redeem(tx, context, link, name))
         for one, two in ((person, act.other), (self._people[act.other], act.who)):
             if two not in one.met:
                 one.met.append(two)
@@ -78,7 +76,11 @@ class Acquaintance(Stage):
             if row is not None and other is not None:
                 contacts.set_name(tx, contact, name_of(other))
 
-        await node.database.run(name)
+        while person.node is node:
+            with suppress(StoreError):  # the disk is full: later
+                await node.database.run(name)
+                return
+            await trio.sleep(_NAMED_S)
 
     async def _settle_claims(self, person: Person, node: Node, contact: int) -> None:
         """Whoever is told of another key asks the other by telephone, and names the one that they have now."""
@@ -108,7 +110,6 @@ class Acquaintance(Stage):
         if context is None:
             person.todo.append(act)
             return
-        await self._heal_disk(person)
 
         def work(tx: Tx) -> None:
             row = book.resolve(tx, context, name_of(act.other))
@@ -116,15 +117,14 @@ class Acquaintance(Stage):
             book.remove(tx, context, row)
 
         with suppress(UsageError):  # not added yet
-            await context.db.run(work)
+            await self._written(person, work)
 
     async def _add_again(self, person: Person, act: Act) -> None:
-        if person.context is None or person.node is None:
+        if person.context is None:
             person.todo.append(act)
         elif (act.who, act.other) in self._oracle.removed:
-            await self._heal_disk(person)
             with suppress(UsageError):  # it came back from a backup, and was blocked
-                await self._add_to_book(person.node, act.other)
+                await self._add_to_book(person, act.other)
             self._oracle.add_again(act.who, act.other, self._now_s())
 
     async def _block(self, person: Person, act: Act) -> None:
@@ -133,7 +133,6 @@ class Acquaintance(Stage):
         if context is None:
             person.todo.append(act)
             return
-        await self._heal_disk(person)
         change = block.block if act.kind == "block" else block.unblock
 
         def work(tx: Tx) -> None:
@@ -142,7 +141,7 @@ class Acquaintance(Stage):
                 invites.accept(tx, context, row)
 
         with suppress(UsageError):  # not added yet, or not blocked for that reason
-            await context.db.run(work)
+            await self._written(person, work)
             if act.kind == "block":
                 self._oracle.block(act.who, act.other, self._now_s())
             else:
@@ -159,5 +158,6 @@ class Acquaintance(Stage):
             held = presence.held(tx, book.resolve(tx, context, name_of(other)).id)
             return held.key.loc if held is not None else None
 
-        published = {each.loc for each in await node.database.run(presence.all_own)}
-        return await context.db.run(kept) in published
+        with self._readable():
+            published = {each.loc for each in await node.database.run(presence.all_own)}
+            return await context.db.run(kept) in published

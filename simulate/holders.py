@@ -38,7 +38,7 @@ class Holders(Stage):
         device = self._oracle.devices[person.who][-1]
         await device.offers(max(quota, device.quota))  # which of the two it is, until that is written
         offered = Offer("anyone", quota) if quota else Offer("nobody")
-        await person.node.database.run(lambda tx: offer.save(tx, offered))
+        await self._written(person, lambda tx: offer.save(tx, offered))
         await device.offers(quota)
         await person.context.offered()
 

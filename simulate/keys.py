@@ -24,13 +24,18 @@ class Keys:
         Args:
             newest: people, which of their devices is the newest, and its store.
         """
-        found: list[str] = []
+        before, now = self._trusted, dict[tuple[int, int, str], bytes]()
         for who, index, database in newest:
-            for name, root in await database.run(_roots):
-                before = self._trusted.get((who, index, name), root)
-                self._trusted[who, index, name] = root
-                if before != root and (who, name) not in self._allowed:
-                    found.append(f"p{who:03} trusts another key of {name}, and nobody said so")
+            now |= {(who, index, name): root for name, root in await database.run(_roots)}
+        changed = [
+            (who, name) for (who, index, name), root in now.items() if before.get((who, index, name), root) != root
+        ]
+        self._trusted = now  # whoever was deleted may come back with any key
+        found = [
+            f"p{who:03} trusts another key of {name}, and nobody said so"
+            for who, name in changed
+            if (who, name) not in self._allowed
+        ]
         self._allowed.clear()
         return found
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import trio
 
 from p2pchat.base.errors import StoreError
 from p2pchat.core.backup import Record
+from p2pchat.services import contacts as book
 from p2pchat.services.context import Context
+from p2pchat.store.db import Tx
 from p2pchat.store.disk import PROBE_S
 from p2pchat.testing.cluster import Cluster, Node
-from p2pchat.testing.faulty import FaultyConnection, Slowness
+from p2pchat.testing.faulty import FaultyConnection, Ill, Slowness
 from simulate.oracle import Oracle, name_of
 from simulate.plan import Act, Plan
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -60,8 +66,30 @@ class Stage:
         self._links: dict[tuple[int, int], str] = {}  # of the second's, for the first
         self._invited: dict[tuple[int, int], int] = {}  # for whom somebody's invite of that row is
 
-    async def _add_to_book(self, node: Node, other: int) -> None:
-        await node.add(number_of(other), name_of(other))
+    async def _add_to_book(self, person: Person, other: int) -> None:
+        """While their node is up."""
+        context = person.context
+        assert context is not None  # noqa: S101
+        await self._written(person, lambda tx: book.add(tx, context, number_of(other), name_of(other)))
+
+    @contextmanager
+    def _readable(self) -> Generator[None]:
+        """The oracle looks past what ails a disk, which is well for no time at all."""
+        there = [(each.disk, each.slowness) for each in self._people if each.disk is not None and each.slowness]
+        before: list[tuple[Ill | None, float]] = [(disk.ill, slowness.seconds) for disk, slowness in there]
+        for disk, slowness in there:
+            disk.ill, slowness.seconds = None, 0.0
+        yield
+        for (disk, slowness), (ill, seconds) in zip(there, before, strict=True):
+            disk.ill, slowness.seconds = ill, seconds
+
+    async def _written(self, person: Person, job: Callable[[Tx], T]) -> T:
+        """What somebody does by their node, who tries again where the disk refuses."""
+        while True:
+            await self._heal_disk(person)
+            assert person.node is not None  # noqa: S101  whoever calls this has just looked
+            with suppress(StoreError):  # it has just become ill
+                return await person.node.database.run(job)
 
     async def _heal_disk(self, person: Person) -> None:
         """For who wants to do something: until the store has seen that it is well again."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 import trio
 
-from p2pchat.base.errors import P2PChatError, UsageError
+from p2pchat.base.errors import P2PChatError, StoreError, UsageError
 from p2pchat.core.keys import load_identity
 from p2pchat.core.params import Params
 from p2pchat.core.storer import Storer
@@ -108,17 +108,6 @@ class _World(Acquaintance, Holders):
         outcome.days, outcome.digest = looked_s / DAY_S, self._digest()
         return outcome
 
-    @contextmanager
-    def _readable(self) -> Generator[None]:
-        """The oracle looks past what ails a disk, which is well for no time at all."""
-        there = [(each.disk, each.slowness) for each in self._people if each.disk is not None and each.slowness]
-        before: list[tuple[Ill | None, float]] = [(disk.ill, slowness.seconds) for disk, slowness in there]
-        for disk, slowness in there:
-            disk.ill, slowness.seconds = None, 0.0
-        yield
-        for (disk, slowness), (ill, seconds) in zip(there, before, strict=True):
-            disk.ill, slowness.seconds = ill, seconds
-
     async def _act(self) -> None:
         for act in self._plan.acts:
             await trio.sleep_until(self._began + act.at_s)
@@ -162,7 +151,7 @@ class _World(Acquaintance, Holders):
         friends = [each.who for each in self._people if person.who in each.added]
         self._oracle.reinstall(person.who, friends, self._now_s())
         for other in person.added:
-            await self._add_to_book(person.node, other)
+            await self._add_to_book(person, other)
 
     async def _has(self, person: Person) -> None:
         """Of a device that is new."""
@@ -195,7 +184,8 @@ class _World(Acquaintance, Holders):
     async def _back_up(self, person: Person, _: Act) -> None:
         if person.context is not None and person.node is not None:
             await self._heal_disk(person)
-            person.backup, person.backed_up_s = await person.node.backup(), self._now_s()
+            with suppress(StoreError):  # it has just become ill again
+                person.backup, person.backed_up_s = await person.node.backup(), self._now_s()
 
     async def _lose(self, person: Person, _: Act) -> None:
         if person.node is None or not person.backup or person.is_lost:
@@ -213,7 +203,7 @@ class _World(Acquaintance, Holders):
         await self._has(person)
         for other in person.added:  # who is not in the backup is missed, and added again
             with suppress(UsageError):  # those are blocked
-                await self._add_to_book(person.node, other)
+                await self._add_to_book(person, other)
             if (await person.node.contact(name_of(other))).state == "pending":
                 self._oracle.forgot(person.who, other, self._now_s())
         for other in person.met:
@@ -224,6 +214,11 @@ class _World(Acquaintance, Holders):
                 await self._invite(person, Act(0.0, "invite", person.who, other))
             if not is_known:
                 self._oracle.forgot(person.who, other, self._now_s())
+        for other in (*person.added, *person.met):  # the backup may be older than a block, or than its end
+            is_blocked = (await person.node.contact(name_of(other))).state == "blocked"
+            is_wanted = (person.who, other) in self._oracle.blocked
+            if is_blocked != is_wanted:
+                await self._block(person, Act(0.0, "block" if is_wanted else "unblock", person.who, other))
 
     # -- what people do -----------------------------------------------------------------------------------------------
 
