@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.acquainted import Acquainted, known
-from bench.arguments import number, positive, to_write
+from bench.arguments import number, positive
 from bench.daemons import Node, until
+from bench.files import to_write
 from bench.fleet import Crew
 from bench.light import Meet, Talk, Talked
 from bench.measure import quantile

@@ -26,3 +26,11 @@ def picture(text: str) -> Path:
     if not text.endswith(".png"):
         raise argparse.ArgumentTypeError("a file whose name ends with .png")
     return Path(text)
+
+
+def to_write(text: str) -> Path:
+    """The type of an argument that names a file to be written."""
+    file = Path(text)
+    if wrong := unwritable(file):
+        raise argparse.ArgumentTypeError(wrong.rstrip("."))
+    return file

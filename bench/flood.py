@@ -32,8 +32,9 @@ from typing import Final
 
 from bench.acquainted import Acquainted, known
 from bench.apart import set_apart
-from bench.arguments import at_least_one, positive, to_write
+from bench.arguments import at_least_one, positive
 from bench.daemons import Node, until
+from bench.files import to_write
 from bench.fleet import Crew
 from bench.flooder import KINDS, PEER_KINDS, Attack, Attacked
 from bench.knocker import Knock

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Final
 
 from bench import half
-from bench.arguments import at_least_one, positive, to_write
+from bench.arguments import at_least_one, positive
+from bench.files import to_write
 from bench.measure import Samples, quantile
 from bench.report import Metric, document, machine, table
 from bench.settler import Settler, Unmet, meet, wait

@@ -23,7 +23,8 @@ import msgspec
 import trio
 from trio.testing import MockClock
 
-from bench.arguments import at_least_one, to_write
+from bench.arguments import at_least_one
+from bench.files import to_write
 from p2pchat.base import limits
 from p2pchat.base.refusals import Refusals
 from p2pchat.core.codec import encode

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench import crowd, flood, held, reach, sybils
-from bench.arguments import at_least_one, number, picture, positive, to_write
+from bench.arguments import at_least_one, number, positive
+from bench.files import picture, to_write
 
 
 @pytest.mark.parametrize(
