@@ -6,7 +6,7 @@ bytes. Every function with a ``tx`` is one transaction of the store; what it ret
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from typing import Final
@@ -23,7 +23,6 @@ from p2pchat.core.wire import (
     READ,
     TAKES_READ,
     TEXT,
-    Ack,
     Batch,
     Flight,
     Frame,
@@ -277,14 +276,15 @@ def _frames(row: SessionRow, envelopes: list[EnvelopeRow], cursor: Cursor) -> tu
     return tuple(frames)
 
 
-def settle(tx: Tx, ack: Ack, *, there: bool = True) -> list[bytes]:
+def settle(tx: Tx, entries: Iterable[tuple[bytes, bytes]], *, there: bool = True) -> list[bytes]:
     """Take the acks that prove themselves; the eids that were settled. A wrong one is ignored (PROTOCOL.md 5.2).
 
     Args:
+        entries: (eid16, ack16), of one frame or of several.
         there: see :func:`contacts.heard`.
     """
     settled: list[bytes] = []
-    for eid, proof in ack.entries:
+    for eid, proof in entries:
         known = sessions.sent(tx, eid)
         if known is None:
             settled.append(eid)  # settled before, by another path: it only frees the window

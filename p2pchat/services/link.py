@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -185,25 +186,24 @@ class Link:
     # -- in ---------------------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        while True:
-            bodies = await self._next()
-            if not bodies:
-                return
+        while bodies := await self._next():
             self.heard = trio.current_time()
-            arrivals: list[Flight | bytes] = []
+            arrivals, proofs = list[Flight | bytes](), list[tuple[bytes, bytes]]()
             for body in bodies:
                 frame = decode_frame(body)
-                if isinstance(frame, Flight):
-                    arrivals.append(frame)
-                elif isinstance(frame, Batch):
-                    arrivals.extend(frame.envelopes)
+                if isinstance(frame, Flight | Batch):
+                    arrivals += [frame] if isinstance(frame, Flight) else frame.envelopes
+                elif isinstance(frame, Ack):
+                    proofs.extend(frame.entries)  # one commit for all: acks of lone texts would fall behind the texts
                 else:
                     await self._take(arrivals)
-                    arrivals = []
+                    await self._settle(proofs)
+                    arrivals, proofs = [], []
                     if isinstance(frame, Bye):
                         return
                     await self._control(frame)
             await self._take(arrivals)
+            await self._settle(proofs)
 
     async def _next(self) -> list[bytes]:
         if self.known.is_set():
@@ -239,8 +239,6 @@ class Link:
     async def _control(self, frame: Frame) -> None:
         self._charge(charges.PRICES.get(type(frame), 0.0))
         match frame:
-            case Ack():
-                await self._settle(frame)
             case Nack():
                 await self._refused(frame.eid)
             case BundleRequest():
@@ -256,10 +254,14 @@ class Link:
             case _:
                 raise DecodeError("a frame out of its place")
 
-    async def _settle(self, ack: Ack) -> None:
-        flying = self._window.flying(eid for eid, _ in ack.entries)
-        self._charge(charges.ACK_US * (len(ack.entries) - flying))  # before the store looks a thousand up
-        useful = sum([self._settled(eid) for eid in await self._context.db.run(lambda tx: deliver.settle(tx, ack))])
+    async def _settle(self, proofs: Sequence[tuple[bytes, bytes]]) -> None:
+        if not proofs:
+            return
+        flying = self._window.flying(eid for eid, _ in proofs)
+        self._charge(charges.ACK_US * (len(proofs) - flying))  # before the store looks a thousand up
+        useful = sum(
+            [self._settled(eid) for eid in await self._context.db.run(partial(deliver.settle, entries=proofs))]
+        )
         self._charge(charges.ACK_US * (flying - useful))
 
     def _settled(self, eid: bytes) -> bool:

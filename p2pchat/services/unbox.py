@@ -78,7 +78,7 @@ def unbox(tx: Tx, context: Context, boxes: Sequence[bytes]) -> Unboxed:
                 eids.append((len(box), list(map(envelope_eid, batch.envelopes))))
             case Ack() as ack:
                 waiting = [eid for eid, _ in ack.entries if sessions.sent(tx, eid) is not None]
-                deliver.settle(tx, ack, there=False)
+                deliver.settle(tx, ack.entries, there=False)
                 if any(sessions.sent(tx, eid) is None for eid in waiting):
                     useful_bytes += len(box)
             case _:

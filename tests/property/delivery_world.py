@@ -332,7 +332,7 @@ class World:
             return
         if isinstance(frame, Ack):
             before = self.oracle.unsettled(node)
-            for eid in self._on(end, lambda tx: deliver.settle(tx, frame)):
+            for eid in self._on(end, lambda tx: deliver.settle(tx, frame.entries)):
                 end.window.settled(eid)
             self.oracle.settles(node, frame, before)
         elif isinstance(frame, Nack):

@@ -154,4 +154,4 @@ async def fetch(owner: Node, sender: Node, frames: list[Frame]) -> list[tuple[by
 
 
 def _settle(tx: Tx, ack: Ack) -> None:
-    deliver.settle(tx, ack)
+    deliver.settle(tx, ack.entries)
