@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from bench.files import unwritable
+from bench.files import to_write
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BAR_PERCENT: Final = 95.0
@@ -50,9 +50,7 @@ def main() -> int:
 
 def destination(text: str) -> Path:
     """Where the report shall go, from the folder where that was said: the tests run in the checkout's."""
-    if wrong := unwritable(file := Path(text).absolute()):
-        raise argparse.ArgumentTypeError(wrong.rstrip("."))
-    return file
+    return to_write(text).absolute()
 
 
 def measured(options: argparse.Namespace) -> int:

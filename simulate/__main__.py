@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
-import math
 import os
 import re
 import signal
@@ -26,6 +25,7 @@ from typing import Final
 import structlog
 import trio
 
+from bench.arguments import positive
 from p2pchat.testing.clock import JumpClock
 from p2pchat.testing.kem import counted_kem
 from p2pchat.testing.once import computed_once
@@ -61,7 +61,7 @@ def main() -> int:
     if not 2 <= asked.nodes <= _NODES_MAX or asked.jobs < 1:
         parser.error(f"--nodes is 2 to {_NODES_MAX}, and --jobs 1 at least")
     hours = asked.days * DAY_S / HOUR_S
-    if not (0 < asked.days <= _DAYS_MAX and 0 < asked.settle_hours <= hours - _FIRST_H):
+    if asked.days > _DAYS_MAX or asked.settle_hours > hours - _FIRST_H:
         parser.error(f"--days is at most {_DAYS_MAX:g}, and an hour longer than --settle-hours at least")
     seeds = range(int(first), int(last or first) + 1)
     scale = Scale(asked.nodes, asked.days, settle_s=asked.settle_hours * HOUR_S)
@@ -97,10 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seeds", default="1-3", metavar="A-B", help="one, or from one to another (%(default)s)")
     parser.add_argument("--nodes", type=int, default=usual.nodes, metavar="N", help="people (%(default)s)")
-    parser.add_argument("--days", type=_finite, default=usual.days, metavar="D", help="in all (%(default)s)")
+    parser.add_argument("--days", type=positive, default=usual.days, metavar="D", help="in all (%(default)s)")
     parser.add_argument(
         "--settle-hours",
-        type=_finite,
+        type=positive,
         default=usual.settle_s / HOUR_S,
         metavar="H",
         help="for which all are there in the end (%(default)s)",
@@ -109,16 +109,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds at the same time (%(default)s)")
     parser.add_argument("--verbose", action="store_true", help="a line each half a day")
     return parser
-
-
-def _finite(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError("a number")
-    return number
 
 
 def _end_with(parent: int) -> None:

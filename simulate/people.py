@@ -79,9 +79,11 @@ class Stage:
         before: list[tuple[Ill | None, float]] = [(disk.ill, slowness.seconds) for disk, slowness in there]
         for disk, slowness in there:
             disk.ill, slowness.seconds = None, 0.0
-        yield
-        for (disk, slowness), (ill, seconds) in zip(there, before, strict=True):
-            disk.ill, slowness.seconds = ill, seconds
+        try:
+            yield
+        finally:
+            for (disk, slowness), (ill, seconds) in zip(there, before, strict=True):
+                disk.ill, slowness.seconds = ill, seconds
 
     async def _written(self, person: Person, job: Callable[[Tx], T]) -> T:
         """What somebody does by their node, who tries again where the disk refuses."""

@@ -20,10 +20,13 @@ def test_an_interrupt_ends_all_of_it(number: signal.Signals, jobs: int) -> None:
     with subprocess.Popen(
         command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("  day 0.5: ")
-        process.send_signal(number)
-        rest = process.stdout.read()  # until nobody is left who could write there
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("  day 0.5: ")
+            process.send_signal(number)
+            rest = process.stdout.read()  # until nobody is left who could write there
+        finally:
+            process.kill()
     assert process.returncode == (130 if number is signal.SIGINT else -number)
     assert "Traceback" not in rest
     if number is signal.SIGINT:

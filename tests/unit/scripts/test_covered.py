@@ -92,7 +92,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_any_test_runs(
         covered.main()
     assert ended.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == f"scripts/coverage: error: argument --json: {tmp_path / file} cannot be written"
+    assert last == f"scripts/coverage: error: argument --json: {file} cannot be written"
     assert ran == []
 
 
