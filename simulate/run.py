@@ -204,20 +204,19 @@ class _World(Acquaintance, Holders):
         for other in person.added:  # who is not in the backup is missed, and added again
             with suppress(UsageError):  # those are blocked
                 await self._add_to_book(person, other)
-            if (await person.node.contact(name_of(other))).state == "pending":
+            if await _state(person.node, other) == "pending":
                 self._oracle.forgot(person.who, other, self._now_s())
         for other in person.met:
-            try:
-                is_known = (await person.node.contact(name_of(other))).state != "pending"
-            except UsageError:
-                is_known = False
+            state = await _state(person.node, other)
+            if state is None:
                 await self._invite(person, Act(0.0, "invite", person.who, other))
-            if not is_known:
+            if state in (None, "pending"):
                 self._oracle.forgot(person.who, other, self._now_s())
         for other in (*person.added, *person.met):  # the backup may be older than a block, or than its end
-            is_blocked = (await person.node.contact(name_of(other))).state == "blocked"
-            is_wanted = (person.who, other) in self._oracle.blocked
-            if is_blocked != is_wanted:
+            state, is_wanted = await _state(person.node, other), (person.who, other) in self._oracle.blocked
+            if state is None and is_wanted:  # invited again, and so not blocked any more
+                self._oracle.unblock(person.who, other, self._now_s(), leads=False)
+            elif state is not None and (state == "blocked") != is_wanted:
                 await self._block(person, Act(0.0, "block" if is_wanted else "unblock", person.who, other))
 
     # -- what people do -----------------------------------------------------------------------------------------------
@@ -262,6 +261,14 @@ class _World(Acquaintance, Holders):
     async def _set_clock(self, person: Person, act: Act) -> None:
         if person.node is not None:
             person.node.now.skew_s = self._plan.skews[person.who] + act.value
+
+
+async def _state(node: Node, who: int) -> str | None:
+    """A contact's; None: there is no such contact."""
+    try:
+        return (await node.contact(name_of(who))).state
+    except UsageError:
+        return None
 
 
 def _storer(node: Node) -> Storer | None:
