@@ -32,7 +32,7 @@ from p2pchat.base.ids import RootKey
 from p2pchat.core.crypto import KeyPair
 from p2pchat.core.discovery import Reach, decode_hello, decode_reach, open_card, reach_root, reply_root
 from p2pchat.core.keys import Cert
-from p2pchat.core.pair import Candidate, PairState
+from p2pchat.core.pair import Candidate, PairState, waiting_in
 from p2pchat.core.params import Params
 from p2pchat.core.record import Record, open_record
 from p2pchat.core.slots import Slot, active_epochs, active_eras, own_writer
@@ -174,7 +174,7 @@ def walks(
         now_s: unix seconds; nothing is walked any more once the epoch is no longer read.
         poll: rises by one with every poll and is never set back: it decides whose turn it is.
         reach_for: of :func:`may_reach`.
-        publish_hello: as ``active_eras`` and ``active_epochs`` say.
+        publish_hello: as ``active_eras`` and ``active_epochs`` say. Besides, while a card is awaited there.
         params: the consensus constants.
         only: the one root that gets my card, after its own was seen: that of an invite's link (PROTOCOL.md 3.5).
 
@@ -182,7 +182,9 @@ def walks(
     """
     if not _is_read(state, now_s, params):
         return ()
-    hello = Walk(WalkKind.HELLO, state.slot, state.own.writer, publish_hello)
+    # a hello whose card is awaited holds the match up: its writer, too, must see mine, where that has expired meanwhile
+    publish = publish_hello or waiting_in((state,), now_s) > 0
+    hello = Walk(WalkKind.HELLO, state.slot, state.own.writer, publish)
     cards: list[Walk] = []
     reaches: list[Walk] = []
     for candidate in _whose_turn(state, poll, reach_for, params):

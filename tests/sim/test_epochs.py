@@ -91,3 +91,26 @@ async def test_a_search_expires_and_is_renewed_by_adding_again(autojump_clock: M
         assert not await both_matched(alice, bob)
         await alice.add(BOB, "Bob")
         assert await eventually(lambda: both_matched(alice, bob), within_s=60) < 15
+
+
+async def test_a_hello_that_expired_in_the_epoch_before_does_not_hold_a_match_up(autojump_clock: MockClock) -> None:
+    """Alice finds a hello there which Bob wrote when hers stood nowhere, and hers has expired since. No card could
+    come to it, and for a day it would count as somebody else who claims to be Bob."""
+    async with Cluster.running() as cluster:
+        alice = await cluster.add("Alice", ALICE)
+        await trio.sleep(until_epoch_s(cluster) - 40 * HOUR_S)
+        await alice.add(BOB, "Bob")
+        await trio.sleep(HOUR_S)
+        await cluster.crash(alice)
+        await cluster.add("Carol")
+        bob = await cluster.add("Bob", BOB)
+        await trio.sleep(20 * HOUR_S)
+        await bob.add(ALICE, "Alice")
+        await trio.sleep(HOUR_S)
+        await cluster.crash(bob)
+        await trio.sleep(53 * HOUR_S)  # 35 h into the new epoch: what Alice published has expired, not what Bob did
+        await cluster.start(alice)
+        await trio.sleep(HOUR_S)
+        assert (await alice.contact("Bob")).state == "pending"
+        await cluster.start(bob)
+        assert await eventually(lambda: both_matched(alice, bob), within_s=120) < 60

@@ -27,7 +27,7 @@ from p2pchat.core.matching import (
     observe,
     walks,
 )
-from p2pchat.core.pair import CANDIDATES_MAX, claimants_of
+from p2pchat.core.pair import CANDIDATES_MAX, HELLO_COUNTS_S, Candidate, claimants_of
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.record import work_bits
 from p2pchat.core.slots import Slot, own_writer
@@ -80,6 +80,17 @@ def test_at_first_only_hellos_are_walked(alice: Person) -> None:
 def test_in_the_previous_epoch_hellos_are_read_but_not_published(alice: Person) -> None:
     (walk,) = walks(alice.state, NOW, 0, NOBODY, False, PARAMS)
     assert not walk.publish
+
+
+def test_in_the_previous_epoch_my_hello_is_published_while_a_card_is_awaited_there(alice: Person) -> None:
+    waiting = alice.state.with_candidate(Candidate(eph(1), 4, NOW))
+    assert walks(waiting, NOW + HELLO_COUNTS_S - 1, 0, NOBODY, False, PARAMS)[0].publish
+    assert not walks(waiting, NOW + HELLO_COUNTS_S, 0, NOBODY, False, PARAMS)[0].publish
+
+
+def test_in_the_previous_epoch_my_hello_is_not_published_for_whom_a_card_is_known(alice: Person, bob: Person) -> None:
+    answered = alice.state.with_candidate(Candidate(eph(1), 4, NOW, bob.identity.cert))
+    assert not walks(answered, NOW, 0, NOBODY, False, PARAMS)[0].publish
 
 
 @pytest.mark.parametrize(
