@@ -156,9 +156,9 @@ def memory(source: Path = _MEMORY) -> Finding:
 
 def clock(files: Files, now_s: float) -> Finding:
     """Whether the clock can be right, by the files of the profile and the age of this program."""
-    known = max((_written_s(path) or 0 for path in (files.key, *files.of_database())), default=0)
-    known = max(known - _TOLERANCE_S, _MADE_S)
-    if now_s < known:
+    written = max((_written_s(path) or 0 for path in (files.key, *files.of_database())), default=0)
+    known = max(written, _MADE_S)
+    if now_s < max(written - _TOLERANCE_S, _MADE_S):
         return found("clock.behind", date=_day(now_s), known=_day(known))
     return found("clock.ahead", date=_day(now_s)) if now_s > _AHEAD_S else found("clock.plausible")
 

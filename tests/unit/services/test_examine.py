@@ -225,8 +225,10 @@ def test_memory(tmp_path: Path, content: str, code: str) -> None:
     assert examine.memory(tmp_path / "none").code == "memory.unknown"
 
 
-def test_a_clock_that_is_a_day_off(files: Files) -> None:
-    now = time.time()
+@pytest.mark.parametrize("now", [1_800_000_000.0, 1_800_057_600.0 + 60, 1_800_057_600.0 - 60])  # or about midnight
+def test_a_clock_that_is_a_day_off(files: Files, now: float) -> None:
+    for path in (files.key, files.database):
+        os.utime(path, (now, now))
     assert examine.clock(files, now).code == "clock.plausible"
     assert examine.clock(files, now - 300).code == "clock.plausible"
     behind = examine.clock(files, now - 86_400)
