@@ -110,5 +110,7 @@ class Node:
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what configures a node."""
-    return {name: value for name, value in environment.items() if not name.startswith(("P2PCHAT_", "NOTIFY_"))}
+    """The environment without what configures a node, or makes it compile its modules at every start: an installed
+    one has them compiled."""
+    strange = ("P2PCHAT_", "NOTIFY_", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in environment.items() if not name.startswith(strange)}

@@ -17,6 +17,7 @@ caches up and is thrown away.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from typing import Final
 
 from bench import limits
 from bench.acquainted import Acquainted, known
-from bench.daemons import Node, until
+from bench.daemons import Node, clean, until
 from bench.fleet import Crew
 from bench.light import Meet, Talk, Talked
 from bench.measure import Samples, rounds
@@ -173,6 +174,6 @@ def _modules(samples: Samples) -> None:
 def _weigh() -> tuple[dict[str, float], dict[str, float]]:
     """(MB, ms) of the modules of each package."""
     command = [*interpreter(), "-c", _WEIGH]
-    told = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603
+    told = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=clean(os.environ)).stdout  # noqa: S603
     sizes, times = json.loads(told)
     return sizes, times

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-import hmac
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from typing import Final, Protocol
 
 import nacl.bindings as sodium
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from nacl.exceptions import CryptoError
 
 from p2pchat.base.errors import DecryptionError, HandshakeError
 
 ZERO32: Final = bytes(32)
+_SHA256: Final = SHA256()
 PUBLIC_BYTES: Final = 32
 KEM_PUBLIC_BYTES: Final = 1184
 KEM_CIPHERTEXT_BYTES: Final = 1088
@@ -65,11 +68,11 @@ def blake2b_plain(data: bytes, n: int) -> bytes:
 
 def hkdf(salt: bytes, ikm: bytes, info: bytes, n: int) -> bytes:
     """HKDF-SHA-256, ``n`` ≤ 8160 bytes. Source: RFC 5869."""
-    prk = hmac.digest(salt, ikm, "sha256")
+    prk = hmac_sha256(salt, ikm)
     out = block = b""
     counter = 1
     while len(out) < n:
-        block = hmac.digest(prk, block + info + bytes((counter,)), "sha256")
+        block = hmac_sha256(prk, block + info + bytes((counter,)))
         out += block
         counter += 1
     return out[:n]
@@ -77,12 +80,14 @@ def hkdf(salt: bytes, ikm: bytes, info: bytes, n: int) -> bytes:
 
 def hmac_sha256(key: bytes, data: bytes) -> bytes:
     """HMAC-SHA-256, 32 bytes. Source: RFC 2104."""
-    return hmac.digest(key, data, "sha256")
+    mac = HMAC(key, _SHA256)
+    mac.update(data)
+    return mac.finalize()
 
 
 def equal(a: bytes, b: bytes) -> bool:
     """Whether two secrets are the same, in constant time."""
-    return hmac.compare_digest(a, b)
+    return compare_digest(a, b)
 
 
 def x25519_pair(secret: bytes) -> KeyPair:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Final
 
 from p2pchat.base.errors import UsageError
@@ -61,8 +60,10 @@ def near_names(typed: str, names: Sequence[str]) -> list[str]:
         return begun[:_NEAR]
     if len(folded) > _COMPARED:
         folded = [each for each in folded if each[0][:1] == sought[:1]]
+    import difflib  # for who has mistyped: the daemon is smaller without it
+
     original = dict(folded[:_COMPARED])
-    return [original[fold] for fold in get_close_matches(sought, original, n=_NEAR)]
+    return [original[fold] for fold in difflib.get_close_matches(sought, original, n=_NEAR)]
 
 
 def _is_unsafe(character: str) -> bool:

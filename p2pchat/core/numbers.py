@@ -19,7 +19,6 @@ import unicodedata
 from typing import Final
 
 import phonenumbers
-from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 from p2pchat.base.errors import UsageError
 
@@ -29,7 +28,6 @@ _ARGENTINA: Final = 54
 _ALLOWED: Final = re.compile(r"[0-9+ ()./-]+")
 _E164: Final = re.compile(r"\+[0-9]{7,15}")
 _DASHES: Final = frozenset("\u2212\u30fc")  # minus, Japanese long-vowel mark: dashes here, but not of class Pd
-_MOBILE: Final = frozenset((PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE))
 
 
 class Number(str):
@@ -110,24 +108,29 @@ def _plain(char: str) -> str:
     return "-" if category == "Pd" or char in _DASHES else char
 
 
-def _respelled(parsed: PhoneNumber) -> PhoneNumber:
+def _respelled(parsed: phonenumbers.PhoneNumber) -> phonenumbers.PhoneNumber:
     """``parsed``, or the spelling of it that both ends agree on."""
     national = str(parsed.national_number)
     if parsed.country_code == _MEXICO and national.startswith("1") and not phonenumbers.is_valid_number(parsed):
-        return PhoneNumber(country_code=_MEXICO, national_number=int(national[1:] or "0"))
+        return phonenumbers.PhoneNumber(country_code=_MEXICO, national_number=int(national[1:] or "0"))
     if parsed.country_code == _ARGENTINA and not national.startswith("9"):
-        mobile = PhoneNumber(country_code=_ARGENTINA, national_number=int("9" + national))
-        if phonenumbers.number_type(mobile) in _MOBILE:
+        mobile = phonenumbers.PhoneNumber(country_code=_ARGENTINA, national_number=int("9" + national))
+        if _is_mobile(mobile):
             return mobile
     return parsed
 
 
-def _checked(parsed: PhoneNumber) -> Number:
+def _is_mobile(number: phonenumbers.PhoneNumber) -> bool:
+    kinds = phonenumbers.PhoneNumberType
+    return phonenumbers.number_type(number) in (kinds.MOBILE, kinds.FIXED_LINE_OR_MOBILE)
+
+
+def _checked(parsed: phonenumbers.PhoneNumber) -> Number:
     if parsed.extension or not phonenumbers.is_valid_number(parsed):
         raise UsageError("This is not a valid phone number.")
-    if phonenumbers.number_type(parsed) not in _MOBILE:
+    if not _is_mobile(parsed):
         raise UsageError("This is not a mobile phone number.")
-    text = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+    text = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     if not _E164.fullmatch(text):
         raise UsageError("This is not a valid phone number.")
     return Number(text)

@@ -6,3 +6,4 @@ from p2pchat.net.lean import defer
 defer("rich.console", "Console")
 defer("rich.pretty")
 defer("rich.traceback", "Traceback")
+defer("phonenumbers")  # with all countries' plans: a node that meets no new number needs none

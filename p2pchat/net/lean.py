@@ -11,52 +11,110 @@ when that is used.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from importlib.abc import Loader
-from importlib.util import find_spec, module_from_spec
-from types import ModuleType
-from typing import Any
+from importlib import import_module
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 
 def defer(name: str, *names: str) -> None:
-    """Put off the code of a module; nothing happens where it was imported before.
+    """Put off the code of a module, from when it is imported first; nothing happens where it was imported before.
 
     Args:
-        name: its full name. The package that holds it is imported, or was deferred before.
+        name: its full name.
         names: of its classes and functions, those for which something stands meanwhile. Nobody derives from them nor
             catches them, and what is looked up in them before they are used is taken for a function. One that ends with
             ``()`` is a class: what a call of it makes is made when it is looked into.
 
     Concurrency: the code is run in the thread that asks first.
     """
-    if name in sys.modules:
-        return
-    try:
-        spec = find_spec(name)
-    except ModuleNotFoundError:  # the package that holds it is not installed
-        return
-    loader = None if spec is None else spec.loader
-    if spec is None or loader is None:
-        return  # whoever imports it will be told
-    module = module_from_spec(spec)
-    is_package = spec.submodule_search_locations is not None
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
+    _FINDER.deferred[name] = names
 
-    def look_up(wanted: str) -> object:
-        """What is neither there nor a submodule is in the module's code: run it, once."""
-        if wanted.startswith("__") or (is_package and find_spec(f"{name}.{wanted}") is not None):
-            raise AttributeError(f"module {name!r} has no attribute {wanted!r}")
-        _load(module, loader)
-        return getattr(module, wanted)
 
-    module.__dict__["__getattr__"] = look_up
-    for each in names:
-        wanted = each.removesuffix("()")
-        about = {"__module__": name, "_home": (module, loader), "_makes_late": wanted != each}
-        setattr(module, wanted, _StandIn(wanted, (), about))
-    sys.modules[name] = module
-    parent, _, last = name.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], last, module)
+def load_without(missing: str, *names: str) -> None:
+    """Import modules that can do without another one as if that were not installed.
+
+    Args:
+        missing: nothing happens where this was imported before, or one of the others. Whoever needs it finds it later.
+        names: full names.
+    """
+    if sys.modules.keys().isdisjoint((missing, *names)):
+        modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: there is no such module
+        modules[missing] = None
+        try:
+            for name in names:
+                import_module(name)
+        finally:
+            del modules[missing]
+
+
+def is_there(*names: str) -> bool:
+    """Whether Python has all these modules of its own."""
+    return all(name in sys.builtin_module_names or PathFinder.find_spec(name) is not None for name in names)
+
+
+class _Finder:
+    """Finds the modules that were put off, as others do, and has them made without their code."""
+
+    def __init__(self) -> None:
+        self.deferred: dict[str, tuple[str, ...]] = {}
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """None: somebody else knows, or nobody."""
+        names = self.deferred.get(name)
+        spec = None if names is None else PathFinder.find_spec(name, path, target)
+        if names is not None and spec is not None and spec.loader is not None:
+            spec.loader = cast("Loader", _Later(spec.loader, names))  # to derive from it loads what archives need
+        return spec
+
+
+_FINDER: Final = _Finder()
+
+
+class _Later:
+    """The loader of a module whose code is run when it is needed: until then what is asked of it is listed here.
+
+    Args:
+        loader: the module's own.
+        names: as in :func:`defer`.
+    """
+
+    def __init__(self, loader: Loader, names: tuple[str, ...]) -> None:
+        self._loader = loader
+        self._names = names
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """As the module's own loader does."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Everything but to run the module's code."""
+        spec, loader = module.__spec__, self._loader
+        assert spec is not None  # noqa: S101  the import system has put it there
+        spec.loader = module.__loader__ = loader
+        name, within = spec.name, spec.submodule_search_locations
+
+        def look_up(wanted: str) -> object:
+            """What is neither there nor a submodule is in the module's code: run it, once."""
+            if wanted.startswith("__") or (within is not None and PathFinder.find_spec(f"{name}.{wanted}", within)):
+                raise AttributeError(f"module {name!r} has no attribute {wanted!r}")
+            _load(module, loader)
+            return getattr(module, wanted)
+
+        module.__dict__["__getattr__"] = look_up
+        for each in self._names:
+            wanted = each.removesuffix("()")
+            about = {"__module__": name, "_home": (module, loader), "_makes_late": wanted != each}
+            setattr(module, wanted, _StandIn(wanted, (), about))
 
 
 def _load(module: ModuleType, loader: Loader) -> None:

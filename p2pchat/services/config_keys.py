@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final, Literal, cast
 
 from p2pchat.base.silent import Silent
@@ -214,5 +213,7 @@ def find(name: str) -> Key | None:
 
 def nearest(name: str) -> str | None:
     """What may have been meant by ``name``."""
-    near = get_close_matches(name[:64], _BY_NAME, n=1)
+    import difflib  # for who has mistyped: the daemon is smaller without it
+
+    near = difflib.get_close_matches(name[:64], _BY_NAME, n=1)
     return near[0] if near else None

@@ -20,16 +20,26 @@ def run(program: str) -> list[str]:
 UNUSED = [
     "Crypto",
     "OpenSSL",
+    "_bz2",
+    "_hashlib",
+    "_lzma",
+    "_pickle",
     "_ssl",
     "aioquic",
+    "anyio._core._tasks",
     "asyncio.base_events",
     "blake3.blake3",
     "cffi",
     "coincurve",
+    "cryptography.hazmat._oid",
+    "cryptography.hazmat.primitives.asymmetric.dsa",
     "cryptography.x509",
+    "difflib",
     "dns.resolver",
     "email",
+    "google.protobuf.text_format",
     "http.client",
+    "idna.core",
     "importlib.metadata",
     "libp2p.host",
     "libp2p.identity.identify.identify",
@@ -41,6 +51,8 @@ UNUSED = [
     "libp2p.transport.tcp",
     "libp2p.transport.websocket",
     "miniupnpc",
+    "multicodec",
+    "phonenumbers.phonenumberutil",
     "prometheus_client.exposition",
     "psutil._pslinux",
     "pygments",
@@ -134,6 +146,37 @@ def kept(pair, kind):
         ("import libp2p.identity.identify.identify as i; print(i.AGENT_VERSION)", ["py-libp2p/0.8.1"]),
         ("import psutil; print(psutil.Process().is_running())", ["True"]),
         (
+            "import anyio; print(anyio.run(anyio.sleep, 0, backend='trio'), anyio.TaskInfo.__name__)",
+            ["None", "TaskInfo"],
+        ),
+        (
+            "import pickle; print(pickle.loads(pickle.dumps([1])), pickle.PicklingError.__mro__[-2])",
+            ["[1]", "<class", "'BaseException'>"],
+        ),
+        ("from libp2p.peer.envelope import Envelope; print(callable(Envelope.marshal_envelope))", ["True"]),
+        (
+            "from cryptography.hazmat.primitives.asymmetric import ec;"
+            "print(ec.generate_private_key(ec.SECP256R1()).curve.name)",
+            ["secp256r1"],
+        ),
+        (
+            "from cryptography.hazmat.primitives.serialization import load_ssh_public_key\n"
+            "try: load_ssh_public_key(b'junk')\n"
+            "except ValueError: print('refused')",
+            ["refused"],
+        ),
+        (
+            "import p2pchat.daemon, phonenumbers;"
+            "print(phonenumbers.is_valid_number(phonenumbers.parse('010-1234-5678', 'KR')))",
+            ["True"],
+        ),
+        (
+            "import hashlib, hmac; print(set(hashlib.algorithms_guaranteed) <= set(hashlib.algorithms_available),"
+            "hashlib.new('sha3_256', b'x').digest() == hashlib.sha3_256(b'x').digest(),"
+            "len(hmac.digest(b'k', b'x', 'sha512')))",
+            ["True", "True", "64"],
+        ),
+        (
             "import io, sys, p2pchat.daemon, structlog; out = io.StringIO()\n"
             "try: int('x')\n"
             "except ValueError: structlog.dev.rich_traceback(out, sys.exc_info())\n"
@@ -144,6 +187,24 @@ def kept(pair, kind):
 )
 def test_what_is_asked_for_is_there(program: str, expected: list[str]) -> None:
     assert run(f"import p2pchat.net.libp2p_host\n{program}") == expected
+
+
+def test_a_module_that_is_put_off_and_not_installed_is_not_found() -> None:
+    program = """
+from p2pchat.net.lean import defer
+defer("nothing_of_that_name", "Thing")
+defer("trio.nothing_of_that_name", "Thing")
+for name in ("nothing_of_that_name", "trio.nothing_of_that_name"):
+    try: __import__(name)
+    except ModuleNotFoundError as error: print(error.name)
+"""
+    assert run(program) == ["nothing_of_that_name", "trio.nothing_of_that_name"]
+
+
+def test_hashes_of_openssl_are_left_to_who_had_them_before_and_found_by_who_needs_them() -> None:
+    program = "import hashlib, p2pchat.net; print(hasattr(hashlib, 'scrypt'))"
+    assert run(program) == ["True"]
+    assert run("import p2pchat.net, _hashlib; print(_hashlib.openssl_sha256(b'').digest_size)") == ["32"]
 
 
 def test_what_was_imported_before_is_left_alone() -> None:
