@@ -1,6 +1,7 @@
 """The network: the only folder that imports libp2p, and no more of it than is used."""
 
-from sys import version_info
+import logging
+from sys import modules, version_info
 from typing import Final
 
 from p2pchat.net.lean import defer, is_there, load_without
@@ -49,6 +50,8 @@ _UNUSED: Final[tuple[tuple[str, ...], ...]] = (
     ),
 )
 
+if version_info >= (3, 12) and "asyncio" not in modules:
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # else each line of a log asks it which task this is
 for _module in _UNUSED:
     defer(*_module)
 if is_there("_md5", "_sha1", "_sha3", "_blake2", *(("_sha256", "_sha512") if version_info < (3, 12) else ("_sha2",))):
