@@ -436,7 +436,7 @@ class NetworkContract(Contract):
         assert await stream.read(1) == b"x"
         assert [len(node.links()) for node in (lab.a, lab.b)] == [1, 1]
         await lab.a.disconnect(lab.b.peer_id)
-        await until(lambda: len(b.seen) == 2)
+        await until(lambda: len(a.seen) == len(b.seen) == 2)
         assert a.seen == [(lab.b.peer_id, True), (lab.b.peer_id, False)]
         assert b.seen == [(lab.a.peer_id, True), (lab.a.peer_id, False)]
 
