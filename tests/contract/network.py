@@ -156,7 +156,7 @@ class NetworkContract(Contract):
         await lab.b.disconnect(lab.a.peer_id)
         with pytest.raises(NetError):
             await inner.read(1)
-        await until(lambda: len(a.seen) == 2)
+        await until(lambda: len(a.seen) == len(b.seen) == 2)
         assert a.seen == [(lab.b.peer_id, True), (lab.b.peer_id, False)]
         assert b.seen == [(lab.a.peer_id, True), (lab.a.peer_id, False)]
         with pytest.raises(NetError):
@@ -403,7 +403,7 @@ class NetworkContract(Contract):
             await stream.write(b"x")
         with trio.fail_after(5):
             await lost.wait()
-        await until(lambda: len(b.seen) == 1)
+        await until(lambda: len(a.seen) == len(b.seen) == 1)
         assert a.seen == [(lab.b.peer_id, False)]
         assert b.seen == [(lab.a.peer_id, False)]
         assert lab.a.links() == lab.b.links() == ()
