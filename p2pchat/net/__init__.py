@@ -28,6 +28,8 @@ _UNUSED: Final[tuple[tuple[str, ...], ...]] = (
     ("anyio.abc", "TaskGroup"),
     ("anyio.streams.memory", "MemoryObjectSendStream"),
     ("prometheus_client", "Counter"),  # a web server with it
+    ("multibase",),  # of libp2p's PeerIDs: other ways to write them, and hashes of other kinds
+    ("multihash.funcs", "Func", "FuncReg", "IdentityHash", "ShakeHash", "_is_app_specific_func"),
     ("multiaddr.resolvers", "DNSResolver()"),  # dnspython, which net/dnsaddr.py uses where there are names to look up
     ("dns.quic",),
     ("psutil",),

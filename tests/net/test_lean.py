@@ -51,6 +51,8 @@ UNUSED = [
     "libp2p.transport.tcp",
     "libp2p.transport.websocket",
     "miniupnpc",
+    "mmh3",
+    "morphys",
     "multicodec",
     "phonenumbers.phonenumberutil",
     "prometheus_client.exposition",
@@ -153,6 +155,8 @@ def kept(pair, kind):
             "import pickle; print(pickle.loads(pickle.dumps([1])), pickle.PicklingError.__mro__[-2])",
             ["[1]", "<class", "'BaseException'>"],
         ),
+        ("import multihash; print(multihash.digest(b'x', 'sha2-256').length)", ["32"]),
+        ("import multibase; print(multibase.decode(multibase.encode('base58btc', b'x')))", ["b'x'"]),
         ("from libp2p.peer.envelope import Envelope; print(callable(Envelope.marshal_envelope))", ["True"]),
         (
             "from cryptography.hazmat.primitives.asymmetric import ec;"
