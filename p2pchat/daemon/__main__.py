@@ -217,10 +217,12 @@ def _run(arguments: argparse.Namespace) -> None:
         )
 
     # Modules are for ever: to look for garbage among them again and again takes a tenth of the start, and of the time
-    # of a message. Once takes 40 ms, and what is made next takes the place of what was found.
+    # of a message. Once takes 40 ms, and what is made next takes the place of what was found, and of the names of all
+    # files that could have been modules: who imports one more looks again.
     gc.disable()
     from p2pchat.daemon import logs, node, system
 
+    sys.path_importer_cache.clear()
     gc.collect()
     gc.freeze()
     gc.enable()

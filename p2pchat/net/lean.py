@@ -29,7 +29,7 @@ def defer(name: str, *names: str) -> None:
         name: its full name.
         names: of its classes and functions, those for which something stands meanwhile. Nobody derives from them nor
             catches them, and what is looked up in them before they are used is taken for a function. One that ends with
-            ``()`` is a class: what a call of it makes is made when it is looked into.
+            ``()`` is called at once: what that makes is made when it is looked into or called itself.
 
     Concurrency: the code is run in the thread that asks first.
     """
@@ -161,7 +161,7 @@ class _StandIn(type):
 
 
 class _Late:
-    """What a call makes, made when it is looked into."""
+    """What a call makes, made when it is looked into or called."""
 
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make
@@ -169,6 +169,12 @@ class _Late:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  the real one's
         if name.startswith("__"):
             raise AttributeError(name)
+        return getattr(self._real(), name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  the real one's
+        return self._real()(*args, **kwargs)
+
+    def _real(self) -> Any:  # noqa: ANN401  whatever it makes
         if "_made" not in self.__dict__:
             self._made = self._make()
-        return getattr(self._made, name)
+        return self._made

@@ -88,6 +88,8 @@ async def meet():
 
 trio.run(meet)
 print(*[name for name in {UNUSED!r} if name in sys.modules])
+put_off = [sys.modules[name] for name, *_ in p2pchat.net._UNUSED if name in sys.modules]
+print(*[module.__name__ for module in put_off if "__getattr__" not in vars(module)])
 """
 
 
@@ -146,6 +148,24 @@ def kept(pair, kind):
             ["False", "True", "True"],
         ),
         ("import libp2p.identity.identify.identify as i; print(i.AGENT_VERSION)", ["py-libp2p/0.8.1"]),
+        (
+            "import msgspec; kind = msgspec.inspect.type_info(list[int]);"
+            "print(type(kind.item_type).__name__, msgspec.json.schema(int)['type'])",
+            ["IntType", "integer"],
+        ),
+        ("import trio_typing, typing_extensions; print(typing_extensions.get_type_hints(trio_typing))", ["{}"]),
+        (
+            "import io, structlog; out = io.StringIO();"
+            "structlog.configure(logger_factory=structlog.PrintLoggerFactory(out));"
+            "structlog.get_logger().info('told', to='whom'); print('told' in out.getvalue())",
+            ["True"],
+        ),
+        (
+            "import locale, calendar, tempfile, urllib.parse;"
+            "print(locale.normalize('ko_kr'), calendar.isleap(2024), urllib.parse.unquote('%41'),"
+            "tempfile.gettempprefix())",
+            ["ko_KR.eucKR", "True", "A", "tmp"],
+        ),
         ("import psutil; print(psutil.Process().is_running())", ["True"]),
         (
             "import anyio; print(anyio.run(anyio.sleep, 0, backend='trio'), anyio.TaskInfo.__name__)",
