@@ -44,7 +44,7 @@ _UNUSED: Final[tuple[tuple[str, ...], ...]] = (
     ("msgspec._json_schema", "schema", "schema_components"),
     ("locale",),  # of subprocess and calendar: names of languages
     ("calendar",),  # of protobuf
-    ("tempfile", "mkdtemp"),  # of ctypes.util, to look for libraries
+    ("tempfile", "TemporaryDirectory", "mkdtemp"),  # of ctypes.util, to look for libraries, and of importlib.resources
     ("urllib.parse", "quote_from_bytes", "unquote_to_bytes"),  # of pathlib, for URIs
     ("bz2",),  # of shutil, for archives
     ("lzma",),
