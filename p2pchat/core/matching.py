@@ -286,7 +286,9 @@ def _see_hello(state: PairState, record: Record, data: bytes, now_s: int) -> Ste
         return state, (Impersonation(),)
     known = state.candidate(eph)
     if known is not None:
-        return state.with_candidate(replace(known, work=max(known.work, record.work))), ()
+        # a clock that was ahead must not make it count for longer than 24 h
+        seen_s = min(known.first_seen_s, now_s)
+        return state.with_candidate(replace(known, work=max(known.work, record.work), first_seen_s=seen_s)), ()
     reply_root(state.root, state.epoch, state.own.eph, eph)  # refuses an eph that no shared secret can be made with
     state = state.with_candidate(Candidate(eph, record.work, now_s))
     return state, (CandidateSeen(eph),) if state.candidate(eph) else ()

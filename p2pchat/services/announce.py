@@ -1,7 +1,8 @@
 """Own records: the content of a slot becomes a signed, mined record; one walk puts it and reads the slot.
 
 seq is committed before the record leaves; a record is renewed after a while, or when its content changed, or with two
-bits more work when more than half of the storers did not keep it (PROTOCOL.md 3.2).
+bits more work when more than half of the storers did not keep it, or with seq = now where nobody keeps it since a clock
+was ahead (PROTOCOL.md 3.2).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Draft:
         data: at most 702 bytes.
         contact: whose the slot is, or None for one that serves all.
         renew_s: after how many seconds at least, and at most, it is written anew.
+        dated: ``data`` says when it was made, and is another each time: it is written anew with its record only.
     """
 
     loc: bytes = field(repr=False)
@@ -36,10 +38,11 @@ class Draft:
     data: bytes = field(repr=False)
     contact: int | None
     renew_s: tuple[int, int]
+    dated: bool = False
 
 
 async def publish_and_read(context: Context, draft: Draft, watch_s: int) -> WalkResult:
-    """Put ``draft`` into its slot and read everything there, in one walk."""
+    """Put ``draft`` into its slot and read everything there, in one walk, or in two after a clock was ahead."""
     entry = await current_record(context, draft)
     result = await context.dht.walk(draft.loc, put=entry.record, watch_s=watch_s)
     if result.stored > 1:
@@ -47,15 +50,15 @@ async def publish_and_read(context: Context, draft: Draft, watch_s: int) -> Walk
     elif result.answered > 1 and len(result.records) < context.params.slot_entries_per_prefix:
         # its own node keeps it: where nobody else does, though the slot has room, the likeliest reason is its clock
         context.health.clock_ok = False
+        if entry.seq > int(context.now()) + context.params.skew_s:
+            # it is dated later than anybody takes. Had the clock been right then and were it behind now, others would
+            # have it; so it was ahead, nobody knows that seq, and nobody need wait until its time has come
+            await context.db.run(lambda tx: pairs.forget_published(tx, draft.loc))
+            return await publish_and_read(context, draft, watch_s)
     if result.stored * 2 < result.answered and entry.bits < context.params.work_bits_max:
         harder = replace(entry, bits=entry.bits + 2, record=None)
         await context.db.run(lambda tx: pairs.save_published(tx, draft.contact, harder))
     return result
-
-
-def is_fresh(known: Published, now_s: int, least_s: int) -> bool:
-    """Whether a record is too young to be written anew: all that are old enough are, when one of them has to be."""
-    return now_s < known.republish_s and now_s < known.seq + least_s
 
 
 async def current_record(context: Context, draft: Draft) -> Published:
@@ -63,7 +66,12 @@ async def current_record(context: Context, draft: Draft) -> Published:
     known = await context.db.run(lambda tx: pairs.published(tx, draft.loc))
     now_s = int(context.now())
     least_s, most_s = draft.renew_s
-    if known is not None and known.record is not None and known.data == draft.data and is_fresh(known, now_s, least_s):
+    if (
+        known is not None
+        and known.record is not None
+        and (draft.dated or known.data == draft.data)
+        and now_s < min(known.republish_s, known.seq + least_s)  # when one has to be, all that are old enough are
+    ):
         return known
     bits = known.bits if known is not None else context.params.work_bits
     seq = next_seq(now_s, known.seq if known is not None else None)

@@ -21,7 +21,6 @@ from p2pchat.net.whereabouts import reached_at
 from p2pchat.services import announce, presence
 from p2pchat.services.context import Context
 from p2pchat.services.places import Place
-from p2pchat.store import pairs
 from p2pchat.store.db import Tx
 
 _WALKS_AT_ONCE: Final = 4
@@ -124,14 +123,10 @@ class Poller:
         context = self._context
         if not walk.publish:
             return await context.dht.walk(walk.slot.loc, put=None, watch_s=watch_s)
-        known = await context.db.run(lambda tx: pairs.published(tx, walk.slot.loc))
-        now_s = int(context.now())
-        data = await self._content(state, walk, now_s)
+        data = await self._content(state, walk, int(context.now()))
         slot, params = walk.slot, context.params
-        if walk.kind is WalkKind.CARD and known is not None and announce.is_fresh(known, now_s, params.republish_min_s):
-            data = known.data  # a card carries a time, but it is renewed with its record only
-        renew_s = (params.republish_min_s, params.republish_max_s)
-        draft = announce.Draft(slot.loc, lambda _seq: slot, walk.writer, data, contact, renew_s)
+        renew_s, dated = (params.republish_min_s, params.republish_max_s), walk.kind is WalkKind.CARD
+        draft = announce.Draft(slot.loc, lambda _seq: slot, walk.writer, data, contact, renew_s, dated)
         return await announce.publish_and_read(context, draft, watch_s)
 
     async def _content(self, state: PairState, walk: Walk, now_s: int) -> bytes:

@@ -74,6 +74,42 @@ async def test_two_who_are_online_match_at_once_however_long_the_first_has_waite
         assert await eventually(lambda: both_matched(alice, bob), within_s=60) < 15
 
 
+@pytest.mark.parametrize("ahead_s", [HOUR_S, 30 * HOUR_S])
+async def test_what_a_clock_that_was_ahead_has_dated_holds_nobody_up(ahead_s: int, autojump_clock: MockClock) -> None:
+    """Records of a later time nobody takes; they are written anew, and not after that time has come."""
+    async with Cluster.running() as cluster:
+        await cluster.add("Carol")
+        alice, bob = await cluster.add("Alice", ALICE), await cluster.add("Bob", BOB)
+        await bob.add(ALICE, "Alice")
+        await trio.sleep(60)
+        alice.now.skew_s = ahead_s
+        await alice.add(BOB, "Bob")
+        await trio.sleep(60)
+        assert not await both_matched(alice, bob)
+        alice.now.skew_s = 0
+        assert await eventually(lambda: both_matched(alice, bob), within_s=HOUR_S) < 600
+
+
+async def test_a_clock_that_is_behind_makes_nobody_sign_an_earlier_seq(autojump_clock: MockClock) -> None:
+    """Storers have the later one, and would refuse it."""
+
+    async def seqs() -> dict[bytes, int]:
+        rows = await alice.database.run(lambda tx: tx.all("SELECT loc, seq FROM published"))
+        return {bytes(loc): seq for loc, seq in rows}
+
+    async with Cluster.running() as cluster:
+        await cluster.add("Carol")
+        alice = await cluster.add("Alice", ALICE)
+        await alice.add(BOB, "Bob")
+        await trio.sleep(60)
+        before = await seqs()
+        assert before
+        alice.now.skew_s = -3 * HOUR_S
+        await trio.sleep(3 * DAY_S)
+        after = await seqs()
+        assert all(after.get(loc, 0) > seq for loc, seq in before.items())
+
+
 async def test_a_search_expires_and_is_renewed_by_adding_again(autojump_clock: MockClock) -> None:
     assert CHEAP.pending_life_s == 28 * DAY_S
     async with Cluster.running(params=dataclasses.replace(CHEAP, pending_life_s=3 * DAY_S)) as cluster:

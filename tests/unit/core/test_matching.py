@@ -27,7 +27,7 @@ from p2pchat.core.matching import (
     observe,
     walks,
 )
-from p2pchat.core.pair import CANDIDATES_MAX, HELLO_COUNTS_S, Candidate, claimants_of
+from p2pchat.core.pair import CANDIDATES_MAX, HELLO_COUNTS_S, Candidate, claimants_of, waiting_in
 from p2pchat.core.params import PRODUCTION
 from p2pchat.core.record import work_bits
 from p2pchat.core.slots import Slot, own_writer
@@ -151,6 +151,14 @@ def test_a_candidate_is_seen_once_and_keeps_its_most_work(alice: Person) -> None
     assert alice.state.candidates[0].work >= 12 > first
     assert alice.see(walk, [hello(1, bits=4)]) == ()
     assert alice.state.candidates[0].work >= 12
+
+
+def test_a_candidate_that_was_seen_by_a_clock_ahead_counts_from_now(alice: Person) -> None:
+    ahead, walk = 30 * 3600, alice.hello_walk()
+    alice.state = alice.state.with_candidate(Candidate(eph(1), 4, NOW + ahead))
+    alice.see(walk, [hello(1)])
+    assert waiting_in((alice.state,), NOW + HELLO_COUNTS_S - 1) == 1
+    assert waiting_in((alice.state,), NOW + HELLO_COUNTS_S) == 0
 
 
 def test_copies_of_my_own_hello_and_my_own_entry_are_ignored(alice: Person) -> None:
