@@ -158,9 +158,9 @@ class World:
     def at_rest(self) -> bool:
         """Whether nothing waits to be delivered or read."""
         try:
-            heads = [peer.call("node.hello")["head"] for peer in self.peers]
             if any(peer.outbox() for peer in self.peers):
                 return False
+            heads = [peer.call("node.hello")["head"] for peer in self.peers]  # afterwards: what empties one is told
         except ApiError:  # it is not there again yet
             return False
         return heads == [listener.events[-1]["seq"] for listener in self.listeners]
