@@ -32,6 +32,7 @@ class WalkResult:
         failed: how many of those known did not answer, or are resting after a failure.
         complete: whether "nothing there" may be believed: min(10, half of those known) others have answered.
         watched: how many other nodes granted a watch.
+        elsewhere: as ``stored``, without the own node.
 
     Source: PROTOCOL.md 3.7.
     """
@@ -43,6 +44,7 @@ class WalkResult:
     known: int
     complete: bool
     watched: int
+    elsewhere: int
 
 
 class Findings:
@@ -76,14 +78,16 @@ class Findings:
         params: Params,
     ) -> WalkResult:
         """The whole, with what the walk itself counted; ``records`` are those of :meth:`records` that are valid."""
+        elsewhere = sum(peer in self._holders for peer in answered)
         return WalkResult(
             records=records,
-            stored=own_stored + sum(peer in self._holders for peer in answered),
+            stored=own_stored + elsewhere,
             answered=1 + len(answered),
             failed=failed,
             known=known,
             complete=len(answered) >= min(params.answering_storers, (known + 1) // 2),
             watched=len(self._watched),
+            elsewhere=elsewhere,
         )
 
     def records(self, loc: bytes, check: Check, now_s: int) -> tuple[bytes, ...]:

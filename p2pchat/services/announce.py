@@ -50,7 +50,7 @@ async def publish_and_read(context: Context, draft: Draft, watch_s: int) -> Walk
     elif result.answered > 1 and len(result.records) < context.params.slot_entries_per_prefix:
         # its own node keeps it: where nobody else does, though the slot has room, the likeliest reason is its clock
         context.health.clock_ok = False
-        if entry.seq > int(context.now()) + context.params.skew_s:
+        if not result.elsewhere and entry.seq > int(context.now()) + context.params.skew_s:
             # it is dated later than anybody takes. Had the clock been right then and were it behind now, others would
             # have it; so it was ahead, nobody knows that seq, and nobody need wait until its time has come
             await context.db.run(lambda tx: pairs.forget_published(tx, draft.loc))

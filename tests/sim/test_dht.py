@@ -35,7 +35,7 @@ async def timed_walk(peer: Peer) -> tuple[WalkResult, float]:
 async def test_a_node_alone_stores_and_answers_locally(autojump_clock: MockClock) -> None:
     async with world() as w:
         (alone,) = await w.grow(1)
-        assert await alone.dht.walk(LOC, put=record(1), get=False) == WalkResult((), 1, 1, 0, 0, True, 0)
+        assert await alone.dht.walk(LOC, put=record(1), get=False) == WalkResult((), 1, 1, 0, 0, True, 0, 0)
         assert (await alone.dht.walk(LOC)).records == (record(1),)
 
 
@@ -43,7 +43,9 @@ async def test_two_nodes_suffice(autojump_clock: MockClock) -> None:
     async with world() as w:
         a, b = await w.grow(2)
         put = await a.dht.walk(LOC, put=record(1))
-        assert put == WalkResult((record(1),), stored=2, answered=2, failed=0, known=1, complete=True, watched=0)
+        assert put == WalkResult(
+            (record(1),), stored=2, answered=2, failed=0, known=1, complete=True, watched=0, elsewhere=1
+        )
         w.net.cut(a.node, b.node)
         assert (await b.dht.walk(LOC)).records == (record(1),)
 

@@ -90,24 +90,32 @@ async def test_what_a_clock_that_was_ahead_has_dated_holds_nobody_up(ahead_s: in
         assert await eventually(lambda: both_matched(alice, bob), within_s=HOUR_S) < 600
 
 
-async def test_a_clock_that_is_behind_makes_nobody_sign_an_earlier_seq(autojump_clock: MockClock) -> None:
-    """Storers have the later one, and would refuse it."""
+@pytest.mark.parametrize("others", [1, 2])
+async def test_a_clock_that_is_behind_makes_nobody_sign_an_earlier_seq(others: int, autojump_clock: MockClock) -> None:
+    """Storers have the later one, and would refuse it; the own one takes neither."""
 
     async def seqs() -> dict[bytes, int]:
-        rows = await alice.database.run(lambda tx: tx.all("SELECT loc, seq FROM published"))
+        bob = (await alice.contact("Bob")).id
+        rows = await alice.database.run(lambda tx: tx.all("SELECT loc, seq FROM published WHERE contact = ?", (bob,)))
         return {bytes(loc): seq for loc, seq in rows}
 
     async with Cluster.running() as cluster:
-        await cluster.add("Carol")
-        alice = await cluster.add("Alice", ALICE)
+        alice, dave = await cluster.add("Alice", ALICE), await cluster.add("Dave", "+821011112222")
+        for number in range(others - 1):
+            await cluster.add(f"Carol {number}")
+        await alice.add(dave.number, "Dave")
+        await dave.add(ALICE, "Alice")
         await alice.add(BOB, "Bob")
         await trio.sleep(60)
         before = await seqs()
         assert before
         alice.now.skew_s = -3 * HOUR_S
+        await trio.sleep(3 * HOUR_S)  # with polls after 5 and 30 minutes and 2 hours
+        between = await seqs()
+        assert all(between.get(loc, 0) >= seq for loc, seq in before.items())
         await trio.sleep(3 * DAY_S)
         after = await seqs()
-        assert all(after.get(loc, 0) > seq for loc, seq in before.items())
+        assert all(after.get(loc, 0) > seq for loc, seq in between.items())
 
 
 async def test_a_search_expires_and_is_renewed_by_adding_again(autojump_clock: MockClock) -> None:
